@@ -1,0 +1,35 @@
+package task
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// Time is an instant as the wire carries it: UTC, milliseconds, a trailing Z.
+type Time struct{ time.Time }
+
+// At returns t cut to the milliseconds that the wire can carry.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+// String returns the wire form.
+func (t Time) String() string { return t.UTC().Format(timeFormat) }
+
+// MarshalJSON writes the wire form.
+func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }
+
+// UnmarshalJSON reads any RFC 3339 instant and cuts it to milliseconds.
+func (t *Time) UnmarshalJSON(data []byte) error {
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("a time must be a string: %w", err)
+	}
+	parsed, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return fmt.Errorf("%q is no RFC 3339 date-time such as %s", s, timeFormat)
+	}
+	*t = At(parsed)
+	return nil
+}

@@ -1,0 +1,181 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Edge says that the task From needs the task To; Name is the name that From gives it.
+type Edge struct{ From, To, Name string }
+
+// Graph is a set of tasks under their keys (labels, or task ids after optimization) and the
+// edges between them.
+type Graph struct {
+	keys  []string // sorted
+	tasks []*Task  // by position in keys
+	index map[string]int32
+	edges []Edge // sorted by From, Name, To
+
+	needs [][]int32 // by position: the positions of the tasks it needs, sorted, without doubles
+	users [][]int32 // the other way round
+}
+
+// New makes a graph of tasks under their keys. Every edge must join two of the keys.
+func New(tasks map[string]*Task, edges []Edge) (*Graph, error) {
+	g := &Graph{
+		keys:  make([]string, 0, len(tasks)),
+		tasks: make([]*Task, len(tasks)),
+		index: make(map[string]int32, len(tasks)),
+		edges: slices.Clone(edges),
+	}
+	for key := range tasks {
+		g.keys = append(g.keys, key)
+	}
+	sort.Strings(g.keys)
+	for i, key := range g.keys {
+		g.index[key] = int32(i)
+		g.tasks[i] = tasks[key]
+	}
+	slices.SortFunc(g.edges, func(a, b Edge) int {
+		if c := strings.Compare(a.From, b.From); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.Name, b.Name); c != 0 {
+			return c
+		}
+		return strings.Compare(a.To, b.To)
+	})
+	g.edges = slices.Compact(g.edges)
+	return g, g.link()
+}
+
+func (g *Graph) link() error {
+	g.needs = make([][]int32, len(g.keys))
+	g.users = make([][]int32, len(g.keys))
+	for _, e := range g.edges {
+		from, ok := g.index[e.From]
+		if !ok {
+			return fmt.Errorf("graph: an edge starts at %q, which is no task of the graph", e.From)
+		}
+		to, ok := g.index[e.To]
+		if !ok {
+			return g.missing(e)
+		}
+		g.needs[from] = append(g.needs[from], to)
+	}
+	for from, list := range g.needs {
+		slices.Sort(list)
+		g.needs[from] = slices.Compact(list)
+		for _, to := range g.needs[from] {
+			g.users[to] = append(g.users[to], int32(from))
+		}
+	}
+	return nil
+}
+
+func (g *Graph) missing(e Edge) error {
+	t := g.Task(e.From)
+	msg := fmt.Sprintf("depends on %q (as %q), but there is no task of this label", e.To, e.Name)
+	if near := Nearest(e.To, g.keys); near != "" {
+		msg += fmt.Sprintf("; is %q meant?", near)
+	}
+	return &Error{File: t.Provenance.File, Line: t.Provenance.Line, Label: t.Label, Message: msg}
+}
+
+// FromTasks makes the graph of tasks under their labels, with an edge for each dependency. Two
+// tasks of one label and a dependency on a label that no task has are errors of type *Error.
+func FromTasks(tasks []*Task) (*Graph, error) {
+	byLabel := make(map[string]*Task, len(tasks))
+	n := 0
+	for _, t := range tasks {
+		if other := byLabel[t.Label]; other != nil {
+			return nil, duplicate(other, t)
+		}
+		byLabel[t.Label] = t
+		n += len(t.Dependencies)
+	}
+	edges := make([]Edge, 0, n)
+	for _, t := range tasks {
+		for name, to := range t.Dependencies {
+			edges = append(edges, Edge{From: t.Label, To: to, Name: name})
+		}
+	}
+	return New(byLabel, edges)
+}
+
+func duplicate(first, second *Task) error {
+	msg := fmt.Sprintf("two tasks have this label; the other comes from kind %q", first.Kind)
+	if p := first.Provenance; p.File != "" {
+		msg += fmt.Sprintf(" (%s:%d)", p.File, p.Line)
+	}
+	return &Error{File: second.Provenance.File, Line: second.Provenance.Line, Label: second.Label, Message: msg}
+}
+
+// Len returns the number of tasks.
+func (g *Graph) Len() int { return len(g.keys) }
+
+// Keys returns the keys, sorted. The caller must not change the slice.
+func (g *Graph) Keys() []string { return g.keys }
+
+// Task returns the task under key, nil without one.
+func (g *Graph) Task(key string) *Task {
+	if i, ok := g.index[key]; ok {
+		return g.tasks[i]
+	}
+	return nil
+}
+
+// Has reports whether the graph has a task under key.
+func (g *Graph) Has(key string) bool { _, ok := g.index[key]; return ok }
+
+// Edges returns the edges, sorted by From, Name and To. The caller must not change the slice.
+func (g *Graph) Edges() []Edge { return g.edges }
+
+// Needs returns the keys of the tasks that the task under key depends on, sorted.
+func (g *Graph) Needs(key string) []string { return g.names(g.needs, key) }
+
+// Users returns the keys of the tasks that depend on the task under key, sorted.
+func (g *Graph) Users(key string) []string { return g.names(g.users, key) }
+
+func (g *Graph) names(lists [][]int32, key string) []string {
+	i, ok := g.index[key]
+	if !ok {
+		return nil
+	}
+	out := make([]string, len(lists[i]))
+	for k, j := range lists[i] {
+		out[k] = g.keys[j]
+	}
+	return out
+}
+
+// All yields each key with its task in the order of Keys.
+func (g *Graph) All() func(yield func(string, *Task) bool) {
+	return func(yield func(string, *Task) bool) {
+		for i, key := range g.keys {
+			if !yield(key, g.tasks[i]) {
+				return
+			}
+		}
+	}
+}
+
+// Subgraph returns the graph of those keys that g has and of the edges between them.
+func (g *Graph) Subgraph(keys []string) *Graph {
+	tasks := make(map[string]*Task, len(keys))
+	for _, key := range keys {
+		if t := g.Task(key); t != nil {
+			tasks[key] = t
+		}
+	}
+	var edges []Edge
+	for _, e := range g.edges {
+		if tasks[e.From] != nil && tasks[e.To] != nil {
+			edges = append(edges, e)
+		}
+	}
+	sub, _ := New(tasks, edges) // cannot fail: both ends of every edge are among the tasks
+	return sub
+}

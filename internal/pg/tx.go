@@ -1,0 +1,136 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+)
+
+// attempts is how often Tx tries a transaction that PostgreSQL rolled back for a reason that
+// passes: a serialization failure or a deadlock.
+const attempts = 5
+
+// Beginner is what Tx needs: a pool, a connection, or a transaction (then a savepoint is used).
+type Beginner interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// Tx runs fn in a READ COMMITTED transaction: committed when fn returns nil, rolled back otherwise
+// and on panic. It runs fn again, at most five times in all, when PostgreSQL chose the transaction
+// as the victim of a deadlock or could not serialize it; so fn must have no effects outside tx.
+// The returned error went through Classify.
+func Tx(ctx context.Context, db Beginner, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := once(ctx, db, fn)
+		if err == nil || attempt == attempts || !transient(err) {
+			return Classify(err)
+		}
+		wait := time.Duration(attempt) * time.Duration(2+rand.IntN(8)) * time.Millisecond
+		select {
+		case <-ctx.Done():
+			return Classify(err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+func once(ctx context.Context, db Beginner, fn func(ctx context.Context, tx pgx.Tx) error) (err error) {
+	tx, err := db.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	done := false
+	defer func() {
+		if !done {
+			// The caller's context may be over already; the rollback must still happen.
+			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if back := tx.Rollback(late); back != nil && !errors.Is(back, pgx.ErrTxClosed) && err != nil {
+				err = fmt.Errorf("%w (and the rollback failed: %v)", err, back)
+			}
+		}
+	}()
+	if err := fn(ctx, tx); err != nil {
+		return err
+	}
+	done = true
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// transient reports whether PostgreSQL asks for the transaction to be tried again.
+func transient(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "40001" || e.Code == "40P01")
+}
+
+// Classify gives a database error its meaning: no rows is fault.NotFound, a unique violation is
+// fault.Conflict, and a database that is away or full is fault.Unavailable. An error that has a
+// meaning already, and nil, come back as they are.
+func Classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return fault.Wrap(fault.NotFound, err, "not found")
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return fault.Wrap(fault.Unavailable, err, "the database cannot be reached")
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case e.Code == "23505":
+			return fault.Wrap(fault.Conflict, err, "it exists already, with other content")
+		case unavailable(e.Code):
+			return fault.Wrap(fault.Unavailable, err, "the database is not available")
+		}
+		return err
+	}
+	if pgconn.SafeToRetry(err) {
+		return fault.Wrap(fault.Unavailable, err, "the database is not available")
+	}
+	return err
+}
+
+// unavailable reports SQLSTATEs that say something about the server, not about the statement:
+// connection exceptions, resources, shutdown and start-up, a read-only standby, and conflicts that
+// lasted through all attempts.
+func unavailable(code string) bool {
+	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57P") ||
+		code == "25006" || code == "40001" || code == "40P01" || code == "55P03"
+}
+
+// notFoundIsFine drops the error of a query that found no row.
+func notFoundIsFine(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+// located adds the line of the SQL text that an error of PostgreSQL points at.
+func located(err error, text string) error {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || e.Position <= 0 {
+		return err
+	}
+	before := []rune(text)
+	before = before[:min(int(e.Position)-1, len(before))]
+	return fmt.Errorf("line %d: %w", 1+strings.Count(string(before), "\n"), err)
+}

@@ -1,0 +1,273 @@
+package pg
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+)
+
+//go:embed versions/*.sql
+var versionFiles embed.FS
+
+// upgradeLock is the key of the advisory lock that lets one process at a time change the schema.
+const upgradeLock = 0x7472_6565_6c69_6e65 // "treeline"
+
+// Version is one numbered step of the schema.
+type Version struct {
+	Number   int        `json:"number"`
+	Name     string     `json:"name"`              // room_what
+	Applied  *time.Time `json:"applied,omitempty"` // nil: not applied
+	Known    bool       `json:"known"`             // false: applied by another binary; this one has no file for it
+	Changed  bool       `json:"changed,omitempty"` // the file differs from what was applied
+	checksum string
+	up, down string
+}
+
+// Checksum identifies the whole schema that this binary makes; it changes with any version file.
+func Checksum() (string, error) {
+	versions, err := load(versionFiles)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	for _, v := range versions {
+		fmt.Fprintf(sum, "%d %s %s\n", v.Number, v.Name, v.checksum)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}
+
+// Versions returns all versions that this binary knows or the database has, in order. It changes
+// nothing.
+func Versions(ctx context.Context, pool *pgxpool.Pool) ([]Version, error) {
+	return versionsOf(ctx, pool, versionFiles)
+}
+
+// Upgrade applies the versions up to number to (0: all) that the database does not have yet, each
+// in a transaction of its own. Any number of processes may do this at once. It refuses when a
+// version was changed after it was applied.
+func Upgrade(ctx context.Context, pool *pgxpool.Pool, to int) error {
+	return upgrade(ctx, pool, versionFiles, to)
+}
+
+// Downgrade takes back the versions above number to, newest first, each in a transaction of its
+// own; 0 takes back all. It refuses, before it changes anything, when the database has a version
+// that this binary does not know.
+func Downgrade(ctx context.Context, pool *pgxpool.Pool, to int) error {
+	return downgrade(ctx, pool, versionFiles, to)
+}
+
+func upgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error {
+	versions, err := load(files)
+	if err != nil {
+		return err
+	}
+	if to != 0 && !slices.ContainsFunc(versions, func(v Version) bool { return v.Number == to }) {
+		return fault.New(fault.Invalid, "there is no version %d; the newest is %d", to, newest(versions))
+	}
+	if err := ensureTable(ctx, pool); err != nil {
+		return err
+	}
+	for _, v := range versions {
+		if to != 0 && v.Number > to {
+			break
+		}
+		err := locked(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
+			var sum string
+			err := tx.QueryRow(ctx, findVersionSQL.Text, v.Number).Scan(&sum)
+			if err == nil {
+				if sum != v.checksum {
+					return fault.New(fault.Conflict, "version %04d_%s was changed after this database got it; "+
+						"downgrade with the binary that applied it, or begin with a fresh database", v.Number, v.Name)
+				}
+				return nil
+			}
+			if err := notFoundIsFine(err); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, v.up, pgx.QueryExecModeSimpleProtocol); err != nil {
+				return located(err, v.up)
+			}
+			_, err = tx.Exec(ctx, addVersionSQL.Text, v.Number, v.Name, v.checksum)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("pg: upgrade to %04d_%s: %w", v.Number, v.Name, err)
+		}
+	}
+	return nil
+}
+
+func downgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error {
+	if err := ensureTable(ctx, pool); err != nil {
+		return err
+	}
+	versions, err := versionsOf(ctx, pool, files)
+	if err != nil {
+		return err
+	}
+	for _, v := range versions {
+		if v.Number > to && !v.Known {
+			return fault.New(fault.Conflict, "pg: downgrade: the database has version %04d_%s, which this binary does not know; "+
+				"downgrade with the newer binary first", v.Number, v.Name)
+		}
+	}
+	for _, v := range slices.Backward(versions) {
+		if v.Number <= to || v.Applied == nil {
+			continue
+		}
+		err := locked(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
+			tag, err := tx.Exec(ctx, deleteVersionSQL.Text, v.Number)
+			if err != nil || tag.RowsAffected() == 0 { // somebody else took it back meanwhile
+				return err
+			}
+			if _, err := tx.Exec(ctx, v.down, pgx.QueryExecModeSimpleProtocol); err != nil {
+				return located(err, v.down)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("pg: downgrade of %04d_%s: %w", v.Number, v.Name, err)
+		}
+	}
+	return nil
+}
+
+// locked runs one step of the schema in a transaction that no other schema change runs beside.
+func locked(ctx context.Context, pool *pgxpool.Pool, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	return Tx(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockVersionsSQL.Text, int64(upgradeLock)); err != nil {
+			return err
+		}
+		return fn(ctx, tx)
+	})
+}
+
+func ensureTable(ctx context.Context, pool *pgxpool.Pool) error {
+	err := locked(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, versionTableSQL)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("pg: make schema_versions: %w", err)
+	}
+	return nil
+}
+
+func versionsOf(ctx context.Context, pool *pgxpool.Pool, files fs.FS) ([]Version, error) {
+	versions, err := load(files)
+	if err != nil {
+		return nil, err
+	}
+	var exists bool
+	if err := pool.QueryRow(ctx, versionTableExistsSQL.Text).Scan(&exists); err != nil {
+		return nil, fmt.Errorf("pg: versions: %w", Classify(err))
+	}
+	if !exists {
+		return versions, nil
+	}
+	rows, err := pool.Query(ctx, listVersionsSQL.Text)
+	if err != nil {
+		return nil, fmt.Errorf("pg: versions: %w", Classify(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v Version
+		var at time.Time
+		if err := rows.Scan(&v.Number, &v.Name, &v.checksum, &at); err != nil {
+			return nil, fmt.Errorf("pg: versions: %w", Classify(err))
+		}
+		i, ok := slices.BinarySearchFunc(versions, v.Number, func(v Version, n int) int { return v.Number - n })
+		if !ok {
+			versions = slices.Insert(versions, i, v)
+		}
+		versions[i].Applied = &at
+		versions[i].Changed = versions[i].checksum != v.checksum
+	}
+	return versions, Classify(rows.Err())
+}
+
+func newest(versions []Version) int {
+	if len(versions) == 0 {
+		return 0
+	}
+	return versions[len(versions)-1].Number
+}
+
+var versionName = regexp.MustCompile(`^versions/(\d{4})_([a-z][a-z0-9_]*)\.(up|down)\.sql$`)
+
+// load reads the version files, sorted by number. Numbers may be missing, but not double, and each
+// version has both directions.
+func load(files fs.FS) ([]Version, error) {
+	names, err := fs.Glob(files, "versions/*")
+	if err != nil {
+		return nil, err
+	}
+	byNumber := map[int]*Version{}
+	for _, name := range names {
+		m := versionName.FindStringSubmatch(name)
+		if m == nil {
+			return nil, fmt.Errorf("pg: %s: a version file is named NNNN_room_what.up.sql or .down.sql", name)
+		}
+		number, err := strconv.Atoi(m[1])
+		if err != nil {
+			return nil, fmt.Errorf("pg: %s: %w", name, err)
+		}
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		v := byNumber[number]
+		if v == nil {
+			v = &Version{Number: number, Name: m[2], Known: true}
+			byNumber[number] = v
+		}
+		if v.Name != m[2] {
+			return nil, fmt.Errorf("pg: %s: version %d has another name, %s", name, number, v.Name)
+		}
+		if m[3] == "up" {
+			sum := sha256.Sum256(text)
+			v.up, v.checksum = string(text), hex.EncodeToString(sum[:])
+		} else {
+			v.down = string(text)
+		}
+	}
+	versions := make([]Version, 0, len(byNumber))
+	for _, v := range byNumber {
+		if strings.TrimSpace(v.up) == "" || strings.TrimSpace(v.down) == "" {
+			return nil, fmt.Errorf("pg: version %04d_%s needs an up and a down file, both with content", v.Number, v.Name)
+		}
+		versions = append(versions, *v)
+	}
+	slices.SortFunc(versions, func(a, b Version) int { return a.Number - b.Number })
+	return versions, nil
+}
+
+const versionTableSQL = `
+CREATE TABLE IF NOT EXISTS schema_versions (
+	number   integer PRIMARY KEY,
+	name     text NOT NULL,
+	checksum text NOT NULL, -- sha256 of the up file
+	applied  timestamptz NOT NULL DEFAULT now()
+)`
+
+var (
+	lockVersionsSQL       = Statement{"pg.versions-lock", `SELECT pg_advisory_xact_lock($1)`}
+	versionTableExistsSQL = Statement{"pg.versions-exist", `SELECT to_regclass('schema_versions') IS NOT NULL`}
+	listVersionsSQL       = Statement{"pg.versions-list", `SELECT number, name, checksum, applied FROM schema_versions ORDER BY number`}
+	findVersionSQL        = Statement{"pg.versions-find", `SELECT checksum FROM schema_versions WHERE number = $1`}
+	addVersionSQL         = Statement{"pg.versions-add", `INSERT INTO schema_versions (number, name, checksum) VALUES ($1, $2, $3)`}
+	deleteVersionSQL      = Statement{"pg.versions-delete", `DELETE FROM schema_versions WHERE number = $1`}
+)

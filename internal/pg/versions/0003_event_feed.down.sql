@@ -1,0 +1,4 @@
+DROP TABLE event_consumers;
+DROP TABLE event_checkpoint;
+DROP TABLE event_order;
+DROP TABLE events;

@@ -1,0 +1,140 @@
+// Package process runs a task's commands as processes of this machine: each command in a process
+// group of its own, as an unprivileged user when one is configured, its output in one stream.
+//
+// Nothing of a command outlives it on purpose: when its leader ends, or is stopped, the whole
+// group is killed, and Sweep finds what left the group. On Linux the leader also dies with the
+// thread that started it, so that a killed worker does not leave it running.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// drainTime is how long output is still read after a command's leader has ended, in case a
+// process that left the group holds the pipe.
+const drainTime = 2 * time.Second
+
+// Spec is one command.
+type Spec struct {
+	Argv   []string      // the program, looked up in Env's PATH, and its arguments
+	Dir    string        // working directory, must exist
+	Env    []string      // the whole environment, NAME=value
+	User   *User         // nil: the worker's own
+	Output io.Writer     // standard output and error, in the order of writing
+	Grace  time.Duration // between asking to end (TERM) and killing; 0: kill at once
+}
+
+// Exit says how a command ended.
+type Exit struct {
+	Code    int           // exit status; 128 + number after a signal, as a shell has it
+	Signal  string        // name of the signal that ended it, "" for none
+	Stopped bool          // it was stopped because the context ended
+	CPU     time.Duration // user and system time of the leader and the children it waited for
+	MaxRSS  int64         // largest resident set in bytes, 0 when not known
+}
+
+// StartError says that a command could not be started at all: the program is missing, may not be
+// executed, or the directory is gone. It is the task's fault, not the worker's.
+type StartError struct {
+	Program string
+	Err     error
+}
+
+// Error names the program.
+func (e *StartError) Error() string { return fmt.Sprintf("cannot start %s: %v", e.Program, e.Err) }
+
+// Unwrap returns the cause.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Run runs a command to its end. When ctx ends first the group gets TERM, after the grace time
+// KILL; Run returns only when the leader is gone. The error is nil whatever the exit status; a
+// *StartError when there was no process.
+func Run(ctx context.Context, spec Spec) (Exit, error) {
+	if err := ctx.Err(); err != nil {
+		return Exit{}, err
+	}
+	// Linux ties the parent-death signal to the thread that forks: keep it until the command ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	program, err := lookPath(spec)
+	if err != nil {
+		return Exit{}, &StartError{spec.Argv[0], err}
+	}
+	cmd := &exec.Cmd{
+		Path: program, Args: spec.Argv, Dir: spec.Dir, Env: spec.Env,
+		Stdout: spec.Output, Stderr: spec.Output, WaitDelay: drainTime,
+		SysProcAttr: attributes(spec.User),
+	}
+	if err := cmd.Start(); err != nil {
+		return Exit{}, &StartError{spec.Argv[0], plain(err)}
+	}
+	group := cmd.Process.Pid
+	stop := make(chan struct{})
+	stopped := make(chan bool, 1)
+	go func() { stopped <- stopOn(ctx, stop, group, spec.Grace) }()
+
+	waitErr := awaitExit(group) // the leader is not reaped yet, so its number cannot be reused
+	close(stop)
+	wasStopped := <-stopped
+	killGroup(group, syscall.SIGKILL)
+	err = cmd.Wait()
+	if cmd.ProcessState == nil {
+		return Exit{}, fmt.Errorf("process: wait for %s: %w", spec.Argv[0], errors.Join(err, waitErr))
+	}
+	exit := exitOf(cmd.ProcessState)
+	exit.Stopped = wasStopped
+	return exit, nil
+}
+
+// stopOn waits for the leader's end (stop) or for the context, then asks the group to end and
+// kills it after the grace time. It says whether the context was what ended the command.
+func stopOn(ctx context.Context, stop <-chan struct{}, group int, grace time.Duration) bool {
+	select {
+	case <-stop:
+		return false
+	case <-ctx.Done():
+	}
+	if grace > 0 {
+		killGroup(group, syscall.SIGTERM)
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-stop:
+			return true
+		case <-timer.C:
+		}
+	}
+	killGroup(group, syscall.SIGKILL)
+	<-stop
+	return true
+}
+
+func killGroup(group int, sig syscall.Signal) {
+	// The group may be gone already, which is what we want.
+	_ = syscall.Kill(-group, sig)
+}
+
+func exitOf(state *os.ProcessState) Exit {
+	exit := Exit{Code: state.ExitCode(), CPU: state.UserTime() + state.SystemTime(), MaxRSS: maxRSS(state)}
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		exit.Code, exit.Signal = 128+int(ws.Signal()), ws.Signal().String()
+	}
+	return exit
+}
+
+// plain drops the program's path that os/exec puts in front: StartError says it.
+func plain(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}

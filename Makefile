@@ -1,0 +1,52 @@
+# make run    the whole product on this machine: REPO=path, DATA=dir, PORT=number, WORKERS=number
+# make test   all tests; needs nothing but what it installs or names
+# make lint   vet, formatting and golangci-lint
+# make build  bin/treeline with the pages built in
+# make ui     the pages' scripts and styles (ui/dist)
+# make bench  benchmarks; prints tables, asserts nothing
+
+GO       ?= go
+DATA     ?= treeline-data
+PORT     ?= 8080
+WORKERS  ?= 2
+GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 2>/dev/null)
+
+.PHONY: run test lint build ui bench clean
+
+run: need-run bin/treeline
+	@exec bin/treeline dev --data $(DATA) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(REPO))
+
+test: need-test ui
+	$(GO) vet ./...
+	$(GO) test -shuffle=on -timeout 15m ./...
+
+lint: ui
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+build: bin/treeline
+
+bin/treeline: ui/dist/.built $(GOFILES)
+	$(GO) build -o $@ ./cmd/treeline
+
+ui: ui/dist/.built
+
+ui/dist/.built: $(shell git ls-files --cached --others --exclude-standard ui/src ui/build ui/package.json ui/package-lock.json 2>/dev/null)
+	@tools/need go node
+	cd ui/src && npm ci --no-audit --no-fund --loglevel=error
+	$(GO) run ./ui/build
+	@touch $@
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin ui/dist/* ui/src/node_modules
+
+.PHONY: need-run need-test
+need-run:
+	@tools/need go git postgresql node
+need-test:
+	@tools/need go git postgresql node hg chromium

@@ -1,0 +1,86 @@
+package payload
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/treeline-ci/treeline/task"
+)
+
+type dockerPayload struct {
+	Image      json.RawMessage   `json:"image"`
+	Command    []string          `json:"command"`
+	Env        map[string]string `json:"env"`
+	MaxRunTime json.Number       `json:"maxRunTime"`
+	Artifacts  map[string]struct {
+		Type    string     `json:"type"`
+		Path    string     `json:"path"`
+		Expires *task.Time `json:"expires"`
+	} `json:"artifacts"`
+	Cache        map[string]string          `json:"cache"`
+	Capabilities map[string]json.RawMessage `json:"capabilities"`
+	Features     map[string]bool            `json:"features"`
+	Log          string                     `json:"log"`
+	OnExitStatus onExitStatus               `json:"onExitStatus"`
+}
+
+// docker reads the dialect of containers for an engine that has none: the command runs on the
+// machine itself, and paths that begin at the container's root begin at the task's directory.
+func (p *Parser) docker(raw json.RawMessage, o Options) (*Payload, []string) {
+	if problems := p.check(p.dockerSchema, raw); len(problems) > 0 {
+		return nil, problems
+	}
+	var in dockerPayload
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return nil, []string{"(payload): " + err.Error()}
+	}
+	live := orName(in.Log, LiveLog)
+	out := &Payload{
+		Env: in.Env, RetryOn: in.OnExitStatus.Retry, PurgeOn: in.OnExitStatus.PurgeCaches,
+		Proxy: in.Features["taskclusterProxy"], Live: orTrue(in.Features, "localLiveLog"), Backing: orTrue(in.Features, "bulkLog"),
+		LiveName: live, BackingName: strings.TrimSuffix(live, ".log") + "_backing.log", Image: imageName(in.Image),
+	}
+	var problems []string
+	out.MaxRunTime, problems = seconds(in.MaxRunTime, problems)
+	switch {
+	case out.Image != "" && !o.AcceptImages:
+		problems = append(problems, "/image: this worker has no containers (start it with --accept-images to run such tasks on the machine itself)")
+	case out.Image != "":
+		out.Notes = append(out.Notes, "image "+out.Image+" is not used: this worker runs commands on the machine itself")
+	}
+	if len(in.Command) == 0 || in.Command[0] == "" {
+		problems = append(problems, "/command: is needed: there is no image that could have one of its own")
+	} else {
+		out.Commands = [][]string{in.Command}
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Artifacts)) {
+		a := in.Artifacts[name]
+		problems = append(problems, local("/artifacts/"+name+"/path", strings.TrimLeft(a.Path, "/"))...)
+		out.Artifacts = append(out.Artifacts, Artifact{
+			Name: strings.Trim(name, "/"), Path: a.Path, Directory: a.Type != "file", Expires: a.Expires,
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Cache)) {
+		out.Notes = append(out.Notes, fmt.Sprintf("cache %s at %s is not mounted: this worker has no containers", name, in.Cache[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Capabilities)) {
+		out.Notes = append(out.Notes, "capability "+name+" is not given: this worker has no containers")
+	}
+	return out, problems
+}
+
+// imageName describes an image for people.
+func imageName(raw json.RawMessage) string {
+	var name string
+	if json.Unmarshal(raw, &name) == nil {
+		return name
+	}
+	var image struct{ Type, Name, Namespace, Path, TaskID string }
+	if json.Unmarshal(raw, &image) != nil {
+		return ""
+	}
+	return strings.TrimSpace(image.Type + " " + image.Name + image.Namespace + image.TaskID + " " + image.Path)
+}

@@ -1,0 +1,105 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+//go:embed common/*.json
+var commonFiles embed.FS
+
+// schemaBase is the made-up root that schemas are compiled under; what callers see has the real one.
+const schemaBase = "treeline:"
+
+// library holds the schemas of all services.
+type library struct {
+	compiler *jsonschema.Compiler
+	files    map[string]map[string]any // by public path, such as /schemas/queue/v1/task.json
+	used     map[string]bool
+}
+
+// loadSchemas reads the schema files of all services, and those common to all.
+func loadSchemas(services []Service) (*library, error) {
+	lib := &library{compiler: jsonschema.NewCompiler(), files: map[string]map[string]any{}, used: map[string]bool{}}
+	lib.compiler.DefaultDraft(jsonschema.Draft6)
+	lib.compiler.AssertFormat()
+	common, err := fs.Sub(commonFiles, "common")
+	if err != nil {
+		return nil, err
+	}
+	if err := lib.load("/schemas/common", common); err != nil {
+		return nil, err
+	}
+	for _, s := range services {
+		if s.Schemas == nil {
+			continue
+		}
+		files := s.Schemas
+		if info, err := fs.Stat(files, "schemas"); err == nil && info.IsDir() {
+			if files, err = fs.Sub(files, "schemas"); err != nil {
+				return nil, err
+			}
+		}
+		if err := lib.load("/schemas/"+s.Name+"/"+s.Version, files); err != nil {
+			return nil, fmt.Errorf("service %s: %w", s.Name, err)
+		}
+	}
+	return lib, nil
+}
+
+func (l *library) load(dir string, files fs.FS) error {
+	names, err := fs.Glob(files, "*.json")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			return fmt.Errorf("schema %s: %w", name, err)
+		}
+		doc, ok := value.(map[string]any)
+		if !ok {
+			return fmt.Errorf("schema %s is not an object", name)
+		}
+		public := path.Join(dir, name)
+		l.files[public] = doc
+		if strings.HasPrefix(dir, "/schemas/common") {
+			continue // published, not compiled: they describe documents, not bodies
+		}
+		// Where the file is decides its name; what it says about itself is for readers.
+		bare := maps.Clone(doc)
+		delete(bare, "$id")
+		delete(bare, "$schema")
+		if err := l.compiler.AddResource(schemaBase+"//"+public, bare); err != nil {
+			return fmt.Errorf("schema %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// schema compiles the schema of a file name of the service's table; nil for "" and Blob.
+func (l *library) schema(s *Service, name string) (*jsonschema.Schema, error) {
+	if name == "" || name == Blob {
+		return nil, nil
+	}
+	public := path.Join("/schemas", s.Name, s.Version, name)
+	if _, ok := l.files[public]; !ok {
+		return nil, fmt.Errorf("its schema %s is not there", name)
+	}
+	compiled, err := l.compiler.Compile(schemaBase + "//" + public)
+	if err != nil {
+		return nil, fmt.Errorf("schema %s: %w", name, err)
+	}
+	return compiled, nil
+}

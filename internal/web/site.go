@@ -1,0 +1,180 @@
+package web
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// endpoint is a row of a table made ready to serve.
+type endpoint struct {
+	Endpoint
+	service       *Service
+	route         route
+	params, query map[string]*regexp.Regexp
+	input, output *jsonschema.Schema
+	early         bool // authorized before the handler
+}
+
+// site serves all services.
+type site struct {
+	Options
+	auth    Authenticator
+	routes  node
+	static  map[string][]byte // references and schemas by path
+	started time.Time
+}
+
+// Mount makes the handler of all services. It serves /api/, /references, /schemas, /ping,
+// /robots.txt and /__…__; everything else goes to Options.Fallback. A table that does not hold
+// together (a double route, a missing schema, a bad pattern) is an error here, not at a request.
+func Mount(services []Service, auth Authenticator, o Options) (http.Handler, error) {
+	s := &site{Options: o, auth: auth, started: time.Now(), static: map[string][]byte{}}
+	s.RootURL = strings.TrimRight(s.RootURL, "/")
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	services = slices.Clone(services)
+	lib, err := loadSchemas(services)
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	for i := range services {
+		if err := s.mount(&services[i], lib); err != nil {
+			return nil, fmt.Errorf("web: service %s: %w", services[i].Name, err)
+		}
+	}
+	if err := s.publish(services, lib); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	return s, nil
+}
+
+func (s *site) mount(service *Service, lib *library) error {
+	service.Endpoints = append(s.monitoring(), service.Endpoints...)
+	names := map[string]bool{}
+	for _, row := range service.Endpoints {
+		if names[row.Name] || row.Name == "" {
+			return fmt.Errorf("the endpoint name %q is missing or double", row.Name)
+		}
+		names[row.Name] = true
+		e := &endpoint{Endpoint: row, service: service}
+		if err := s.routes.add("/api/"+service.Name+"/"+service.Version, e); err != nil {
+			return err
+		}
+		if err := e.compile(lib); err != nil {
+			return fmt.Errorf("endpoint %s: %w", row.Name, err)
+		}
+	}
+	return nil
+}
+
+// compile makes the patterns and schemas of an endpoint ready.
+func (e *endpoint) compile(lib *library) (err error) {
+	if e.Handle == nil {
+		return fmt.Errorf("it has no handler")
+	}
+	e.params = map[string]*regexp.Regexp{}
+	for _, name := range e.route.params {
+		pattern, ok := e.service.Params[name]
+		if !ok {
+			continue // any value
+		}
+		if e.params[name], err = regexp.Compile(pattern); err != nil {
+			return err
+		}
+	}
+	e.query = map[string]*regexp.Regexp{}
+	for name, pattern := range e.Query {
+		if e.query[name], err = regexp.Compile(pattern); err != nil {
+			return err
+		}
+	}
+	if e.input, err = lib.schema(e.service, e.Input); err != nil {
+		return err
+	}
+	if e.output, err = lib.schema(e.service, e.Output); err != nil {
+		return err
+	}
+	e.early = e.Scopes != nil && !slices.ContainsFunc(e.Scopes.Params(), func(name string) bool {
+		return !slices.Contains(e.route.params, name)
+	})
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.EscapedPath()
+	switch {
+	case strings.HasPrefix(path, "/api/"):
+		s.api(w, r, path)
+	case path == "/references" || path == "/schemas" || strings.HasPrefix(path, "/references/") || strings.HasPrefix(path, "/schemas/"):
+		s.document(w, r, path)
+	case path == "/ping":
+		s.plain(w, r, s.alive())
+	case path == "/__version__":
+		s.plain(w, r, s.Build)
+	case path == "/__lbheartbeat__":
+		s.plain(w, r, struct{}{})
+	case path == "/__heartbeat__":
+		s.heartbeat(w, r)
+	case path == "/robots.txt":
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("User-Agent: *\nDisallow: /\n")) // a robot that went away misses nothing
+	case s.Fallback != nil:
+		s.Fallback.ServeHTTP(w, r)
+	default:
+		s.plainStatus(w, r, http.StatusNotFound, problem{"Not found"})
+	}
+}
+
+// problem is the body for an unknown route (taskcluster-map 3.3).
+type problem struct {
+	Error string `json:"error"`
+}
+
+func (s *site) api(w http.ResponseWriter, r *http.Request, path string) {
+	headers(w.Header())
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	e, params := s.routes.find(r.Method, path)
+	if e == nil {
+		s.plainStatus(w, r, http.StatusNotFound, problem{"Not found"})
+		return
+	}
+	s.serve(w, r, e, params)
+}
+
+// document serves the references and schemas.
+func (s *site) document(w http.ResponseWriter, r *http.Request, path string) {
+	headers(w.Header())
+	body, ok := s.static[path]
+	switch {
+	case r.Method == http.MethodOptions:
+		w.WriteHeader(http.StatusOK)
+	case !ok || (r.Method != http.MethodGet && r.Method != http.MethodHead):
+		s.plainStatus(w, r, http.StatusNotFound, problem{"Not found"})
+	default:
+		s.send(w, r, http.StatusOK, body)
+	}
+}
+
+// headers sets what every answer of the API carries (taskcluster-map 3.1).
+func headers(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Max-Age", "900")
+	h.Set("Access-Control-Allow-Methods", "OPTIONS,GET,HEAD,POST,PUT,DELETE,TRACE,CONNECT")
+	h.Set("Access-Control-Request-Method", "*")
+	h.Set("Access-Control-Allow-Headers", "X-Requested-With,Content-Type,Authorization,Accept,Origin,Cache-Control")
+	h.Set("Cache-Control", "no-store no-cache must-revalidate")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+}

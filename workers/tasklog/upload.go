@@ -1,0 +1,176 @@
+package tasklog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/task"
+)
+
+const (
+	// DefaultEvery is how often a growing log is sent.
+	DefaultEvery = 150 * time.Millisecond
+	maxPiece     = 1 << 20
+	// maxBackwards is how often the server may ask for bytes again without any progress.
+	maxBackwards = 20
+	contentType  = "text/plain; charset=utf-8"
+)
+
+// Uploader sends a log while it grows.
+type Uploader struct {
+	Log     *Log
+	Client  func() *client.Client // with the task's credentials of the moment
+	TaskID  string
+	RunID   int
+	Live    string // artifact by which the log is followed; "" for none
+	Backing string // artifact that holds it in the end
+	Expires task.Time
+	Every   time.Duration // 0: DefaultEvery
+	Report  func(error)   // told of the first of several failures in a row; may be nil
+}
+
+// Run sends what is written until the log is closed and all of it is uploaded and finished. While
+// the server is away it goes on trying until ctx ends.
+func (u *Uploader) Run(ctx context.Context) error {
+	var stream *client.Stream
+	err := u.insist(ctx, func() error {
+		var err error
+		stream, err = u.Client().OpenStream(ctx, client.Upload{
+			TaskID: u.TaskID, RunID: u.RunID, Name: u.Backing, ContentType: contentType, Expires: u.Expires,
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("tasklog: open stream: %w", err)
+	}
+	if stream.Live() && u.Live != "" {
+		err := u.insist(ctx, func() error {
+			return u.Client().ReferenceArtifact(ctx, u.TaskID, u.RunID, u.Live, contentType, stream.URL(), u.Expires)
+		})
+		if err != nil {
+			return fmt.Errorf("tasklog: publish %s: %w", u.Live, err)
+		}
+	}
+	if err := u.follow(ctx, stream); err != nil {
+		return fmt.Errorf("tasklog: send: %w", err)
+	}
+	return u.finish(ctx, stream)
+}
+
+func (u *Uploader) finish(ctx context.Context, stream *client.Stream) error {
+	err := u.insist(ctx, func() error {
+		return stream.Finish(ctx, u.Client(), u.Log, u.Log.Size(), u.Log.Sum())
+	})
+	if err != nil {
+		return fmt.Errorf("tasklog: finish: %w", err)
+	}
+	if u.Live == "" {
+		return nil
+	}
+	err = u.insist(ctx, func() error {
+		return u.Client().LinkArtifact(ctx, u.TaskID, u.RunID, u.Live, contentType, u.Backing, u.Expires)
+	})
+	if err != nil {
+		return fmt.Errorf("tasklog: link %s: %w", u.Live, err)
+	}
+	return nil
+}
+
+// follow sends the log's bytes as they come, in pieces, not more often than u.Every.
+func (u *Uploader) follow(ctx context.Context, stream *client.Stream) error {
+	var sent int64
+	backwards := 0
+	piece := make([]byte, maxPiece)
+	for {
+		closed := u.wait(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !stream.Live() {
+			if closed {
+				return nil
+			}
+			continue
+		}
+		for size := u.Log.Size(); sent < size; {
+			next, err := u.send(ctx, stream, sent, piece[:min(maxPiece, size-sent)])
+			if err != nil {
+				return err
+			}
+			if next > u.Log.Size() {
+				return fault.New(fault.Conflict, "the server already holds %d bytes, more than the log has", next)
+			}
+			if next > sent {
+				backwards = 0
+			} else if backwards++; backwards > maxBackwards {
+				return fault.New(fault.Internal, "the server does not take bytes from %d on", sent)
+			}
+			sent = next
+		}
+		if closed && sent == u.Log.Size() {
+			return nil
+		}
+	}
+}
+
+func (u *Uploader) send(ctx context.Context, stream *client.Stream, sent int64, piece []byte) (next int64, err error) {
+	n, err := u.Log.ReadAt(piece, sent)
+	if n == 0 && err != nil && !errors.Is(err, io.EOF) {
+		return sent, fmt.Errorf("read the log: %w", err)
+	}
+	err = u.insist(ctx, func() error {
+		next, err = stream.Append(ctx, u.Client(), sent, piece[:n])
+		return err
+	})
+	return next, err
+}
+
+// wait returns when there is more to send, or the log is closed; after growth it waits a little
+// so that many small writes become one piece.
+func (u *Uploader) wait(ctx context.Context) (closed bool) {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-u.Log.done:
+		return true
+	case <-u.Log.grown:
+	}
+	every := u.Every
+	if every == 0 {
+		every = DefaultEvery
+	}
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-u.Log.done:
+		return true
+	case <-timer.C:
+	}
+	return false
+}
+
+// insist repeats a call for as long as the server is away.
+func (u *Uploader) insist(ctx context.Context, call func() error) error {
+	told := false
+	for {
+		err := call()
+		if err == nil || !errors.Is(err, fault.Unavailable) || ctx.Err() != nil {
+			return err
+		}
+		if !told && u.Report != nil {
+			u.Report(err)
+		}
+		told = true
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}

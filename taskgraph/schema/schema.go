@@ -298,3 +298,17 @@ func (k keyedBy) check(c *checker, v any) {
 	}
 	c.path = c.path[:len(c.path)-1]
 }
+
+type nonEmpty struct{ of Type }
+
+// NonEmpty takes what t takes unless it is empty.
+func NonEmpty(t Type) Type { return nonEmpty{t} }
+
+func (n nonEmpty) name() string { return n.of.name() }
+func (n nonEmpty) check(c *checker, v any) {
+	if v != nil && !value.Truthy(v) {
+		c.report(false, "must not be empty")
+		return
+	}
+	n.of.check(c, v)
+}

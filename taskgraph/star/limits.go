@@ -1,0 +1,154 @@
+package star
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/metrics"
+
+	"go.starlark.net/starlark"
+)
+
+// ErrLimit is in the chain of every error that says a limit was met.
+var ErrLimit = errors.New("limit")
+
+// Limits bound one call (a load counts as one call, with all files it loads).
+type Limits struct {
+	Steps     uint64 // Starlark instructions
+	ItemSteps uint64 // further instructions for each item handed in
+	Bytes     int64  // bytes of texts and lists made in all, also those dropped again
+	ItemBytes int64  // further bytes for each item handed in
+	Text      int    // bytes of one string
+	Values    int    // elements of one list, and values handed back per call
+	Depth     int    // nesting of values
+	Printed   int    // bytes of print output
+	Heap      uint64 // growth of the whole process's heap that ends the call
+	Files     int    // files one load may reach
+	Source    int    // bytes of one file
+}
+
+// DefaultLimits are generous for real trees and end a hostile file within seconds.
+func DefaultLimits() Limits {
+	return Limits{
+		Steps: 10_000_000, ItemSteps: 20_000,
+		Bytes: 256 << 20, ItemBytes: 64 << 10,
+		Text: 4 << 20, Values: 2_000_000, Depth: 100, Printed: 64 << 10,
+		Heap: 1 << 30, Files: 100, Source: 256 << 10,
+	}
+}
+
+// limitError is a limit that was met.
+type limitError string
+
+func (e limitError) Error() string        { return string(e) }
+func (e limitError) Is(target error) bool { return target == ErrLimit }
+
+func limitf(format string, args ...any) error { return limitError(fmt.Sprintf(format, args...)) }
+
+// Steps between two looks at the heap.
+const pulse = 100_000
+
+// Bytes a list or dict element costs at least.
+const elementBytes = 16
+
+// budget is what is left to one call. It belongs to one goroutine.
+type budget struct {
+	limits   Limits
+	maxSteps uint64
+	bytes    int64
+	printed  int
+	heapBase uint64
+	cause    error // the limit that cancelled the thread
+	print    func(string)
+}
+
+func newBudget(l Limits, items int, print func(string)) *budget {
+	return &budget{
+		limits: l, maxSteps: l.Steps + uint64(items)*l.ItemSteps, bytes: l.Bytes + int64(items)*l.ItemBytes,
+		heapBase: heapBytes(), print: print,
+	}
+}
+
+// thread makes a thread that lives within the budget.
+func (b *budget) thread(name string) *starlark.Thread {
+	t := &starlark.Thread{Name: name, Print: b.printLine, OnMaxSteps: b.check}
+	t.SetLocal(budgetKey, b)
+	t.SetMaxExecutionSteps(min(pulse, b.maxSteps))
+	return t
+}
+
+const budgetKey = "budget"
+
+func budgetOf(t *starlark.Thread) *budget {
+	b, _ := t.Local(budgetKey).(*budget)
+	return b
+}
+
+// check runs each pulse: it ends the thread or gives it the next pulse.
+func (b *budget) check(t *starlark.Thread) {
+	switch grown := b.heapGrowth(); {
+	case t.Steps >= b.maxSteps:
+		b.cause = limitf("takes more than %d steps: is there a loop that does not end soon?", b.maxSteps)
+	case grown > b.limits.Heap:
+		b.cause = limitf("uses more than %d MB of memory", b.limits.Heap>>20)
+	default:
+		t.SetMaxExecutionSteps(min(t.Steps+pulse, b.maxSteps))
+		return
+	}
+	t.Cancel(b.cause.Error())
+}
+
+// heapGrowth is how much the heap grew since the call began. Garbage is collected before
+// a verdict is based on it.
+func (b *budget) heapGrowth() uint64 {
+	now := heapBytes()
+	if now > b.heapBase+b.limits.Heap {
+		runtime.GC()
+		now = heapBytes()
+	}
+	return now - min(now, b.heapBase)
+}
+
+func heapBytes() uint64 {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(s)
+	if s[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return s[0].Value.Uint64()
+}
+
+// charge takes n bytes from the budget.
+func (b *budget) charge(n int) error {
+	if b.bytes -= int64(n); b.bytes < 0 {
+		return limitf("makes more than %d MB of texts and lists", b.limits.Bytes>>20)
+	}
+	return nil
+}
+
+// text takes a string of n bytes from the budget.
+func (b *budget) text(n int) error {
+	if n > b.limits.Text {
+		return limitf("makes a text of %d bytes, the limit is %d", n, b.limits.Text)
+	}
+	return b.charge(n)
+}
+
+// elements takes a list of n elements from the budget; making it counts as steps too.
+func (b *budget) elements(t *starlark.Thread, n int) error {
+	if n > b.limits.Values {
+		return limitf("makes or walks a list of %d elements, the limit is %d", n, b.limits.Values)
+	}
+	t.Steps += uint64(n)
+	return b.charge(n * elementBytes)
+}
+
+func (b *budget) printLine(_ *starlark.Thread, msg string) {
+	if b.printed > b.limits.Printed || b.print == nil {
+		return
+	}
+	if b.printed += len(msg) + 1; b.printed > b.limits.Printed {
+		msg = fmt.Sprintf("(print: more than %d bytes; the rest is dropped)", b.limits.Printed)
+	}
+	b.print(msg)
+}

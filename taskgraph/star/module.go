@@ -1,0 +1,213 @@
+package star
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+func fileOptions() *syntax.FileOptions { return &syntax.FileOptions{Set: true, TopLevelControl: true} }
+
+// Module is a file that has been run; its globals are frozen.
+type Module struct {
+	path    string
+	limits  Limits
+	print   func(string)
+	globals starlark.StringDict
+	files   []string
+}
+
+// Options of Load.
+type Options struct {
+	Limits Limits            // the zero value means DefaultLimits
+	Print  func(line string) // gets what the file and its functions print; nil drops it
+}
+
+// SplitName splits "dir/file.star:function"; ok is false when name has another form.
+func SplitName(name string) (file, function string, ok bool) {
+	file, function, ok = strings.Cut(name, ":")
+	return file, function, ok && strings.HasSuffix(file, ".star") && function != ""
+}
+
+// Load runs the file at name in tree, with all it loads. Errors are *Error.
+func Load(ctx context.Context, tree fs.FS, name string, o Options) (*Module, error) {
+	if o.Limits == (Limits{}) {
+		o.Limits = DefaultLimits()
+	}
+	l := &loader{tree: tree, budget: newBudget(o.Limits, 0, o.Print), library: library(), done: map[string]starlark.StringDict{}}
+	l.thread = l.budget.thread("load " + name)
+	l.thread.Load = l.load
+	stop := context.AfterFunc(ctx, func() { l.thread.Cancel("the time is up") })
+	defer stop()
+	globals, err := l.file(path.Clean(name))
+	if err != nil {
+		return nil, ended(ctx, wrapError(name, "", l.budget, err))
+	}
+	files := make([]string, 0, len(l.done))
+	for f := range l.done {
+		files = append(files, f)
+	}
+	slices.Sort(files)
+	return &Module{path: name, limits: o.Limits, print: o.Print, globals: globals, files: files}, nil
+}
+
+// Files are the paths of all files the module was made of, sorted.
+func (m *Module) Files() []string { return slices.Clone(m.files) }
+
+// Path is the module's own file.
+func (m *Module) Path() string { return m.path }
+
+// Functions are the names of the module's functions, sorted.
+func (m *Module) Functions() []string {
+	var out []string
+	for name, v := range m.globals {
+		if _, ok := v.(*starlark.Function); ok {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// ended adds the context's error to err when the context is over.
+func ended(ctx context.Context, err error) error {
+	var e *Error
+	if ctx.Err() != nil && errors.As(err, &e) {
+		e.cause = ctx.Err()
+	}
+	return err
+}
+
+// loader reads the files of one Load, each once.
+type loader struct {
+	tree    fs.FS
+	budget  *budget
+	thread  *starlark.Thread
+	library starlark.StringDict
+	done    map[string]starlark.StringDict
+	open    []string // files being run, outermost first
+}
+
+// load serves the load statement of the innermost open file.
+func (l *loader) load(_ *starlark.Thread, name string) (starlark.StringDict, error) {
+	if rooted, ok := strings.CutPrefix(name, "//"); ok {
+		return l.file(path.Clean(rooted))
+	}
+	return l.file(path.Join(path.Dir(l.open[len(l.open)-1]), name))
+}
+
+func (l *loader) file(name string) (starlark.StringDict, error) {
+	if g, ok := l.done[name]; ok {
+		return g, nil
+	}
+	switch {
+	case !fs.ValidPath(name) || !strings.HasSuffix(name, ".star"):
+		return nil, fmt.Errorf("load %q: not the path of a .star file in the tree", name)
+	case slices.Contains(l.open, name):
+		return nil, fmt.Errorf("load cycle: %s -> %s", strings.Join(l.open, " -> "), name)
+	case len(l.done)+len(l.open) >= l.budget.limits.Files:
+		return nil, limitf("load %q: more than %d files", name, l.budget.limits.Files)
+	}
+	src, err := fs.ReadFile(l.tree, name)
+	if err != nil {
+		return nil, fmt.Errorf("load %q: %w", name, err)
+	}
+	l.open = append(l.open, name)
+	defer func() { l.open = l.open[:len(l.open)-1] }()
+	g, err := l.run(name, src)
+	if err != nil {
+		return nil, wrapError(name, "", l.budget, err)
+	}
+	l.done[name] = g
+	return g, nil
+}
+
+func (l *loader) run(name string, src []byte) (starlark.StringDict, error) {
+	f, err := parse(name, src, l.budget.limits)
+	if err != nil {
+		return nil, err
+	}
+	prog, err := starlark.FileProgram(f, l.library.Has)
+	if err != nil {
+		return nil, err
+	}
+	g, err := prog.Init(l.thread, l.library)
+	if err != nil {
+		return nil, err
+	}
+	return g, freeze(g)
+}
+
+// function finds a function of the module by name.
+func (m *Module) function(name string) (*starlark.Function, error) {
+	v, ok := m.globals[name]
+	if !ok {
+		return nil, &Error{File: m.path, Message: fmt.Sprintf("there is no function %q (the file has %s)", name, strings.Join(m.Functions(), ", "))}
+	}
+	fn, ok := v.(*starlark.Function)
+	if !ok {
+		return nil, &Error{File: m.path, Message: fmt.Sprintf("%q is a %s, not a function", name, v.Type())}
+	}
+	return fn, nil
+}
+
+// invocation is one use of the module from Go: one thread, one budget.
+type invocation struct {
+	m      *Module
+	fn     *starlark.Function
+	ctx    context.Context
+	thread *starlark.Thread
+	budget *budget
+	label  string // task being worked on
+}
+
+func (m *Module) invoke(ctx context.Context, name string, items int) (*invocation, error) {
+	fn, err := m.function(name)
+	if err != nil {
+		return nil, err
+	}
+	b := newBudget(m.limits, items, m.print)
+	return &invocation{m: m, fn: fn, ctx: ctx, thread: b.thread(name), budget: b}, nil
+}
+
+// call calls the function; the context's end stops it.
+func (v *invocation) call(args ...starlark.Value) (starlark.Value, error) {
+	if want := v.fn.NumParams(); want != len(args) && !v.fn.HasVarargs() {
+		return nil, v.fail(fmt.Errorf("%s takes %d parameters, but is called with %d (see the forms of functions in the reference)", v.fn.Name(), want, len(args)))
+	}
+	stop := context.AfterFunc(v.ctx, func() { v.thread.Cancel("the time is up") })
+	defer stop()
+	out, err := starlark.Call(v.thread, v.fn, args, nil)
+	if err != nil {
+		return nil, v.fail(err)
+	}
+	return out, nil
+}
+
+// fail puts the function's place and the task in an error.
+func (v *invocation) fail(err error) error {
+	var eval *starlark.EvalError
+	wrapped := wrapError(v.m.path, v.label, v.budget, err)
+	var e *Error
+	if !errors.As(err, &eval) && errors.As(wrapped, &e) && e.Line == 0 {
+		e.at(v.fn.Position())
+		e.Function = v.fn.Name()
+	}
+	return ended(v.ctx, wrapped)
+}
+
+// takesOne tells by the parameter's name whether the function works on single tasks.
+func takesOne(fn *starlark.Function, param int) bool {
+	if fn.NumParams() <= param {
+		return false
+	}
+	name, _ := fn.Param(param)
+	return name == "task"
+}

@@ -1,0 +1,130 @@
+package star
+
+import (
+	"context"
+	"fmt"
+
+	"go.starlark.net/starlark"
+)
+
+// TargetConfig is what a target-tasks method sees.
+type TargetConfig struct {
+	Params      map[string]any
+	GraphConfig map[string]any
+	Labels      []string
+	Task        func(label string) (map[string]any, bool) // JSON form
+}
+
+// Target calls the target-tasks method fn and gives the labels it selects, in the order of
+// c.Labels or in the method's own.
+func (m *Module) Target(ctx context.Context, fn string, c TargetConfig) ([]string, error) {
+	v, err := m.invoke(ctx, fn, len(c.Labels))
+	if err != nil {
+		return nil, err
+	}
+	tasks := newTable(c.Labels, c.Task)
+	params, err := lazy(c.Params)()
+	if err != nil {
+		return nil, v.fail(err)
+	}
+	config, err := lazy(c.GraphConfig)()
+	if err != nil {
+		return nil, v.fail(err)
+	}
+	if takesOne(v.fn, 0) {
+		return v.targetEach(c.Labels, tasks, params, config)
+	}
+	res, err := v.call(tasks, params, config)
+	if err != nil {
+		return nil, err
+	}
+	return v.labels(res, tasks)
+}
+
+func (v *invocation) targetEach(labels []string, tasks *table, params, config starlark.Value) ([]string, error) {
+	var out []string
+	for _, label := range labels {
+		v.label = label
+		task, ok, err := tasks.Get(starlark.String(label))
+		if err != nil || !ok {
+			return nil, v.fail(fmt.Errorf("task %q cannot be read: %w", label, err))
+		}
+		delete(tasks.made, label)
+		res, err := v.call(task, params, config)
+		if err != nil {
+			return nil, err
+		}
+		if res.Truth() {
+			out = append(out, label)
+		}
+	}
+	return out, nil
+}
+
+func (v *invocation) labels(res starlark.Value, tasks *table) ([]string, error) {
+	list, ok := res.(starlark.Indexable)
+	if _, text := res.(starlark.String); !ok || text {
+		return nil, v.fail(fmt.Errorf("%s gave a %s: give a list of labels", v.fn.Name(), res.Type()))
+	}
+	out := make([]string, 0, list.Len())
+	for i := range list.Len() {
+		label, ok := starlark.AsString(list.Index(i))
+		if !ok || !tasks.has(label) {
+			return nil, v.fail(fmt.Errorf("%s gave %s, which is no label of the graph", v.fn.Name(), cut(list.Index(i).String())))
+		}
+		out = append(out, label)
+	}
+	return out, nil
+}
+
+// has looks a label up without converting the task.
+func (t *table) has(label string) bool {
+	_, ok := t.task(label)
+	return ok
+}
+
+// Strategy is an optimization strategy of the tree, ready to be asked about one task after
+// another. It belongs to one goroutine.
+type Strategy struct {
+	v      *invocation
+	params starlark.Value
+}
+
+// Strategy prepares the strategy fn for about tasks questions.
+func (m *Module) Strategy(ctx context.Context, fn string, params map[string]any, tasks int) (*Strategy, error) {
+	v, err := m.invoke(ctx, fn, tasks)
+	if err != nil {
+		return nil, err
+	}
+	p, err := lazy(params)()
+	if err != nil {
+		return nil, v.fail(err)
+	}
+	return &Strategy{v: v, params: p}, nil
+}
+
+// Removes asks whether task, in its JSON form, can be left out, and why.
+func (s *Strategy) Removes(label string, task map[string]any, arg any) (bool, string, error) {
+	s.v.label = label
+	t, err := lazy(task)()
+	if err != nil {
+		return false, "", s.v.fail(err)
+	}
+	a, err := lazy(arg)()
+	if err != nil {
+		return false, "", s.v.fail(err)
+	}
+	res, err := s.v.call(t, s.params, a)
+	if err != nil {
+		return false, "", err
+	}
+	switch res := res.(type) {
+	case starlark.Bool:
+		return bool(res), "", nil
+	case starlark.String:
+		return true, string(res), nil
+	case starlark.NoneType:
+		return false, "", nil
+	}
+	return false, "", s.v.fail(fmt.Errorf("%s gave a %s: give True, False or the reason for leaving the task out", s.v.fn.Name(), res.Type()))
+}

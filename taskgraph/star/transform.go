@@ -1,0 +1,195 @@
+package star
+
+import (
+	"context"
+	"fmt"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// TransformConfig is what a transform sees as config. Nothing in it is written to.
+type TransformConfig struct {
+	Kind        string
+	Path        string // directory of the kind
+	KindConfig  map[string]any
+	Params      map[string]any
+	GraphConfig map[string]any
+	// Dependencies are the labels of the tasks of the kinds named in kind-dependencies; Task
+	// gives one of them in its JSON form.
+	Dependencies []string
+	Task         func(label string) (map[string]any, bool)
+}
+
+func (c TransformConfig) value() starlark.Value {
+	deps := newTable(c.Dependencies, c.Task)
+	return &record{name: "config", fields: map[string]func() (starlark.Value, error){
+		"kind":                    constant(starlark.String(c.Kind)),
+		"path":                    constant(starlark.String(c.Path)),
+		"config":                  lazy(c.KindConfig),
+		"params":                  lazy(c.Params),
+		"graph_config":            lazy(c.GraphConfig),
+		"kind_dependencies_tasks": constant(deps),
+	}}
+}
+
+// Item is one task description that a transform gave.
+type Item struct {
+	Values map[string]any
+	From   int // index of the item it was made from; -1 when the transform does not show it
+}
+
+// Transform calls the transform fn with items and gives what it makes of them. items are not
+// changed.
+func (m *Module) Transform(ctx context.Context, fn string, c TransformConfig, items []map[string]any) ([]Item, error) {
+	v, err := m.invoke(ctx, fn, len(items))
+	if err != nil {
+		return nil, err
+	}
+	if takesOne(v.fn, 1) {
+		return v.transformEach(c.value(), items)
+	}
+	return v.transformAll(c.value(), items)
+}
+
+func (v *invocation) transformEach(config starlark.Value, items []map[string]any) ([]Item, error) {
+	conv := newConverter()
+	back := v.budget.fromStar()
+	out := make([]Item, 0, len(items))
+	for i, item := range items {
+		v.label = labelOf(item)
+		in, err := conv.toStar(item)
+		if err != nil {
+			return nil, v.fail(err)
+		}
+		res, err := v.call(config, in)
+		if err != nil {
+			return nil, err
+		}
+		switch res := res.(type) {
+		case starlark.NoneType:
+		case *starlark.Dict:
+			if out, err = v.take(out, back, res, i); err != nil {
+				return nil, err
+			}
+		case *starlark.List:
+			for k := range res.Len() {
+				if out, err = v.take(out, back, res.Index(k), i); err != nil {
+					return nil, err
+				}
+			}
+		default:
+			return nil, v.fail(fmt.Errorf("%s gave a %s: give the task (a dict), a list of tasks or None", v.fn.Name(), res.Type()))
+		}
+	}
+	return out, nil
+}
+
+// take converts one result and appends it.
+func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from int) ([]Item, error) {
+	d, ok := res.(*starlark.Dict)
+	if !ok {
+		return nil, v.fail(fmt.Errorf("%s gave a %s among the tasks: each task is a dict", v.fn.Name(), res.Type()))
+	}
+	x, err := back.dict(d, 0, func() string { return "task" })
+	if err != nil {
+		return nil, v.fail(err)
+	}
+	return append(out, Item{Values: x.(map[string]any), From: from}), nil
+}
+
+func (v *invocation) transformAll(config starlark.Value, items []map[string]any) ([]Item, error) {
+	conv := newConverter()
+	in := make([]starlark.Value, len(items))
+	origin := make(map[starlark.Value]int, len(items))
+	byName := make(map[string]int, len(items))
+	for i, item := range items {
+		x, err := conv.toStar(item)
+		if err != nil {
+			v.label = labelOf(item)
+			return nil, v.fail(err)
+		}
+		in[i], origin[x] = x, i
+		byName[labelOf(item)] = i
+	}
+	res, err := v.call(config, &taskList{List: starlark.NewList(in), seen: func(i int) { v.label = labelOf(items[i]) }})
+	if err != nil {
+		return nil, err
+	}
+	v.label = ""
+	list, ok := res.(starlark.Indexable)
+	if _, text := res.(starlark.String); !ok || text {
+		return nil, v.fail(fmt.Errorf("%s gave a %s: give a list of tasks", v.fn.Name(), res.Type()))
+	}
+	back := v.budget.fromStar()
+	out := make([]Item, 0, list.Len())
+	for i := range list.Len() {
+		x := list.Index(i)
+		from, known := origin[x]
+		if out, err = v.take(out, back, x, from); err != nil {
+			return nil, err
+		}
+		if last := &out[len(out)-1]; !known {
+			last.From = -1
+			if i, ok := byName[labelOf(last.Values)]; ok {
+				last.From = i
+			}
+		}
+	}
+	return out, nil
+}
+
+// labelOf names a task description in messages.
+func labelOf(item map[string]any) string {
+	for _, key := range []string{"label", "name"} {
+		if s, ok := item[key].(string); ok {
+			return s
+		}
+	}
+	return ""
+}
+
+// taskList is the list of all tasks; it notes which one a loop is at, for errors.
+type taskList struct {
+	*starlark.List
+	seen func(i int)
+}
+
+// Iterate walks the tasks.
+func (l *taskList) Iterate() starlark.Iterator {
+	return &taskIterator{Iterator: l.List.Iterate(), seen: l.seen}
+}
+
+type taskIterator struct {
+	starlark.Iterator
+	seen func(i int)
+	next int
+}
+
+// Next gives the next task.
+func (i *taskIterator) Next(p *starlark.Value) bool {
+	ok := i.Iterator.Next(p)
+	if ok {
+		i.seen(i.next)
+		i.next++
+	}
+	return ok
+}
+
+// Type tells it from a list, which other lists can be compared with.
+func (l *taskList) Type() string { return "tasks" }
+
+// Binary adds lists to the tasks.
+func (l *taskList) Binary(op syntax.Token, y starlark.Value, side starlark.Side) (starlark.Value, error) {
+	other, ok := y.(*starlark.List)
+	if t, also := y.(*taskList); also {
+		other, ok = t.List, true
+	}
+	if op != syntax.PLUS || !ok {
+		return nil, nil
+	}
+	if side == starlark.Left {
+		return starlark.Binary(op, l.List, other)
+	}
+	return starlark.Binary(op, other, l.List)
+}

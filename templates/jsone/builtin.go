@@ -197,7 +197,7 @@ func builtinJoin(r *renderer, _ *scope, args []any) (any, error) {
 	}
 	s, ok := joinText(in, separator, 0)
 	if !ok {
-		return nil, invalid("join")
+		return nil, newError(BuiltinError, "invalid arguments to builtin: join: an element is a function or has no text")
 	}
 	return s, r.text(len(s))
 }

@@ -37,7 +37,10 @@ func (r *renderer) fromNow(offset string, reference any) (any, string) {
 	}
 	var base float64
 	if truthyJS(reference) {
-		base = millisOf(reference)
+		var ok bool
+		if base, ok = millisOf(reference); !ok {
+			return nil, "the time to start from is an object that has no text"
+		}
 	} else {
 		if r.now.IsZero() {
 			return nil, "the template asks for the current time, but it was rendered without one"
@@ -85,22 +88,19 @@ func parseOffset(s string) ([]float64, bool) {
 	return []float64{count[2] * 7 * day, days * day, count[4] * 3600e3, count[5] * 60e3, count[6] * 1e3}, true
 }
 
-// millisOf is JavaScript's new Date(v).getTime(); NaN when v is no time.
-func millisOf(v any) float64 {
+// millisOf is JavaScript's new Date(v).getTime(): NaN when v is no time, false when v cannot even become a text.
+func millisOf(v any) (float64, bool) {
 	switch v := v.(type) {
 	case float64:
 		if math.Abs(v) > maxMillis {
-			return math.NaN()
+			return math.NaN(), true
 		}
-		return math.Trunc(v)
+		return math.Trunc(v), true
 	case bool:
-		return toNumber(v)
+		return toNumber(v), true
 	}
 	s, ok := toText(v, 0)
-	if !ok {
-		return math.NaN()
-	}
-	return parseTime(s)
+	return parseTime(s), ok
 }
 
 // timeLayouts are the ways to write a time that events and people use: ISO 8601, with and without parts, and mail's.

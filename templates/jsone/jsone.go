@@ -2,9 +2,10 @@
 //
 // It follows the npm package json-e 4.8.4 in results, in the class of errors and in their texts, down to the order of
 // object keys, numbers printed as JavaScript prints them, and which lists a template may change behind its own back
-// ($reverse turns a list of the context around in place, as there). It differs on purpose in three things: a function
-// that reaches a string ("${min}") is an error instead of its source text, range wants a whole step always, and what
-// escapes JavaScript's parser as a TypeError (an expression that ends too early, say) is a SyntaxError here.
+// ($reverse turns a list of the context around in place, as there). It differs on purpose in a few things: a function
+// that reaches a string ("${min}") is an error instead of its source text; range wants a whole step always; split never
+// cuts a character in two; times other than ISO 8601 and mail's are no times; and what falls out of JavaScript's parser
+// as a TypeError (an expression that ends too early, say) is a SyntaxError.
 //
 // The language has no loops without end, but a few lines can ask for a galaxy of work; Limits stops it. The package
 // reads no clock: Options.Now is the time a render knows.

@@ -407,7 +407,8 @@ func (r *renderer) tag(in *list, t *Object, sc *scope) ([]tagged, error) {
 		}
 		source, ok := by.value.(string)
 		if !ok {
-			return nil, newError(SyntaxError, "%s must be given a string expression", by.key)
+			text, _ := toText(by.value, 0)
+			return nil, newError(SyntaxError, "Unexpected input for '%s' at ''", text)
 		}
 		v, err := r.evaluate(source, sc.with(m[1], item))
 		if err != nil {

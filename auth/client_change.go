@@ -1,0 +1,190 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+// staticPrefix begins the ids of clients that only the configuration may change.
+const staticPrefix = "static/"
+
+// ClientInput is what can be said about a client.
+type ClientInput struct {
+	Description        string
+	Expires            time.Time
+	DeleteOnExpiration bool
+	Scopes             []string // nil: none when creating, the old ones when updating
+}
+
+func checkClient(id string, in ClientInput) error {
+	if err := checkClientID(id); err != nil {
+		return err
+	}
+	if strings.HasPrefix(id, staticPrefix) {
+		return fault.New(fault.Invalid, "client ids beginning with %s come from the configuration and cannot be changed here", staticPrefix)
+	}
+	if err := checkDescription(in.Description); err != nil {
+		return err
+	}
+	return checkScopes(in.Scopes)
+}
+
+// CreateClient makes a client and returns it with its access token, which is shown only here and by
+// ResetAccessToken. A client that exists is a fault.Conflict, whatever its content. That actor, the
+// client who asks, may give these scopes is for the caller to check.
+func (a *Auth) CreateClient(ctx context.Context, actor, id string, in ClientInput) (Client, string, error) {
+	if err := checkClient(id, in); err != nil {
+		return Client{}, "", fmt.Errorf("auth: create client: %w", err)
+	}
+	token := newToken()
+	sealed, err := a.vault.seal(id, token)
+	if err != nil {
+		return Client{}, "", err
+	}
+	row, err := a.changeClient(ctx, actor, id, "client created", func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+		row, err := one(ctx, tx, insertClientSQL.Text, id, in.Description, sealed, sortedScopes(in.Scopes), in.Expires, in.DeleteOnExpiration)
+		return row, err
+	})
+	if fault.KindOf(err) == fault.NotFound {
+		err = fault.New(fault.Conflict, "Client ID %s already exists.", id)
+	}
+	if err != nil {
+		return Client{}, "", fmt.Errorf("auth: create client %s: %w", id, err)
+	}
+	c, err := a.expanded(ctx, row)
+	return c, token, err
+}
+
+// UpdateClient changes a client. allow is asked, before anything is written, whether the scopes that
+// the client did not list before may be given; its error ends the change.
+func (a *Auth) UpdateClient(ctx context.Context, actor, id string, in ClientInput, allow func(added []string) error) (Client, error) {
+	if err := checkClient(id, in); err != nil {
+		return Client{}, fmt.Errorf("auth: update client: %w", err)
+	}
+	row, err := a.changeClient(ctx, actor, id, "client updated", func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+		old, err := one(ctx, tx, readClientSQL.Text, id)
+		if err != nil {
+			return clientRow{}, err
+		}
+		scopes := old.Scopes
+		if in.Scopes != nil {
+			scopes = sortedScopes(in.Scopes)
+		}
+		added := slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return slices.Contains(old.Scopes, s) })
+		if err := allow(added); err != nil {
+			return clientRow{}, err
+		}
+		return one(ctx, tx, updateClientSQL.Text, id, in.Description, scopes, in.Expires, in.DeleteOnExpiration)
+	})
+	if err != nil {
+		return Client{}, fmt.Errorf("auth: update client %s: %w", id, err)
+	}
+	return a.expanded(ctx, row)
+}
+
+// ResetAccessToken gives a client a new token and returns it; the old one is worth nothing from then.
+func (a *Auth) ResetAccessToken(ctx context.Context, actor, id string) (Client, string, error) {
+	if err := checkClient(id, ClientInput{}); err != nil {
+		return Client{}, "", fmt.Errorf("auth: reset access token: %w", err)
+	}
+	token := newToken()
+	sealed, err := a.vault.seal(id, token)
+	if err != nil {
+		return Client{}, "", err
+	}
+	row, err := a.changeClient(ctx, actor, id, "access token reset", func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+		return one(ctx, tx, resetTokenSQL.Text, id, sealed)
+	})
+	if err != nil {
+		return Client{}, "", fmt.Errorf("auth: reset access token of %s: %w", id, err)
+	}
+	c, err := a.expanded(ctx, row)
+	return c, token, err
+}
+
+// SetDisabled disables a client or enables it again; doing it twice changes nothing.
+func (a *Auth) SetDisabled(ctx context.Context, actor, id string, disabled bool) (Client, error) {
+	if err := checkClient(id, ClientInput{}); err != nil {
+		return Client{}, fmt.Errorf("auth: disable client: %w", err)
+	}
+	action := "client enabled"
+	if disabled {
+		action = "client disabled"
+	}
+	row, err := a.changeClient(ctx, actor, id, action, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+		return one(ctx, tx, disableClientSQL.Text, id, disabled)
+	})
+	if err != nil {
+		return Client{}, fmt.Errorf("auth: %s: %s: %w", action, id, err)
+	}
+	return a.expanded(ctx, row)
+}
+
+// DeleteClient removes a client; one that does not exist is removed already.
+func (a *Auth) DeleteClient(ctx context.Context, actor, id string) error {
+	if err := checkClient(id, ClientInput{}); err != nil {
+		return fmt.Errorf("auth: delete client: %w", err)
+	}
+	_, err := a.changeClient(ctx, actor, id, "client deleted", func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+		return one(ctx, tx, deleteClientSQL.Text, id)
+	})
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return fmt.Errorf("auth: delete client %s: %w", id, err)
+	}
+	return nil
+}
+
+// changeClient runs one change under the lock, with its audit row, and tells all servers.
+func (a *Auth) changeClient(ctx context.Context, actor, id, action string, change func(ctx context.Context, tx pgx.Tx) (clientRow, error)) (clientRow, error) {
+	var row clientRow
+	err := pg.Tx(ctx, a.pool, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockStateSQL.Text); err != nil {
+			return err
+		}
+		var err error
+		if row, err = change(ctx, tx); err != nil {
+			return notFound(err, "Client ID %s does not exist.", id)
+		}
+		if _, err := tx.Exec(ctx, touchClientsSQL.Text); err != nil {
+			return err
+		}
+		return Audit(ctx, tx, Record{EntityType: "client", EntityID: id, ClientID: actor, Action: action})
+	})
+	a.forget()
+	return row, err
+}
+
+func sortedScopes(scopes []string) []string {
+	out := append([]string{}, scopes...)
+	slices.SortFunc(out, scope.Compare)
+	return slices.Compact(out)
+}
+
+var insertClientSQL = pg.Statement{Name: "auth.insert_client", Text: `
+INSERT INTO auth_clients (client_id, description, encrypted_token, scopes, expires, delete_on_expiration)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+RETURNING ` + clientColumns}
+
+var updateClientSQL = pg.Statement{Name: "auth.update_client", Text: `
+UPDATE auth_clients SET description = $2, scopes = $3, expires = $4, delete_on_expiration = $5, last_modified = now()
+WHERE client_id = $1 RETURNING ` + clientColumns}
+
+var resetTokenSQL = pg.Statement{Name: "auth.reset_token", Text: `
+UPDATE auth_clients SET encrypted_token = $2, last_rotated = now(), last_modified = now()
+WHERE client_id = $1 RETURNING ` + clientColumns}
+
+var disableClientSQL = pg.Statement{Name: "auth.disable_client", Text: `
+UPDATE auth_clients SET disabled = $2, last_modified = CASE WHEN disabled = $2 THEN last_modified ELSE now() END
+WHERE client_id = $1 RETURNING ` + clientColumns}
+
+var deleteClientSQL = pg.Statement{Name: "auth.delete_client", Text: `
+DELETE FROM auth_clients WHERE client_id = $1 RETURNING ` + clientColumns}

@@ -1,0 +1,13 @@
+package auth
+
+import (
+	"testing"
+
+	"github.com/treeline-ci/treeline/internal/pgtest"
+)
+
+func TestStatements(t *testing.T) {
+	pgtest.PrepareAll(t, pgtest.DB(t), readStateSQL, lockStateSQL, touchClientsSQL, touchRolesSQL, readClientSQL, listClientsSQL,
+		insertClientSQL, updateClientSQL, resetTokenSQL, disableClientSQL, deleteClientSQL, listStaticSQL, putStaticSQL, noteUseSQL,
+		insertAuditSQL, entityHistorySQL, clientHistorySQL, deleteExpiredSQL, pruneAuditSQL, readRoleSQL, listRolesSQL, putRoleSQL, deleteRoleSQL)
+}

@@ -302,3 +302,17 @@ func (d *download) count(p []byte) {
 func (c *Client) ArtifactURL(taskID string, runID int, name string) string {
 	return c.URL(queueService, artifactPath(taskID, runID, "artifacts", name), url.Values{})
 }
+
+// Fetch writes what stands at any web address to w, following redirects and resuming; nothing is
+// signed. sum is the sha256 it must have, "" for any.
+func (c *Client) Fetch(ctx context.Context, address, sum string, w io.Writer) (Downloaded, error) {
+	d := download{c: c, address: address, size: unknownSize, hash: sha256.New()}
+	if err := d.run(ctx, w); err != nil {
+		return Downloaded{}, fmt.Errorf("client: fetch: %w", err)
+	}
+	out := Downloaded{Size: d.at, SHA256: hex.EncodeToString(d.hash.Sum(nil)), ContentType: d.contentType}
+	if out.Verified = sum != "" && sum == out.SHA256; sum != "" && !out.Verified {
+		return out, fault.New(fault.Invalid, "%s has sha256 %s, it should be %s", redacted(address), out.SHA256, sum)
+	}
+	return out, nil
+}

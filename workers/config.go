@@ -1,0 +1,105 @@
+// Package workers is the agent that does tasks' work: it claims runs from one task queue, does
+// each in a fresh directory with the process engine, streams its log, uploads its artifacts and
+// reports. It knows the server only by its API, through package client, and goes on when the
+// server is away: commands keep running, the log is kept in a file, claims are renewed and
+// outcomes reported when the server is back.
+//
+// Reading order: run.go (the claim loop), work.go (the life of one run), commands.go,
+// artifacts.go, lease.go, leftovers.go.
+package workers
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/workers/engine/process"
+)
+
+// Defaults of Config.
+const (
+	DefaultGrace     = 2 * time.Minute
+	DefaultKillGrace = 10 * time.Second
+	DefaultMaxRun    = 24 * time.Hour
+	DefaultMaxLog    = 1 << 30
+	maxCapacity      = 255 // taskcluster-map 16.1
+	maxPerClaim      = 32
+)
+
+// Config says for whom and how a worker works.
+type Config struct {
+	Client      *client.Client // with the worker's credentials: queue:claim-work and queue:worker-id
+	TaskQueueID string         // provisionerId/workerType
+	WorkerGroup string
+	WorkerID    string
+	Dir         string // the worker's own directory; one worker at a time uses it
+	Capacity    int    // runs at once; 0 is 1
+
+	RunAs        string        // user of the commands, name or uid:gid; "" is the worker's own
+	AcceptImages bool          // do payloads that name an image, without the image
+	Env          []string      // NAME=value, added to each task's environment; the payload may override
+	Grace        time.Duration // how long runs may go on when the worker is asked to end
+	KillGrace    time.Duration // between asking a command to end and killing it
+	MaxRun       time.Duration // largest maxRunTime that is accepted
+	MaxLog       int64         // bytes of output that are kept of one run
+	LogEvery     time.Duration // how often a growing log is sent; 0: the log's own default
+
+	MaxTasks int           // end after so many runs; 0: never
+	MaxIdle  time.Duration // end after so long without work; 0: never
+	Log      *slog.Logger
+}
+
+var workerName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}$`)
+
+// complete checks the configuration and fills in defaults.
+func (c *Config) complete() error {
+	switch {
+	case c.Client == nil:
+		return fault.New(fault.Invalid, "a worker needs a client")
+	case !workerName.MatchString(c.WorkerGroup) || !workerName.MatchString(c.WorkerID):
+		return fault.New(fault.Invalid, "worker group %q and worker id %q must be 1 to 38 letters, digits, - and _", c.WorkerGroup, c.WorkerID)
+	case !queueName.MatchString(c.TaskQueueID):
+		return fault.New(fault.Invalid, "task queue %q must be of the form provisionerId/workerType", c.TaskQueueID)
+	case c.Capacity < 0 || c.Capacity > maxCapacity:
+		return fault.New(fault.Invalid, "capacity %d must be between 1 and %d", c.Capacity, maxCapacity)
+	case c.Dir == "":
+		return fault.New(fault.Invalid, "a worker needs a directory")
+	}
+	c.Capacity = cmp.Or(c.Capacity, 1)
+	c.Grace = cmp.Or(c.Grace, DefaultGrace)
+	c.KillGrace = cmp.Or(c.KillGrace, DefaultKillGrace)
+	c.MaxRun = cmp.Or(c.MaxRun, DefaultMaxRun)
+	c.MaxLog = cmp.Or(c.MaxLog, DefaultMaxLog)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return fmt.Errorf("workers: directory: %w", err)
+	}
+	c.Dir = dir
+	return nil
+}
+
+var queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}/[a-zA-Z0-9_-]{1,38}$`)
+
+// user returns whom commands run as, nil for the worker's own user.
+func (c *Config) user() (*process.User, error) {
+	if c.RunAs == "" {
+		return nil, nil
+	}
+	u, err := process.LookupUser(c.RunAs)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "run as")
+	}
+	if int(u.UID) == os.Geteuid() {
+		return nil, nil
+	}
+	return u, nil
+}

@@ -1,0 +1,203 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/workers/engine/process"
+	"github.com/treeline-ci/treeline/workers/feature/mounts"
+	"github.com/treeline-ci/treeline/workers/feature/proxy"
+	"github.com/treeline-ci/treeline/workers/payload"
+)
+
+const (
+	idlePause  = time.Second      // at least so long between two claims that gave nothing
+	errorPause = 10 * time.Second // after a claim that the server refused
+)
+
+// worker is a running agent.
+type worker struct {
+	Config
+	task    *process.User // whom commands run as, nil for our own user
+	path    string        // where commands are looked for
+	parser  *payload.Parser
+	caches  *mounts.Caches
+	proxy   *proxy.Server
+	taskDir string
+
+	started  int // runs begun
+	free     chan struct{}
+	active   sync.WaitGroup
+	shutdown context.Context // ends when runs must be given back
+	stopWork context.CancelCauseFunc
+}
+
+// Run works until ctx ends. Then it claims nothing more, lets runs finish for the grace time,
+// gives back those that did not (worker-shutdown) and returns nil. It returns an error when it
+// cannot begin: the directory is in use, or the server refuses the very first claim.
+func Run(ctx context.Context, cfg Config) error {
+	w, err := newWorker(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	release, err := w.occupy()
+	if err != nil {
+		return err
+	}
+	defer release()
+	w.clearLeftovers(ctx)
+	if w.proxy, err = proxy.Start(w.Log); err != nil {
+		return fmt.Errorf("workers: %w", err)
+	}
+	defer w.proxy.Close()
+	w.Log.Info("worker is ready", "queue", w.TaskQueueID, "capacity", w.Capacity, "dir", w.Dir)
+	err = w.claimLoop(ctx)
+	w.wind()
+	return err
+}
+
+func newWorker(ctx context.Context, cfg Config) (*worker, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	w := &worker{Config: cfg, taskDir: filepath.Join(cfg.Dir, "tasks"), free: make(chan struct{}, cfg.Capacity)}
+	w.Log = w.Log.With("worker", w.WorkerGroup+"/"+w.WorkerID)
+	w.shutdown, w.stopWork = context.WithCancelCause(context.WithoutCancel(ctx))
+	var err error
+	if w.task, err = cfg.user(); err != nil {
+		return nil, err
+	}
+	if w.parser, err = payload.NewParser(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(w.taskDir, 0o711); err != nil {
+		return nil, fmt.Errorf("workers: directory: %w", err)
+	}
+	if w.caches, err = mounts.OpenCaches(filepath.Join(w.Dir, "caches"), w.task); err != nil {
+		return nil, err
+	}
+	for range w.Capacity {
+		w.free <- struct{}{}
+	}
+	return w, w.prepareUser(ctx)
+}
+
+// claimLoop asks for work whenever a slot is free, until ctx ends or the worker has done its due.
+func (w *worker) claimLoop(ctx context.Context) error {
+	idleSince := time.Now()
+	for first := true; ; first = false {
+		slots := w.waitForSlots(ctx)
+		if slots == 0 {
+			return nil
+		}
+		asked := time.Now()
+		claims, err := w.Client.ClaimWork(ctx, w.TaskQueueID, client.ClaimRequest{
+			WorkerGroup: w.WorkerGroup, WorkerID: w.WorkerID, Tasks: slots,
+		})
+		for range slots - len(claims) {
+			w.free <- struct{}{}
+		}
+		for _, claim := range claims {
+			w.begin(claim)
+		}
+		if ctx.Err() != nil || w.MaxTasks > 0 && w.started >= w.MaxTasks {
+			return nil
+		}
+		if first && refusal(err) {
+			return fmt.Errorf("workers: claim from %s: %w", w.TaskQueueID, err)
+		}
+		if len(claims) > 0 || len(w.free) < w.Capacity {
+			idleSince = time.Now()
+		}
+		if w.MaxIdle > 0 && time.Since(idleSince) >= w.MaxIdle {
+			w.Log.Info("worker ends: no work", "for", w.MaxIdle)
+			return nil
+		}
+		w.pause(ctx, err, len(claims), asked)
+	}
+}
+
+// waitForSlots takes all slots that are free, at least one; 0 when ctx ended first.
+func (w *worker) waitForSlots(ctx context.Context) int {
+	select {
+	case <-ctx.Done():
+		return 0
+	case <-w.free:
+	}
+	most := maxPerClaim
+	if w.MaxTasks > 0 {
+		most = min(most, w.MaxTasks-w.started)
+	}
+	slots := 1
+	for slots < most {
+		select {
+		case <-w.free:
+			slots++
+			continue
+		default:
+		}
+		break
+	}
+	return slots
+}
+
+// pause keeps a claim loop that gets nothing from spinning.
+func (w *worker) pause(ctx context.Context, err error, claimed int, asked time.Time) {
+	d := idlePause - time.Since(asked)
+	switch {
+	case err != nil && errors.Is(err, fault.Unavailable):
+		w.Log.Warn("the server is away, trying again", "error", err)
+		d = idlePause
+	case err != nil && ctx.Err() == nil:
+		w.Log.Error("the server refuses claims, trying again", "error", err)
+		d = errorPause
+	case claimed > 0:
+		return
+	}
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// refusal says that the server answered and does not want this worker.
+func refusal(err error) bool {
+	return errors.Is(err, fault.Forbidden) || errors.Is(err, fault.Unauthenticated) ||
+		errors.Is(err, fault.BadArguments) || errors.Is(err, fault.BadInput)
+}
+
+func (w *worker) begin(claim client.Claim) {
+	w.started++
+	w.active.Go(func() {
+		defer func() { w.free <- struct{}{} }()
+		w.work(claim)
+	})
+}
+
+// wind lets runs end, and ends them when the grace time is over.
+func (w *worker) wind() {
+	done := make(chan struct{})
+	go func() { w.active.Wait(); close(done) }()
+	timer := time.NewTimer(w.Grace)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		w.Log.Warn("grace time is over, giving runs back", "grace", w.Grace)
+		w.stopWork(errShutdown)
+		<-done
+	}
+	w.stopWork(errShutdown)
+	w.Log.Info("worker has ended", "runs", w.started, slog.Int("capacity", w.Capacity))
+}

@@ -1,0 +1,245 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/workers/feature/mounts"
+	"github.com/treeline-ci/treeline/workers/payload"
+	"github.com/treeline-ci/treeline/workers/scratch"
+	"github.com/treeline-ci/treeline/workers/tasklog"
+)
+
+// farewell is how long a run that is given back may take to upload its log and report.
+const farewell = 20 * time.Second
+
+// outcome is how a run ended, or is to end.
+type outcome struct {
+	reason task.ReasonResolved
+	text   string
+}
+
+// run is one claimed run on its way.
+type run struct {
+	w       *worker
+	claim   client.Claim
+	taskID  string
+	lease   *lease
+	log     *tasklog.Log
+	slog    *slog.Logger
+	dir     *scratch.Dir
+	payload *payload.Payload
+	mounted *mounts.Mounted
+	purge   bool // the caches are not to be kept
+
+	// ours lives while the run is ours; doing ends as well when the worker has to give it back.
+	ours, doing context.Context
+}
+
+// work takes a run from its claim to its report. The next steps are in commands.go and
+// artifacts.go; what it reports becomes final in the queue.
+func (w *worker) work(claim client.Claim) {
+	began := time.Now()
+	taskID := claim.Status.TaskID
+	log := w.Log.With("task", taskID, "run", claim.RunID)
+	ours, lose := context.WithCancelCause(context.WithoutCancel(w.shutdown))
+	defer lose(nil)
+	doing, stop := context.WithCancelCause(ours)
+	defer stop(nil)
+	defer context.AfterFunc(w.shutdown, func() {
+		stop(errShutdown)
+		time.AfterFunc(farewell, func() { lose(errShutdown) })
+	})()
+
+	r := &run{w: w, claim: claim, taskID: taskID, slog: log, ours: ours, doing: doing}
+	r.lease = newLease(w.Client, claim, lose, log)
+	var keeping sync.WaitGroup
+	leaseCtx, endLease := context.WithCancel(ours)
+	defer keeping.Wait()
+	defer endLease()
+
+	log.Info("run begins", "name", claim.Task.Metadata.Name)
+	if err := r.prepare(); err != nil {
+		log.Error("run cannot be prepared", "error", err)
+		r.report(outcome{task.ReasonInternalError, "the worker could not make a directory for the run"})
+		return
+	}
+	r.lease.renew = r.record
+	r.record(claim)
+	keeping.Go(func() { r.lease.keep(leaseCtx, claim) })
+	result := r.workInside()
+	r.cleanUp()
+	if result.reason != "" {
+		r.report(result)
+	}
+	endLease()
+	r.forget()
+	log.Info("run has ended", "outcome", result.reason, "took", time.Since(began).Round(time.Millisecond))
+}
+
+func (r *run) prepare() error {
+	dir, err := scratch.Make(r.w.taskDir, fmt.Sprintf("%s.%d", r.taskID, r.claim.RunID), r.w.task)
+	if err != nil {
+		return err
+	}
+	r.dir = dir
+	if r.log, err = tasklog.Create(dir.Private("log"), r.w.MaxLog); err != nil {
+		return errors.Join(err, dir.Remove())
+	}
+	return nil
+}
+
+// workInside does the work with the log flowing, and returns when both are done. An outcome
+// without reason is not to be reported: the run is not ours.
+func (r *run) workInside() outcome {
+	p, err := r.w.parser.Parse(r.claim.Task.Payload, payload.Options{AcceptImages: r.w.AcceptImages, MaxRunTime: r.w.MaxRun})
+	uploading := r.startLog(p)
+	r.header()
+	result := outcome{}
+	if err != nil {
+		r.log.Error("%v", err)
+		result = outcome{task.ReasonMalformedPayload, "the payload is malformed"}
+	} else {
+		r.payload = p
+		result = r.execute()
+	}
+	if r.ours.Err() != nil {
+		result = outcome{}
+	}
+	r.footer(result)
+	r.log.Close()
+	if err := <-uploading; err != nil && r.ours.Err() == nil {
+		r.slog.Error("the log could not be uploaded whole", "error", err)
+	}
+	if r.ours.Err() != nil {
+		r.slog.Warn("the run is dropped", "reason", context.Cause(r.ours))
+		return outcome{}
+	}
+	return result
+}
+
+// startLog begins to upload the log; the channel tells when it is all there. p is nil for a
+// malformed payload.
+func (r *run) startLog(p *payload.Payload) <-chan error {
+	up := tasklog.Uploader{
+		Log: r.log, Client: r.lease.client, TaskID: r.taskID, RunID: r.claim.RunID,
+		Live: payload.LiveLog, Backing: payload.BackingLog, Expires: r.claim.Task.Expires, Every: r.w.LogEvery,
+		Report: func(err error) { r.slog.Warn("the log waits for the server", "error", err) },
+	}
+	done := make(chan error, 1)
+	if p != nil {
+		up.Live, up.Backing = p.LiveName, p.BackingName
+		if !p.Live {
+			up.Live = ""
+		}
+		if !p.Backing {
+			done <- nil
+			return done
+		}
+	}
+	go func() { done <- up.Run(r.ours) }()
+	return done
+}
+
+func (r *run) header() {
+	t := r.claim.Task
+	r.log.Say("Task %s, run %d: %s", r.taskID, r.claim.RunID, t.Metadata.Name)
+	r.log.Say("Worker %s/%s takes it from queue %s; claim until %s, deadline %s",
+		r.w.WorkerGroup, r.w.WorkerID, r.w.TaskQueueID, r.claim.TakenUntil, t.Deadline)
+}
+
+func (r *run) footer(result outcome) {
+	switch result.reason {
+	case "":
+		r.log.Error("The run is not this worker's any more: %v", context.Cause(r.ours))
+	case task.ReasonCompleted:
+		r.log.Say("Result: completed. %s", result.text)
+	case task.ReasonFailed:
+		r.log.Error("Result: failed. %s", result.text)
+	default:
+		r.log.Error("Result: exception, %s. %s", result.reason, result.text)
+	}
+}
+
+// cleanUp ends what still runs and wipes the directory; caches go back before.
+func (r *run) cleanUp() {
+	if r.mounted != nil {
+		if err := r.endProcesses(); err != nil {
+			r.slog.Error("processes remain", "error", err)
+		}
+		if err := r.mounted.Release(r.dir, r.purge); err != nil {
+			r.slog.Warn("caches", "error", err)
+		}
+	}
+	if err := r.log.Discard(); err != nil {
+		r.slog.Warn("log file", "error", err)
+	}
+}
+
+// report tells the queue; while the server is away it goes on trying as long as the run is ours.
+// A refusal is final: somebody else decided, and the run is dropped.
+func (r *run) report(result outcome) {
+	for {
+		err := r.reportOnce(result)
+		switch {
+		case err == nil:
+			return
+		case r.ours.Err() != nil:
+			r.slog.Warn("the outcome was not reported", "outcome", result.reason, "reason", context.Cause(r.ours))
+			return
+		case !away(err):
+			r.slog.Warn("the queue refuses the outcome, the run is dropped", "outcome", result.reason, "error", err)
+			return
+		}
+		r.slog.Warn("cannot report yet, trying again", "outcome", result.reason, "error", err)
+		select {
+		case <-r.ours.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (r *run) reportOnce(result outcome) error {
+	var err error
+	c := r.lease.client()
+	switch result.reason {
+	case task.ReasonCompleted:
+		_, err = c.ReportCompleted(r.ours, r.taskID, r.claim.RunID)
+	case task.ReasonFailed:
+		_, err = c.ReportFailed(r.ours, r.taskID, r.claim.RunID)
+	default:
+		_, err = c.ReportException(r.ours, r.taskID, r.claim.RunID, result.reason)
+	}
+	return err
+}
+
+// exceptionFor turns an error on the way into an outcome: what the task asked wrongly is its own
+// fault, what the server did not give is a lack of resources.
+func (r *run) exceptionFor(what string, err error) outcome {
+	if r.doing.Err() != nil {
+		return r.interrupted()
+	}
+	r.log.Error("%s: %v", what, err)
+	switch fault.KindOf(err) {
+	case fault.Invalid, fault.Forbidden, fault.BadInput, fault.BadArguments, fault.NotFound, fault.Conflict, fault.Gone:
+		return outcome{task.ReasonMalformedPayload, what + "."}
+	case fault.Unavailable:
+		return outcome{task.ReasonResourceUnavailable, what + "."}
+	}
+	return outcome{task.ReasonInternalError, what + "."}
+}
+
+// interrupted is the outcome of a run that was stopped from outside: given back, or lost.
+func (r *run) interrupted() outcome {
+	if errors.Is(context.Cause(r.doing), errShutdown) {
+		return outcome{task.ReasonWorkerShutdown, "The worker is ending; another one will take the task."}
+	}
+	return outcome{}
+}

@@ -1,0 +1,47 @@
+import type { Cell, State } from "../shell/data.ts";
+import { STATES } from "../shell/look.tsx";
+
+export interface Column {
+  key: string;
+  title: string;
+  value: (c: Cell) => string | number;
+}
+
+// What has no value yet stands last.
+const LATE = Number.MAX_SAFE_INTEGER;
+
+export const COLUMNS: Column[] = [
+  { key: "name", title: "Task", value: (c) => c.name },
+  { key: "state", title: "State", value: (c) => STATES.indexOf(c.state) },
+  { key: "queue", title: "Queue", value: (c) => c.queue },
+  { key: "waited", title: "Waited", value: (c) => (c.scheduled && c.started ? c.started - c.scheduled : LATE) },
+  { key: "ran", title: "Ran", value: (c) => (c.started && c.ended ? c.ended - c.started : LATE) },
+  { key: "ended", title: "Ended", value: (c) => c.ended || LATE },
+];
+
+const collator = new Intl.Collator(undefined, { numeric: true });
+
+/** The cells in a state ("" for all) with all words in name or queue, in an order ("-ran" is falling). */
+export function select(cells: Cell[], state: State | "", text: string, sort: string): Cell[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const list = cells.filter((c) => {
+    if (state !== "" && c.state !== state) return false;
+    const all = `${c.name} ${c.queue} ${c.id}`.toLowerCase();
+    return words.every((w) => all.includes(w));
+  });
+  const key = sort.replace(/^-/, "");
+  const column = COLUMNS.find((c) => c.key === key);
+  const sign = sort.startsWith("-") ? -1 : 1;
+  return list.sort((a, b) => {
+    if (column) {
+      const x = column.value(a);
+      const y = column.value(b);
+      if (x !== y) {
+        if (x === LATE) return 1;
+        if (y === LATE) return -1;
+        return sign * (typeof x === "string" ? collator.compare(x, String(y)) : x - Number(y));
+      }
+    }
+    return STATES.indexOf(a.state) - STATES.indexOf(b.state) || collator.compare(a.name, b.name);
+  });
+}

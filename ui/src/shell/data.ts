@@ -1,0 +1,186 @@
+// What the server writes into a page and answers under /ui/api. Lists are never null.
+
+export type State = "unscheduled" | "pending" | "running" | "passed" | "failed" | "exception" | "cancelled" | "retried";
+
+/** A task as the grid and the tables show it. Times are milliseconds since 1970, 0 for none. */
+export interface Cell {
+  id: string;
+  name: string;
+  symbol: string;
+  group: string; // symbol of the group, "?" for none
+  groupName: string;
+  platform: string;
+  tier: number;
+  queue: string;
+  state: State;
+  reason: string; // reason the last run ended for
+  run: number; // the last run, -1 for none
+  runs: number;
+  scheduled: number;
+  started: number;
+  ended: number;
+}
+
+/** What changes of a cell when its task moves. */
+export type Move = Pick<Cell, "id" | "state" | "reason" | "run" | "runs" | "scheduled" | "started" | "ended">;
+
+export interface Commit {
+  revision: string;
+  author: string;
+  email: string;
+  message: string;
+  time: string;
+}
+
+export interface PushError {
+  code: string;
+  message: string;
+  file?: string;
+  line?: number;
+  detail?: string;
+}
+
+export interface Push {
+  id: number;
+  revision: string;
+  base: string;
+  branch: string;
+  author: string;
+  email: string;
+  message: string;
+  commits: Commit[];
+  time: number;
+  state: "received" | "deciding" | "decided" | "failed" | "ignored";
+  groupId: string;
+  error: PushError | null;
+  decisionMillis: number;
+  cells: Cell[];
+}
+
+export interface JobsData {
+  repo: string;
+  pushes: Push[];
+  older: boolean;
+}
+
+export interface Act {
+  name: "rerun" | "cancel" | "schedule";
+  label: string;
+  allowed: boolean;
+  possible: boolean;
+  why: string; // what is missing, for people
+}
+
+export interface Run {
+  id: number;
+  state: State;
+  stateText: string;
+  sentence: string;
+  worker: string;
+  scheduled: number;
+  started: number;
+  ended: number;
+}
+
+export interface Artifact {
+  name: string;
+  type: string;
+  contentType: string;
+  size: number; // bytes, -1 when unknown
+  sha256: string;
+  expires: number;
+  href: string;
+  log: string; // address of the log viewer, "" for what is no log
+  present: boolean;
+}
+
+export interface Neighbour {
+  id: string;
+  name: string;
+  state: State;
+  stateText: string;
+}
+
+export interface TaskData {
+  id: string;
+  groupId: string;
+  name: string;
+  descriptionHtml: string;
+  owner: string;
+  source: string;
+  queue: string;
+  priority: string;
+  project: string;
+  scheduler: string;
+  created: number;
+  deadline: number;
+  expires: number;
+  retriesLeft: number;
+  requires: string;
+  state: State;
+  stateText: string;
+  sentence: string;
+  waiting: string[]; // why it does not run yet, one sentence each
+  run: number; // the one shown, -1 for none
+  runs: Run[];
+  artifacts: Artifact[];
+  log: string; // address of the bytes of the main log, "" when there is none
+  logPage: string;
+  acts: Act[];
+  yaml: string;
+  dependencies: Neighbour[];
+  dependents: Neighbour[];
+  moreDependents: boolean;
+  tags: [string, string][];
+  routes: string[];
+  scopes: string[];
+  push: { repo: string; id: number; revision: string; subject: string } | null;
+}
+
+export interface GroupData {
+  id: string;
+  title: string;
+  sealed: boolean;
+  expires: number;
+  cells: Cell[];
+  cut: boolean;
+}
+
+export interface LogData {
+  taskId: string;
+  run: number;
+  name: string;
+  bytes: string; // where the text comes from; "" when it lives elsewhere
+  raw: string;
+  growing: boolean;
+}
+
+export interface Boot<T> {
+  csrf: string;
+  user: string;
+  stream: string;
+  icons: string;
+  data: T;
+}
+
+/** A message of the stream. */
+export interface Message {
+  kind: string;
+  groupId?: string;
+  repo?: string;
+  push?: number;
+  task?: Move;
+  artifact?: string;
+}
+
+let boot: Boot<unknown> | undefined;
+
+/** What the server wrote into this page. */
+export function bootOf<T>(): Boot<T> {
+  if (!boot) {
+    const element = document.getElementById("boot");
+    if (!element?.textContent) throw new Error("this page came without its data");
+    boot = JSON.parse(element.textContent) as Boot<unknown>;
+  }
+  return boot as Boot<T>;
+}

@@ -1,0 +1,70 @@
+// What every page has: keys, theme, the live mark, menus that close.
+import { bind, listen, toggleHelp } from "./keys.tsx";
+import { connect, showLiveness } from "./live.ts";
+import { absolute, now, relative, tick } from "./time.ts";
+import { mountToasts } from "./toast.tsx";
+
+const THEMES = ["system", "light", "dark"];
+
+function theme(): void {
+  const form = document.querySelector<HTMLFormElement>(".theme-form");
+  form?.addEventListener("submit", (e) => {
+    e.preventDefault();
+    const next = THEMES[(THEMES.indexOf(form.dataset["now"] ?? "system") + 1) % THEMES.length]!;
+    form.dataset["now"] = next;
+    if (next === "system") delete document.documentElement.dataset["theme"];
+    else document.documentElement.dataset["theme"] = next;
+    // The server reads it, so that the first paint of the next page is right.
+    document.cookie = `treeline_theme=${next};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`;
+    form.querySelector("button")!.setAttribute("aria-label", `Theme: ${next}`);
+  });
+}
+
+function menus(): void {
+  addEventListener("click", (e) => {
+    for (const open of document.querySelectorAll<HTMLDetailsElement>("details.menu[open]")) {
+      if (!open.contains(e.target as Node)) open.open = false;
+    }
+  });
+}
+
+// Times that the server wrote keep moving.
+function times(): void {
+  now.subscribe((to) => {
+    for (const t of document.querySelectorAll<HTMLTimeElement>("time[data-rel]")) {
+      const at = Date.parse(t.dateTime);
+      const text = relative(at, to);
+      if (t.textContent !== text) t.textContent = text;
+      if (!t.title) t.title = absolute(at);
+    }
+  });
+}
+
+export function start(): void {
+  tick();
+  mountToasts();
+  theme();
+  menus();
+  times();
+  const go = (path: string) => () => location.assign(path);
+  bind("Everywhere", "?", "this help", toggleHelp);
+  bind("Everywhere", "/", "search", () => {
+    const box = document.querySelector<HTMLInputElement>("[data-find]") ?? document.querySelector<HTMLInputElement>("#search");
+    box?.focus();
+    box?.select();
+  });
+  bind("Everywhere", "g>h", "go to all repositories", go("/"));
+  bind("Everywhere", "g>p", "go to the pushes", () => location.assign(document.body.dataset["repo"] ? `/jobs?repo=${encodeURIComponent(document.body.dataset["repo"]!)}` : "/"));
+  bind("Everywhere", "g>g", "go to the task groups", go("/tasks/groups"));
+  bind("Everywhere", "escape", "close what is open", () => {
+    const open = document.querySelector<HTMLDetailsElement>("details.menu[open]");
+    if (open) {
+      open.open = false;
+      open.querySelector("summary")!.focus();
+    } else dispatchEvent(new CustomEvent("treeline:escape"));
+  });
+  document.getElementById("help")?.addEventListener("click", toggleHelp);
+  listen();
+  showLiveness();
+  connect();
+}

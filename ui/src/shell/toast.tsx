@@ -1,0 +1,52 @@
+import { render } from "preact";
+import { signal } from "@preact/signals";
+
+interface Toast {
+  id: number;
+  text: string;
+  bad: boolean;
+}
+
+const shown = signal<Toast[]>([]);
+let last = 0;
+
+/** Shows a short message; a bad one stays longer. */
+export function toast(text: string, bad = false): void {
+  const id = ++last;
+  shown.value = [...shown.value.filter((t) => t.text !== text).slice(-3), { id, text, bad }];
+  setTimeout(() => drop(id), bad ? 15_000 : 5_000);
+}
+
+function drop(id: number): void {
+  shown.value = shown.value.filter((t) => t.id !== id);
+}
+
+function Toasts() {
+  return (
+    <>
+      {shown.value.map((t) => {
+        const [head, ...rest] = t.text.split("\n");
+        return (
+          <div key={t.id} class={"toast" + (t.bad ? " bad" : "")}>
+            <div class="grow">
+              {head}
+              {rest.length > 0 && <pre>{rest.join("\n").trim()}</pre>}
+            </div>
+            <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => drop(t.id)}>
+              ×
+            </button>
+          </div>
+        );
+      })}
+    </>
+  );
+}
+
+export function mountToasts(): void {
+  const box = document.createElement("div");
+  box.className = "toasts";
+  box.setAttribute("role", "status");
+  box.setAttribute("aria-live", "polite");
+  document.body.append(box);
+  render(<Toasts />, box);
+}

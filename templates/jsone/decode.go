@@ -150,7 +150,7 @@ func (d *yamlDecoder) decode(n *yaml.Node, depth int) (any, error) {
 }
 
 func (d *yamlDecoder) mapping(n *yaml.Node, depth int) (any, error) {
-	out := &Object{}
+	out := &Object{line: n.Line}
 	var merges []*yaml.Node
 	lines := make(map[string]int, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {

@@ -128,7 +128,7 @@ func (r *renderer) opMap(t *Object, sc *scope) (any, error) {
 
 // mapObject merges what each(...) makes of an object's entries.
 func (r *renderer) mapObject(in *Object, each loop, sc *scope) (any, error) {
-	out := &Object{}
+	out := &Object{line: in.line}
 	for _, e := range in.ordered() {
 		var inner *scope
 		if len(each.names) > 1 {
@@ -273,7 +273,7 @@ func (r *renderer) opMerge(t *Object, sc *scope) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Object{}
+	out := &Object{line: t.line}
 	for _, item := range in.items {
 		if o, ok := item.(*Object); ok {
 			if err := r.assign(out, o); err != nil {
@@ -318,7 +318,7 @@ func (r *renderer) mergeDeep(left, right any) (any, error) {
 		if !ok {
 			break
 		}
-		out := &Object{}
+		out := &Object{line: l.line}
 		if err := r.assign(out, l); err != nil {
 			return nil, err
 		}

@@ -19,7 +19,6 @@ func (r *renderer) render(template any, sc *scope) (any, error) {
 		return r.renderList(t, sc)
 	case *Object:
 		var op operator
-		name := ""
 		for _, e := range t.entries {
 			found := operatorOf(e.key)
 			if found == nil {
@@ -28,10 +27,9 @@ func (r *renderer) render(template any, sc *scope) (any, error) {
 			if op != nil {
 				return nil, newError(TemplateError, "only one operator allowed")
 			}
-			op, name = found, e.key
+			op = found
 		}
 		if op != nil {
-			_ = name
 			return op(r, t, sc)
 		}
 		return r.renderObject(t, sc)
@@ -54,7 +52,7 @@ func (r *renderer) renderList(t *list, sc *scope) (any, error) {
 }
 
 func (r *renderer) renderObject(t *Object, sc *scope) (any, error) {
-	out := &Object{entries: make([]entry, 0, len(t.entries))}
+	out := &Object{entries: make([]entry, 0, len(t.entries)), line: t.line}
 	for _, e := range t.ordered() {
 		v, err := r.render(e.value, sc)
 		if err != nil {

@@ -15,6 +15,7 @@ type Object struct {
 	entries []entry
 	index   map[string]int // only for larger objects
 	numbers bool           // some key is a whole number
+	line    int            // of the text it was read from or whose template made it; 0 when it has none
 }
 
 type entry struct {
@@ -27,6 +28,10 @@ const indexFrom = 12
 
 // Len returns the number of keys.
 func (o *Object) Len() int { return len(o.entries) }
+
+// Line returns the line of the YAML mapping that the object was read from, or that was the template it was rendered
+// from; 0 when there is none.
+func (o *Object) Line() int { return o.line }
 
 // Get returns the value of a key.
 func (o *Object) Get(key string) (any, bool) {
@@ -176,7 +181,7 @@ func imported(v any, depth int) (any, error) {
 	case nil, bool, string, float64:
 		return v, nil
 	case *Object:
-		out := &Object{entries: make([]entry, 0, len(v.entries))}
+		out := &Object{entries: make([]entry, 0, len(v.entries)), line: v.line}
 		for _, e := range v.entries {
 			value, err := imported(e.value, depth+1)
 			if err != nil {
@@ -252,7 +257,7 @@ func (r *renderer) exported(v any) (any, error) {
 			return nil, err
 		}
 		defer r.leave()
-		out := &Object{entries: make([]entry, 0, len(v.entries))}
+		out := &Object{entries: make([]entry, 0, len(v.entries)), line: v.line}
 		for _, e := range v.ordered() {
 			value, err := r.exported(e.value)
 			if err != nil {

@@ -1,0 +1,1 @@
+DROP TABLE tasks, definitions, runs, dependencies, task_groups, pending, claims, deadlines, artifacts, queue_workers;

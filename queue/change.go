@@ -1,0 +1,173 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+// change is one transaction of the queue and what it gathers on the way to its commit.
+type change struct {
+	q       *Queue
+	tx      pgx.Tx
+	locked  map[string]bool // task ids whose rows this transaction has locked
+	events  []event.Event
+	entries []IndexEntry
+	groups  map[string]bool    // groups of which a task was resolved
+	arrived map[string]arrival // by task queue
+	err     error              // a body that could not be encoded
+}
+
+// arrival is new pending work of a task queue.
+type arrival struct {
+	count int
+	first []place
+}
+
+// place is a row in the line of a task queue.
+type place struct {
+	priority int
+	seq      int64
+}
+
+// change runs fn in a transaction and commits with it the release of dependents, the events, and the
+// index entries that fn's savings call for. Then it wakes who waits for them.
+func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *change) error) error {
+	var c *change
+	err := pg.Tx(ctx, q.deps.Pool, func(ctx context.Context, tx pgx.Tx) error {
+		c = &change{q: q, tx: tx, locked: map[string]bool{}, groups: map[string]bool{}, arrived: map[string]arrival{}}
+		if err := fn(ctx, c); err != nil {
+			return err
+		}
+		return c.finish(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	for name, a := range c.arrived {
+		q.marks.lower(name, a.first)
+		q.lines.wake(name, a.count)
+	}
+	if len(c.events) > 0 {
+		q.deps.Wake()
+	}
+	return nil
+}
+
+// finish writes what fn gathered. The group's lock comes last: nothing is waited for under it.
+func (c *change) finish(ctx context.Context) error {
+	if len(c.entries) > 0 && c.q.deps.Index != nil {
+		if err := c.q.deps.Index.WriteCompleted(ctx, c.tx, c.entries); err != nil {
+			return fmt.Errorf("queue: index entries: %w", err)
+		}
+	}
+	groups := make([]string, 0, len(c.groups))
+	for g := range c.groups {
+		groups = append(groups, g)
+	}
+	slices.Sort(groups)
+	for _, g := range groups {
+		if err := c.checkGroup(ctx, g); err != nil {
+			return err
+		}
+	}
+	if c.err != nil || len(c.events) == 0 {
+		return c.err
+	}
+	if err := event.Append(ctx, c.tx, c.events...); err != nil {
+		return fmt.Errorf("queue: events: %w", err)
+	}
+	return nil
+}
+
+// lock locks the tasks' rows and returns their records, sorted by id; ids that do not exist are
+// missing from the result.
+func (c *change) lock(ctx context.Context, ids ...string) ([]*record, error) {
+	return c.lockBy(ctx, lockSQL, ids)
+}
+
+// lockToResolve is lock for tasks about to be resolved: it also locks the dependents that this may
+// release. completed says whether the outcome can be completed.
+func (c *change) lockToResolve(ctx context.Context, completed bool, ids ...string) ([]*record, error) {
+	return c.lockBy(ctx, lockToResolveSQL, ids, completed)
+}
+
+// lockBy sends the locking statement and the look at the tasks in one go. The look is a statement of
+// its own because only its later snapshot shows what the lock waited for.
+func (c *change) lockBy(ctx context.Context, s pg.Statement, ids []string, args ...any) ([]*record, error) {
+	var batch pgx.Batch
+	batch.Queue(s.Text, append([]any{ids}, args...)...)
+	batch.Queue(recordsSQL.Text, ids)
+	results := c.tx.SendBatch(ctx, &batch)
+	defer results.Close()
+	rows, err := results.Query()
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", s.Name, err)
+	}
+	locked, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", s.Name, err)
+	}
+	for _, id := range locked {
+		c.locked[id] = true
+	}
+	rows, err = results.Query()
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", recordsSQL.Name, err)
+	}
+	records, err := scanRecords(recordsSQL, rows)
+	if err != nil {
+		return nil, err
+	}
+	// Statements that skip locked rows leave tasks out.
+	records = slices.DeleteFunc(records, func(r *record) bool { return !c.locked[r.TaskID] })
+	return records, results.Close()
+}
+
+// one is lock for a single task that must exist.
+func (c *change) one(ctx context.Context, id string) (*record, error) {
+	return only(id)(c.lock(ctx, id))
+}
+
+// oneToResolve is lockToResolve for a single task that must exist.
+func (c *change) oneToResolve(ctx context.Context, completed bool, id string) (*record, error) {
+	return only(id)(c.lockToResolve(ctx, completed, id))
+}
+
+func only(id string) func([]*record, error) (*record, error) {
+	return func(records []*record, err error) (*record, error) {
+		if err != nil {
+			return nil, err
+		}
+		if len(records) == 0 {
+			return nil, noTask(id)
+		}
+		return records[0], nil
+	}
+}
+
+// beforeDeadline refuses what may not be done to a task whose deadline has passed.
+func beforeDeadline(r *record, what string) error {
+	if r.Deadline.After(r.now) {
+		return nil
+	}
+	return fault.New(fault.Conflict, "Task %s cannot be %s: its deadline %s has passed.", r.TaskID, what, r.Deadline)
+}
+
+var (
+	lockSQL = pg.Statement{Name: "queue.lock", Text: `
+SELECT task_id FROM tasks WHERE task_id = ANY($1) ORDER BY task_id FOR NO KEY UPDATE`}
+
+	lockToResolveSQL = pg.Statement{Name: "queue.lock-to-resolve", Text: `
+SELECT task_id FROM tasks
+WHERE task_id = ANY(array_cat($1::text[], ARRAY(
+    SELECT d.task_id FROM dependencies d
+    WHERE d.required_id = ANY($1) AND NOT d.satisfied AND ($2 OR d.requires = 'all-resolved'))))
+ORDER BY task_id FOR NO KEY UPDATE`}
+)

@@ -1,0 +1,229 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// ClaimRequest asks for work.
+type ClaimRequest struct {
+	TaskQueueID string
+	WorkerGroup string
+	WorkerID    string
+	Tasks       int           // at most so many, 1 to MaxClaim; 0 means 1
+	Wait        time.Duration // how long to wait for the first task; more than MaxWait means MaxWait
+}
+
+// Claim is a run that a worker may work on until TakenUntil, with the run's own credentials.
+type Claim struct {
+	Status      task.Status     `json:"status"`
+	RunID       int             `json:"runId"`
+	WorkerGroup string          `json:"workerGroup"`
+	WorkerID    string          `json:"workerId"`
+	TakenUntil  task.Time       `json:"takenUntil"`
+	Task        task.Definition `json:"task"`
+	Credentials Credentials     `json:"credentials"`
+}
+
+// Claim hands out pending tasks of a task queue: higher priority first, older first. It waits for the
+// first task, not for as many as asked for, and returns none when there was none in time or ctx
+// ended (taskcluster-map 5.7). Every claim must be reported or reclaimed before TakenUntil.
+func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
+	if req.Tasks = max(req.Tasks, 1); req.Tasks > MaxClaim {
+		return nil, fault.New(fault.Invalid, "claim at most %d tasks at once, not %d", MaxClaim, req.Tasks)
+	}
+	if err := q.sight(ctx, req); err != nil {
+		return nil, err
+	}
+	timeout := time.NewTimer(min(req.Wait, MaxWait))
+	defer timeout.Stop()
+	// In line before the first look: what becomes pending after the look wakes.
+	w := q.lines.join(req.TaskQueueID)
+	defer q.lines.leave(req.TaskQueueID, w)
+	for {
+		claims, err := q.claimNow(ctx, req)
+		if len(claims) > 0 || err != nil {
+			return claims, waitOver(ctx, err)
+		}
+		select {
+		case <-w.woken:
+		case <-timeout.C:
+			return []Claim{}, nil
+		case <-ctx.Done():
+			return []Claim{}, nil
+		}
+	}
+}
+
+// waitOver takes the end of the caller's patience for an empty answer.
+func waitOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// contended is how often, and how long apart, a claimer looks again when the tasks at the head of
+// the line are all locked by somebody for the moment.
+const (
+	contendedTries = 10
+	contendedPause = 3 * time.Millisecond
+)
+
+// claimNow claims what is pending, without waiting for more.
+func (q *Queue) claimNow(ctx context.Context, req ClaimRequest) ([]Claim, error) {
+	if _, err := q.refreshMarks(ctx, req.TaskQueueID, markAge); err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		claims, contended, err := q.tryClaim(ctx, req)
+		if err != nil || len(claims) > 0 || try == contendedTries {
+			return claims, err
+		}
+		if !contended {
+			// A mark that is too high for a moment must not hide work.
+			if found, err := q.refreshMarks(ctx, req.TaskQueueID, emptyAge); err != nil || !found {
+				return nil, err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(contendedPause):
+		}
+	}
+}
+
+func (q *Queue) tryClaim(ctx context.Context, req ClaimRequest) (claims []Claim, contended bool, err error) {
+	var now time.Time
+	err = q.change(ctx, func(ctx context.Context, c *change) error {
+		claims, contended = nil, false
+		ids, picked, err := c.pick(ctx, req)
+		if err != nil || len(ids) == 0 {
+			contended = picked > 0
+			return err
+		}
+		records, definitions, err := readItems(ctx, c.tx, itemsSQL, ids)
+		if err != nil {
+			return err
+		}
+		byID := make(map[string]*record, len(records))
+		for _, r := range records {
+			now = r.now
+			r.claim(req.WorkerGroup, req.WorkerID, takenUntil(now, q.deps.ClaimTimeout))
+			byID[r.TaskID] = r
+		}
+		if err := c.save(ctx, records); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			r := byID[id]
+			run := r.LastRun()
+			claims = append(claims, Claim{
+				Status: r.Status, RunID: run.RunID, WorkerGroup: run.WorkerGroup, WorkerID: run.WorkerID,
+				TakenUntil: *run.TakenUntil, Task: definitions[id],
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("queue: claim for %s/%s from %s: %w", req.WorkerGroup, req.WorkerID, req.TaskQueueID, err)
+	}
+	for i := range claims {
+		k := &claims[i]
+		if k.Credentials, err = q.runCredentials(k.Status.TaskID, k.Task.Scopes, k.Status.LastRun(), now); err != nil {
+			return nil, false, err
+		}
+	}
+	return claims, contended, nil
+}
+
+// takenUntil is rounded up to whole seconds, as the peer does.
+func takenUntil(now time.Time, timeout time.Duration) time.Time {
+	return now.Add(timeout + time.Second - 1).Truncate(time.Second)
+}
+
+// pick locks the first rows of the line that nobody else has locked, and their tasks, and returns
+// the tasks' ids in the order of the line; picked also counts those whose task was locked.
+func (c *change) pick(ctx context.Context, req ClaimRequest) (ids []string, picked int, err error) {
+	priorities, lows := c.q.marks.get(req.TaskQueueID)
+	rows, err := c.tx.Query(ctx, pickSQL.Text, req.TaskQueueID, priorities, lows, req.Tasks)
+	if err != nil {
+		return nil, 0, fmt.Errorf("queue: %s: %w", pickSQL.Name, err)
+	}
+	var (
+		id    string
+		p     place
+		free  bool
+		first []place
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &p.priority, &p.seq, &free}, func() error {
+		picked++
+		if free {
+			ids = append(ids, id)
+		}
+		if len(first) == 0 || first[len(first)-1].priority != p.priority {
+			first = append(first, p)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("queue: %s: %w", pickSQL.Name, err)
+	}
+	c.q.marks.raise(req.TaskQueueID, first)
+	return ids, picked, nil
+}
+
+// Credentials are what a run, or an upload, acts with. The wire wants the certificate always.
+type Credentials struct {
+	ClientID    string `json:"clientId"`
+	AccessToken string `json:"accessToken"`
+	Certificate string `json:"certificate"`
+}
+
+// runCredentials mints the temporary credentials of a claimed run (taskcluster-map 5.7).
+func (q *Queue) runCredentials(id string, scopes []string, run *task.Run, now time.Time) (Credentials, error) {
+	until := run.TakenUntil.Time
+	own := fmt.Sprintf("%s/%d", id, run.RunID)
+	return q.mint(hawk.TempOptions{
+		ClientID: fmt.Sprintf("task-client/%s/on/%s/%s/until/%d", own, run.WorkerGroup, run.WorkerID, until.Unix()),
+		Scopes:   append([]string{"queue:reclaim-task:" + own, "queue:resolve-task:" + own, "queue:create-artifact:" + own}, scopes...),
+		Start:    now, Expiry: until,
+	})
+}
+
+func (q *Queue) mint(o hawk.TempOptions) (Credentials, error) {
+	creds, err := hawk.CreateTemporary(q.deps.Issuer, o)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("queue: credentials for %s: %w", o.ClientID, err)
+	}
+	return Credentials{ClientID: creds.ClientID, AccessToken: creds.AccessToken, Certificate: creds.Certificate}, nil
+}
+
+// The line is walked one priority after the other, each from its mark on, so that what is dead at
+// its head is not seen again and again.
+var pickSQL = pg.Statement{Name: "queue.pick", Text: `
+WITH picked AS MATERIALIZED (
+    SELECT l.task_id, l.priority, l.seq
+    FROM unnest($2::smallint[], $3::bigint[]) AS m (priority, low),
+    LATERAL (
+        SELECT p.task_id, p.priority, p.seq FROM pending p
+        WHERE p.task_queue_id = $1 AND p.priority = m.priority AND p.seq >= m.low
+        ORDER BY p.seq LIMIT $4 FOR UPDATE SKIP LOCKED) AS l
+    LIMIT $4
+), free AS MATERIALIZED (
+    SELECT t.task_id FROM tasks t WHERE t.task_id = ANY(ARRAY(SELECT task_id FROM picked)) FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT p.task_id, p.priority, p.seq, f.task_id IS NOT NULL
+FROM picked p LEFT JOIN free f USING (task_id)
+ORDER BY p.priority DESC, p.seq`}

@@ -1,0 +1,218 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// need says how a new task stands towards what it depends on.
+type need struct {
+	ready     bool   // it waits for nothing
+	satisfied []bool // for each dependency
+}
+
+// maxShown is how many ids an error names.
+const maxShown = 20
+
+// needs looks at the dependencies of the new tasks. Those outside of the batch must exist and must
+// not expire before the task's deadline. The locks taken here make sure that each of them is either
+// seen as resolved, or its resolution will see the new task (see the package comment).
+func (b *creation) needs(ctx context.Context, c *change, fresh []NewTask) (map[string]need, error) {
+	inside := make(map[string]bool, len(fresh))
+	for _, t := range fresh {
+		inside[t.ID] = true
+	}
+	outside := map[string]bool{}
+	for _, t := range fresh {
+		for _, id := range t.Definition.Dependencies {
+			if !inside[id] {
+				outside[id] = true
+			}
+		}
+	}
+	there, err := c.share(ctx, outside)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]need, len(fresh))
+	for _, t := range fresh {
+		n, err := judge(t, inside, there)
+		if err != nil {
+			return nil, err
+		}
+		out[t.ID] = n
+	}
+	return out, nil
+}
+
+// judge says what the task's dependencies mean for it.
+func judge(t NewTask, inside map[string]bool, there map[string]*record) (need, error) {
+	d := t.Definition
+	n := need{ready: true, satisfied: make([]bool, len(d.Dependencies))}
+	var missing, short []string
+	for i, id := range d.Dependencies {
+		r := there[id]
+		switch {
+		case inside[id]:
+			// New itself, so unresolved. A task that depends on itself waits for scheduleTask.
+		case r == nil:
+			missing = append(missing, id)
+		case r.Expires.Before(d.Deadline.Time):
+			short = append(short, id)
+		default:
+			n.satisfied[i] = d.Requires.Met(r.State)
+		}
+		n.ready = n.ready && n.satisfied[i]
+	}
+	if len(missing) > 0 {
+		return n, fault.New(fault.Invalid, "Task %s depends on tasks that do not exist: %s. Create them first, or in the same batch.", t.ID, some(missing))
+	}
+	if len(short) > 0 {
+		return n, fault.New(fault.Invalid, "Task %s depends on tasks that expire before its deadline %s: %s", t.ID, d.Deadline, some(short))
+	}
+	return n, nil
+}
+
+// some joins the first ids of a list.
+func some(ids []string) string {
+	if len(ids) <= maxShown {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(ids[:maxShown], ", "), len(ids)-maxShown)
+}
+
+// share locks the tasks against being resolved, or made anew, and returns those that exist.
+func (c *change) share(ctx context.Context, set map[string]bool) (map[string]*record, error) {
+	if len(set) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, 0, len(set))
+	for id := range set {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	records, err := c.lockedRecords(ctx, shareDeadlinesSQL, ids)
+	if err != nil {
+		return nil, err
+	}
+	// A task that ended badly has no deadline row to lock; a rerun could make it good.
+	var bad []string
+	for _, r := range records {
+		if r.State == task.Failed || r.State == task.Exception {
+			bad = append(bad, r.TaskID)
+		}
+	}
+	there := map[string]*record{}
+	for _, r := range records {
+		there[r.TaskID] = r
+	}
+	if len(bad) == 0 {
+		return there, nil
+	}
+	again, err := c.lockedRecords(ctx, shareTasksSQL, bad)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range again {
+		if !r.State.Resolved() {
+			// It was rerun between the two looks: lock it as an unresolved one.
+			return c.share(ctx, set)
+		}
+		there[r.TaskID] = r
+	}
+	return there, nil
+}
+
+// lockedRecords runs a locking statement on ids and then looks at the tasks, in one round trip.
+func (c *change) lockedRecords(ctx context.Context, lock pg.Statement, ids []string) ([]*record, error) {
+	var (
+		batch   pgx.Batch
+		records []*record
+	)
+	batch.Queue(lock.Text, ids)
+	batch.Queue(recordsSQL.Text, ids).Query(func(rows pgx.Rows) (err error) {
+		records, err = scanRecords(recordsSQL, rows)
+		return err
+	})
+	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", lock.Name, err)
+	}
+	return records, nil
+}
+
+// checkGraph refuses a batch in which a task stands twice or tasks wait for each other in a circle.
+func checkGraph(tasks []NewTask) error {
+	at := make(map[string]int, len(tasks))
+	for i, t := range tasks {
+		if _, double := at[t.ID]; double {
+			return fault.New(fault.Invalid, "Task %s stands twice in the batch.", t.ID)
+		}
+		at[t.ID] = i
+	}
+	const (
+		unseen = iota
+		open
+		done
+	)
+	var (
+		state = make([]uint8, len(tasks))
+		next  = make([]int, len(tasks)) // the dependency to look at next
+		path  []int
+	)
+	for start := range tasks {
+		if state[start] != unseen {
+			continue
+		}
+		path = append(path[:0], start)
+		state[start] = open
+		for len(path) > 0 {
+			i := path[len(path)-1]
+			deps := tasks[i].Definition.Dependencies
+			if next[i] == len(deps) {
+				state[i] = done
+				path = path[:len(path)-1]
+				continue
+			}
+			id := deps[next[i]]
+			next[i]++
+			j, inside := at[id]
+			if !inside || j == i || state[j] == done {
+				continue
+			}
+			if state[j] == open {
+				return cycle(tasks, path[slices.Index(path, j):])
+			}
+			state[j] = open
+			path = append(path, j)
+		}
+	}
+	return nil
+}
+
+func cycle(tasks []NewTask, path []int) error {
+	names := make([]string, 0, len(path)+1)
+	for _, i := range path {
+		names = append(names, tasks[i].ID)
+	}
+	if len(names) > maxShown {
+		names = append(names[:maxShown], "…")
+	}
+	names = append(names, tasks[path[0]].ID)
+	return fault.New(fault.Invalid, "The tasks wait for each other in a circle: %s", strings.Join(names, " depends on "))
+}
+
+var (
+	shareDeadlinesSQL = pg.Statement{Name: "queue.share-deadlines", Text: `
+SELECT task_id FROM deadlines WHERE task_id = ANY($1) ORDER BY task_id FOR KEY SHARE`}
+
+	shareTasksSQL = pg.Statement{Name: "queue.share-tasks", Text: `
+SELECT task_id FROM tasks WHERE task_id = ANY($1) ORDER BY task_id FOR SHARE`}
+)

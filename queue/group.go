@@ -1,0 +1,201 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// Group is a task group. Its first task fixes the scheduler; it expires after its last task.
+type Group struct {
+	TaskGroupID string     `json:"taskGroupId"`
+	SchedulerID string     `json:"schedulerId"`
+	Created     task.Time  `json:"-"`
+	Expires     task.Time  `json:"expires"`
+	Sealed      *task.Time `json:"sealed,omitempty"`
+}
+
+func noGroup(id string) error {
+	return fault.New(fault.NotFound, "Task group %s does not exist. Is the id right? Groups vanish some time after their last task.", id)
+}
+
+// Group returns a task group.
+func (q *Queue) Group(ctx context.Context, id string) (Group, error) {
+	return readGroup(ctx, q.deps.Pool, groupSQL, id)
+}
+
+func readGroup(ctx context.Context, db querier, s pg.Statement, id string) (Group, error) {
+	rows, err := db.Query(ctx, s.Text, id)
+	if err != nil {
+		return Group{}, fmt.Errorf("queue: group %s: %w", id, pg.Classify(err))
+	}
+	g, err := pgx.CollectExactlyOneRow(rows, scanGroup)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Group{}, noGroup(id)
+	}
+	if err != nil {
+		return Group{}, fmt.Errorf("queue: group %s: %w", id, pg.Classify(err))
+	}
+	return g, nil
+}
+
+func scanGroup(row pgx.CollectableRow) (Group, error) {
+	var (
+		g                Group
+		created, expires time.Time
+		sealed           *time.Time
+	)
+	err := row.Scan(&g.TaskGroupID, &g.SchedulerID, &created, &expires, &sealed)
+	g.Created, g.Expires, g.Sealed = task.At(created), task.At(expires), instant(sealed)
+	return g, err
+}
+
+// SealGroup closes a group to new tasks, for good; reruns and retries go on. A group that is sealed
+// already keeps its time, and the event is told again (taskcluster-map 5.5).
+func (q *Queue) SealGroup(ctx context.Context, id string) (Group, error) {
+	var g Group
+	err := q.change(ctx, func(ctx context.Context, c *change) error {
+		var err error
+		// The lock waits for creators that have seen the group open.
+		if _, err = readGroup(ctx, c.tx, lockGroupSQL, id); err != nil {
+			return err
+		}
+		if g, err = readGroup(ctx, c.tx, sealGroupSQL, id); err != nil {
+			return err
+		}
+		c.addGroup(kindSealed, g)
+		return nil
+	})
+	return g, err
+}
+
+// Canceled is the outcome of CancelGroup.
+type Canceled struct {
+	TaskGroupID    string   `json:"taskGroupId"`
+	TaskGroupSize  int      `json:"taskGroupSize"`
+	CancelledCount int      `json:"cancelledCount"`
+	TaskIDs        []string `json:"taskIds"` // those canceled by this call
+}
+
+// cancelBatch is how many tasks CancelGroup cancels in one transaction.
+const cancelBatch = 500
+
+// CancelGroup cancels every unresolved task of a sealed group whose deadline has not passed.
+func (q *Queue) CancelGroup(ctx context.Context, id string) (Canceled, error) {
+	g, err := q.Group(ctx, id)
+	if err != nil {
+		return Canceled{}, err
+	}
+	if g.Sealed == nil {
+		return Canceled{}, fault.New(fault.Conflict, "Task group %s is not sealed: seal it before canceling it.", id)
+	}
+	out := Canceled{TaskGroupID: id, TaskIDs: []string{}}
+	for after := ""; ; {
+		var batch []string
+		rows, err := q.deps.Pool.Query(ctx, openTasksSQL.Text, id, after, cancelBatch)
+		if err == nil {
+			batch, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if err != nil {
+			return Canceled{}, fmt.Errorf("queue: cancel group %s: %w", id, pg.Classify(err))
+		}
+		if len(batch) == 0 {
+			break
+		}
+		after = batch[len(batch)-1]
+		canceled, err := q.cancelTasks(ctx, batch)
+		if err != nil {
+			return Canceled{}, fmt.Errorf("queue: cancel group %s: %w", id, err)
+		}
+		out.TaskIDs = append(out.TaskIDs, canceled...)
+	}
+	out.CancelledCount = len(out.TaskIDs)
+	if err := q.deps.Pool.QueryRow(ctx, groupSizeSQL.Text, id).Scan(&out.TaskGroupSize); err != nil {
+		return Canceled{}, fmt.Errorf("queue: size of group %s: %w", id, pg.Classify(err))
+	}
+	return out, nil
+}
+
+func (q *Queue) cancelTasks(ctx context.Context, ids []string) (canceled []string, err error) {
+	err = q.change(ctx, func(ctx context.Context, c *change) error {
+		records, err := c.lockToResolve(ctx, false, ids...)
+		if err != nil {
+			return err
+		}
+		var changed []*record
+		canceled = nil
+		for _, r := range records {
+			if !r.State.Resolved() && r.Deadline.After(r.now) {
+				r.end(task.ReasonCanceled)
+				changed, canceled = append(changed, r), append(canceled, r.TaskID)
+			}
+		}
+		return c.save(ctx, changed)
+	})
+	return canceled, err
+}
+
+// checkGroup tells task-group-resolved when every task of the group has been resolved once. It is
+// told again at each later resolution, and a rerun does not take it back (taskcluster-map 5.6).
+//
+// Two transactions may resolve the last two tasks at the same time, neither seeing the other. An
+// unresolved task whose row can be locked is a witness: who resolves it later waits for this
+// transaction, and will look again. Without a witness, the group's lock makes the last of the
+// resolvers look when the others are done.
+func (c *change) checkGroup(ctx context.Context, id string) error {
+	witnesses, err := c.ids(ctx, witnessSQL, id)
+	if err != nil || len(witnesses) > 0 {
+		return err
+	}
+	if _, err := c.tx.Exec(ctx, groupResolverSQL.Text, id); err != nil {
+		return fmt.Errorf("queue: %s: %w", groupResolverSQL.Name, err)
+	}
+	open, err := c.ids(ctx, openTaskSQL, id)
+	if err != nil || len(open) > 0 {
+		return err
+	}
+	g, err := readGroup(ctx, c.tx, groupSQL, id)
+	if err != nil {
+		return err
+	}
+	c.addGroup(kindResolved, g)
+	return nil
+}
+
+const groupColumns = `task_group_id, scheduler_id, created, expires, sealed`
+
+var (
+	groupSQL = pg.Statement{Name: "queue.group", Text: `SELECT ` + groupColumns + ` FROM task_groups WHERE task_group_id = $1`}
+
+	lockGroupSQL = pg.Statement{Name: "queue.lock-group", Text: `
+SELECT ` + groupColumns + ` FROM task_groups WHERE task_group_id = $1 FOR UPDATE`}
+
+	sealGroupSQL = pg.Statement{Name: "queue.seal-group", Text: `
+UPDATE task_groups SET sealed = coalesce(sealed, now()) WHERE task_group_id = $1 RETURNING ` + groupColumns}
+
+	openTasksSQL = pg.Statement{Name: "queue.open-tasks", Text: `
+SELECT task_id FROM tasks
+WHERE task_group_id = $1 AND task_id > $2 AND state IN ('unscheduled', 'pending', 'running') AND deadline > now()
+ORDER BY task_id LIMIT $3`}
+
+	groupSizeSQL = pg.Statement{Name: "queue.group-size", Text: `SELECT count(*) FROM tasks WHERE task_group_id = $1`}
+
+	witnessSQL = pg.Statement{Name: "queue.witness", Text: `
+SELECT task_id FROM tasks WHERE task_group_id = $1 AND NOT ever_resolved
+ORDER BY task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`}
+
+	openTaskSQL = pg.Statement{Name: "queue.open-task", Text: `
+SELECT task_id FROM tasks WHERE task_group_id = $1 AND NOT ever_resolved ORDER BY task_id LIMIT 1`}
+
+	// The first key tells these locks from other rooms'.
+	groupResolverSQL = pg.Statement{Name: "queue.group-resolver", Text: `SELECT pg_advisory_xact_lock(20486, hashtext($1::text))`}
+
+	nowSQL = pg.Statement{Name: "queue.now", Text: `SELECT now()`}
+)

@@ -1,0 +1,110 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/task"
+)
+
+const indexRoute = "index."
+
+// namespace is the index's grammar (taskcluster-map 6).
+var namespace = regexp.MustCompile(`^[a-zA-Z0-9_!~*'()%-]+(\.[a-zA-Z0-9_!~*'()%-]+)*$`)
+
+const maxNamespace = 255
+
+// enter gathers the index entries of the tasks that completed. A route that is no namespace is
+// dropped with a line in the log: the task is done, whatever its routes say.
+func (c *change) enter(ctx context.Context, resolved []*record) error {
+	var ids []string
+	for _, r := range resolved {
+		if r.State == task.Completed && len(indexPaths(r.routes)) > 0 {
+			ids = append(ids, r.TaskID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	extras, err := c.extras(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, r := range resolved {
+		extra, ok := extras[r.TaskID]
+		if !ok {
+			continue
+		}
+		for _, path := range indexPaths(r.routes) {
+			if len(path) > maxNamespace || !namespace.MatchString(path) {
+				c.q.log.WarnContext(ctx, "an index route is no namespace", "task", r.TaskID, "route", indexRoute+path)
+				continue
+			}
+			c.entries = append(c.entries, indexEntry(r, path, extra))
+		}
+	}
+	return nil
+}
+
+func indexPaths(routes []string) []string {
+	var paths []string
+	for _, r := range routes {
+		if path, ok := strings.CutPrefix(r, indexRoute); ok {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// indexEntry reads extra.index = {rank, expires, data}; what is missing or of the wrong type has its
+// default: 0, the task's expiry, {}.
+func indexEntry(r *record, path string, extra json.RawMessage) IndexEntry {
+	var x struct{ Index map[string]json.RawMessage }
+	e := IndexEntry{Namespace: path, TaskID: r.TaskID, Data: []byte("{}"), Expires: r.Expires.Time}
+	if json.Unmarshal(extra, &x) != nil {
+		return e
+	}
+	var (
+		rank    float64
+		data    map[string]json.RawMessage
+		expires task.Time
+	)
+	if json.Unmarshal(x.Index["rank"], &rank) == nil {
+		e.Rank = rank
+	}
+	if json.Unmarshal(x.Index["data"], &data) == nil && data != nil {
+		e.Data = x.Index["data"]
+	}
+	if json.Unmarshal(x.Index["expires"], &expires) == nil && expires.Year() > 1 && expires.Year() < 10000 {
+		e.Expires = expires.Time
+	}
+	return e
+}
+
+func (c *change) extras(ctx context.Context, ids []string) (map[string]json.RawMessage, error) {
+	out := map[string]json.RawMessage{}
+	var (
+		id    string
+		extra json.RawMessage
+	)
+	rows, err := c.tx.Query(ctx, extrasSQL.Text, ids)
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", extrasSQL.Name, err)
+	}
+	_, err = pgx.ForEachRow(rows, []any{&id, &extra}, func() error {
+		out[id] = append(json.RawMessage(nil), extra...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", extrasSQL.Name, err)
+	}
+	return out, nil
+}
+
+var extrasSQL = pg.Statement{Name: "queue.extras", Text: `SELECT task_id, extra FROM definitions WHERE task_id = ANY($1)`}

@@ -1,0 +1,149 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// creating has the columns of new tasks.
+type creating struct {
+	ids, queues, schedulers, projects, groups []string
+	priorities, retries, places               []int
+	created, deadlines, expires               []time.Time
+	requires, dependencies, routes, scopes    []string
+	payloads, metadata, tags, extras          []string
+	ready                                     []bool
+	err                                       error
+
+	edges struct {
+		ids, required, requires []string
+		satisfied               []bool
+	}
+}
+
+// add adds a task; place is its position in the batch, in which the ready ones get into line.
+func (w *creating) add(t NewTask, place int, n need) {
+	d := &t.Definition
+	w.ids, w.queues, w.schedulers = append(w.ids, t.ID), append(w.queues, d.TaskQueueID), append(w.schedulers, d.SchedulerID)
+	w.projects, w.groups = append(w.projects, d.ProjectID), append(w.groups, d.TaskGroupID)
+	w.priorities, w.retries, w.places = append(w.priorities, d.Priority.Rank()), append(w.retries, d.Retries), append(w.places, place)
+	w.created, w.deadlines, w.expires = append(w.created, d.Created.Time), append(w.deadlines, d.Deadline.Time), append(w.expires, d.Expires.Time)
+	w.requires = append(w.requires, string(d.Requires))
+	w.dependencies, w.routes, w.scopes = append(w.dependencies, array(d.Dependencies)), append(w.routes, array(d.Routes)), append(w.scopes, array(d.Scopes))
+	meta, err := json.Marshal(d.Metadata)
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("queue: metadata of %s: %w", t.ID, err)
+	}
+	w.payloads, w.metadata = append(w.payloads, string(d.Payload)), append(w.metadata, string(meta))
+	w.tags, w.extras = append(w.tags, string(tagsOf(d))), append(w.extras, string(d.Extra))
+	w.ready = append(w.ready, n.ready)
+	for i, id := range d.Dependencies {
+		e := &w.edges
+		e.ids, e.required, e.requires = append(e.ids, t.ID), append(e.required, id), append(e.requires, string(d.Requires))
+		e.satisfied = append(e.satisfied, n.satisfied[i])
+	}
+}
+
+// tagsOf returns the tags as JSON; a map of strings can always be written.
+func tagsOf(d *task.Definition) json.RawMessage {
+	data, err := json.Marshal(d.Tags)
+	if err != nil || d.Tags == nil {
+		return json.RawMessage("{}")
+	}
+	return data
+}
+
+// array writes a list in PostgreSQL's text form of arrays: lists of different lengths cannot stand in
+// one parameter otherwise.
+func array(list []string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, s := range list {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('"')
+		for _, c := range []byte(s) {
+			if c == '"' || c == '\\' {
+				b.WriteByte('\\')
+			}
+			b.WriteByte(c)
+		}
+		b.WriteByte('"')
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// create inserts new tasks with all their rows.
+func (c *change) create(ctx context.Context, w *creating) error {
+	if w.err != nil {
+		return w.err
+	}
+	var batch pgx.Batch
+	batch.Queue(createSQL.Text, w.ids, w.queues, w.schedulers, w.projects, w.groups, w.priorities, w.retries, w.created, w.deadlines, w.expires,
+		w.requires, w.dependencies, w.routes, w.scopes, w.payloads, w.metadata, w.tags, w.extras, w.ready, w.places).Query(c.arrive)
+	if e := &w.edges; len(e.ids) > 0 {
+		batch.Queue(dependSQL.Text, e.ids, e.required, e.requires, e.satisfied).Exec(func(pgconn.CommandTag) error { return nil })
+	}
+	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return fmt.Errorf("queue: %s: %w", createSQL.Name, err)
+	}
+	return nil
+}
+
+var (
+	newGroupsSQL = pg.Statement{Name: "queue.new-groups", Text: `
+INSERT INTO task_groups (task_group_id, scheduler_id, expires)
+SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[])
+ON CONFLICT (task_group_id) DO NOTHING`}
+
+	extendGroupsSQL = pg.Statement{Name: "queue.extend-groups", Text: `
+UPDATE task_groups g SET expires = u.expires
+FROM unnest($1::text[], $2::timestamptz[]) AS u (task_group_id, expires)
+WHERE g.task_group_id = u.task_group_id AND g.expires < u.expires`}
+
+	shareGroupsSQL = pg.Statement{Name: "queue.share-groups", Text: `
+SELECT ` + groupColumns + ` FROM task_groups WHERE task_group_id = ANY($1) ORDER BY task_group_id FOR KEY SHARE`}
+
+	createSQL = pg.Statement{Name: "queue.create", Text: `
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::smallint[],
+        $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::text[],
+        $15::text[], $16::text[], $17::text[], $18::text[], $19::boolean[], $20::int[])
+    AS u (task_id, task_queue_id, scheduler_id, project_id, task_group_id, priority, retries, created, deadline, expires,
+        requires, dependencies, routes, scopes, payload, metadata, tags, extra, ready, place)
+), new_tasks AS (
+    INSERT INTO tasks (task_id, task_queue_id, scheduler_id, project_id, task_group_id, priority, retries, retries_left, state, deadline, expires)
+    SELECT task_id, task_queue_id, scheduler_id, project_id, task_group_id, priority, retries, retries,
+        CASE WHEN ready THEN 'pending' ELSE 'unscheduled' END, deadline, expires
+    FROM input
+), new_definitions AS (
+    INSERT INTO definitions (task_id, created, dependencies, requires, routes, scopes, payload, metadata, tags, extra)
+    SELECT task_id, created, dependencies::text[], requires, routes::text[], scopes::text[], payload::json, metadata::json, tags::json, extra::json
+    FROM input
+), new_runs AS (
+    INSERT INTO runs (task_id, run_id, state, reason_created, scheduled)
+    SELECT task_id, 0, 'pending', 'scheduled', now() FROM input WHERE ready
+), new_deadlines AS (
+    INSERT INTO deadlines (task_id, deadline) SELECT task_id, deadline FROM input
+), new_pending AS (
+    INSERT INTO pending (task_id, task_queue_id, priority, run_id)
+    SELECT task_id, task_queue_id, priority, 0 FROM input WHERE ready ORDER BY place
+    RETURNING task_queue_id, priority, seq
+)
+SELECT task_queue_id, priority, min(seq), count(*)::int FROM new_pending GROUP BY task_queue_id, priority`}
+
+	dependSQL = pg.Statement{Name: "queue.depend", Text: `
+INSERT INTO dependencies (task_id, required_id, requires, satisfied)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[])`}
+)

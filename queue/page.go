@@ -1,0 +1,64 @@
+package queue
+
+import (
+	"encoding/base64"
+	"encoding/json"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+)
+
+// maxToken bounds what readToken decodes.
+const maxToken = 2048
+
+// pageSize makes a page's size of a caller's limit.
+func pageSize(limit int) int {
+	if limit < 1 || limit > MaxPage {
+		return MaxPage
+	}
+	return limit
+}
+
+// cut takes a page of limit items from a list that was read one longer, and makes the token for the
+// next page from the columns that sort the last item.
+func cut[T any](list []T, limit int, key func(T) []any) (page []T, next string, err error) {
+	if list == nil {
+		list = []T{}
+	}
+	if len(list) <= limit {
+		return list, "", nil
+	}
+	list = list[:limit]
+	data, err := json.Marshal(key(list[limit-1]))
+	if err != nil {
+		return nil, "", fault.Wrap(fault.Internal, err, "queue: token of a page")
+	}
+	return list, base64.RawURLEncoding.EncodeToString(data), nil
+}
+
+// readToken reads a token that cut made into the columns; an empty one leaves them as they are.
+func readToken(token string, columns ...any) error {
+	if token == "" {
+		return nil
+	}
+	bad := fault.New(fault.Invalid, "The continuationToken is not one of this listing. Start without one.")
+	if len(token) > maxToken {
+		return bad
+	}
+	data, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return bad
+	}
+	var raw []json.RawMessage
+	if json.Unmarshal(data, &raw) != nil || len(raw) != len(columns) {
+		return bad
+	}
+	for i, column := range columns {
+		if json.Unmarshal(raw[i], column) != nil {
+			return bad
+		}
+		if s, ok := column.(*string); ok && !storable(*s) {
+			return bad
+		}
+	}
+	return nil
+}

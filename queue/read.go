@@ -1,0 +1,258 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// Task returns a task's definition.
+func (q *Queue) Task(ctx context.Context, id string) (task.Definition, error) {
+	item, err := q.Item(ctx, id)
+	return item.Task, err
+}
+
+// Item returns a task's definition and status, both as of one instant.
+func (q *Queue) Item(ctx context.Context, id string) (Item, error) {
+	items, err := q.items(ctx, itemsSQL, []string{id})
+	if err != nil {
+		return Item{}, err
+	}
+	if len(items) == 0 {
+		return Item{}, noTask(id)
+	}
+	return items[0], nil
+}
+
+// Items returns the definitions and statuses of those of the tasks that exist, sorted by id.
+func (q *Queue) Items(ctx context.Context, ids []string) ([]Item, error) {
+	return q.items(ctx, itemsSQL, ids)
+}
+
+// Status returns how a task stands.
+func (q *Queue) Status(ctx context.Context, id string) (task.Status, error) {
+	statuses, err := q.Statuses(ctx, []string{id})
+	if err != nil {
+		return task.Status{}, err
+	}
+	if len(statuses) == 0 {
+		return task.Status{}, noTask(id)
+	}
+	return statuses[0], nil
+}
+
+// Statuses returns how those of the tasks stand that exist, sorted by id.
+func (q *Queue) Statuses(ctx context.Context, ids []string) ([]task.Status, error) {
+	records, err := readRecords(ctx, q.deps.Pool, recordsSQL, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]task.Status, len(records))
+	for i, r := range records {
+		out[i] = r.Status
+	}
+	return out, nil
+}
+
+func (q *Queue) items(ctx context.Context, s pg.Statement, args ...any) ([]Item, error) {
+	records, definitions, err := readItems(ctx, q.deps.Pool, s, args...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Item, len(records))
+	for i, r := range records {
+		out[i] = Item{r.Status, definitions[r.TaskID]}
+	}
+	return out, nil
+}
+
+// GroupPage is a page of a task group's tasks, sorted by id.
+type GroupPage struct {
+	Group
+	Tasks []Item `json:"tasks"`
+	Next  string `json:"continuationToken,omitempty"` // "" on the last page
+}
+
+// ListGroup returns the tasks of a group, a page at a time: limit 1 to MaxPage, 0 means MaxPage; token
+// is "" for the first page and a page's Next for the following.
+func (q *Queue) ListGroup(ctx context.Context, id string, limit int, token string) (GroupPage, error) {
+	var after string
+	if err := readToken(token, &after); err != nil {
+		return GroupPage{}, err
+	}
+	g, err := q.Group(ctx, id)
+	if err != nil {
+		return GroupPage{}, err
+	}
+	limit = pageSize(limit)
+	items, err := q.items(ctx, listGroupSQL, id, after, limit+1)
+	if err != nil {
+		return GroupPage{}, err
+	}
+	page := GroupPage{Group: g}
+	page.Tasks, page.Next, err = cut(items, limit, func(i Item) []any { return []any{i.Status.TaskID} })
+	return page, err
+}
+
+// DependentsPage is a page of the tasks that depend on one task, sorted by id.
+type DependentsPage struct {
+	TaskID string `json:"taskId"`
+	Tasks  []Item `json:"tasks"`
+	Next   string `json:"continuationToken,omitempty"`
+}
+
+// Dependents returns the tasks that depend directly on a task, satisfied or not; it pages like
+// ListGroup.
+func (q *Queue) Dependents(ctx context.Context, id string, limit int, token string) (DependentsPage, error) {
+	var after string
+	if err := readToken(token, &after); err != nil {
+		return DependentsPage{}, err
+	}
+	if _, err := q.Status(ctx, id); err != nil {
+		return DependentsPage{}, err
+	}
+	limit = pageSize(limit)
+	items, err := q.items(ctx, dependentsSQL, id, after, limit+1)
+	if err != nil {
+		return DependentsPage{}, err
+	}
+	page := DependentsPage{TaskID: id}
+	page.Tasks, page.Next, err = cut(items, limit, func(i Item) []any { return []any{i.Status.TaskID} })
+	return page, err
+}
+
+// Counts says how many tasks are in each state; states without a task are missing.
+type Counts map[task.State]int
+
+// GroupSummary is a task group with its tasks counted.
+type GroupSummary struct {
+	Group
+	Created task.Time `json:"created"`
+	Counts  Counts    `json:"counts"`
+}
+
+// GroupsPage is a page of task groups.
+type GroupsPage struct {
+	Groups []GroupSummary `json:"groups"`
+	Next   string         `json:"continuationToken,omitempty"`
+}
+
+// Groups lists the task groups, the newest first; it pages like ListGroup.
+func (q *Queue) Groups(ctx context.Context, limit int, token string) (GroupsPage, error) {
+	before, id := int64(1)<<53, "~" // after every id and instant
+	if token != "" {
+		if err := readToken(token, &before, &id); err != nil {
+			return GroupsPage{}, err
+		}
+	}
+	limit = pageSize(limit)
+	rows, err := q.deps.Pool.Query(ctx, groupsSQL.Text, before, id, limit+1)
+	if err != nil {
+		return GroupsPage{}, fmt.Errorf("queue: %s: %w", groupsSQL.Name, pg.Classify(err))
+	}
+	type stamped struct {
+		Group
+		micros int64
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s stamped, err error) {
+		var (
+			created, expires time.Time
+			sealed           *time.Time
+		)
+		err = row.Scan(&s.TaskGroupID, &s.SchedulerID, &created, &expires, &sealed, &s.micros)
+		s.Created, s.Expires, s.Sealed = task.At(created), task.At(expires), instant(sealed)
+		return s, err
+	})
+	if err != nil {
+		return GroupsPage{}, fmt.Errorf("queue: %s: %w", groupsSQL.Name, pg.Classify(err))
+	}
+	list, next, err := cut(list, limit, func(s stamped) []any { return []any{s.micros, s.TaskGroupID} })
+	if err != nil {
+		return GroupsPage{}, err
+	}
+	ids := make([]string, len(list))
+	for i, s := range list {
+		ids[i] = s.TaskGroupID
+	}
+	counts, err := q.GroupCounts(ctx, ids)
+	if err != nil {
+		return GroupsPage{}, err
+	}
+	page := GroupsPage{Groups: make([]GroupSummary, len(list)), Next: next}
+	for i, s := range list {
+		page.Groups[i] = GroupSummary{s.Group, s.Created, counts[s.TaskGroupID]}
+	}
+	return page, nil
+}
+
+// GroupCounts counts the tasks of each group by state. Groups without tasks have empty counts.
+func (q *Queue) GroupCounts(ctx context.Context, ids []string) (map[string]Counts, error) {
+	out := make(map[string]Counts, len(ids))
+	for _, id := range ids {
+		out[id] = Counts{}
+	}
+	rows, err := q.deps.Pool.Query(ctx, groupCountsSQL.Text, ids)
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", groupCountsSQL.Name, pg.Classify(err))
+	}
+	var (
+		id    string
+		state task.State
+		count int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &state, &count}, func() error {
+		out[id][state] = count
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", groupCountsSQL.Name, pg.Classify(err))
+	}
+	return out, nil
+}
+
+// QueueCounts says how much work a task queue holds.
+type QueueCounts struct {
+	PendingTasks int `json:"pendingTasks"`
+	ClaimedTasks int `json:"claimedTasks"`
+}
+
+// PendingCounts counts a task queue's pending and claimed tasks. A task queue that was never used
+// has none of either.
+func (q *Queue) PendingCounts(ctx context.Context, taskQueueID string) (QueueCounts, error) {
+	var c QueueCounts
+	if err := q.deps.Pool.QueryRow(ctx, queueCountsSQL.Text, taskQueueID).Scan(&c.PendingTasks, &c.ClaimedTasks); err != nil {
+		return QueueCounts{}, fmt.Errorf("queue: counts of %s: %w", taskQueueID, pg.Classify(err))
+	}
+	return c, nil
+}
+
+var (
+	listGroupSQL = pg.Statement{Name: "queue.list-group", Text: `
+SELECT ` + recordColumns + `, ` + definitionColumns + `
+FROM (SELECT * FROM tasks WHERE task_group_id = $1 AND task_id > $2 ORDER BY task_id LIMIT $3) t ` + recordTables + `
+ORDER BY t.task_id, r.run_id`}
+
+	dependentsSQL = pg.Statement{Name: "queue.dependents", Text: `
+SELECT ` + recordColumns + `, ` + definitionColumns + `
+FROM (
+    SELECT w.* FROM dependencies e JOIN tasks w USING (task_id)
+    WHERE e.required_id = $1 AND e.task_id > $2 ORDER BY e.task_id LIMIT $3) t ` + recordTables + `
+ORDER BY t.task_id, r.run_id`}
+
+	groupsSQL = pg.Statement{Name: "queue.groups", Text: `
+SELECT ` + groupColumns + `, (extract(epoch FROM created) * 1000000)::bigint
+FROM task_groups
+WHERE (created, task_group_id) < ('epoch'::timestamptz + $1::bigint * interval '1 microsecond', $2)
+ORDER BY created DESC, task_group_id DESC LIMIT $3`}
+
+	groupCountsSQL = pg.Statement{Name: "queue.group-counts", Text: `
+SELECT task_group_id, state, count(*)::int FROM tasks WHERE task_group_id = ANY($1) GROUP BY task_group_id, state`}
+
+	queueCountsSQL = pg.Statement{Name: "queue.queue-counts", Text: `
+SELECT (SELECT count(*)::int FROM pending WHERE task_queue_id = $1), (SELECT count(*)::int FROM claims WHERE task_queue_id = $1)`}
+)

@@ -1,0 +1,82 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// release marks the dependencies that the resolved tasks satisfy, and schedules each dependent that
+// waits for nothing more (taskcluster-map 5.6). Every dependent is judged for itself.
+func (c *change) release(ctx context.Context, resolved []*record) error {
+	if len(resolved) == 0 {
+		return nil
+	}
+	ids, completed := make([]string, len(resolved)), make([]bool, len(resolved))
+	for i, r := range resolved {
+		ids[i], completed[i] = r.TaskID, r.State == task.Completed
+	}
+	dependents, err := c.ids(ctx, satisfySQL, ids, completed)
+	if err != nil || len(dependents) == 0 {
+		return err
+	}
+	// Those that were created after the look for dependents are not locked yet.
+	late := make([]string, 0)
+	for _, id := range dependents {
+		if !c.locked[id] {
+			late = append(late, id)
+		}
+	}
+	if len(late) > 0 {
+		if _, err := c.ids(ctx, lockSQL, late); err != nil {
+			return err
+		}
+		for _, id := range late {
+			c.locked[id] = true
+		}
+	}
+	// A statement of its own: its snapshot shows the satisfied marks of transactions that the locks
+	// waited for.
+	ready, err := readRecords(ctx, c.tx, readySQL, dependents)
+	if err != nil {
+		return err
+	}
+	for _, r := range ready {
+		r.schedule()
+	}
+	return c.save(ctx, ready)
+}
+
+// ids runs a statement that yields task ids.
+func (c *change) ids(ctx context.Context, s pg.Statement, args ...any) ([]string, error) {
+	rows, err := c.tx.Query(ctx, s.Text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", s.Name, err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("queue: %s: %w", s.Name, err)
+	}
+	return ids, nil
+}
+
+var (
+	satisfySQL = pg.Statement{Name: "queue.satisfy", Text: `
+WITH met AS (
+    UPDATE dependencies d SET satisfied = true
+    FROM unnest($1::text[], $2::boolean[]) AS u (required_id, completed)
+    WHERE d.required_id = u.required_id AND NOT d.satisfied AND (u.completed OR d.requires = 'all-resolved')
+    RETURNING d.task_id)
+SELECT DISTINCT task_id FROM met`}
+
+	readySQL = pg.Statement{Name: "queue.ready", Text: `
+SELECT ` + recordColumns + `
+FROM tasks t ` + recordTables + `
+WHERE t.task_id = ANY($1) AND t.state = 'unscheduled'
+  AND NOT EXISTS (SELECT FROM dependencies w WHERE w.task_id = t.task_id AND NOT w.satisfied)
+ORDER BY t.task_id, r.run_id`}
+)

@@ -1,0 +1,264 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// save writes the changed records, whose rows must be locked, with their rows in the hot tables, and
+// gathers their events. Tasks that it resolves release their dependents. All statements take sets:
+// their number does not grow with the number of records.
+func (c *change) save(ctx context.Context, records []*record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	w := gather(records)
+	if err := c.write(ctx, w); err != nil {
+		return err
+	}
+	resolved := make([]*record, 0, len(records))
+	for _, r := range records {
+		c.tell(r)
+		was := r.stored
+		r.stored, r.touched, r.notices = r.State, len(r.Runs), nil
+		if r.State.Resolved() && !was.Resolved() {
+			r.everResolved = true
+			c.groups[r.TaskGroupID] = true
+			resolved = append(resolved, r)
+		}
+	}
+	if err := c.enter(ctx, resolved); err != nil {
+		return err
+	}
+	return c.release(ctx, resolved)
+}
+
+// writing has the columns of what save writes.
+type writing struct {
+	tasks struct {
+		ids, states         []string
+		left, priority      []int
+		resolved            []bool
+		unpend, unclaim     []string // tasks that leave pending, or running
+		done, again         []string // tasks that become resolved, or no longer are
+		againAt             []time.Time
+		moved               []string // pending tasks whose priority may have changed
+		movedTo             []int
+		pend, claim         []*record
+		queues              []string
+		pendRank, pendRunID []int
+	}
+	runs struct {
+		ids                     []string
+		run                     []int
+		state, created          []string
+		resolved, group, worker []*string
+		taken, started, ended   []*time.Time
+		scheduled               []time.Time
+	}
+	claims struct {
+		ids, queues, groups, workers []string
+		runs                         []int
+		until                        []time.Time
+	}
+}
+
+func gather(records []*record) *writing {
+	w := &writing{}
+	for _, r := range records {
+		t := &w.tasks
+		t.ids = append(t.ids, r.TaskID)
+		t.states = append(t.states, string(r.State))
+		t.left = append(t.left, r.RetriesLeft)
+		t.priority = append(t.priority, r.Priority.Rank())
+		t.resolved = append(t.resolved, r.everResolved || r.State.Resolved())
+		for _, run := range r.Runs[r.touched:] {
+			w.addRun(r.TaskID, run)
+		}
+		w.leave(r)
+		w.enter(r)
+	}
+	return w
+}
+
+func (w *writing) addRun(id string, run task.Run) {
+	s := &w.runs
+	s.ids, s.run = append(s.ids, id), append(s.run, run.RunID)
+	s.state, s.created = append(s.state, string(run.State)), append(s.created, string(run.ReasonCreated))
+	s.resolved, s.group, s.worker = append(s.resolved, orNull(string(run.ReasonResolved))), append(s.group, orNull(run.WorkerGroup)), append(s.worker, orNull(run.WorkerID))
+	s.taken, s.started, s.ended = append(s.taken, column(run.TakenUntil)), append(s.started, column(run.Started)), append(s.ended, column(run.Resolved))
+	s.scheduled = append(s.scheduled, run.Scheduled.Time)
+}
+
+// leave notes the hot rows that the record loses.
+func (w *writing) leave(r *record) {
+	t := &w.tasks
+	if r.stored == task.Pending && r.State != task.Pending {
+		t.unpend = append(t.unpend, r.TaskID)
+	}
+	if r.stored == task.Running && r.State != task.Running {
+		t.unclaim = append(t.unclaim, r.TaskID)
+	}
+	switch {
+	case r.State.Resolved() && !r.stored.Resolved():
+		t.done = append(t.done, r.TaskID)
+	case !r.State.Resolved() && r.stored.Resolved():
+		t.again, t.againAt = append(t.again, r.TaskID), append(t.againAt, r.Deadline.Time)
+	}
+}
+
+// enter notes the hot rows that the record gains or changes.
+func (w *writing) enter(r *record) {
+	t := &w.tasks
+	switch {
+	case r.State == task.Pending && r.stored == task.Pending:
+		t.moved, t.movedTo = append(t.moved, r.TaskID), append(t.movedTo, r.Priority.Rank())
+	case r.State == task.Pending:
+		t.pend = append(t.pend, r)
+		t.queues = append(t.queues, r.TaskQueueID)
+		t.pendRank, t.pendRunID = append(t.pendRank, r.Priority.Rank()), append(t.pendRunID, r.LastRun().RunID)
+	case r.State == task.Running:
+		run, c := r.LastRun(), &w.claims
+		c.ids, c.queues, c.runs = append(c.ids, r.TaskID), append(c.queues, r.TaskQueueID), append(c.runs, run.RunID)
+		c.groups, c.workers, c.until = append(c.groups, run.WorkerGroup), append(c.workers, run.WorkerID), append(c.until, run.TakenUntil.Time)
+	}
+}
+
+// write sends the statements that have something to do in one round trip. Deadlines come last, in
+// the order of locks.
+func (c *change) write(ctx context.Context, w *writing) error {
+	var (
+		batch pgx.Batch
+		t, s  = &w.tasks, &w.runs
+	)
+	add := func(st pg.Statement, args ...any) *pgx.QueuedQuery {
+		q := batch.Queue(st.Text, args...)
+		q.Exec(func(pgconn.CommandTag) error { return nil })
+		return q
+	}
+	add(saveTasksSQL, t.ids, t.states, t.left, t.priority, t.resolved)
+	if len(s.ids) > 0 {
+		add(saveRunsSQL, s.ids, s.run, s.state, s.created, s.resolved, s.group, s.worker, s.taken, s.scheduled, s.started, s.ended)
+	}
+	if len(t.unpend) > 0 {
+		add(unpendSQL, t.unpend)
+	}
+	if len(t.moved) > 0 {
+		add(movePendingSQL, t.moved, t.movedTo)
+	}
+	if len(t.pend) > 0 {
+		ids := make([]string, len(t.pend))
+		for i, r := range t.pend {
+			ids[i] = r.TaskID
+		}
+		batch.Queue(pendSQL.Text, ids, t.queues, t.pendRank, t.pendRunID).Query(c.arrive)
+	}
+	if len(t.unclaim) > 0 {
+		add(unclaimSQL, t.unclaim)
+	}
+	if k := &w.claims; len(k.ids) > 0 {
+		add(saveClaimsSQL, k.ids, k.queues, k.runs, k.groups, k.workers, k.until)
+	}
+	if len(t.again) > 0 {
+		add(dueSQL, t.again, t.againAt)
+	}
+	if len(t.done) > 0 {
+		slices.Sort(t.done)
+		add(notDueSQL, t.done)
+	}
+	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return fmt.Errorf("queue: save %d tasks (%s, …): %w", len(t.ids), t.ids[0], err)
+	}
+	return nil
+}
+
+// arrive notes what pendSQL put into the lines.
+func (c *change) arrive(rows pgx.Rows) error {
+	var (
+		name     string
+		p        place
+		count    int
+		_, cause = pgx.ForEachRow(rows, []any{&name, &p.priority, &p.seq, &count}, func() error {
+			a := c.arrived[name]
+			a.count += count
+			a.first = append(a.first, p)
+			c.arrived[name] = a
+			return nil
+		})
+	)
+	return cause
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func column(t *task.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return &t.Time
+}
+
+// rawObject returns data, or an empty object when there is none.
+func rawObject(data json.RawMessage) json.RawMessage {
+	if len(data) == 0 {
+		return json.RawMessage("{}")
+	}
+	return data
+}
+
+var (
+	saveTasksSQL = pg.Statement{Name: "queue.save-tasks", Text: `
+UPDATE tasks t SET state = u.state, retries_left = u.retries_left, priority = u.priority, ever_resolved = u.ever_resolved
+FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::boolean[]) AS u (task_id, state, retries_left, priority, ever_resolved)
+WHERE t.task_id = u.task_id`}
+
+	saveRunsSQL = pg.Statement{Name: "queue.save-runs", Text: `
+INSERT INTO runs (task_id, run_id, state, reason_created, reason_resolved, worker_group, worker_id, taken_until, scheduled, started, resolved)
+SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
+ON CONFLICT (task_id, run_id) DO UPDATE SET
+    state = excluded.state, reason_resolved = excluded.reason_resolved, worker_group = excluded.worker_group, worker_id = excluded.worker_id,
+    taken_until = excluded.taken_until, started = excluded.started, resolved = excluded.resolved`}
+
+	unpendSQL = pg.Statement{Name: "queue.unpend", Text: `DELETE FROM pending WHERE task_id = ANY($1)`}
+
+	movePendingSQL = pg.Statement{Name: "queue.move-pending", Text: `
+UPDATE pending p SET priority = u.priority
+FROM unnest($1::text[], $2::smallint[]) AS u (task_id, priority)
+WHERE p.task_id = u.task_id AND p.priority <> u.priority`}
+
+	pendSQL = pg.Statement{Name: "queue.pend", Text: `
+WITH new AS (
+    INSERT INTO pending (task_id, task_queue_id, priority, run_id)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[])
+    RETURNING task_queue_id, priority, seq)
+SELECT task_queue_id, priority, min(seq), count(*)::int FROM new GROUP BY task_queue_id, priority`}
+
+	unclaimSQL = pg.Statement{Name: "queue.unclaim", Text: `DELETE FROM claims WHERE task_id = ANY($1)`}
+
+	saveClaimsSQL = pg.Statement{Name: "queue.save-claims", Text: `
+INSERT INTO claims (task_id, task_queue_id, run_id, worker_group, worker_id, taken_until)
+SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::timestamptz[])
+ON CONFLICT (task_id) DO UPDATE SET taken_until = excluded.taken_until`}
+
+	dueSQL = pg.Statement{Name: "queue.due", Text: `
+INSERT INTO deadlines (task_id, deadline) SELECT * FROM unnest($1::text[], $2::timestamptz[])`}
+
+	notDueSQL = pg.Statement{Name: "queue.not-due", Text: `
+DELETE FROM deadlines WHERE task_id = ANY(ARRAY(
+    SELECT task_id FROM deadlines WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE))`}
+)

@@ -1,0 +1,66 @@
+package queue
+
+import (
+	"slices"
+
+	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// CreateScopes returns what creating the task asks for (taskcluster-map 5.3): its own scopes, its
+// routes, its project and scheduler, and its task queue at its priority or a higher one. The
+// definition must be completed.
+func CreateScopes(d task.Definition) scope.Expr {
+	all := make([]scope.Expr, 0, len(d.Scopes)+len(d.Routes)+3)
+	for _, s := range d.Scopes {
+		all = append(all, scope.String(s))
+	}
+	for _, r := range d.Routes {
+		all = append(all, scope.String("queue:route:"+r))
+	}
+	all = append(all, scope.String("queue:create-task:project:"+d.ProjectID), scope.String("queue:scheduler-id:"+d.SchedulerID))
+	levels := AtOrAbove(d.Priority)
+	any := make([]scope.Expr, len(levels))
+	for i, p := range levels {
+		any[i] = scope.String("queue:create-task:" + string(p) + ":" + d.TaskQueueID)
+	}
+	return scope.AllOf(append(all, scope.AnyOf(any...))...)
+}
+
+// AtOrAbove returns the priorities from the given one up, the given one first.
+func AtOrAbove(p task.Priority) []task.Priority {
+	all := task.Priorities()
+	i := slices.Index(all, p)
+	up := slices.Clone(all[:i+1])
+	slices.Reverse(up)
+	return up
+}
+
+// ScheduleScopes, RerunScopes and CancelScopes return what steering a task asks for (taskcluster-map
+// 5.5).
+func ScheduleScopes(s task.Status) scope.Expr { return steerScopes("schedule", s) }
+
+// RerunScopes is described at ScheduleScopes.
+func RerunScopes(s task.Status) scope.Expr { return steerScopes("rerun", s) }
+
+// CancelScopes is described at ScheduleScopes.
+func CancelScopes(s task.Status) scope.Expr { return steerScopes("cancel", s) }
+
+func steerScopes(what string, s task.Status) scope.Expr {
+	op, group := "queue:"+what+"-task", s.SchedulerID+"/"+s.TaskGroupID
+	return scope.AnyOf(
+		scope.String(op+":"+group+"/"+s.TaskID),
+		scope.String(op+"-in-project:"+s.ProjectID),
+		scope.AllOf(scope.String(op), scope.String("assume:scheduler-id:"+group)),
+	)
+}
+
+// SealGroupScopes returns what sealing the group asks for.
+func SealGroupScopes(g Group) scope.Expr { return groupScope("seal", g) }
+
+// CancelGroupScopes returns what canceling the group asks for.
+func CancelGroupScopes(g Group) scope.Expr { return groupScope("cancel", g) }
+
+func groupScope(what string, g Group) scope.Expr {
+	return scope.String("queue:" + what + "-task-group:" + g.SchedulerID + "/" + g.TaskGroupID)
+}

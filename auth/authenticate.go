@@ -225,12 +225,12 @@ func (a *Auth) used(ctx context.Context, c *clientCopy) {
 
 // TestClient authenticates a request signed by the client "tester" with the token "no-secret", which
 // holds the given scopes and exists for trying out client libraries only (taskcluster-map 4.10).
-func (a *Auth) TestClient(ctx context.Context, r web.AuthRequest, scopes []string) (Caller, error) {
+func (a *Auth) TestClient(ctx context.Context, r web.AuthRequest, scopes []string) (web.AuthResult, error) {
 	result, err := a.authenticate(ctx, r, tester(scopes))
 	if err != nil {
-		return Caller{}, fmt.Errorf("auth: test: %w", err)
+		return web.AuthResult{}, fmt.Errorf("auth: test: %w", err)
 	}
-	return result.Caller, nil
+	return result, nil
 }
 
 // tester is a directory with one client, which holds these scopes.

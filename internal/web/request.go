@@ -58,12 +58,17 @@ func (r *Request) Caller(ctx context.Context) (Caller, error) {
 	return r.caller, r.callerErr
 }
 
-func (r *Request) authenticate(ctx context.Context) (Caller, error) {
+// AuthRequest is what of the request an Authenticator looks at.
+func (r *Request) AuthRequest() AuthRequest {
 	host, port := hostPort(r.HTTP)
-	result, err := r.site.auth.Authenticate(ctx, AuthRequest{
+	return AuthRequest{
 		Method: r.HTTP.Method, Resource: r.HTTP.URL.RequestURI(), Host: host, Port: port,
 		Authorization: r.HTTP.Header.Get("Authorization"), SourceIP: r.site.sourceIP(r.HTTP),
-	})
+	}
+}
+
+func (r *Request) authenticate(ctx context.Context) (Caller, error) {
+	result, err := r.site.auth.Authenticate(ctx, r.AuthRequest())
 	if err != nil {
 		return Caller{}, err
 	}

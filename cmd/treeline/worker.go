@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/workers"
+	"github.com/treeline-ci/treeline/workers/payload"
+)
+
+func newWorkerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run tasks on this machine",
+		Args:  cobra.NoArgs,
+	}
+	cmd.AddCommand(newWorkerRunCommand(), newWorkerSchemaCommand())
+	return cmd
+}
+
+func newWorkerRunCommand() *cobra.Command {
+	var c workers.Config
+	var passed []string
+	var jsonLog bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Claim tasks from a queue and run them",
+		Long: `Claims tasks from one task queue and runs their commands on this machine, each task in a fresh
+directory that is wiped afterwards. Logs stream to the server while commands run; artifacts are
+verified by sha256 on both sides.
+
+SIGTERM or SIGINT ends the worker politely: it claims nothing more, lets its tasks go on for
+--grace, then gives back those that have not ended, and another worker takes them.
+
+The server and the worker's credentials are taken from TASKCLUSTER_ROOT_URL,
+TASKCLUSTER_CLIENT_ID, TASKCLUSTER_ACCESS_TOKEN and TASKCLUSTER_CERTIFICATE. The client needs the
+scopes queue:claim-work:<queue> and queue:worker-id:<group>/<id>.
+
+Started as root, give --run-as a user without rights: tasks run whatever their authors write.
+
+Exit codes: 0 ended politely; 1 could not begin or the server refused the first claim.`,
+		Example: `  treeline worker run --task-queue local/linux --dir /var/lib/treeline-worker
+  treeline worker run --task-queue local/linux --dir /srv/w --capacity 4 --run-as treeline-task --pass-env GOPROXY`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			if jsonLog {
+				c.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			}
+			var err error
+			if c.Client, err = client.FromEnv(c.Log); err != nil {
+				return err
+			}
+			if c.WorkerID == "" {
+				c.WorkerID = hostName()
+			}
+			for _, name := range passed {
+				if value, ok := os.LookupEnv(name); ok {
+					c.Env = append(c.Env, name+"="+value)
+				}
+			}
+			return workers.Run(cmd.Context(), c)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.TaskQueueID, "task-queue", "", "task queue to claim from, provisionerId/workerType")
+	f.StringVar(&c.WorkerGroup, "worker-group", "local", "group this worker belongs to")
+	f.StringVar(&c.WorkerID, "worker-id", "", "this worker's name within its group (default the host's name)")
+	f.StringVar(&c.Dir, "dir", "", "directory for tasks and caches; one worker at a time uses it")
+	f.IntVar(&c.Capacity, "capacity", 1, "tasks at once")
+	f.StringVar(&c.RunAs, "run-as", "", "user that commands run as, a name or uid:gid (default the worker's own)")
+	f.BoolVar(&c.AcceptImages, "accept-images", false, "also run payloads that name an image, on the machine itself")
+	f.StringArrayVar(&c.Env, "env", nil, "NAME=value for the environment of every task (repeatable)")
+	f.StringArrayVar(&passed, "pass-env", nil, "name of a variable to pass on to every task (repeatable)")
+	f.DurationVar(&c.Grace, "grace", workers.DefaultGrace, "how long tasks may go on when the worker is asked to end")
+	f.DurationVar(&c.KillGrace, "kill-grace", workers.DefaultKillGrace, "time between asking a command to end and killing it")
+	f.DurationVar(&c.MaxRun, "max-run-time", workers.DefaultMaxRun, "largest maxRunTime accepted")
+	f.Int64Var(&c.MaxLog, "max-log-bytes", workers.DefaultMaxLog, "output kept of one run")
+	f.IntVar(&c.MaxTasks, "max-tasks", 0, "end after so many tasks (0: never)")
+	f.DurationVar(&c.MaxIdle, "max-idle", 0, "end after so long without work (0: never)")
+	f.BoolVar(&jsonLog, "log-json", false, "write the worker's own log as JSON")
+	for _, name := range []string{"task-queue", "dir"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			cmd.PrintErrln(err) // the flag is defined above
+		}
+	}
+	return cmd
+}
+
+// hostName is this machine's name as far as a worker id may have it.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return fmt.Sprintf("worker-%d", time.Now().Unix())
+	}
+	clean := strings.Map(func(c rune) rune {
+		if c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' {
+			return c
+		}
+		return '-'
+	}, name)
+	return clean[:min(len(clean), 38)]
+}
+
+func newWorkerSchemaCommand() *cobra.Command {
+	var docker bool
+	cmd := &cobra.Command{
+		Use:   "payload-schema",
+		Short: "Print the JSON schema of the payloads that the worker runs",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			schema, dockerSchema := payload.Schemas()
+			if docker {
+				schema = dockerSchema
+			}
+			enc := json.NewEncoder(cmd.OutOrStdout())
+			enc.SetIndent("", "  ")
+			return enc.Encode(schema)
+		},
+	}
+	cmd.Flags().BoolVar(&docker, "docker", false, "the dialect of container tasks")
+	return cmd
+}

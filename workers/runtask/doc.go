@@ -1,0 +1,13 @@
+// Package runtask is the program that tasks made by the run-task transform start: it checks the
+// sources out, fetches the artifacts of other tasks, and runs the task's own command with each
+// line of its output marked and timed (taskgraph-map 21.2). `treeline run-task` is this package;
+// Script is what a decision task publishes for workers that fetch it by URL.
+package runtask
+
+import _ "embed"
+
+// Script is a shell script that starts `treeline run-task` where the program is on the path, as
+// it is on Treeline's own workers, and otherwise says what is missing.
+//
+//go:embed run-task.sh
+var Script []byte

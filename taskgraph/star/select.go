@@ -128,3 +128,37 @@ func (s *Strategy) Removes(label string, task map[string]any, arg any) (bool, st
 	}
 	return false, "", s.v.fail(fmt.Errorf("%s gave a %s: give True, False or the reason for leaving the task out", s.v.fn.Name(), res.Type()))
 }
+
+// Name is an entry of a table of names.
+type Name struct {
+	Name     string
+	Function bool // a function of the module, else a plain string
+}
+
+// Names reads the global dict called global, whose values are strings or functions that are
+// globals of the module too.
+func (m *Module) Names(global string) (map[string]Name, error) {
+	d, ok := m.globals[global].(*starlark.Dict)
+	if !ok {
+		return nil, &Error{File: m.path, Message: fmt.Sprintf("there is no dict %q at top level", global)}
+	}
+	out := make(map[string]Name, d.Len())
+	for k, v := range d.Entries() {
+		key, ok := starlark.AsString(k)
+		if !ok {
+			return nil, &Error{File: m.path, Message: fmt.Sprintf("%s: the key %v is not a string", global, k)}
+		}
+		switch v := v.(type) {
+		case starlark.String:
+			out[key] = Name{Name: string(v)}
+		case *starlark.Function:
+			if m.globals[v.Name()] != starlark.Value(v) {
+				return nil, &Error{File: m.path, Message: fmt.Sprintf("%s[%q]: %s is not a function at top level of this file", global, key, v.Name())}
+			}
+			out[key] = Name{Name: v.Name(), Function: true}
+		default:
+			return nil, &Error{File: m.path, Message: fmt.Sprintf("%s[%q] is a %s, not a function or a name", global, key, v.Type())}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,29 @@
+// Package optimize leaves tasks out of the target graph (taskgraph-map 14) in three phases.
+//
+// Phase A removes tasks whose strategy says that nobody needs them, dependents first. Phase B
+// replaces tasks by tasks that exist already: listed in the parameter existing_tasks, or found
+// in the index. Phase C gives the rest their ids, resolves references and makes the graph of
+// what is to be created.
+//
+// # If-dependencies
+//
+// A task with if-dependencies is wanted only as long as one of them stays for another reason.
+// Removal is a fixpoint: first every task is kept, open or gone, seen from its dependents; then
+// a kept task keeps the open ones that have it among their if-dependencies, and a kept task
+// keeps all it depends on, until nothing changes; what is still open goes. The result does not
+// depend on the order of tasks, and no kept task ever depends on a removed one.
+//
+// # Strategies
+//
+//	never                          keep
+//	always                         remove
+//	skip-unless-changed [globs]    remove when no changed file matches
+//	index-search [paths]           replace by the first good task found in the index
+//	skip-unless-has-relevant-tests remove when no changed file stands beside or above its tests
+//	any, all [{strategy: arg} …]   one, or each, of the strategies says so
+//	not {strategy: arg}            keep what the strategy would remove, and the other way round
+//	FILE.star:FUNCTION arg         a function of the tree (package star)
+//
+// Every decision is recorded in the explain log with what decided it. Same input, same result;
+// all functions are safe for concurrent use.
+package optimize

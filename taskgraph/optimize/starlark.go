@@ -1,0 +1,80 @@
+package optimize
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/star"
+)
+
+// starStrategy is a function of the tree.
+type starStrategy struct {
+	stays
+	name, file, fn string
+}
+
+func (s starStrategy) Remove(ctx context.Context, env *Env, t *graph.Task, arg any) (Verdict, error) {
+	f, err := env.starFunction(ctx, s)
+	if err != nil {
+		return Verdict{}, err
+	}
+	yes, why, err := f.Removes(t.Label, t.JSON(), arg)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if why == "" {
+		why = fmt.Sprintf("%s says so", s.name)
+	}
+	return Verdict{Yes: yes, Reason: why}, nil
+}
+
+func (e *Env) starFunction(ctx context.Context, s starStrategy) (*star.Strategy, error) {
+	if f, ok := e.star[s.name]; ok {
+		return f, nil
+	}
+	m, err := e.run.Star.Module(ctx, s.file)
+	if err != nil {
+		return nil, err
+	}
+	f, err := m.Strategy(ctx, s.fn, e.Params.Map(), e.run.Target.Len())
+	if err != nil {
+		return nil, err
+	}
+	e.star[s.name] = f
+	return f, nil
+}
+
+// overlay adds the strategies of the parameter optimize_strategies: FILE.star:NAME, where NAME
+// is a dict of strategy name to function or to the name of another strategy.
+func (r *run) overlay(ctx context.Context) error {
+	name := r.Params.String("optimize_strategies")
+	if name == "" {
+		return nil
+	}
+	file, global, ok := star.SplitName(name)
+	if !ok || r.Star == nil {
+		return fmt.Errorf("parameter optimize_strategies: %q is not of the form FILE.star:NAME of a file in the tree", name)
+	}
+	m, err := r.Star.Module(ctx, file)
+	if err != nil {
+		return fmt.Errorf("parameter optimize_strategies: %w", err)
+	}
+	table, err := m.Names(global)
+	if err != nil {
+		return fmt.Errorf("parameter optimize_strategies: %w", err)
+	}
+	all := map[string]Strategy{}
+	for k, v := range r.Strategies {
+		all[k] = v
+	}
+	for k, v := range table {
+		if v.Function {
+			all[k] = starStrategy{name: file + ":" + v.Name, file: file, fn: v.Name}
+		} else {
+			all[k] = Alias(v.Name)
+		}
+	}
+	r.Strategies = all
+	return nil
+}

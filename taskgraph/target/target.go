@@ -1,0 +1,173 @@
+// Package target selects the tasks that an event asks for out of the full graph (taskgraph-map
+// 13). The parameter filters names filters that are applied one after another; the filter
+// target_tasks_method delegates to the method that the parameter of the same name gives:
+//
+//	default      runs for this project, event, branch and shipping phase, and is not for cron only
+//	codereview   as default, and has the attribute code-review
+//	nothing      no task
+//
+// A filter or method may also be a Starlark function of the tree, "taskcluster/x.star:function"
+// (package star). Each answer is recorded with the rule that decided.
+//
+// Everything is a function of its arguments and safe for concurrent use.
+package target
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/treeline-ci/treeline/taskgraph/explain"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/params"
+	"github.com/treeline-ci/treeline/taskgraph/star"
+)
+
+// Input is what selection looks at.
+type Input struct {
+	Full        *graph.Graph
+	Params      *params.Parameters
+	GraphConfig map[string]any // values of config.yml, for Starlark
+	Star        *star.Files    // nil: the tree has no Starlark
+	Log         *explain.Log   // nil: nothing is recorded
+}
+
+// methodFilter is the filter that asks the target-tasks method.
+const methodFilter = "target_tasks_method"
+
+// verdict is a method's answer for one task.
+type verdict struct {
+	kept        bool
+	rule, input string
+}
+
+// method answers for one task after another.
+type method func(t *graph.Task) (verdict, error)
+
+// Select gives the labels of the target tasks, sorted. An empty list of filters means the
+// target-tasks method.
+func Select(ctx context.Context, in Input) ([]string, error) {
+	filters := in.Params.Strings("filters")
+	if len(filters) == 0 {
+		filters = []string{methodFilter}
+	}
+	steps := make([]step, len(filters))
+	for i, name := range filters { // unknown names fail before any work is done
+		s, err := in.step(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		steps[i] = s
+	}
+	labels := in.Full.Keys()
+	for _, s := range steps {
+		var err error
+		if labels, err = s.apply(labels); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Clone(labels), nil
+}
+
+// step is one filter, ready to be applied.
+type step struct {
+	apply func(labels []string) ([]string, error)
+}
+
+func (in Input) step(ctx context.Context, filter string) (step, error) {
+	name, shown := filter, filter
+	if filter == methodFilter {
+		name = in.Params.String("target_tasks_method")
+		shown = methodFilter + ": " + name
+	}
+	if file, fn, ok := star.SplitName(name); ok {
+		return in.starStep(ctx, file, fn, shown)
+	}
+	known := map[string]method{"nothing": nothing}
+	branches := newBranches()
+	known["default"] = in.defaultMethod(branches)
+	known["codereview"] = in.codeReview(branches)
+	m, ok := known[name]
+	if filter != methodFilter || !ok {
+		return step{}, unknown(filter, name)
+	}
+	return step{apply: func(labels []string) ([]string, error) { return in.each(labels, shown, m) }}, nil
+}
+
+func unknown(filter, method string) error {
+	if filter != methodFilter {
+		return fmt.Errorf("parameter filters: there is no filter %q (known: %s, or FILE.star:FUNCTION)", filter, methodFilter)
+	}
+	return fmt.Errorf("parameter %s: there is no method %q (known: codereview, default, nothing, or FILE.star:FUNCTION)", methodFilter, method)
+}
+
+// each asks m about every task and records the answers.
+func (in Input) each(labels []string, shown string, m method) ([]string, error) {
+	var out []string
+	for _, label := range labels {
+		t := in.Full.Task(label)
+		v, err := m(t)
+		if err != nil {
+			return nil, &graph.Error{File: t.Provenance.File, Line: t.Provenance.Line, Label: label, Err: err}
+		}
+		in.Log.Select(explain.Selection{Label: label, Filter: shown, Kept: v.kept, Rule: v.rule, Input: v.input})
+		if v.kept {
+			out = append(out, label)
+		}
+	}
+	return out, nil
+}
+
+// starStep asks a function of the tree.
+func (in Input) starStep(ctx context.Context, file, fn, shown string) (step, error) {
+	if in.Star == nil {
+		return step{}, fmt.Errorf("target: %s: no tree to load Starlark from", shown)
+	}
+	m, err := in.Star.Module(ctx, file)
+	if err != nil {
+		return step{}, fmt.Errorf("target: %s: %w", shown, err)
+	}
+	return step{apply: func(labels []string) ([]string, error) {
+		kept, err := m.Target(ctx, fn, star.TargetConfig{
+			Params: in.Params.Map(), GraphConfig: in.GraphConfig, Labels: labels,
+			Task: func(label string) (map[string]any, bool) {
+				if _, here := slices.BinarySearch(labels, label); !here {
+					return nil, false
+				}
+				return in.Full.Task(label).JSON(), true
+			},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("target: %s: %w", shown, err)
+		}
+		slices.Sort(kept)
+		kept = slices.Compact(kept)
+		for _, label := range labels {
+			_, yes := slices.BinarySearch(kept, label)
+			in.Log.Select(explain.Selection{Label: label, Filter: shown, Kept: yes, Rule: "answer of the function"})
+		}
+		return kept, nil
+	}}, nil
+}
+
+// Requested gives the labels that the event asks for in all: the targets and the tasks that
+// join every graph (attribute always_target, as far as enable_always_target allows), sorted.
+func Requested(full *graph.Graph, p *params.Parameters, targets []string) []string {
+	out := slices.Clone(targets)
+	for label, t := range full.All() {
+		if truthy(t.Attribute("always_target")) && p.AlwaysTarget(t.Kind) {
+			out = append(out, label)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Graph gives the target graph: what is requested with all its dependencies.
+func Graph(full *graph.Graph, p *params.Parameters, targets []string) *graph.Graph {
+	return full.Closure(Requested(full, p, targets))
+}
+
+// Labels writes labels one a line, as the command line prints them.
+func Labels(labels []string) string { return strings.Join(labels, "\n") + "\n" }

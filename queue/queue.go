@@ -64,7 +64,7 @@ type Deps struct {
 	// Wake is called after each commit that appended events; it must return quickly.
 	Wake func()
 	// Issuer signs the credentials of claims and uploads; it needs auth:create-client for
-	// task-client/* and artifact-upload/*, and every scope that tasks may hold.
+	// task-client/*, artifact-upload/* and artifact-download/*, and every scope that tasks may hold.
 	Issuer hawk.Credentials
 	// ClaimTimeout is how long a claim holds without a reclaim; 0 means DefaultClaimTimeout.
 	ClaimTimeout time.Duration

@@ -10,6 +10,7 @@ var Statements = []pg.Statement{
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, openTaskSQL, groupResolverSQL,
 	pickSQL, linesSQL, marksSQL, sightSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, createSQL, dependSQL, shareDeadlinesSQL, shareTasksSQL,
+	artifactSQL, listArtifactsSQL, publishSQL, finishArtifactSQL, unmetCountSQL, unmetSQL, placeSQL, workersSQL,
 	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
 	expiredClaimsSQL, passedDeadlinesSQL, expiredArtifactsSQL, removeArtifactsSQL, removeTasksSQL, removeGroupsSQL, removeWorkersSQL,
 }

@@ -8,9 +8,9 @@ CREATE TABLE events (
 	task_id       text,
 	task_group_id text,
 	run_id        integer,
-	routes        text[],
+	routes        json,
 	topic         text,
-	payload       jsonb
+	payload       json
 );
 
 -- The feed: the sequencer gives each visible event a position, counting up without gaps.

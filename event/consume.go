@@ -1,0 +1,104 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+const (
+	consumeBatch = 200
+	consumePoll  = time.Second // when no live feed tells of news
+	maxBackoff   = 30 * time.Second
+)
+
+// Consume hands the feed, from the oldest event kept on, to a consumer with a stored offset, until
+// ctx ends; its error is ctx's. handle gets events in order and does its work in tx, in which the
+// offset moves too: what it does in the database happens exactly once, what it does outside at least
+// once. When handle fails, the same events come again, after a pause that grows to 30 s. Of all
+// replicas that consume under a name, one is active at a time; another takes over at the next batch.
+func (f *Feed) Consume(ctx context.Context, name string, handle func(ctx context.Context, tx pgx.Tx, events []Event) error) error {
+	if _, err := f.pool.Exec(ctx, registerSQL.Text, name); err != nil && ctx.Err() == nil {
+		f.log.Warn("a consumer cannot register yet", "consumer", name, "err", err)
+	}
+	pause := time.Duration(0)
+	for ctx.Err() == nil {
+		// Taken before the look, so that news in between are not slept over.
+		changed := f.live.signal()
+		n, err := f.batch(ctx, name, handle)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			pause = min(max(2*pause, 100*time.Millisecond), maxBackoff)
+			f.log.Error("a consumer failed; it tries again", "consumer", name, "pause", pause, "err", err)
+			sleep(ctx, pause)
+		case n == 0:
+			pause = 0
+			idle(ctx, changed)
+		default:
+			pause = 0
+		}
+	}
+	return ctx.Err()
+}
+
+func (l *live) signal() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+func idle(ctx context.Context, changed <-chan struct{}) {
+	t := time.NewTimer(consumePoll)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-t.C:
+	}
+}
+
+// batch handles the next events, if there are any and nobody else does; it returns how many.
+func (f *Feed) batch(ctx context.Context, name string, handle func(context.Context, pgx.Tx, []Event) error) (n int, err error) {
+	err = pg.Tx(ctx, f.pool, func(ctx context.Context, tx pgx.Tx) error {
+		n = 0
+		var at int64
+		if err := tx.QueryRow(ctx, offsetSQL.Text, name).Scan(&at); err != nil {
+			if !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+			if _, err := tx.Exec(ctx, registerSQL.Text, name); err != nil {
+				return err
+			}
+			return nil // held by another replica, or registered just now
+		}
+		events, err := read(ctx, tx, at, consumeBatch)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		if err := handle(ctx, tx, events); err != nil {
+			return fmt.Errorf("events %d to %d: %w", events[0].Position, events[len(events)-1].Position, err)
+		}
+		n = len(events)
+		_, err = tx.Exec(ctx, moveSQL.Text, name, events[n-1].Position)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("event: consumer %s: %w", name, err)
+	}
+	return n, nil
+}
+
+var (
+	registerSQL = pg.Statement{Name: "event.consumer-register", Text: `
+INSERT INTO event_consumers (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING`}
+	offsetSQL = pg.Statement{Name: "event.consumer-offset", Text: `
+SELECT position FROM event_consumers WHERE name = $1 FOR UPDATE SKIP LOCKED`}
+	moveSQL = pg.Statement{Name: "event.consumer-move", Text: `
+UPDATE event_consumers SET position = $2, moved = clock_timestamp() WHERE name = $1`}
+)

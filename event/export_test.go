@@ -1,0 +1,7 @@
+package event
+
+import "github.com/treeline-ci/treeline/internal/pg"
+
+// Statements are all of the package, for the test that prepares them.
+var Statements = []pg.Statement{appendSQL, loadSQL, tryLockSQL, oldestSQL, deltaSQL, findSQL, giveSQL, ownSQL, checkpointSQL,
+	headSQL, readSQL, registerSQL, offsetSQL, moveSQL, pruneSQL}

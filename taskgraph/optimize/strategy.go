@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treeline-ci/treeline/taskgraph/glob"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/taskgraph/star"
@@ -132,7 +133,7 @@ func (skipUnlessChanged) Remove(_ context.Context, env *Env, _ *graph.Task, arg 
 func (e *Env) changed(pattern string) string {
 	file, done := e.matched[pattern]
 	if !done {
-		file = firstMatch(pattern, e.files)
+		file = glob.First(pattern, e.files)
 		e.matched[pattern] = file
 	}
 	return file

@@ -1,12 +1,16 @@
-package optimize
+// Package glob matches the file patterns of skip-unless-changed and of conditions
+// (taskgraph-map 14.5): "*" stands for anything within a name, "**" as a whole name for any
+// number of names, a pattern that names a directory matches all below it, and the empty
+// pattern matches everything. No other character is special.
+package glob
 
 import (
 	"regexp"
 	"strings"
 )
 
-// firstMatch is the first of files that pattern matches, "" for none.
-func firstMatch(pattern string, files []string) string {
+// First is the first of files that pattern matches, "" for none.
+func First(pattern string, files []string) string {
 	if pattern == "" {
 		if len(files) > 0 {
 			return files[0]
@@ -35,12 +39,9 @@ func firstMatch(pattern string, files []string) string {
 	return ""
 }
 
-// Match reports whether a pattern of skip-unless-changed matches a path: "*" stands for
-// anything within a name, "**" as a whole name for any number of names, a pattern that names
-// a directory matches all below it, and the empty pattern matches everything. No other character
-// is special (taskgraph-map 14.5).
+// Match reports whether pattern matches path.
 func Match(pattern, path string) bool {
-	return pattern == "" || firstMatch(pattern, []string{path}) != ""
+	return pattern == "" || First(pattern, []string{path}) != ""
 }
 
 // expression is pattern as a regular expression.

@@ -25,9 +25,8 @@ func (r *Repo) UploadPack(ctx context.Context, request io.Reader, w io.Writer, p
 }
 
 func (r *Repo) uploadPack(ctx context.Context, in io.Reader, out io.Writer, protocol string, flags ...string) error {
-	// A task asks for the exact revision of its push, which may no longer be a branch's head. The
-	// repository may belong to another user than the server, who was told to watch it.
-	args := []string{"-c", "uploadpack.allowAnySHA1InWant=true", "-c", "uploadpack.allowFilter=true", "-c", "safe.directory=*", "upload-pack", "--stateless-rpc"}
+	// A task asks for the exact revision of its push, which may no longer be a branch's head.
+	args := []string{"-c", "uploadpack.allowAnySHA1InWant=true", "-c", "uploadpack.allowFilter=true", "upload-pack", "--stateless-rpc"}
 	cmd := r.command(ctx, append(append(args, flags...), r.gitDir)...)
 	if protocol != "" && !strings.ContainsFunc(protocol, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		cmd.Env = append(cmd.Env, "GIT_PROTOCOL="+protocol)

@@ -1,0 +1,3 @@
+DROP TABLE pushes;
+DROP TABLE repository_heads;
+DROP TABLE repositories;

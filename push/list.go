@@ -1,0 +1,72 @@
+package push
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+// List returns up to limit pushes of a repository, newest first, with ids below before (0: from
+// the newest on).
+func (l *Log) List(ctx context.Context, repository string, before int64, limit int) ([]Push, error) {
+	return l.query(ctx, "list", listSQL, repository, before, limit)
+}
+
+// Get returns one push, or a fault.NotFound.
+func (l *Log) Get(ctx context.Context, repository string, id int64) (Push, error) {
+	return l.one(ctx, "get", getSQL, repository, id)
+}
+
+// ByRevision returns the newest push of a repository whose revision starts with the given hex
+// digits, or a fault.NotFound.
+func (l *Log) ByRevision(ctx context.Context, repository, revision string) (Push, error) {
+	return l.one(ctx, "by revision", byRevisionSQL, repository, revision)
+}
+
+// ByTaskGroup returns the push whose decision task or group is given, or a fault.NotFound.
+func (l *Log) ByTaskGroup(ctx context.Context, taskGroupID string) (Push, error) {
+	return l.one(ctx, "by task group", byTaskGroupSQL, taskGroupID)
+}
+
+func (l *Log) query(ctx context.Context, what string, s pg.Statement, args ...any) ([]Push, error) {
+	rows, err := l.pool.Query(ctx, s.Text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("push: %s: %w", what, pg.Classify(err))
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Push])
+	if err != nil {
+		return nil, fmt.Errorf("push: %s: %w", what, pg.Classify(err))
+	}
+	return list, nil
+}
+
+func (l *Log) one(ctx context.Context, what string, s pg.Statement, args ...any) (Push, error) {
+	list, err := l.query(ctx, what, s, args...)
+	if err != nil {
+		return Push{}, err
+	}
+	if len(list) == 0 {
+		return Push{}, fmt.Errorf("push: %s %v: %w", what, args, pg.Classify(pgx.ErrNoRows))
+	}
+	return list[0], nil
+}
+
+const columns = `repository, id, revision, base, branch, author, email, message, commits, files_changed, pushed, state,
+	task_group_id, error, decision_millis`
+
+var (
+	listSQL = pg.Statement{Name: "push.list", Text: `
+		SELECT ` + columns + ` FROM pushes WHERE repository = $1 AND ($2::bigint = 0 OR id < $2) ORDER BY id DESC LIMIT $3`}
+
+	getSQL = pg.Statement{Name: "push.get", Text: `
+		SELECT ` + columns + ` FROM pushes WHERE repository = $1 AND id = $2`}
+
+	byRevisionSQL = pg.Statement{Name: "push.by-revision", Text: `
+		SELECT ` + columns + ` FROM pushes WHERE repository = $1 AND starts_with(revision, $2::text) ORDER BY id DESC LIMIT 1`}
+
+	byTaskGroupSQL = pg.Statement{Name: "push.by-task-group", Text: `
+		SELECT ` + columns + ` FROM pushes WHERE task_group_id = $1 AND $1 <> '' LIMIT 1`}
+)

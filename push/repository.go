@@ -1,0 +1,111 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+// Log is the record of repositories and pushes. It is safe for concurrent use.
+type Log struct {
+	pool *pgxpool.Pool
+	log  *slog.Logger
+	wake func()
+}
+
+// New returns the record kept in pool. wake is called after each change that wrote an event; it
+// must not block.
+func New(pool *pgxpool.Pool, wake func(), log *slog.Logger) *Log {
+	return &Log{pool: pool, wake: wake, log: log}
+}
+
+// Repository is one watched repository.
+type Repository struct {
+	Name          string `db:"name" json:"name"` // its id: letters, digits, and . _ - /
+	Kind          string `db:"kind" json:"kind"` // "git-local"
+	URL           string `db:"url" json:"url"`
+	Path          string `db:"path" json:"-"`      // on this machine, for local repositories
+	Level         int    `db:"level" json:"level"` // trust, 1 to 3
+	DefaultBranch string `db:"default_branch" json:"defaultBranch"`
+}
+
+// ForgePath names the repository in roles and scopes: assume:repo:<forge path>:branch:<branch>.
+func (r Repository) ForgePath() string { return "local/" + r.Name }
+
+var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+// Register adds a repository or updates what is known of it; it is idempotent.
+func (l *Log) Register(ctx context.Context, r Repository) error {
+	if !nameRule.MatchString(r.Name) {
+		return fault.New(fault.Invalid, "repository name %q must match %s", r.Name, nameRule)
+	}
+	_, err := l.pool.Exec(ctx, registerSQL.Text, r.Name, r.Kind, r.URL, r.Path, r.Level, r.DefaultBranch)
+	if err != nil {
+		return fmt.Errorf("push: register %s: %w", r.Name, pg.Classify(err))
+	}
+	return nil
+}
+
+// Repositories returns all repositories by name.
+func (l *Log) Repositories(ctx context.Context) ([]Repository, error) {
+	rows, err := l.pool.Query(ctx, repositoriesSQL.Text, "")
+	if err != nil {
+		return nil, fmt.Errorf("push: repositories: %w", pg.Classify(err))
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Repository])
+	if err != nil {
+		return nil, fmt.Errorf("push: repositories: %w", pg.Classify(err))
+	}
+	return list, nil
+}
+
+// Repository returns one repository, or a fault.NotFound.
+func (l *Log) Repository(ctx context.Context, name string) (Repository, error) {
+	rows, err := l.pool.Query(ctx, repositoriesSQL.Text, name)
+	if err == nil {
+		var r Repository
+		if r, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Repository]); err == nil {
+			return r, nil
+		}
+	}
+	return Repository{}, fmt.Errorf("push: repository %s: %w", name, pg.Classify(err))
+}
+
+// Heads returns the newest recorded revision of each branch.
+func (l *Log) Heads(ctx context.Context, repository string) (map[string]string, error) {
+	rows, err := l.pool.Query(ctx, headsSQL.Text, repository)
+	if err != nil {
+		return nil, fmt.Errorf("push: heads of %s: %w", repository, pg.Classify(err))
+	}
+	heads := map[string]string{}
+	var branch, revision string
+	_, err = pgx.ForEachRow(rows, []any{&branch, &revision}, func() error {
+		heads[branch] = revision
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("push: heads of %s: %w", repository, pg.Classify(err))
+	}
+	return heads, nil
+}
+
+var (
+	registerSQL = pg.Statement{Name: "push.register", Text: `
+		INSERT INTO repositories (name, kind, url, path, level, default_branch) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (name) DO UPDATE SET kind = EXCLUDED.kind, url = EXCLUDED.url, path = EXCLUDED.path,
+			level = EXCLUDED.level, default_branch = EXCLUDED.default_branch`}
+
+	repositoriesSQL = pg.Statement{Name: "push.repositories", Text: `
+		SELECT name, kind, url, path, level, default_branch FROM repositories
+		WHERE $1::text = '' OR name = $1 ORDER BY name`}
+
+	headsSQL = pg.Statement{Name: "push.heads", Text: `
+		SELECT branch, revision FROM repository_heads WHERE repository = $1`}
+)

@@ -64,3 +64,31 @@ func CancelGroupScopes(g Group) scope.Expr { return groupScope("cancel", g) }
 func groupScope(what string, g Group) scope.Expr {
 	return scope.String("queue:" + what + "-task-group:" + g.SchedulerID + "/" + g.TaskGroupID)
 }
+
+// CreateBatchScopes returns what creating all of the tasks asks for, each thing once. The tasks must be
+// prepared.
+func CreateBatchScopes(tasks []NewTask) scope.Expr {
+	var (
+		all  []scope.Expr
+		seen = map[string]bool{}
+	)
+	add := func(key string, e scope.Expr) {
+		if !seen[key] {
+			seen[key] = true
+			all = append(all, e)
+		}
+	}
+	for i := range tasks {
+		d := &tasks[i].Definition
+		for _, s := range d.Scopes {
+			add(s, scope.String(s))
+		}
+		for _, r := range d.Routes {
+			add("queue:route:"+r, scope.String("queue:route:"+r))
+		}
+		bare := *d
+		bare.Scopes, bare.Routes = nil, nil
+		add("\x00"+string(d.Priority)+" "+d.TaskQueueID+" "+d.ProjectID+" "+d.SchedulerID, CreateScopes(bare))
+	}
+	return scope.AllOf(all...)
+}

@@ -28,6 +28,16 @@ import (
 //go:embed testdata
 var files embed.FS
 
+// TaskclusterYML gives the .taskcluster.yml that all repositories have.
+func TaskclusterYML(t testing.TB) []byte {
+	t.Helper()
+	b, err := files.ReadFile("testdata/taskcluster.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // Set is one parameter set of one repository.
 type Set struct{ Repo, Name string }
 

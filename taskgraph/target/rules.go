@@ -2,10 +2,11 @@ package target
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/keyedby"
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
@@ -91,10 +92,8 @@ func runsOn(list any, name string) bool {
 	return false
 }
 
-// branches compiles the expressions of run_on_git_branches, each once.
-type branches struct{ compiled map[string]*regexp.Regexp }
-
-func newBranches() *branches { return &branches{compiled: map[string]*regexp.Regexp{}} }
+// branches matches run_on_git_branches; each expression is compiled once.
+type branches struct{ resolver keyedby.Resolver }
 
 // match reports whether an expression of list matches the start of branch: "main" matches
 // "main" and "maintenance" (taskgraph-map 13).
@@ -103,21 +102,15 @@ func (b *branches) match(list any, branch string) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("run_on_git_branches must be a list of strings, found %s", value.Kind(list))
 	}
-	for _, name := range names {
-		if name == "all" {
-			return true, nil
-		}
+	if slices.Contains(names, "all") {
+		return true, nil
 	}
 	for _, name := range names {
-		re, ok := b.compiled[name]
-		if !ok {
-			var err error
-			if re, err = regexp.Compile(`\A(?:` + name + `)`); err != nil {
-				return false, fmt.Errorf("run_on_git_branches: %q is no expression: %w", name, err)
-			}
-			b.compiled[name] = re
+		ok, err := b.resolver.MatchStart(name, branch)
+		if err != nil {
+			return false, fmt.Errorf("run_on_git_branches: %w", err)
 		}
-		if re.MatchString(branch) {
+		if ok {
 			return true, nil
 		}
 	}

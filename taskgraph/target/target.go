@@ -85,7 +85,7 @@ func (in Input) step(ctx context.Context, filter string) (step, error) {
 		return in.starStep(ctx, file, fn, shown)
 	}
 	known := map[string]method{"nothing": nothing}
-	branches := newBranches()
+	branches := &branches{}
 	known["default"] = in.defaultMethod(branches)
 	known["codereview"] = in.codeReview(branches)
 	m, ok := known[name]

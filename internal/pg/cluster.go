@@ -146,6 +146,7 @@ func (c *Cluster) CreateDatabase(ctx context.Context, name string) error {
 func (c *Cluster) Stop(ctx context.Context) error {
 	c.once.Do(func() { close(c.stopping) })
 	defer c.unlock()
+	defer c.tidy()
 	select {
 	case <-c.done:
 		return nil
@@ -159,6 +160,13 @@ func (c *Cluster) Stop(ctx context.Context) error {
 		return nil
 	case <-time.After(5 * time.Second):
 		return fmt.Errorf("pg: cluster in %s did not stop: %w", c.dir, ctx.Err())
+	}
+}
+
+// tidy removes the socket's directory where it is not among the cluster's own files.
+func (c *Cluster) tidy() {
+	if filepath.Dir(c.socket) != c.dir {
+		_ = os.Remove(c.socket) // it stays when it is not empty: then something still uses it
 	}
 }
 

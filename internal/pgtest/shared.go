@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -56,7 +57,7 @@ func start() (*shared, error) {
 	}
 	s.url = c.URL
 	c.Release()
-	if err := watchdog(root); err != nil {
+	if err := watchdog(root, 15, 40); err != nil {
 		return nil, err
 	}
 	if s.admin, err = pg.Open(ctx, c.URL("postgres"), pg.MaxConns(4)); err != nil {
@@ -133,15 +134,16 @@ func (s *shared) sweep(ctx context.Context) error {
 	return nil
 }
 
-// watchdog starts the process that stops the idle server; it does nothing when one watches already.
-// It is a shell script because it has to outlive this process.
-func watchdog(root string) error {
+// watchdog starts the process that stops the server of root when nobody used it for so many rounds of
+// so many seconds; it does nothing when one watches already. It is a shell script because it has to
+// outlive this process.
+func watchdog(root string, seconds, rounds int) error {
 	for _, program := range []string{"sh", "flock"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return fmt.Errorf("%w; on Debian or Ubuntu: apt-get install util-linux", err)
 		}
 	}
-	cmd := exec.Command("sh", "-c", watchdogScript, "treeline-pgtest-watchdog", root)
+	cmd := exec.Command("sh", "-c", watchdogScript, "treeline-pgtest-watchdog", root, strconv.Itoa(seconds), strconv.Itoa(rounds))
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -158,11 +160,11 @@ root=$1; pidfile=$root/cluster/data/postmaster.pid
 exec 8>"$root/watchdog" 9>"$root/users"
 flock -n 8 || exit 0
 idle=0
-while sleep 15; do
+while sleep "$2"; do
 	[ -e "$root/users" ] || exit 0
 	if ! flock -n 9; then idle=0; continue; fi
 	idle=$((idle + 1))
-	if [ $idle -ge 40 ]; then
+	if [ "$idle" -ge "$3" ]; then
 		[ -e "$pidfile" ] && kill -INT "$(head -n 1 "$pidfile")"
 		for i in $(seq 100); do [ -e "$pidfile" ] || break; sleep 0.1; done
 		[ -e "$pidfile" ] || rm -rf "$root/cluster"

@@ -1,0 +1,26 @@
+package pg
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// PrivateStatements are all of the package, for the test that prepares them.
+var PrivateStatements = []Statement{lockVersionsSQL, versionTableExistsSQL, listVersionsSQL, findVersionSQL, addVersionSQL, deleteVersionSQL}
+
+// UpgradeWith is Upgrade with version files of a test's own.
+func UpgradeWith(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error {
+	return upgrade(ctx, pool, files, to)
+}
+
+// DowngradeWith is Downgrade with version files of a test's own.
+func DowngradeWith(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error {
+	return downgrade(ctx, pool, files, to)
+}
+
+// VersionsWith is Versions with version files of a test's own.
+func VersionsWith(ctx context.Context, pool *pgxpool.Pool, files fs.FS) ([]Version, error) {
+	return versionsOf(ctx, pool, files)
+}

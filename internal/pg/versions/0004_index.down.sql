@@ -1,0 +1,2 @@
+DROP TABLE index_namespaces;
+DROP TABLE indexed_tasks;

@@ -112,7 +112,7 @@ func sample() web.Service {
 func mount(t testing.TB, auth web.Authenticator) http.Handler {
 	t.Helper()
 	h, err := web.Mount([]web.Service{sample()}, auth, web.Options{
-		RootURL: "https://ci.example/", CheckOutput: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		RootURL: "https://ci.example/", CheckOutput: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), AccessLevel: slog.LevelDebug,
 		Fallback: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }),
 	})
 	if err != nil {
@@ -429,6 +429,17 @@ func TestToken(t *testing.T) {
 	for _, bad := range []string{"", "!", "eA", "W10", token + "x", token[:len(token)-3]} {
 		if web.ReadToken(bad, &at, &n) {
 			t.Errorf("%q was read", bad)
+		}
+	}
+}
+
+// BenchmarkCall measures what the package costs a call: routing, authorization, validation, answer.
+func BenchmarkCall(b *testing.B) {
+	h := mount(b, webtest.As("someone", "sample:guard:abc"))
+	c := call{method: "POST", path: "/api/sample/v1/guarded/abc", body: `{"name": "x", "at": "2026-01-02T03:04:05.000Z"}`}
+	for b.Loop() {
+		if w := c.do(h); w.Code != 200 {
+			b.Fatal(w.Code)
 		}
 	}
 }

@@ -1,13 +1,17 @@
 // Package runtask is the program that tasks made by the run-task transform start: it checks the
 // sources out, fetches the artifacts of other tasks, and runs the task's own command with each
-// line of its output marked and timed (taskgraph-map 21.2). `treeline run-task` is this package;
-// Script is what a decision task publishes for workers that fetch it by URL.
+// line of its output marked and timed (taskgraph-map 21.2). `treeline run-task` is this package.
 package runtask
 
-import _ "embed"
+import (
+	"embed"
+	"io/fs"
+)
 
-// Script is a shell script that starts `treeline run-task` where the program is on the path, as
-// it is on Treeline's own workers, and otherwise says what is missing.
-//
-//go:embed run-task.sh
-var Script []byte
+//go:embed scripts
+var scripts embed.FS
+
+// Scripts holds run-task, the script that a decision task publishes for workers that fetch it by
+// URL: it starts `treeline run-task` where the program is on the path, as it is on Treeline's own
+// workers, and otherwise says what is missing.
+func Scripts() (fs.FS, error) { return fs.Sub(scripts, "scripts") }

@@ -39,6 +39,7 @@ const maxReply = 256 << 20
 // Config says which server to speak to and how.
 type Config struct {
 	RootURL     string           // such as https://ci.example.org, without /api
+	DirectURL   string           // when RootURL is a task proxy, which signs by itself: the server behind it
 	Credentials hawk.Credentials // empty: anonymous
 	HTTP        *http.Client     // transport to use; nil for one of our own
 	Patience    time.Duration    // how long to go on trying while the server is away; 0: DefaultPatience, negative: one attempt
@@ -50,6 +51,7 @@ type Config struct {
 // Client calls services. Make one with New or FromEnv.
 type Client struct {
 	root        *url.URL
+	direct      *url.URL // where requests with credentials of their own go; nil: to root
 	credentials hawk.Credentials
 	calls       *http.Client // with a limit for each attempt
 	bulk        *http.Client // content: no limit, the transfer watches its progress
@@ -60,13 +62,18 @@ type Client struct {
 
 // New checks the configuration and returns a client. It makes no call.
 func New(cfg Config) (*Client, error) {
-	root, err := url.Parse(strings.TrimRight(cfg.RootURL, "/"))
-	if err != nil || root.Scheme != "http" && root.Scheme != "https" || root.Host == "" {
-		return nil, fault.New(fault.Invalid, "root URL %q must be of the form https://host", cfg.RootURL)
+	root, err := parseRoot(cfg.RootURL)
+	if err != nil {
+		return nil, err
 	}
-	root.User, root.RawQuery, root.Fragment = nil, "", ""
+	var direct *url.URL
+	if cfg.DirectURL != "" {
+		if direct, err = parseRoot(cfg.DirectURL); err != nil {
+			return nil, err
+		}
+	}
 	c := &Client{
-		root: root, credentials: cfg.Credentials, log: cfg.Log,
+		root: root, direct: direct, credentials: cfg.Credentials, log: cfg.Log,
 		patience: orDefault(cfg.Patience, DefaultPatience), maxDelay: orDefault(cfg.MaxDelay, DefaultMaxDelay),
 	}
 	if c.log == nil {
@@ -84,6 +91,15 @@ func New(cfg Config) (*Client, error) {
 	calls.Timeout, bulk.Timeout = orDefault(cfg.Timeout, DefaultTimeout), 0
 	c.calls, c.bulk = &calls, &bulk
 	return c, nil
+}
+
+func parseRoot(address string) (*url.URL, error) {
+	root, err := url.Parse(strings.TrimRight(address, "/"))
+	if err != nil || root.Scheme != "http" && root.Scheme != "https" || root.Host == "" {
+		return nil, fault.New(fault.Invalid, "root URL %q must be of the form https://host", address)
+	}
+	root.User, root.RawQuery, root.Fragment = nil, "", ""
+	return root, nil
 }
 
 func orDefault(d, otherwise time.Duration) time.Duration {
@@ -112,7 +128,7 @@ func FromEnv(log *slog.Logger) (*Client, error) {
 		Certificate: os.Getenv("TASKCLUSTER_CERTIFICATE"),
 	}}
 	if proxy := os.Getenv("TASKCLUSTER_PROXY_URL"); proxy != "" && cfg.Credentials.ClientID == "" {
-		cfg.RootURL = proxy
+		cfg.RootURL, cfg.DirectURL = proxy, cfg.RootURL
 	}
 	if cfg.RootURL == "" {
 		return nil, fault.New(fault.Invalid, "TASKCLUSTER_ROOT_URL is not set: set it to the server's URL (treeline dev writes it to DATA/env)")
@@ -126,10 +142,14 @@ func (c *Client) RootURL() string { return c.root.String() }
 // Credentials returns what calls are signed with.
 func (c *Client) Credentials() hawk.Credentials { return c.credentials }
 
-// WithCredentials returns a client that signs with other credentials.
+// WithCredentials returns a client that signs with other credentials. A client of a task proxy goes
+// past it then: the proxy would sign with the task's.
 func (c *Client) WithCredentials(creds hawk.Credentials) *Client {
 	d := *c
 	d.credentials = creds
+	if c.direct != nil && creds.ClientID != "" {
+		d.root, d.direct = c.direct, nil
+	}
 	return &d
 }
 

@@ -53,22 +53,21 @@ func (r *run) runCommands() outcome {
 	}
 	began := time.Now()
 	var cpu time.Duration
-	var memory int64
 	for i, argv := range r.payload.Commands {
 		r.log.Say("Command %d of %d: %s", i+1, len(r.payload.Commands), quoted(argv))
 		exit, err := process.Run(ctx, process.Spec{
 			Argv: argv, Dir: r.dir.Work(), Env: env, User: r.w.task, Output: r.log, Grace: r.w.KillGrace,
 		})
 		if err == nil {
-			cpu, memory = cpu+exit.CPU, max(memory, exit.MaxRSS)
+			cpu += exit.CPU
 			r.purge = r.purge || slices.Contains(r.payload.PurgeOn, exit.Code)
 		}
 		if failed, result := r.judge(ctx, exit, err); failed {
 			return result
 		}
 	}
-	return outcome{task.ReasonCompleted, fmt.Sprintf("Took %s, processor time %s, largest process %d MiB.",
-		time.Since(began).Round(time.Millisecond), cpu.Round(time.Millisecond), memory>>20)}
+	return outcome{task.ReasonCompleted, fmt.Sprintf("Took %s, processor time %s.",
+		time.Since(began).Round(time.Millisecond), cpu.Round(time.Millisecond))}
 }
 
 // judge says whether a command's end is the end of the run.

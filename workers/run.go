@@ -60,7 +60,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer w.proxy.Close()
 	w.Log.Info("worker is ready", "queue", w.TaskQueueID, "capacity", w.Capacity, "dir", w.Dir)
 	err = w.claimLoop(ctx)
-	w.wind()
+	w.wind(ctx)
 	return err
 }
 
@@ -185,10 +185,14 @@ func (w *worker) begin(claim client.Claim) {
 	})
 }
 
-// wind lets runs end, and ends them when the grace time is over.
-func (w *worker) wind() {
+// wind lets runs end; once ctx has ended they have the grace time to do so.
+func (w *worker) wind(ctx context.Context) {
 	done := make(chan struct{})
 	go func() { w.active.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 	timer := time.NewTimer(w.Grace)
 	defer timer.Stop()
 	select {

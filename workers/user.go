@@ -30,6 +30,9 @@ func (w *worker) prepareUser(ctx context.Context) error {
 			dirs = append(dirs, dir)
 		}
 	}
+	if self, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Dir(self)) // tasks may use the treeline program itself
+	}
 	if w.task != nil {
 		var err error
 		if dirs, err = w.enterable(ctx, dirs); err != nil {

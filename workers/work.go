@@ -168,12 +168,9 @@ func (r *run) footer(result outcome) {
 	}
 }
 
-// cleanUp ends what still runs and wipes the directory; caches go back before.
+// cleanUp takes the caches back and closes the log; nothing of the task runs any more.
 func (r *run) cleanUp() {
 	if r.mounted != nil {
-		if err := r.endProcesses(); err != nil {
-			r.slog.Error("processes remain", "error", err)
-		}
 		if err := r.mounted.Release(r.dir, r.purge); err != nil {
 			r.slog.Warn("caches", "error", err)
 		}

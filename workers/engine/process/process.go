@@ -38,7 +38,6 @@ type Exit struct {
 	Signal  string        // name of the signal that ended it, "" for none
 	Stopped bool          // it was stopped because the context ended
 	CPU     time.Duration // user and system time of the leader and the children it waited for
-	MaxRSS  int64         // largest resident set in bytes, 0 when not known
 }
 
 // StartError says that a command could not be started at all: the program is missing, may not be
@@ -124,7 +123,7 @@ func killGroup(group int, sig syscall.Signal) {
 }
 
 func exitOf(state *os.ProcessState) Exit {
-	exit := Exit{Code: state.ExitCode(), CPU: state.UserTime() + state.SystemTime(), MaxRSS: maxRSS(state)}
+	exit := Exit{Code: state.ExitCode(), CPU: state.UserTime() + state.SystemTime()}
 	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		exit.Code, exit.Signal = 128+int(ws.Signal()), ws.Signal().String()
 	}

@@ -25,10 +25,3 @@ func awaitExit(pid int) error {
 		}
 	}
 }
-
-func maxRSS(state *os.ProcessState) int64 {
-	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
-		return usage.Maxrss * 1024 // Linux counts in KiB
-	}
-	return 0
-}

@@ -25,7 +25,5 @@ func awaitExit(pid int) error {
 	return nil
 }
 
-func maxRSS(*os.ProcessState) int64 { return 0 }
-
 // Sweep finds processes by Linux's /proc; elsewhere the process group has to do.
 func Sweep(string) (int, error) { return 0, nil }

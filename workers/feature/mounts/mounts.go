@@ -70,7 +70,9 @@ func authorize(ctx context.Context, env Env, wishes []payload.Mount) error {
 		return nil
 	}
 	expanded, err := env.Client.ExpandScopes(ctx, env.Task.Scopes)
-	if err != nil {
+	if errors.Is(err, fault.Forbidden) {
+		expanded = env.Task.Scopes // a server that keeps its roles to itself: only what is written counts
+	} else if err != nil {
 		return fmt.Errorf("expand the task's scopes: %w", err)
 	}
 	return scope.Check("task "+env.TaskID, false, expanded, want)

@@ -4,9 +4,10 @@ import { signal } from "@preact/signals";
 import { act, get, Refused } from "../shell/api.ts";
 import type { Message, TaskData } from "../shell/data.ts";
 import { onMessages } from "../shell/live.ts";
-import { Copy, Icon, Status, When } from "../shell/look.tsx";
+import { Copy, Icon, Status, Waits, When } from "../shell/look.tsx";
 import { duration, now } from "../shell/time.ts";
 import { text } from "../log/ansi.ts";
+import { tailOf } from "../log/stream.ts";
 
 const TAIL_LINES = 14;
 const TAIL_BYTES = 6000;
@@ -35,9 +36,8 @@ async function load(id: string): Promise<void> {
 }
 
 async function lastLines(path: string, signal: AbortSignal): Promise<string> {
-  const response = await fetch(`${path}${path.includes("?") ? "&" : "?"}tail=${TAIL_BYTES}`, { signal });
-  if (!response.ok) return "";
-  return (await response.text()).trimEnd().split("\n").slice(-TAIL_LINES).map(text).join("\n");
+  const bytes = await tailOf(path, TAIL_BYTES, signal);
+  return bytes.trimEnd().split("\n").slice(-TAIL_LINES).map(text).join("\n");
 }
 
 let again: ReturnType<typeof setTimeout> | undefined;
@@ -85,7 +85,7 @@ function Details({ d }: { d: TaskData }) {
   return (
     <>
       <p class="reason">{d.sentence}</p>
-      {d.waiting.map((w) => <p class="small muted">{w}</p>)}
+      {d.waiting.length > 0 && <ul class="small muted"><Waits list={d.waiting} /></ul>}
       <div class="acts">
         {d.logPage && <a class="button" href={d.logPage}><Icon name="log" />Log</a>}
         {d.acts.filter((a) => a.possible).map((a) => (

@@ -101,6 +101,19 @@ export interface Neighbour {
   stateText: string;
 }
 
+/** What a task waits for: a text, or a task and what is the matter with it. */
+export interface Wait {
+  text: string;
+  id: string;
+  name: string;
+}
+
+/** Where a log's bytes are. */
+export interface Where {
+  url: string;
+  growing: boolean;
+}
+
 export interface TaskData {
   id: string;
   groupId: string;
@@ -120,11 +133,11 @@ export interface TaskData {
   state: State;
   stateText: string;
   sentence: string;
-  waiting: string[]; // why it does not run yet, one sentence each
+  waiting: Wait[]; // why it does not run yet
   run: number; // the one shown, -1 for none
   runs: Run[];
   artifacts: Artifact[];
-  log: string; // address of the bytes of the main log, "" when there is none
+  log: string; // address that says where the main log is, "" when there is none
   logPage: string;
   acts: Act[];
   yaml: string;
@@ -150,7 +163,7 @@ export interface LogData {
   taskId: string;
   run: number;
   name: string;
-  bytes: string; // where the text comes from; "" when it lives elsewhere
+  bytes: string; // address that says where the text is; "" when it lives elsewhere
   raw: string;
   growing: boolean;
 }

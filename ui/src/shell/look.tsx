@@ -1,5 +1,5 @@
 // Small parts that all pages show: icons, states, times, copy buttons.
-import { bootOf, type State } from "./data.ts";
+import { bootOf, type State, type Wait } from "./data.ts";
 import { absolute, now, relative } from "./time.ts";
 import { toast } from "./toast.tsx";
 
@@ -61,5 +61,18 @@ export function Copy({ text, what }: { text: string; what: string }) {
     <button type="button" class="icon-button" aria-label={`Copy ${what}`} title={`Copy ${what}`} onClick={() => void copy(text, what)}>
       <Icon name="copy" />
     </button>
+  );
+}
+
+/** Why a task does not run yet. */
+export function Waits({ list }: { list: Wait[] }) {
+  return (
+    <>
+      {list.map((w) => (
+        <li>
+          {w.id && <a href={`/tasks/${w.id}`}>{w.name}</a>} {w.text}
+        </li>
+      ))}
+    </>
   );
 }

@@ -25,7 +25,7 @@ function Toasts() {
   return (
     <>
       {shown.value.map((t) => {
-        const [head, ...rest] = t.text.split("\n");
+        const [head, ...rest] = t.text.replaceAll("```", "").split("\n");
         return (
           <div key={t.id} class={"toast" + (t.bad ? " bad" : "")}>
             <div class="grow">

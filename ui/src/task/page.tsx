@@ -6,7 +6,7 @@ import { act, get } from "../shell/api.ts";
 import { bootOf, type Artifact, type Message, type Neighbour, type TaskData } from "../shell/data.ts";
 import { bind } from "../shell/keys.tsx";
 import { onMessages } from "../shell/live.ts";
-import { copy, Copy, ended, Icon, Status, When } from "../shell/look.tsx";
+import { copy, Copy, ended, Icon, Status, Waits, When } from "../shell/look.tsx";
 import { toast } from "../shell/toast.tsx";
 import { bytes, duration, now } from "../shell/time.ts";
 import { query, setQuery } from "../shell/url.ts";
@@ -126,7 +126,7 @@ function Summary({ d }: { d: TaskData }) {
         {d.waiting.length > 0 && (
           <section class="card" aria-label="Why it does not run yet">
             <header><h2>Why it does not run yet</h2></header>
-            <ul class="body waiting">{d.waiting.map((w) => <li>{w}</li>)}</ul>
+            <ul class="body waiting"><Waits list={d.waiting} /></ul>
           </section>
         )}
         {d.descriptionHtml && <section class="card"><div class="body"><Html html={d.descriptionHtml} /></div></section>}

@@ -1,0 +1,129 @@
+package ui
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base32"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// dist holds what "make ui" builds; without it the pages work, but do not move.
+//
+//go:embed all:dist
+var dist embed.FS
+
+//go:embed src/style/*.css src/icons.svg src/favicon.svg
+var sources embed.FS
+
+// asset is a file that pages refer to. Its name holds a hash of its content, so that browsers may
+// keep it for good.
+type asset struct {
+	contentType string
+	body        []byte
+	packed      []byte // gzip
+}
+
+// assets are the names that pages refer to, and the files.
+type assets struct {
+	Style, Icons, Favicon string
+	Script                string // "" when the binary was built without it
+	files                 map[string]asset
+}
+
+func loadAssets() (assets, error) {
+	a := assets{files: map[string]asset{}}
+	var err error
+	if a.Style, err = a.addStyles(); err != nil {
+		return a, err
+	}
+	for file, name := range map[string]*string{"icons": &a.Icons, "favicon": &a.Favicon} {
+		body, err := sources.ReadFile("src/" + file + ".svg")
+		if err != nil {
+			return a, fmt.Errorf("ui: assets: %w", err)
+		}
+		if *name, err = a.add(file, ".svg", body); err != nil {
+			return a, err
+		}
+	}
+	built, err := fs.Glob(dist, "dist/app.*")
+	if err != nil {
+		return a, fmt.Errorf("ui: assets: %w", err)
+	}
+	for _, file := range built {
+		body, err := dist.ReadFile(file)
+		if err != nil {
+			return a, fmt.Errorf("ui: assets: %w", err)
+		}
+		// The bundler has put a hash of the content into the names already.
+		if err := a.put(path.Base(file), body); err != nil {
+			return a, err
+		}
+		if strings.HasSuffix(file, ".js") {
+			a.Script = path.Base(file)
+		}
+	}
+	return a, nil
+}
+
+// addStyles joins the style sheets: tokens first, then by name.
+func (a *assets) addStyles() (string, error) {
+	var all bytes.Buffer
+	for _, name := range []string{"tokens", "base", "layout", "status", "jobs", "task", "log"} {
+		body, err := sources.ReadFile("src/style/" + name + ".css")
+		if err != nil {
+			return "", fmt.Errorf("ui: assets: %w", err)
+		}
+		all.Write(body)
+	}
+	return a.add("style", ".css", all.Bytes())
+}
+
+func (a *assets) add(stem, ext string, body []byte) (name string, err error) {
+	sum := sha256.Sum256(body)
+	name = stem + "." + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5])) + ext
+	return name, a.put(name, body)
+}
+
+func (a *assets) put(name string, body []byte) error {
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err == nil {
+		if _, err = w.Write(body); err == nil {
+			err = w.Close()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("ui: assets: %s: %w", name, err)
+	}
+	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".map": "application/json"}
+	a.files[name] = asset{contentType: types[path.Ext(name)], body: body, packed: packed.Bytes()}
+	return nil
+}
+
+func (a *assets) handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f, ok := a.files[r.PathValue("name")]
+		if !ok {
+			http.Error(w, "There is no such asset; a page from before an update may ask for it. Reload the page.", http.StatusNotFound)
+			return
+		}
+		h := w.Header()
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+		h.Set("Content-Type", f.contentType)
+		h.Set("Vary", "Accept-Encoding")
+		body := f.body
+		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			h.Set("Content-Encoding", "gzip")
+			body = f.packed
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	})
+}

@@ -1,0 +1,261 @@
+package ui
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// cell is a task as grids and tables show it; shell/data.ts describes it.
+type cell struct {
+	move
+	Name      string `json:"name"`
+	Symbol    string `json:"symbol"`
+	Group     string `json:"group"`
+	GroupName string `json:"groupName"`
+	Platform  string `json:"platform"`
+	Tier      int    `json:"tier"`
+	Queue     string `json:"queue"`
+}
+
+// move is what changes of a cell. Times are milliseconds since 1970, 0 for none.
+type move struct {
+	ID        string `json:"id"`
+	State     string `json:"state"`
+	Reason    string `json:"reason"`
+	Run       int    `json:"run"` // the last one, -1 for none
+	Runs      int    `json:"runs"`
+	Scheduled int64  `json:"scheduled"`
+	Started   int64  `json:"started"`
+	Ended     int64  `json:"ended"`
+}
+
+// words are the states of pages, in words.
+var words = map[string]string{
+	"unscheduled": "waiting", "pending": "pending", "running": "running", "passed": "passed",
+	"failed": "failed", "exception": "exception", "cancelled": "cancelled", "retried": "retried",
+}
+
+// shownStates lists the states with those first that need a look.
+func shownStates() []string {
+	return []string{"failed", "exception", "running", "pending", "unscheduled", "passed", "cancelled"}
+}
+
+// stateOf is the state as pages tell it: a cancelled task is no fault of anybody.
+func stateOf(s task.State, reason task.ReasonResolved) string {
+	switch {
+	case s == task.Completed:
+		return "passed"
+	case s == task.Exception && reason == task.ReasonCanceled:
+		return "cancelled"
+	}
+	return string(s)
+}
+
+// runState is the state of one run: one that another has replaced was retried.
+func runState(r task.Run, last bool) string {
+	if !last && r.State == task.Exception {
+		if _, again := r.ReasonResolved.Retry(); again {
+			return "retried"
+		}
+	}
+	return stateOf(r.State, r.ReasonResolved)
+}
+
+func moveOf(s *task.Status) move {
+	m := move{ID: s.TaskID, State: string(s.State), Run: -1, Runs: len(s.Runs)}
+	if r := s.LastRun(); r != nil {
+		m.State = stateOf(s.State, r.ReasonResolved)
+		m.Reason = string(r.ReasonResolved)
+		m.Run = r.RunID
+		m.Scheduled, m.Started, m.Ended = r.Scheduled.UnixMilli(), millis(r.Started), millis(r.Resolved)
+	}
+	return m
+}
+
+func millis(t *task.Time) int64 {
+	if t == nil {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// treeherder is what task.extra.treeherder may say about where a task stands in the grid.
+type treeherder struct {
+	Symbol      string          `json:"symbol"`
+	GroupSymbol string          `json:"groupSymbol"`
+	GroupName   string          `json:"groupName"`
+	Tier        int             `json:"tier"`
+	Machine     json.RawMessage `json:"machine"`
+	Collection  json.RawMessage `json:"collection"`
+}
+
+const maxSymbol = 24 // characters
+
+func cellOf(i *queue.Item) cell {
+	c := cell{move: moveOf(&i.Status), Name: nameOf(i.Task.Metadata.Name, i.Status.TaskID), Queue: i.Status.TaskQueueID}
+	var extra struct {
+		Treeherder treeherder `json:"treeherder"`
+	}
+	// Extra is the user's; where it has another shape the task's name decides.
+	_ = json.Unmarshal(i.Task.Extra, &extra)
+	th := extra.Treeherder
+	c.Symbol, c.Group, c.GroupName, c.Tier = th.Symbol, th.GroupSymbol, th.GroupName, th.Tier
+	c.Platform = th.platform()
+	if c.Symbol == "" {
+		c.fromName(i)
+	}
+	if c.Platform == "" {
+		c.Platform = i.Status.WorkerType
+		if i.Status.TaskID == i.Status.TaskGroupID {
+			c.Platform = "decision"
+		}
+	}
+	if c.Group == "" {
+		c.Group = "?"
+	}
+	if c.Tier < 1 || c.Tier > 3 {
+		c.Tier = 1
+	}
+	c.Symbol, c.Group = cutText(c.Symbol, maxSymbol), cutText(c.Group, maxSymbol)
+	return c
+}
+
+// platform joins the machine's platform and the build option, as in "linux64 opt".
+func (t treeherder) platform() string {
+	var machine struct {
+		Platform string `json:"platform"`
+	}
+	_ = json.Unmarshal(t.Machine, &machine) // of another shape: no platform
+	var collection map[string]any
+	_ = json.Unmarshal(t.Collection, &collection)
+	if machine.Platform == "" {
+		return ""
+	}
+	options := make([]string, 0, len(collection))
+	for option, on := range collection {
+		if on == true {
+			options = append(options, option)
+		}
+	}
+	slices.Sort(options)
+	return strings.Join(append([]string{machine.Platform}, options...), " ")
+}
+
+// fromName takes symbol and group from the task's name and kind: "test-unit-3" of kind test is
+// "unit-3" in the group "test". The decision task is D.
+func (c *cell) fromName(i *queue.Item) {
+	if i.Status.TaskID == i.Status.TaskGroupID {
+		c.Symbol = "D"
+		return
+	}
+	kind := i.Task.Tags["kind"]
+	rest := c.Name
+	if kind == "" {
+		kind, rest, _ = strings.Cut(c.Name, "-")
+	} else if r, ok := strings.CutPrefix(c.Name, kind); ok {
+		rest = r
+	}
+	rest = strings.TrimLeft(rest, "-_:/ ")
+	switch {
+	case rest == "":
+		c.Symbol = kind
+	case c.Group == "":
+		c.Symbol, c.Group, c.GroupName = rest, kind, kind
+	default:
+		c.Symbol = rest
+	}
+}
+
+func nameOf(name, id string) string {
+	if strings.TrimSpace(name) == "" {
+		return id
+	}
+	return name
+}
+
+func cutText(s string, most int) string {
+	if utf8.RuneCountInString(s) <= most {
+		return s
+	}
+	return string([]rune(s)[:most-1]) + "…"
+}
+
+// row is a line of the grid for browsers without script.
+type row struct {
+	Platform string
+	Cells    []cell
+}
+
+const maxOutline = 250 // cells of a push in the outline; the script shows all
+
+// rowsOf arranges cells by platform, group and symbol. more counts those left out.
+func rowsOf(cells []cell) (rows []row, more int) {
+	sorted := slices.SortedFunc(slices.Values(cells), func(a, b cell) int {
+		return cmp.Or(cmp.Compare(a.Platform, b.Platform), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Symbol, b.Symbol), cmp.Compare(a.ID, b.ID))
+	})
+	if len(sorted) > maxOutline {
+		// What needs a look comes before what does not.
+		slices.SortStableFunc(sorted, func(a, b cell) int { return cmp.Compare(rank(a.State), rank(b.State)) })
+		sorted, more = sorted[:maxOutline], len(sorted)-maxOutline
+		slices.SortStableFunc(sorted, func(a, b cell) int { return cmp.Compare(a.Platform, b.Platform) })
+	}
+	for _, c := range sorted {
+		if len(rows) == 0 || rows[len(rows)-1].Platform != c.Platform {
+			rows = append(rows, row{Platform: c.Platform})
+		}
+		last := &rows[len(rows)-1]
+		last.Cells = append(last.Cells, c)
+	}
+	return rows, more
+}
+
+func rank(state string) int {
+	i := slices.Index(shownStates(), state)
+	if i < 0 {
+		return len(shownStates())
+	}
+	return i
+}
+
+// tally is how many tasks are in a state.
+type tally struct {
+	State string
+	N     int
+}
+
+// talliesOf counts cells by state, those that need a look first.
+func talliesOf(cells []cell) []tally {
+	counts := map[string]int{}
+	for _, c := range cells {
+		counts[c.State]++
+	}
+	var out []tally
+	for _, s := range shownStates() {
+		if counts[s] > 0 {
+			out = append(out, tally{s, counts[s]})
+		}
+	}
+	return out
+}
+
+// elapsed writes a duration for people: "45s", "3m 05s", "1h 02m", "2d 03h".
+func elapsed(d time.Duration) string {
+	s := int64(max(d, 0) / time.Second)
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%ds", s)
+	case s < 3600:
+		return fmt.Sprintf("%dm %02ds", s/60, s%60)
+	case s < 86400:
+		return fmt.Sprintf("%dh %02dm", s/3600, s/60%60)
+	}
+	return fmt.Sprintf("%dd %02dh", s/86400, s/3600%24)
+}

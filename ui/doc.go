@@ -1,0 +1,10 @@
+// Package ui is Treeline's pages.
+//
+// Every page comes from the server with its outline, state and links, and works without script.
+// Then the script of ui/src takes over: it gets the same data as JSON in the page, and follows one
+// stream of events. The pages call the rooms' verbs in process, with the scopes of who is signed
+// in; they hold no rights of their own.
+//
+// Logs, artifacts, task names and descriptions are written by strangers. They appear as text, or as
+// Markdown cut down to harmless tags; artifacts are never served with the rights of these pages.
+package ui

@@ -1,0 +1,254 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
+)
+
+const (
+	jobsPushes = 10 // pushes of the page
+	maxPushes  = 50 // that a URL may ask for
+	maxCells   = 20000
+	scanPushes = 500 // looked through for an author
+)
+
+// pushJSON is a push for the script; shell/data.ts describes it.
+type pushJSON struct {
+	ID             int64         `json:"id"`
+	Revision       string        `json:"revision"`
+	Base           string        `json:"base"`
+	Branch         string        `json:"branch"`
+	Author         string        `json:"author"`
+	Email          string        `json:"email"`
+	Message        string        `json:"message"`
+	Commits        []push.Commit `json:"commits"`
+	Time           int64         `json:"time"`
+	State          push.State    `json:"state"`
+	GroupID        string        `json:"groupId"`
+	Error          *push.Error   `json:"error"`
+	DecisionMillis int64         `json:"decisionMillis"`
+	Cells          []cell        `json:"cells"`
+}
+
+type jobsJSON struct {
+	Repo   string     `json:"repo"`
+	Pushes []pushJSON `json:"pushes"`
+	Older  bool       `json:"older"`
+}
+
+// outline is a push for browsers without script.
+type outline struct {
+	pushJSON
+	Rows   []row
+	More   int
+	Counts []tally
+	Mark   string
+	Word   string
+}
+
+// jobs shows the pushes of a repository with their tasks. It knows Treeherder's parameters repo,
+// revision, fromchange, tochange, author, count and nojobs; the script knows those that filter.
+func (u *UI) jobs(v *visit) error {
+	if v.r.FormValue("repo") == "" {
+		return v.redirect("/")
+	}
+	stream := u.streamPath(v, "repo="+url.QueryEscape(v.r.FormValue("repo")))
+	data, repo, err := u.readJobs(v)
+	if err != nil {
+		return err
+	}
+	body := make([]outline, len(data.Pushes))
+	for i, p := range data.Pushes {
+		o := outline{pushJSON: p, Counts: talliesOf(p.Cells)}
+		o.Rows, o.More = rowsOf(p.Cells)
+		o.Mark, o.Word = summarize(p.State, o.Counts)
+		body[i] = o
+	}
+	return v.show(http.StatusOK, view{
+		Title: repo.Name, Name: "jobs", Repo: repo.Name, Stream: stream,
+		Body: struct {
+			Repo   push.Repository
+			Pushes []outline
+			Older  int64
+			Only   bool // one revision or author is chosen
+		}{repo, body, olderThan(data), v.r.FormValue("revision") != "" || v.r.FormValue("author") != ""},
+	}, data)
+}
+
+func olderThan(d jobsJSON) int64 {
+	if !d.Older {
+		return 0
+	}
+	return d.Pushes[len(d.Pushes)-1].ID
+}
+
+func (u *UI) jobsData(v *visit) (any, error) {
+	data, _, err := u.readJobs(v)
+	return data, err
+}
+
+func (u *UI) readJobs(v *visit) (jobsJSON, push.Repository, error) {
+	if err := v.allow(seePushes); err != nil {
+		return jobsJSON{}, push.Repository{}, err
+	}
+	ctx := v.r.Context()
+	repo, err := u.deps.Push.Repository(ctx, v.r.FormValue("repo"))
+	if err != nil {
+		if errors.Is(err, fault.NotFound) {
+			err = fault.New(fault.NotFound, "There is no repository %q here.", v.r.FormValue("repo"))
+		}
+		return jobsJSON{}, repo, err
+	}
+	list, older, err := u.choosePushes(ctx, repo.Name, v.r.URL.Query())
+	if err != nil {
+		return jobsJSON{}, repo, err
+	}
+	data := jobsJSON{Repo: repo.Name, Older: older, Pushes: make([]pushJSON, len(list))}
+	var g errgroup.Group
+	g.SetLimit(4)
+	for i, p := range list {
+		data.Pushes[i] = pushJSON{
+			ID: p.ID, Revision: p.Revision, Base: p.Base, Branch: p.Branch, Author: p.Author, Email: p.Email, Message: p.Message, Commits: p.Commits,
+			Time: p.Time.UnixMilli(), State: p.State, GroupID: p.TaskGroupID, Error: p.Error, DecisionMillis: p.DecisionMillis, Cells: []cell{},
+		}
+		if p.TaskGroupID == "" || v.r.FormValue("nojobs") != "" {
+			continue
+		}
+		g.Go(func() error {
+			cells, _, err := u.cells(ctx, v, p.TaskGroupID)
+			if errors.Is(err, fault.NotFound) {
+				return nil // its tasks are not made yet, or have expired
+			}
+			data.Pushes[i].Cells = cells
+			return err
+		})
+	}
+	return data, repo, g.Wait()
+}
+
+// choosePushes returns the pushes that the parameters ask for, newest first, and whether there are
+// older ones.
+func (u *UI) choosePushes(ctx context.Context, repo string, q url.Values) (list []push.Push, older bool, err error) {
+	log := u.deps.Push
+	if ids := q.Get("push"); ids != "" {
+		list, err = u.pushesByID(ctx, repo, ids)
+		return list, false, err
+	}
+	if revision := q.Get("revision"); revision != "" {
+		p, err := log.ByRevision(ctx, repo, revision)
+		if errors.Is(err, fault.NotFound) {
+			return nil, false, fault.New(fault.NotFound, "No push of %s ends in revision %s.", repo, revision)
+		}
+		return []push.Push{p}, false, err
+	}
+	limit := jobsPushes
+	if n, err := strconv.Atoi(q.Get("count")); err == nil && n > 0 {
+		limit = min(n, maxPushes)
+	}
+	before, _ := strconv.ParseInt(q.Get("before"), 10, 64) // not a number: from the newest on
+	if to := q.Get("tochange"); to != "" && before <= 0 {
+		p, err := log.ByRevision(ctx, repo, to)
+		if err != nil {
+			return nil, false, err
+		}
+		before = p.ID + 1
+	}
+	oldest := int64(0)
+	if from := q.Get("fromchange"); from != "" {
+		p, err := log.ByRevision(ctx, repo, from)
+		if err != nil {
+			return nil, false, err
+		}
+		oldest, limit = p.ID, maxPushes
+	}
+	wanted := authorFilter(q.Get("author"))
+	for scanned := 0; len(list) <= limit && scanned < scanPushes; {
+		page, err := log.List(ctx, repo, max(before, 0), maxPushes)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, p := range page {
+			if p.ID >= oldest && wanted(p) {
+				list = append(list, p)
+			}
+			before = p.ID
+		}
+		scanned += len(page)
+		if len(page) < maxPushes || before <= oldest {
+			break
+		}
+	}
+	if len(list) > limit {
+		list, older = list[:limit], true
+	}
+	return list, older, nil
+}
+
+func (u *UI) pushesByID(ctx context.Context, repo, ids string) ([]push.Push, error) {
+	var list []push.Push
+	for i, text := range strings.Split(ids, ",") {
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || i >= maxPushes {
+			return nil, fault.New(fault.BadArguments, "push must be a list of at most %d numbers", maxPushes)
+		}
+		p, err := u.deps.Push.Get(ctx, repo, id)
+		if errors.Is(err, fault.NotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// authorFilter is Treeherder's author parameter: part of name or address; a leading - negates.
+func authorFilter(author string) func(push.Push) bool {
+	text, not := strings.CutPrefix(strings.ToLower(author), "-")
+	return func(p push.Push) bool {
+		if text == "" {
+			return true
+		}
+		has := strings.Contains(strings.ToLower(p.Author), text) || strings.Contains(strings.ToLower(p.Email), text)
+		return has != not
+	}
+}
+
+// cells returns the tasks of a group, and the group with the name of its first task.
+func (u *UI) cells(ctx context.Context, v *visit, group string) ([]cell, queue.Group, error) {
+	if err := v.allow(scope.String("queue:list-task-group:" + group)); err != nil {
+		return []cell{}, queue.Group{}, err
+	}
+	cells := []cell{}
+	for token := ""; ; {
+		page, err := u.deps.Queue.ListGroup(ctx, group, 0, token)
+		if err != nil {
+			return cells, queue.Group{}, err
+		}
+		cells = slices.Grow(cells, len(page.Tasks))
+		for i := range page.Tasks {
+			cells = append(cells, cellOf(&page.Tasks[i]))
+		}
+		if token = page.Next; token == "" || len(cells) >= maxCells {
+			return cells, page.Group, nil
+		}
+	}
+}
+
+// oldPush leads from the address of a push's own page to the pushes with that one chosen.
+func (u *UI) oldPush(v *visit) error {
+	return v.redirect("/jobs?repo=" + url.QueryEscape(v.r.PathValue("repo")) + "&revision=" + url.QueryEscape(v.r.PathValue("revision")))
+}

@@ -1,0 +1,159 @@
+package ui
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+const (
+	sessionCookie = "treeline_session"
+	sessionLife   = 30 * 24 * time.Hour
+)
+
+// session says who looks at a page. The zero session with scopes is a visitor's who has not signed in.
+type session struct {
+	clientID string
+	scopes   []string // expanded, as they are now
+	token    []byte   // the cookie's; nil when not signed in
+}
+
+// csrf returns a token that only pages of this session hold. It looks different each time, so that
+// packing a page does not give it away.
+func (s session) csrf() string {
+	pad := make([]byte, sha256.Size)
+	rand.Read(pad) // never fails
+	return base64.RawURLEncoding.EncodeToString(append(pad, xor(pad, s.proof())...))
+}
+
+func (s session) checkCSRF(given string) bool {
+	raw, err := base64.RawURLEncoding.DecodeString(given)
+	if err != nil || len(raw) != 2*sha256.Size {
+		return false
+	}
+	return hmac.Equal(xor(raw[:sha256.Size], raw[sha256.Size:]), s.proof())
+}
+
+func (s session) proof() []byte {
+	mac := hmac.New(sha256.New, s.token)
+	mac.Write([]byte("treeline form of " + s.clientID))
+	return mac.Sum(nil)
+}
+
+func xor(a, b []byte) []byte {
+	out := make([]byte, len(a))
+	for i := range a {
+		out[i] = a[i] ^ b[i]
+	}
+	return out
+}
+
+// sessions keeps who is signed in.
+type sessions struct{ pool *pgxpool.Pool }
+
+// start makes a session and returns its token. scopes is nil for a client whose scopes are looked up
+// at each request.
+func (s sessions) start(ctx context.Context, clientID string, scopes []string, expires time.Time) ([]byte, error) {
+	token := make([]byte, 32)
+	rand.Read(token) // never fails
+	sum := sha256.Sum256(token)
+	if _, err := s.pool.Exec(ctx, startSQL.Text, sum[:], clientID, scopes, expires); err != nil {
+		return nil, fmt.Errorf("ui: start a session of %s: %w", clientID, pg.Classify(err))
+	}
+	return token, nil
+}
+
+// find returns whose session a token is. An unknown or expired one is fault.NotFound.
+func (s sessions) find(ctx context.Context, token []byte) (clientID string, scopes []string, err error) {
+	sum := sha256.Sum256(token)
+	err = s.pool.QueryRow(ctx, findSQL.Text, sum[:]).Scan(&clientID, &scopes)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil, fault.New(fault.NotFound, "The session has ended.")
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("ui: session: %w", pg.Classify(err))
+	}
+	return clientID, scopes, nil
+}
+
+func (s sessions) end(ctx context.Context, token []byte) error {
+	sum := sha256.Sum256(token)
+	if _, err := s.pool.Exec(ctx, endSQL.Text, sum[:]); err != nil {
+		return fmt.Errorf("ui: end a session: %w", pg.Classify(err))
+	}
+	return nil
+}
+
+// sessionOf returns the session of a request with the scopes it has now. A session that has ended,
+// or whose client is gone, is that of a visitor.
+func (u *UI) sessionOf(r *http.Request) (session, error) {
+	ctx := r.Context()
+	if token := tokenOf(r); token != nil {
+		clientID, scopes, err := u.sessions.find(ctx, token)
+		if err == nil && scopes == nil {
+			caller, callerErr := u.deps.Auth.CallerFor(ctx, clientID)
+			scopes, err = caller.Scopes, callerErr
+		}
+		switch {
+		case err == nil:
+			return session{clientID, scopes, token}, nil
+		case !errors.Is(err, fault.NotFound) && !errors.Is(err, fault.Unauthenticated):
+			return session{}, err
+		}
+	}
+	caller, err := u.deps.Auth.AnonymousCaller(ctx)
+	if err != nil {
+		return session{}, fmt.Errorf("ui: visitor: %w", err)
+	}
+	return session{scopes: caller.Scopes}, nil
+}
+
+func tokenOf(r *http.Request) []byte {
+	cookie, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return nil
+	}
+	token, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	if err != nil || len(token) != 32 {
+		return nil
+	}
+	return token
+}
+
+// setCookie gives the browser a session's token; nil takes it away.
+func (u *UI) setCookie(w http.ResponseWriter, token []byte, expires time.Time) {
+	c := &http.Cookie{
+		Name: sessionCookie, Value: base64.RawURLEncoding.EncodeToString(token), Path: "/", Expires: expires,
+		HttpOnly: true, Secure: u.secure, SameSite: http.SameSiteLaxMode,
+	}
+	if token == nil {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+var (
+	startSQL = pg.Statement{Name: "ui.start-session", Text: `
+WITH old AS (DELETE FROM ui_sessions WHERE expires < now())
+INSERT INTO ui_sessions (token_hash, client_id, scopes, expires) VALUES ($1, $2, $3, $4)`}
+
+	findSQL = pg.Statement{Name: "ui.find-session", Text: `
+SELECT client_id, scopes FROM ui_sessions WHERE token_hash = $1 AND expires > now()`}
+
+	endSQL = pg.Statement{Name: "ui.end-session", Text: `DELETE FROM ui_sessions WHERE token_hash = $1`}
+)
+
+// Statements are the SQL of this package, for the test that prepares each.
+var Statements = []pg.Statement{startSQL, findSQL, endSQL}

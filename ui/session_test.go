@@ -1,0 +1,80 @@
+package ui_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/ui/uitest"
+)
+
+func TestSignIn(t *testing.T) {
+	s := uitest.New(t)
+	id := s.Task(t, task.Pending)
+	t.Run("a wrong token is refused, and the page says so", func(t *testing.T) {
+		d := s.Browser(t).Post(t, "/login", url.Values{"clientId": {uitest.Admin}, "accessToken": {"wrong"}})
+		if d.Status != http.StatusUnauthorized || d.Text(".notice") == "" || strings.Contains(d.Body, "wrong") {
+			t.Errorf("got status %d: %s", d.Status, d.Text(".notice"))
+		}
+	})
+	for _, c := range []struct{ next, want string }{
+		{"/tasks/" + id + "?tab=log", "/tasks/" + id}, {"https://example.com/", "/"}, {"//example.com/", "/"}, {`/\example.com`, "/"}, {"", "/"},
+	} {
+		t.Run(fmt.Sprintf("after signing in with next=%q one is at %s", c.next, c.want), func(t *testing.T) {
+			b := s.Browser(t)
+			d := b.Post(t, "/login", url.Values{"clientId": {uitest.Admin}, "accessToken": {uitest.AdminToken}, "next": {c.next}})
+			if d.URL.Path != c.want || "http://"+d.URL.Host != s.URL {
+				t.Errorf("got %s", d.URL)
+			}
+			if got := d.Text("#user"); !strings.Contains(got, "Signed in as "+uitest.Admin) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	t.Run("signing out ends the session on the server too", func(t *testing.T) {
+		b := s.Browser(t)
+		b.SignIn(t, uitest.Admin, uitest.AdminToken)
+		d := b.Get(t, "/")
+		d = b.Post(t, "/logout", url.Values{"csrf": {uitest.Attr(d.Find("#user input[name=csrf]")[0], "value")}})
+		if len(d.Find("#user")) != 0 || len(d.Find("#sign-in")) != 1 {
+			t.Error("still signed in")
+		}
+		var left int
+		if err := s.Pool.QueryRow(t.Context(), `SELECT count(*) FROM ui_sessions WHERE client_id = $1`, uitest.Admin).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		if left != 5 {
+			t.Errorf("%d sessions are left, want the 5 of the other browsers", left)
+		}
+	})
+	t.Run("the cookie cannot be read by script", func(t *testing.T) {
+		client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		r, err := client.PostForm(s.URL+"/login", url.Values{"clientId": {uitest.Admin}, "accessToken": {uitest.AdminToken}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if c := r.Header.Get("Set-Cookie"); !strings.Contains(c, "HttpOnly") || !strings.Contains(c, "SameSite=Lax") {
+			t.Errorf("got cookie %q", c)
+		}
+	})
+	t.Run("a form from another site is refused", func(t *testing.T) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/login", strings.NewReader("clientId=x&accessToken=y"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusForbidden {
+			t.Errorf("got status %d", response.StatusCode)
+		}
+	})
+}

@@ -1,0 +1,314 @@
+package ui
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// taskJSON is a task for the script; shell/data.ts describes it.
+type taskJSON struct {
+	ID              string         `json:"id"`
+	GroupID         string         `json:"groupId"`
+	Name            string         `json:"name"`
+	DescriptionHTML string         `json:"descriptionHtml"`
+	Owner           string         `json:"owner"`
+	Source          string         `json:"source"`
+	Queue           string         `json:"queue"`
+	Priority        string         `json:"priority"`
+	Project         string         `json:"project"`
+	Scheduler       string         `json:"scheduler"`
+	Created         int64          `json:"created"`
+	Deadline        int64          `json:"deadline"`
+	Expires         int64          `json:"expires"`
+	RetriesLeft     int            `json:"retriesLeft"`
+	Requires        string         `json:"requires"`
+	State           string         `json:"state"`
+	StateText       string         `json:"stateText"`
+	Sentence        string         `json:"sentence"`
+	Waiting         []waitJSON     `json:"waiting"`
+	Run             int            `json:"run"`
+	Runs            []runJSON      `json:"runs"`
+	Artifacts       []artifactJSON `json:"artifacts"`
+	Log             string         `json:"log"`
+	LogPage         string         `json:"logPage"`
+	Acts            []actJSON      `json:"acts"`
+	YAML            string         `json:"yaml"`
+	Dependencies    []neighbour    `json:"dependencies"`
+	Dependents      []neighbour    `json:"dependents"`
+	MoreDependents  bool           `json:"moreDependents"`
+	Tags            [][2]string    `json:"tags"`
+	Routes          []string       `json:"routes"`
+	Scopes          []string       `json:"scopes"`
+	Push            *pushLink      `json:"push"`
+}
+
+type runJSON struct {
+	ID        int    `json:"id"`
+	State     string `json:"state"`
+	StateText string `json:"stateText"`
+	Sentence  string `json:"sentence"`
+	Worker    string `json:"worker"`
+	Scheduled int64  `json:"scheduled"`
+	Started   int64  `json:"started"`
+	Ended     int64  `json:"ended"`
+}
+
+// waitJSON is one thing that a task waits for: text, or a task and what is the matter with it.
+type waitJSON struct {
+	Text string `json:"text"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+type neighbour struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	State     string `json:"state"`
+	StateText string `json:"stateText"`
+}
+
+type pushLink struct {
+	Repo     string `json:"repo"`
+	ID       int64  `json:"id"`
+	Revision string `json:"revision"`
+	Subject  string `json:"subject"`
+}
+
+const maxDependents = 100 // shown
+
+func tabs() [][2]string {
+	return [][2]string{{"summary", "Summary"}, {"log", "Log"}, {"artifacts", "Artifacts"}, {"definition", "Definition"}, {"deps", "Dependencies"}}
+}
+
+// task shows a task, with its last run.
+func (u *UI) task(v *visit) error { return u.showTask(v, queue.LatestRun) }
+
+func (u *UI) showTask(v *visit, run int) error {
+	id := v.r.PathValue("task")
+	head := u.streamPath(v, "")
+	data, err := u.readTask(v, id, run)
+	if err != nil {
+		return err
+	}
+	stream := ""
+	if head != "" {
+		near := []string{"task=" + id}
+		for _, n := range slices.Concat(data.Dependencies, data.Dependents) {
+			near = append(near, "task="+n.ID)
+		}
+		stream = head + strings.Join(near[:min(len(near), 120)], "&")
+	}
+	tab := v.r.FormValue("tab")
+	if !slices.ContainsFunc(tabs(), func(t [2]string) bool { return t[0] == tab }) {
+		tab = "summary"
+	}
+	repo := ""
+	if data.Push != nil {
+		repo = data.Push.Repo
+	}
+	return v.show(http.StatusOK, view{
+		Title: data.Name + ": " + data.StateText, Name: "task", Repo: repo, Stream: stream,
+		Body: taskView{data, markdown(data.DescriptionHTML), tab, tabs(), v.session.csrf()},
+	}, data)
+}
+
+// taskData answers the script with a task.
+func (u *UI) taskData(v *visit) (any, error) {
+	run := queue.LatestRun
+	if text := v.r.FormValue("run"); text != "" {
+		var err error
+		if run, err = runNumber(text); err != nil {
+			return nil, err
+		}
+	}
+	return u.readTask(v, v.r.PathValue("task"), run)
+}
+
+func runNumber(text string) (int, error) {
+	run, err := strconv.Atoi(text)
+	if err != nil || run < 0 {
+		return 0, fault.New(fault.NotFound, "%q is no number of a run.", text)
+	}
+	return run, nil
+}
+
+func (u *UI) readTask(v *visit, id string, run int) (taskJSON, error) {
+	if err := v.allow(scope.Strings("queue:get-task:"+id, "queue:status:"+id)); err != nil {
+		return taskJSON{}, err
+	}
+	ctx := v.r.Context()
+	item, err := u.deps.Queue.Item(ctx, id)
+	if err != nil {
+		return taskJSON{}, err
+	}
+	data := describe(&item)
+	if run != queue.LatestRun {
+		if run >= len(data.Runs) {
+			return taskJSON{}, fault.New(fault.NotFound, "Task %s has no run %d.", id, run)
+		}
+		data.Run = run
+	}
+	data.Acts = v.actsOn(item.Status)
+	if data.YAML, err = yamlOf(item.Task); err != nil {
+		return taskJSON{}, err
+	}
+	if err := u.addNeighbours(ctx, v, &data, &item); err != nil {
+		return taskJSON{}, err
+	}
+	if err := u.addWaiting(ctx, v, &data, &item); err != nil {
+		return taskJSON{}, err
+	}
+	if err := u.addArtifacts(ctx, v, &data); err != nil {
+		return taskJSON{}, err
+	}
+	return data, u.addPush(ctx, v, &data)
+}
+
+// describe is what the task itself tells.
+func describe(i *queue.Item) taskJSON {
+	s, d := &i.Status, &i.Task
+	m := moveOf(s)
+	data := taskJSON{
+		ID: s.TaskID, GroupID: s.TaskGroupID, Name: nameOf(d.Metadata.Name, s.TaskID), DescriptionHTML: string(markdownOf(d.Metadata.Description)),
+		Owner: d.Metadata.Owner, Source: d.Metadata.Source, Queue: s.TaskQueueID, Priority: string(s.Priority), Project: s.ProjectID,
+		Scheduler: s.SchedulerID, Created: d.Created.UnixMilli(), Deadline: s.Deadline.UnixMilli(), Expires: s.Expires.UnixMilli(),
+		RetriesLeft: s.RetriesLeft, Requires: string(d.Requires), State: m.State, StateText: stateText(s), Sentence: sentence(s), Run: m.Run,
+		Waiting: []waitJSON{}, Runs: []runJSON{}, Artifacts: []artifactJSON{}, Dependencies: []neighbour{}, Dependents: []neighbour{}, Tags: [][2]string{},
+		Routes: append([]string{}, d.Routes...), Scopes: append([]string{}, d.Scopes...),
+	}
+	for n, r := range s.Runs {
+		last := n == len(s.Runs)-1
+		worker := r.WorkerGroup + "/" + r.WorkerID
+		if r.WorkerID == "" {
+			worker = ""
+		}
+		data.Runs = append(data.Runs, runJSON{
+			r.RunID, runState(r, last), runText(r, last), runSentence(r, last), worker, r.Scheduled.UnixMilli(), millis(r.Started), millis(r.Resolved),
+		})
+	}
+	for _, k := range slices.Sorted(maps.Keys(d.Tags)) {
+		data.Tags = append(data.Tags, [2]string{k, d.Tags[k]})
+	}
+	return data
+}
+
+func (u *UI) addNeighbours(ctx context.Context, v *visit, data *taskJSON, i *queue.Item) error {
+	items, err := u.deps.Queue.Items(ctx, i.Task.Dependencies)
+	if err != nil {
+		return err
+	}
+	found := map[string]*queue.Item{}
+	for n := range items {
+		found[items[n].Status.TaskID] = &items[n]
+	}
+	for _, id := range i.Task.Dependencies {
+		switch item := found[id]; {
+		case id == data.ID: // a task may name itself, so that it has to be scheduled by hand
+		case item == nil:
+			data.Dependencies = append(data.Dependencies, neighbour{ID: id, State: "unscheduled", StateText: "expired"})
+		default:
+			data.Dependencies = append(data.Dependencies, neighbourOf(item))
+		}
+	}
+	if v.allow(scope.String("queue:list-dependent-tasks:"+data.ID)) != nil {
+		return nil
+	}
+	page, err := u.deps.Queue.Dependents(ctx, data.ID, maxDependents, "")
+	if err != nil {
+		return err
+	}
+	for n := range page.Tasks {
+		data.Dependents = append(data.Dependents, neighbourOf(&page.Tasks[n]))
+	}
+	data.MoreDependents = page.Next != ""
+	return nil
+}
+
+func neighbourOf(i *queue.Item) neighbour {
+	return neighbour{i.Status.TaskID, nameOf(i.Task.Metadata.Name, i.Status.TaskID), moveOf(&i.Status).State, stateText(&i.Status)}
+}
+
+const maxReasons = 10
+
+// addWaiting says why the task does not run yet: each unmet dependency, or who is in line before it.
+func (u *UI) addWaiting(ctx context.Context, v *visit, data *taskJSON, i *queue.Item) error {
+	say := func(w waitJSON) { data.Waiting = append(data.Waiting, w) }
+	switch i.Status.State {
+	case task.Unscheduled:
+		left := 0
+		for _, d := range data.Dependencies {
+			if met(i.Task.Requires, d.State) {
+				continue
+			}
+			if left++; left <= maxReasons {
+				say(waitJSON{"is " + d.StateText + unmet(d.State), d.ID, cmp.Or(d.Name, d.ID)})
+			}
+		}
+		if left > maxReasons {
+			say(waitJSON{Text: fmt.Sprintf("And %d more tasks.", left-maxReasons)})
+		}
+		if slices.Contains(i.Task.Dependencies, data.ID) {
+			say(waitJSON{Text: "It depends on itself: somebody has to schedule it by hand."})
+		}
+		if len(data.Waiting) > 0 {
+			data.Sentence = fmt.Sprintf("It waits for %d of %d tasks.", max(left, 1), max(len(i.Task.Dependencies), 1))
+		}
+	case task.Pending:
+		if v.allow(scope.Strings("queue:pending-count:"+data.Queue, "queue:claimed-count:"+data.Queue)) != nil {
+			return nil
+		}
+		counts, err := u.deps.Queue.PendingCounts(ctx, data.Queue)
+		if err != nil {
+			return err
+		}
+		text := fmt.Sprintf("%d pending and %d running in %s.", counts.PendingTasks, counts.ClaimedTasks, data.Queue)
+		if counts.ClaimedTasks == 0 {
+			text += " No worker of this queue is at work now; is one running?"
+		}
+		say(waitJSON{Text: text})
+	}
+	return nil
+}
+
+// met reports whether a dependency in a state of the pages is satisfied.
+func met(r task.Requires, state string) bool {
+	if state == "passed" {
+		return true
+	}
+	return r == task.AllResolved && (state == "failed" || state == "exception" || state == "cancelled")
+}
+
+func unmet(state string) string {
+	if state == "failed" || state == "exception" || state == "cancelled" {
+		return "; it has to run again and pass first"
+	}
+	return ""
+}
+
+func (u *UI) addPush(ctx context.Context, v *visit, data *taskJSON) error {
+	if v.allow(seePushes) != nil {
+		return nil
+	}
+	p, err := u.deps.Push.ByTaskGroup(ctx, data.GroupID)
+	if errors.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	subject, _, _ := strings.Cut(p.Message, "\n")
+	data.Push = &pushLink{p.Repository, p.ID, p.Revision, subject}
+	return nil
+}

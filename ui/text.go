@@ -1,0 +1,81 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"html/template"
+
+	"github.com/microcosm-cc/bluemonday"
+	"github.com/yuin/goldmark"
+	"gopkg.in/yaml.v3"
+
+	"github.com/treeline-ci/treeline/task"
+)
+
+// taskView is what the task page's template shows.
+type taskView struct {
+	taskJSON
+	Description template.HTML
+	Tab         string
+	Tabs        [][2]string
+	CSRF        string
+}
+
+const maxMarkdown = 64 << 10 // bytes; more is shown as it is
+
+// markdownOf turns a stranger's Markdown into a few harmless tags: no pictures, no styles, links only
+// to the web and without a hint where they come from.
+func markdownOf(text string) template.HTML {
+	if len(text) > maxMarkdown {
+		return template.HTML("<p>" + template.HTMLEscapeString(text[:maxMarkdown]) + " …</p>")
+	}
+	var out bytes.Buffer
+	if err := goldmark.Convert([]byte(text), &out); err != nil {
+		return template.HTML("<p>" + template.HTMLEscapeString(text) + "</p>")
+	}
+	policy := bluemonday.NewPolicy()
+	policy.AllowElements("p", "br", "hr", "em", "strong", "del", "code", "pre", "blockquote", "ul", "ol", "li", "h1", "h2", "h3", "h4", "h5", "h6")
+	policy.AllowAttrs("href").OnElements("a")
+	policy.AllowURLSchemes("http", "https")
+	policy.AllowRelativeURLs(false)
+	policy.RequireParseableURLs(true)
+	policy.RequireNoFollowOnLinks(true)
+	policy.RequireNoReferrerOnLinks(true)
+	return template.HTML(policy.SanitizeBytes(out.Bytes()))
+}
+
+// markdown marks what markdownOf has made.
+func markdown(clean string) template.HTML { return template.HTML(clean) }
+
+// yamlOf writes a definition as people write them.
+func yamlOf(d task.Definition) (string, error) {
+	body, err := json.Marshal(d)
+	if err != nil {
+		return "", fmt.Errorf("ui: definition: %w", err)
+	}
+	// JSON is YAML: this way the order of the keys stays.
+	var doc yaml.Node
+	if err := yaml.Unmarshal(body, &doc); err != nil {
+		return "", fmt.Errorf("ui: definition: %w", err)
+	}
+	plain(&doc)
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if err := enc.Encode(&doc); err != nil {
+		return "", fmt.Errorf("ui: definition: %w", err)
+	}
+	return out.String(), enc.Close()
+}
+
+// plain takes JSON's brackets and quotes away where YAML does not need them.
+func plain(n *yaml.Node) {
+	n.Style = 0
+	if len(n.Content) == 0 && n.Kind != yaml.ScalarNode {
+		n.Style = yaml.FlowStyle
+	}
+	for _, c := range n.Content {
+		plain(c)
+	}
+}

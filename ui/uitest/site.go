@@ -1,0 +1,185 @@
+// Package uitest runs the pages on real rooms and a real database, for the tests of their handlers
+// and for those in a browser.
+package uitest
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/internal/pgtest"
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/queuetest"
+	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/ui"
+)
+
+// The clients that every site has: one that may do all, one that may only rerun.
+const (
+	Admin      = "static/admin"
+	AdminToken = "admin-token-of-a-test-0123456789"
+	Dev        = "static/dev"
+	DevToken   = "dev-token-of-a-test-0123456789ab"
+)
+
+// Site is the pages on a server of their own.
+type Site struct {
+	*queuetest.Env
+	URL  string
+	Pool *pgxpool.Pool
+	Push *push.Log
+	Auth *auth.Auth
+	Feed *event.Feed
+}
+
+// New starts a site that ends with the test.
+func New(t testing.TB) *Site {
+	t.Helper()
+	pool := pgtest.DB(t)
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	feed := event.NewFeed(pool, log)
+	feed.Start(t.Context())
+	t.Cleanup(feed.Stop)
+	s := &Site{
+		Pool: pool, Feed: feed, Push: push.New(pool, feed.Wake, log),
+		Env: queuetest.On(t, pool, func(d *queue.Deps) { d.Wake = feed.Wake }),
+	}
+	s.Auth = newAuth(t, pool, log)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.URL = "http://" + listener.Addr().String()
+	pages, err := ui.New(ui.Deps{
+		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", pages)
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: mux}}
+	server.Start()
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return s
+}
+
+func newAuth(t testing.TB, pool *pgxpool.Pool, log *slog.Logger) *auth.Auth {
+	t.Helper()
+	a, err := auth.New(t.Context(), pool, auth.Config{
+		Log: log, EncryptionKey: []byte("0123456789abcdef0123456789abcdef"),
+		StaticClients: []auth.StaticClient{
+			{ClientID: Admin, AccessToken: AdminToken, Scopes: []string{"*"}, Description: "may do all"},
+			{ClientID: Dev, AccessToken: DevToken, Scopes: []string{"queue:rerun-task:*"}, Description: "may rerun"},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.EnsureRole(t.Context(), "anonymous", auth.AnonymousScopes(), "who has not signed in"); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// Repository registers a repository.
+func (s *Site) Repository(t testing.TB, name string) {
+	t.Helper()
+	err := s.Push.Register(t.Context(), push.Repository{Name: name, Kind: "git-local", URL: "file:///srv/" + name, Path: "/srv/" + name, Level: 1, DefaultBranch: "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Record records a push of main; empty fields get something likely.
+func (s *Site) Record(t testing.TB, p push.Push) push.Push {
+	t.Helper()
+	heads, err := s.Push.Heads(t.Context(), p.Repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Branch = "main"
+	p.Base = heads["main"]
+	if p.Revision == "" {
+		p.Revision = fmt.Sprintf("%x", slug.New()+"0123")[:40]
+	}
+	if p.Message == "" {
+		p.Message = "Teach the queue to count\n\nIt could not."
+	}
+	if p.Author == "" {
+		p.Author, p.Email = "Ada Lovelace", "ada@example.com"
+	}
+	p.Commits = append(p.Commits, push.Commit{Revision: p.Revision, Author: p.Author, Email: p.Email, Message: p.Message})
+	p, fresh, err := s.Push.Record(t.Context(), p, p.Base)
+	if err != nil || !fresh {
+		t.Fatalf("record a push: fresh %v, error %v", fresh, err)
+	}
+	return p
+}
+
+// Decide makes tasks the group of a push; the first is its decision task.
+func (s *Site) Decide(t testing.TB, p push.Push, tasks ...Job) (group string, ids []string) {
+	t.Helper()
+	group = slug.New()
+	s.Create(t, group, queuetest.Define(queuetest.In(group), Named("Decision Task"), queuetest.OnQueue("built-in/decision")))
+	s.outcome(t, p, push.Outcome{State: push.Decided, TaskGroupID: group})
+	for _, j := range tasks {
+		ids = append(ids, s.Task(t, j.State, append([]func(*task.Definition){queuetest.In(group), j.define}, j.Changes...)...))
+	}
+	return group, ids
+}
+
+// Fail records that no tasks could be made of a push.
+func (s *Site) Fail(t testing.TB, p push.Push, e push.Error) {
+	t.Helper()
+	s.outcome(t, p, push.Outcome{State: push.Failed, Error: &e})
+}
+
+func (s *Site) outcome(t testing.TB, p push.Push, o push.Outcome) {
+	t.Helper()
+	if err := s.Push.SetOutcome(t.Context(), p.Repository, p.ID, o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Job is a task of a push.
+type Job struct {
+	State    task.State
+	Name     string
+	Platform string
+	Group    string
+	Symbol   string
+	Changes  []func(*task.Definition)
+}
+
+func (j Job) define(d *task.Definition) {
+	d.Metadata.Name = j.Name
+	if j.Symbol == "" {
+		return
+	}
+	extra, err := json.Marshal(map[string]any{"treeherder": map[string]any{
+		"symbol": j.Symbol, "groupSymbol": j.Group, "groupName": "Tests of " + j.Group, "tier": 1,
+		"machine": map[string]any{"platform": j.Platform}, "collection": map[string]any{"opt": true},
+	}})
+	if err == nil {
+		d.Extra = extra
+	}
+}
+
+// Named names a task.
+func Named(name string) func(*task.Definition) {
+	return func(d *task.Definition) { d.Metadata.Name = name }
+}

@@ -1,0 +1,1 @@
+DROP TABLE objects, object_contents;

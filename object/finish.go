@@ -1,0 +1,165 @@
+package object
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+// FinishUpload makes an object visible and unchangeable. The sha256 and sha512 given now or before
+// must be those of the content; if not, the upload stays as it was. Finishing again is no error.
+func (s *Store) FinishUpload(ctx context.Context, name, projectID, uploadID string, hashes map[string]string) error {
+	if err := checkHashes(hashes); err != nil {
+		return fmt.Errorf("object: finish upload: %w", err)
+	}
+	o, err := s.read(ctx, s.pool, readSQL.Text, name)
+	if err != nil {
+		return fmt.Errorf("object: finish upload: %w", err)
+	}
+	if o.UploadID != uploadID || o.ProjectID != projectID {
+		return fault.New(fault.Conflict, "The upload of object %q has another upload id or project.", name)
+	}
+	if o.Finished == nil && !o.sealed() && o.Method == methodAppend {
+		if err := s.seal(ctx, o, hashes); err != nil {
+			return fmt.Errorf("object: finish upload of %s: %w", name, err)
+		}
+	}
+	if err := s.finish(ctx, name, o.ID, hashes); err != nil {
+		return fmt.Errorf("object: finish upload of %s: %w", name, err)
+	}
+	return nil
+}
+
+// markedMode marks a file of an upload by pieces that is being, or was, sealed. Other files have no
+// such bit; it has no meaning to the system, since nobody runs the file.
+const markedMode = 0o700
+
+// seal ends an upload by pieces: its file is synced and hashed while no piece can come, and the hash
+// is written to its row. From then on the upload is decided; complete does the rest, now or, if this
+// process ends here, when somebody next asks for it.
+func (s *Store) seal(ctx context.Context, o *record, hashes map[string]string) error {
+	err := s.disk.locked(o.ID, os.O_RDWR, func(f *os.File) error {
+		if err := f.Sync(); err != nil {
+			return storage(err)
+		}
+		got, err := hashed(io.Discard, f)
+		if err != nil {
+			return storage(err)
+		}
+		// Whoever finds the mark asks the database before adding a piece: should this process end
+		// between the commit below and the file's move, nothing may be appended to what was hashed.
+		if err := f.Chmod(markedMode); err != nil {
+			return storage(err)
+		}
+		err = pg.Tx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+			now, err := s.read(ctx, tx, readLockedSQL.Text, o.Name)
+			if err != nil {
+				return err
+			}
+			if now.ID != o.ID || now.Finished != nil || now.Method != methodAppend || now.SHA256 != nil {
+				return errMoved
+			}
+			if err := agree(now.Claimed, hashes, got.SHA256, got.SHA512); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, enterContentSQL.Text, got.SHA256, got.Size); err != nil {
+				return err
+			}
+			_, err = tx.Exec(ctx, setContentSQL.Text, o.ID, got.SHA256, got.SHA512, nil)
+			return err
+		})
+		if err != nil {
+			return err // the mark stays: whether the commit arrived may be unknown
+		}
+		return s.disk.place(s.disk.partial(o.ID), got.SHA256)
+	})
+	if errors.Is(err, errMoved) {
+		return nil // finished, sealed or deleted meanwhile; finish sees which
+	}
+	return err
+}
+
+// agree checks the hashes claimed before and now against those of the content.
+func agree(before, now map[string]string, sha256, sha512 string) error {
+	all, err := merged(before, now)
+	if err != nil {
+		return err
+	}
+	for algorithm, actual := range map[string]string{"sha256": sha256, "sha512": sha512} {
+		if claimed, ok := all[algorithm]; ok && claimed != actual {
+			return fault.New(fault.Invalid, "The content does not have the %s that was given: it is %s, not %s.", algorithm, actual, claimed)
+		}
+	}
+	return nil
+}
+
+// finish marks an object finished whose content is known.
+func (s *Store) finish(ctx context.Context, name string, id int64, hashes map[string]string) error {
+	o, err := s.read(ctx, s.pool, readSQL.Text, name)
+	if err != nil {
+		return err
+	}
+	if o.ID != id {
+		return fault.New(fault.Conflict, "The upload was replaced by another one.")
+	}
+	if o.SHA256 == nil {
+		return fault.New(fault.Conflict, "No content was uploaded.")
+	}
+	if err := agree(o.Claimed, hashes, *o.SHA256, *o.SHA512); err != nil {
+		return err
+	}
+	if o.Finished != nil {
+		return nil
+	}
+	claimed, err := merged(o.Claimed, hashes)
+	if err != nil {
+		return err
+	}
+	if o.sealed() {
+		o.Claimed = claimed
+		_, err = s.complete(ctx, o)
+		return err
+	}
+	// The hash in the condition: a content that came since was not checked against the claims.
+	tag, err := s.pool.Exec(ctx, finishSQL.Text, id, *o.SHA256, claimed)
+	if err != nil {
+		return pg.Classify(err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fault.New(fault.Conflict, "The content was replaced while the upload was being finished.")
+	}
+	return nil
+}
+
+// complete moves the file of a sealed upload to its place and marks the object finished. Every step
+// may be repeated, by any process.
+func (s *Store) complete(ctx context.Context, o *record) (*record, error) {
+	partial := s.disk.partial(o.ID)
+	err := s.disk.place(partial, *o.SHA256)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = os.Stat(s.disk.content(*o.SHA256)) // another one placed it
+	}
+	if err != nil {
+		return nil, fmt.Errorf("place content: %w", err)
+	}
+	if err := syncDir(filepath.Dir(partial)); err != nil {
+		return nil, err
+	}
+	if _, err := s.pool.Exec(ctx, finishSQL.Text, o.ID, *o.SHA256, o.Claimed); err != nil {
+		return nil, pg.Classify(err)
+	}
+	s.growth.grown(o.ID)
+	return s.read(ctx, s.pool, readByIDSQL.Text, o.ID)
+}
+
+var finishSQL = pg.Statement{Name: "object.finish", Text: `
+UPDATE objects SET finished = coalesce(finished, now()), claimed = $3 WHERE id = $1 AND sha256 = $2`}

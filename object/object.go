@@ -1,0 +1,249 @@
+// Package object keeps named bytes until they expire: artifacts, logs, and what else tasks upload
+// (taskcluster-map 11).
+//
+// An object is made by an upload and cannot be changed once that is finished. What is known of it
+// stands in the table objects; its bytes are a file named by their sha256, shared by all objects with
+// the same bytes. No part of an object's name ever becomes part of a path.
+//
+// Bytes arrive in one of three ways: inside the call (small ones), by PUT to a signed URL, or, our
+// addition, in pieces appended to a file that others can read while it grows. A file gets its place
+// only after it was written, synced and hashed, so whenever the server is killed there is either no
+// object or a whole one; an upload by pieces goes on where it was.
+//
+// The folder must be on one file system, and shared by all servers of a deployment. All methods are
+// safe for concurrent use, by several processes too. Errors carry a fault.Kind.
+package object
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/internal/slug"
+)
+
+// Config says where objects are kept and how they are reached. All but MaxSize are required.
+type Config struct {
+	Dir     string // made when it does not exist
+	RootURL string // of the deployment, without trailing slash; signed URLs begin with it
+	URLKey  []byte // at least 32 bytes; signs URLs
+	Log     *slog.Logger
+	MaxSize int64 // bytes of the largest object; 0: 50 GiB
+}
+
+// Store keeps objects.
+type Store struct {
+	pool    *pgxpool.Pool
+	log     *slog.Logger
+	disk    disk
+	rootURL string
+	key     []byte
+	maxSize int64
+	growth  growth
+
+	ending  chan struct{} // closed when the store stops: nobody waits for more any longer
+	endOnce sync.Once
+	running sync.WaitGroup
+	stop    context.CancelFunc
+}
+
+// Object is what is known of a finished object.
+type Object struct {
+	Name        string
+	ProjectID   string
+	ContentType string
+	SHA256      string // lower-case hex
+	Size        int64  // bytes
+	Expires     time.Time
+	Finished    time.Time
+	Hashes      map[string]string // by algorithm, lower-case hex; those we know verified
+}
+
+// New opens the store in a folder, making what is missing.
+func New(pool *pgxpool.Pool, cfg Config) (*Store, error) {
+	if len(cfg.URLKey) < 32 {
+		return nil, fault.New(fault.Invalid, "object: the key that signs URLs must have at least 32 bytes, not %d", len(cfg.URLKey))
+	}
+	d, err := openDisk(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("object: %w", err)
+	}
+	s := &Store{
+		pool: pool, log: cfg.Log, disk: d, rootURL: strings.TrimRight(cfg.RootURL, "/"), key: cfg.URLKey, maxSize: cfg.MaxSize,
+		growth: growth{waiting: map[int64]chan struct{}{}}, ending: make(chan struct{}),
+	}
+	if s.maxSize <= 0 {
+		s.maxSize = 50 << 30
+	}
+	return s, nil
+}
+
+// Get describes a finished object; one that does not exist, is not finished or has expired is a
+// fault.NotFound.
+func (s *Store) Get(ctx context.Context, name string) (Object, error) {
+	o, err := s.read(ctx, s.pool, readSQL.Text, name)
+	if err != nil {
+		return Object{}, fmt.Errorf("object: get: %w", err)
+	}
+	if !o.visible() {
+		return Object{}, notThere(name)
+	}
+	return o.object(), nil
+}
+
+// Delete removes an object, finished or not; one that does not exist is no error.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	rows, err := s.pool.Query(ctx, deleteSQL.Text, name)
+	if err == nil {
+		err = s.dropFiles(rows)
+	}
+	if err != nil {
+		return fmt.Errorf("object: delete %s: %w", name, pg.Classify(err))
+	}
+	return nil
+}
+
+// dropFiles removes the files of uploads by pieces whose ids a statement returned. Files of whole
+// contents are left to Clean, for other objects may have them.
+func (s *Store) dropFiles(rows pgx.Rows) error {
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := os.Remove(s.disk.partial(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Warn("object: a file of a deleted upload is left; it is removed later", "id", id, "err", err)
+		}
+		s.growth.grown(id)
+	}
+	return nil
+}
+
+// record is a row of objects with what belongs to it.
+type record struct {
+	ID                     int64
+	Name, ProjectID        string
+	UploadID               string
+	ContentType, Method    string
+	ExpectedSize           *int64
+	Claimed                map[string]string
+	SHA256, SHA512         *string
+	Size                   *int64
+	Expires, UploadExpires time.Time
+	Finished               *time.Time
+	Expired                bool
+}
+
+func (o *record) visible() bool { return o.Finished != nil && !o.Expired }
+
+// sealed reports whether an upload by pieces has got its hash, but perhaps not its place yet.
+func (o *record) sealed() bool {
+	return o.Method == methodAppend && o.SHA256 != nil && o.Finished == nil
+}
+
+func (o *record) object() Object {
+	out := Object{Name: o.Name, ProjectID: o.ProjectID, ContentType: o.ContentType, Expires: o.Expires, Hashes: map[string]string{}}
+	for algorithm, value := range o.Claimed {
+		out.Hashes[algorithm] = value
+	}
+	if o.SHA256 != nil {
+		out.SHA256, out.Hashes["sha256"] = *o.SHA256, *o.SHA256
+	}
+	if o.SHA512 != nil {
+		out.Hashes["sha512"] = *o.SHA512
+	}
+	if o.Size != nil {
+		out.Size = *o.Size
+	}
+	if o.Finished != nil {
+		out.Finished = *o.Finished
+	}
+	return out
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// read runs a statement that returns one object; none is a fault.NotFound.
+func (s *Store) read(ctx context.Context, db querier, sql string, args ...any) (*record, error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, pg.Classify(err)
+	}
+	o, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[record])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, notThere(fmt.Sprint(args[0]))
+	}
+	return o, pg.Classify(err)
+}
+
+func notThere(name string) error {
+	return fault.New(fault.NotFound, "Object %q does not exist, or its upload is not finished.", name)
+}
+
+const maxName = 2000 // bytes; a database index cannot hold much more
+
+var (
+	namePattern      = regexp.MustCompile(`^[\x20-\x7e]+$`)
+	projectPattern   = regexp.MustCompile(`^[a-zA-Z0-9._/-]{1,500}$`)
+	algorithmPattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	hexPattern       = regexp.MustCompile(`^[0-9a-f]+$`)
+)
+
+func checkNames(name, projectID, uploadID string) error {
+	switch {
+	case len(name) > maxName || !namePattern.MatchString(name):
+		return fault.New(fault.Invalid, "the name of an object must be printable ASCII of 1 to %d characters", maxName)
+	case !projectPattern.MatchString(projectID):
+		return fault.New(fault.Invalid, "the project %.100q must match %s", projectID, projectPattern)
+	case !slug.Valid(uploadID):
+		return fault.New(fault.Invalid, "the upload id %.100q must be a slugid", uploadID)
+	}
+	return nil
+}
+
+// checkHashes bounds what an uploader may claim; algorithms unknown to us are only stored.
+func checkHashes(hashes map[string]string) error {
+	want := map[string]int{"sha256": 64, "sha512": 128}
+	if len(hashes) > 10 {
+		return fault.New(fault.Invalid, "more than ten hashes are given")
+	}
+	for algorithm, value := range hashes {
+		n, known := want[algorithm]
+		if !algorithmPattern.MatchString(algorithm) || len(value) > 1000 || known && (len(value) != n || !hexPattern.MatchString(value)) {
+			return fault.New(fault.Invalid, "the hash %.40q is not one; sha256 and sha512 are lower-case hexadecimal", algorithm)
+		}
+	}
+	return nil
+}
+
+const columns = `o.id, o.name, o.project_id, o.upload_id, o.content_type, o.method, o.expected_size, o.claimed, o.sha256, o.sha512,
+	c.size, o.expires, o.upload_expires, o.finished, o.expires <= now()`
+
+const fromObjects = ` FROM objects o LEFT JOIN object_contents c ON c.sha256 = o.sha256 `
+
+var readSQL = pg.Statement{Name: "object.read", Text: `SELECT ` + columns + fromObjects + `WHERE o.name = $1`}
+
+var readLockedSQL = pg.Statement{Name: "object.read_locked", Text: `SELECT ` + columns + fromObjects + `WHERE o.name = $1 FOR UPDATE OF o`}
+
+var readByIDSQL = pg.Statement{Name: "object.read_by_id", Text: `SELECT ` + columns + fromObjects + `WHERE o.id = $1`}
+
+// deleteSQL also tells that the content may be unused now.
+var deleteSQL = pg.Statement{Name: "object.delete", Text: `
+WITH gone AS (DELETE FROM objects WHERE name = $1 RETURNING id, sha256),
+marked AS (UPDATE object_contents SET unused_since = now() WHERE sha256 IN (SELECT sha256 FROM gone))
+SELECT id FROM gone`}

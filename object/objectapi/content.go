@@ -1,0 +1,246 @@
+package objectapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/object"
+)
+
+// idleLimit is how long a client may take or send nothing before it is given up. It holds for each
+// read and write, not for the whole transfer, which may take as long as it makes progress.
+const idleLimit = time.Minute
+
+// gone drops an error that comes of the client having left, which is nobody's fault.
+func gone(r *web.Request, err error) error {
+	if r.HTTP.Context().Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (d door) content(ctx context.Context, r *web.Request) (any, error) {
+	name := r.Params["name"]
+	id, err := d.store.Holds(object.Read, name, r.Query("token"))
+	if err != nil {
+		return nil, err
+	}
+	o, body, err := d.store.OpenSigned(ctx, name, id)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	d.serve(r, name, o.ContentType, o.SHA256, o.Finished, body)
+	return web.Streamed{}, nil
+}
+
+// serve answers with a content that cannot change, or the ranges of it that are asked for.
+func (d door) serve(r *web.Request, name, contentType, sha256 string, modified time.Time, body io.ReadSeeker) {
+	h := r.Writer.Header()
+	guard(h, name, contentType)
+	h.Set("ETag", `"sha256-`+sha256+`"`)
+	// The URL ends, the content behind it does not change; but it is not for everybody's cache.
+	h.Set("Cache-Control", "private, max-age=1800, immutable")
+	w := d.patient(r.Writer)
+	defer w.done()
+	http.ServeContent(w, r.HTTP, "", modified, body)
+}
+
+// guard sets headers that keep what tasks uploaded from acting in our name: a browser neither guesses
+// types nor gives scripts our origin, and what could be a page is saved instead of shown.
+func guard(h http.Header, name, contentType string) {
+	if contentType == "" {
+		contentType = "application/octet-stream"
+	}
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'")
+	h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag, Accept-Ranges")
+	disposition := "inline"
+	if pageLike(contentType) {
+		disposition = "attachment"
+	}
+	h.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": path.Base(name)}))
+}
+
+func pageLike(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err != nil || strings.Contains(kind, "html") || strings.HasSuffix(kind, "xml") || kind == "text/xsl" || kind == "application/xslt"
+}
+
+func (d door) stream(ctx context.Context, r *web.Request) (any, error) {
+	name := r.Params["name"]
+	id, err := d.store.Holds(object.Follow, name, r.Query("token"))
+	if err != nil {
+		return nil, err
+	}
+	from := startOf(r.HTTP.Header.Get("Range"))
+	s, err := d.store.StreamSigned(ctx, id, from)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if !s.Growing {
+		d.serve(r, name, s.ContentType, s.SHA256, time.Time{}, s.Section())
+		return web.Streamed{}, nil
+	}
+	if from > s.Size {
+		return web.Status{Code: http.StatusRequestedRangeNotSatisfiable, Header: http.Header{"Content-Range": {fmt.Sprintf("bytes */%d", s.Size)}}}, nil
+	}
+	return web.Streamed{}, gone(r, d.follow(r, name, s, from))
+}
+
+// startOf understands the one form of Range that a growing content can answer: "bytes=N-". Any other is
+// ignored, as HTTP allows.
+func startOf(header string) int64 {
+	text, ok := strings.CutPrefix(header, "bytes=")
+	text, open := strings.CutSuffix(strings.TrimSpace(text), "-")
+	from, err := strconv.ParseInt(text, 10, 64)
+	if !ok || !open || err != nil || from < 0 {
+		return 0
+	}
+	return from
+}
+
+// endless stands for the unknown end of a growing content in Content-Range (RFC 8673).
+const endless = 1<<53 - 1
+
+// follow sends what is there and then what comes, until the upload ends.
+func (d door) follow(r *web.Request, name string, s *object.Stream, from int64) error {
+	h := r.Writer.Header()
+	guard(h, name, s.ContentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // proxies must pass each piece on
+	status := http.StatusOK
+	if from > 0 {
+		status = http.StatusPartialContent
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/*", from, endless))
+	}
+	w := d.patient(r.Writer)
+	defer w.done()
+	w.WriteHeader(status)
+	if r.HTTP.Method == http.MethodHead {
+		return nil
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := s.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return fmt.Errorf("follow %s: %w", name, err)
+			}
+			if s.Waits() {
+				if err := w.flush(); err != nil {
+					return fmt.Errorf("follow %s: %w", name, err)
+				}
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("follow %s: %w", name, err)
+		}
+	}
+}
+
+func (d door) put(ctx context.Context, r *web.Request) (any, error) {
+	id, err := d.store.Holds(object.Write, r.Params["name"], r.Query("token"))
+	if err != nil {
+		return nil, err
+	}
+	body := d.impatient(r)
+	defer body.done()
+	err = d.store.PutContent(ctx, id, r.HTTP.Header.Get("Content-Type"), r.HTTP.ContentLength, body)
+	if err != nil {
+		return nil, err
+	}
+	return web.Status{Code: http.StatusOK}, nil
+}
+
+func (d door) append(ctx context.Context, r *web.Request) (any, error) {
+	id, err := d.store.Holds(object.Append, r.Params["name"], r.Query("token"))
+	if err != nil {
+		return nil, err
+	}
+	offset, err := strconv.ParseInt(r.Query("offset"), 10, 64)
+	if err != nil {
+		return nil, fault.New(fault.BadArguments, "The query parameter offset is required: where the piece begins, in bytes.")
+	}
+	body := d.impatient(r)
+	defer body.done()
+	size, fits, err := d.store.AppendContent(ctx, id, offset, body)
+	if err != nil {
+		return nil, err
+	}
+	answer := map[string]int64{"size": size}
+	if !fits {
+		return web.Status{Code: http.StatusConflict, Body: answer}, nil
+	}
+	return answer, nil
+}
+
+// patient writes to a client as long as it takes something now and then.
+type patient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	idle    time.Duration
+}
+
+func (d door) patient(w http.ResponseWriter) patient {
+	return patient{w, http.NewResponseController(w), d.idle}
+}
+
+// Write implements io.Writer.
+func (p patient) Write(b []byte) (int, error) {
+	p.extend(time.Now().Add(p.idle))
+	return p.ResponseWriter.Write(b)
+}
+
+func (p patient) flush() error {
+	p.extend(time.Now().Add(p.idle))
+	if err := p.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// done takes the limit off the connection, which may serve other requests.
+func (p patient) done() { p.extend(time.Time{}) }
+
+func (p patient) extend(until time.Time) {
+	// Connections that know no deadlines exist in tests only; there the limit is not needed.
+	_ = p.control.SetWriteDeadline(until)
+}
+
+// impatient reads a request's body and gives up on a client that sends nothing for a while.
+type impatient struct {
+	body    io.Reader
+	control *http.ResponseController
+	idle    time.Duration
+}
+
+func (d door) impatient(r *web.Request) impatient {
+	return impatient{r.HTTP.Body, http.NewResponseController(r.Writer), d.idle}
+}
+
+// Read implements io.Reader.
+func (i impatient) Read(b []byte) (int, error) {
+	_ = i.control.SetReadDeadline(time.Now().Add(i.idle)) // as in extend
+	return i.body.Read(b)
+}
+
+func (i impatient) done() { _ = i.control.SetReadDeadline(time.Time{}) }

@@ -1,6 +1,7 @@
 package jsone
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -73,14 +74,11 @@ func (e *Error) Where() string {
 
 // inKey notes that err came from the value under an operator's key, which JSON-e's own path does not show.
 func inKey(err error, key string) error {
-	if err == nil {
-		return nil
-	}
 	return under(err, Step{Key: key, Index: -1})
 }
 
 func under(err error, step Step) error {
-	if e, ok := err.(*Error); ok {
+	if e, ok := errors.AsType[*Error](err); ok {
 		e.Path = append([]Step{step}, e.Path...)
 	}
 	return err
@@ -88,7 +86,7 @@ func under(err error, step Step) error {
 
 // inObject notes that err came from the value of a plain object's key.
 func inObject(err error, key string) error {
-	if e, ok := err.(*Error); ok {
+	if e, ok := errors.AsType[*Error](err); ok {
 		if isPlainName(key) {
 			e.location = append(e.location, "."+key)
 		} else {
@@ -100,7 +98,7 @@ func inObject(err error, key string) error {
 
 // inList notes that err came from a list's element.
 func inList(err error, index int) error {
-	if e, ok := err.(*Error); ok {
+	if e, ok := errors.AsType[*Error](err); ok {
 		e.location = append(e.location, "["+strconv.Itoa(index)+"]")
 	}
 	return under(err, Step{Index: index})

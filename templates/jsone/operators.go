@@ -1,6 +1,7 @@
 package jsone
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -302,12 +303,11 @@ func (r *renderer) opFromNow(t *Object, sc *scope) (any, error) {
 
 // truthyJS is JavaScript's own idea of truth, where empty lists and objects are true.
 func truthyJS(v any) bool {
-	switch v.(type) {
+	switch v := v.(type) {
 	case *list, *Object:
 		return true
 	case float64:
-		f, _ := v.(float64)
-		return f != 0 && f == f
+		return v != 0 && !math.IsNaN(v)
 	}
 	return truthy(v)
 }

@@ -1,6 +1,7 @@
 package jsone
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -96,7 +97,7 @@ func finish(n node, err error, end int) *program {
 	if err == nil {
 		return &program{node: n, end: end}
 	}
-	e, ok := err.(*Error)
+	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = newError(SyntaxError, "%s", err)
 	}

@@ -5,38 +5,43 @@
 package glob
 
 import (
+	"iter"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // First is the first of files that pattern matches, "" for none.
 func First(pattern string, files []string) string {
-	if pattern == "" {
-		if len(files) > 0 {
-			return files[0]
-		}
-		return ""
-	}
-	literal, _, wild := strings.Cut(pattern, "*")
-	var re *regexp.Regexp
-	for _, f := range files {
-		if !strings.HasPrefix(f, strings.TrimSuffix(literal, "/")) {
-			continue
-		}
-		if !wild {
-			if f == pattern || strings.HasPrefix(f, pattern+"/") {
-				return f
-			}
-			continue
-		}
-		if re == nil {
-			re = regexp.MustCompile(expression(pattern))
-		}
-		if re.MatchString(f) {
-			return f
-		}
+	for f := range matching(pattern, files) {
+		return f
 	}
 	return ""
+}
+
+// All are those of files that pattern matches, in their order.
+func All(pattern string, files []string) []string { return slices.Collect(matching(pattern, files)) }
+
+func matching(pattern string, files []string) iter.Seq[string] {
+	literal, _, wild := strings.Cut(pattern, "*")
+	return func(yield func(string) bool) {
+		var re *regexp.Regexp
+		for _, f := range files {
+			if !strings.HasPrefix(f, strings.TrimSuffix(literal, "/")) {
+				continue
+			}
+			ok := pattern == "" || f == pattern || strings.HasPrefix(f, pattern+"/")
+			if wild {
+				if re == nil {
+					re = regexp.MustCompile(expression(pattern))
+				}
+				ok = re.MatchString(f)
+			}
+			if ok && !yield(f) {
+				return
+			}
+		}
+	}
 }
 
 // Match reports whether pattern matches path.

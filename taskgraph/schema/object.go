@@ -167,3 +167,6 @@ func Errors(problems []Problem, label string, place func(path []string, onKey bo
 	}
 	return out
 }
+
+// Fields returns the known keys with their types.
+func (o *Object) Fields() []Field { return slices.Clone(o.fields) }

@@ -164,36 +164,58 @@ func (n Node) resolved() *yaml.Node {
 	return y
 }
 
-// Keys returns the keys of the mapping at n in the order of the file; keys that a merge brings
-// in come first.
-func (n Node) Keys() []string {
+// Entry is one entry of a mapping.
+type Entry struct {
+	Key string
+	// At is the place of the key, Value that of the value.
+	At, Value Node
+}
+
+// Entries returns the entries of the mapping at n in the order of the file; those that a merge
+// brings in come first.
+func (n Node) Entries() []Entry {
 	y := n.resolved()
 	if y == nil || y.Kind != yaml.MappingNode {
 		return nil
 	}
-	var keys []string
-	seen := map[string]bool{}
-	add := func(key string) {
-		if !seen[key] {
-			seen[key] = true
-			keys = append(keys, key)
+	out := make([]Entry, 0, len(y.Content)/2)
+	at := make(map[string]int, len(y.Content)/2)
+	put := func(e Entry) {
+		if i, ok := at[e.Key]; ok {
+			out[i].At, out[i].Value = e.At, e.Value
+			return
 		}
+		at[e.Key] = len(out)
+		out = append(out, e)
 	}
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		if isMerge(y.Content[i]) {
-			for _, from := range merged(y.Content[i+1]) {
-				for _, key := range (Node{n.file, from}).Keys() {
-					add(key)
+			from := merged(y.Content[i+1])
+			for j := range from { // the first of a list counts most, yet its keys come first
+				for _, e := range (Node{n.file, from[j]}).Entries() {
+					if _, ok := at[e.Key]; !ok {
+						put(e)
+					}
 				}
 			}
 		}
 	}
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		if key, ok := keyText(y.Content[i]); ok && !isMerge(y.Content[i]) {
-			add(key)
+			put(Entry{key, Node{n.file, y.Content[i]}, Node{n.file, y.Content[i+1]}})
 		}
 	}
-	return keys
+	return out
+}
+
+// Keys returns the keys of Entries.
+func (n Node) Keys() []string {
+	entries := n.Entries()
+	out := make([]string, len(entries))
+	for i, e := range entries {
+		out[i] = e.Key
+	}
+	return out
 }
 
 // Child returns the node of the value under key, or of the element whose index key is.

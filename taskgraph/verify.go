@@ -1,0 +1,248 @@
+package taskgraph
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// MaxDependencies is how many dependencies a task may have.
+const MaxDependencies = 9999
+
+// verification checks one task; it may remember earlier ones, which come in sorted order.
+type verification func(t *graph.Task) error
+
+// verifyFull checks the graph of all tasks (taskgraph-map 16). All faults are told together.
+func (g *generation) verifyFull() error {
+	checks := []verification{
+		uniqueSymbols(), g.uniqueRoutes(), routes, g.tiers(), uniqueAliases(), g.caches(), identifiers, countDependencies,
+	}
+	return verify(g.res.Full, checks)
+}
+
+// verifyOptimized checks the graph that optimization left.
+func (g *generation) verifyOptimized() error {
+	return verify(g.res.Optimized, []verification{func(t *graph.Task) error {
+		if t.Definition["workerType"] == "always-optimized" {
+			return faultOf(t, "no task was found to take its place, and it cannot run itself: the index knows none of %v", t.Optimization["index-search"])
+		}
+		return nil
+	}})
+}
+
+// maxFaults are told of one graph.
+const maxFaults = 50
+
+func verify(full *graph.Graph, checks []verification) error {
+	var errs []error
+	for _, t := range full.All() {
+		for _, check := range checks {
+			if err := check(t); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		if len(errs) > maxFaults {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func faultOf(t *graph.Task, format string, args ...any) error {
+	return &graph.Error{File: t.Provenance.File, Line: t.Provenance.Line, Label: t.Label, Message: fmt.Sprintf(format, args...)}
+}
+
+func treeherderOf(t *graph.Task) map[string]any {
+	return value.Map(value.Map(t.Definition, "extra"), "treeherder")
+}
+
+// uniqueSymbols: no two tasks may look the same on Treeherder.
+func uniqueSymbols() verification {
+	seen := map[[4]string]string{}
+	return func(t *graph.Task) error {
+		th := treeherderOf(t)
+		if th == nil {
+			return nil
+		}
+		collections := slices.Sorted(maps.Keys(value.Map(th, "collection")))
+		if len(collections) != 1 {
+			return faultOf(t, "must be in one Treeherder collection (what stands behind the slash of the platform), not %v", collections)
+		}
+		group, symbol := value.String(th, "groupSymbol"), value.String(th, "symbol")
+		platform := value.String(value.Map(th, "machine"), "platform")
+		key := [4]string{platform, collections[0], group, symbol}
+		if other, ok := seen[key]; ok {
+			return faultOf(t, "has the Treeherder platform and symbol of %s: %s/%s %s(%s)", other, platform, collections[0], group, symbol)
+		}
+		seen[key] = t.Label
+		return nil
+	}
+}
+
+func routesOf(t *graph.Task) []string {
+	out, _ := value.Strings(t.Definition["routes"])
+	return out
+}
+
+// uniqueRoutes: no two tasks may be indexed at one place of the tree's own.
+func (g *generation) uniqueRoutes() verification {
+	prefix := "index." + g.res.Config.TrustDomain() + ".v2"
+	seen := map[string]string{}
+	return func(t *graph.Task) error {
+		for _, r := range routesOf(t) {
+			if !strings.HasPrefix(r, prefix) {
+				continue
+			}
+			if other, ok := seen[r]; ok {
+				return faultOf(t, "has the route of %s: %s", other, r)
+			}
+			seen[r] = t.Label
+		}
+		return nil
+	}
+}
+
+var namespace = regexp.MustCompile(`^([a-zA-Z0-9_!~*'()%-]+\.)*[a-zA-Z0-9_!~*'()%-]+$`)
+
+func notifyFilters() []string {
+	return []string{"on-any", "on-completed", "on-defined", "on-failed", "on-exception", "on-pending", "on-resolved", "on-running", "on-transition"}
+}
+
+// routes: index routes must be valid namespaces, and notify routes end in a known filter.
+func routes(t *graph.Task) error {
+	for _, r := range routesOf(t) {
+		if name, ok := strings.CutPrefix(r, "index."); ok && !namespace.MatchString(name) {
+			return faultOf(t, "has the index route %q, which is no namespace: names of letters, digits and _!~*'()%%- with dots between", r)
+		}
+		if strings.HasPrefix(r, "notify.") {
+			filter := r[strings.LastIndexByte(r, '.')+1:]
+			if !slices.Contains(notifyFilters(), filter) {
+				return faultOf(t, "has the route %q, whose end is no filter of notifications; known are %s", r, strings.Join(notifyFilters(), ", "))
+			}
+		}
+	}
+	return nil
+}
+
+// tier is the task's Treeherder tier; one without is beyond all tiers.
+func tier(t *graph.Task) int64 {
+	if n, ok := treeherderOf(t)["tier"].(int64); ok {
+		return n
+	}
+	return math.MaxInt64
+}
+
+// tiers: a task must not depend on one that is watched less.
+func (g *generation) tiers() verification {
+	show := func(n int64) string {
+		if n == math.MaxInt64 {
+			return "no tier"
+		}
+		return fmt.Sprintf("tier %d", n)
+	}
+	return func(t *graph.Task) error {
+		own := tier(t)
+		if own == math.MaxInt64 {
+			return nil
+		}
+		for _, label := range g.res.Full.Needs(t.Label) {
+			d := g.res.Full.Task(label)
+			if d.Definition["workerType"] == "always-optimized" || strings.Contains(d.Kind, "dummy") {
+				continue
+			}
+			if n := tier(d); own < n {
+				return faultOf(t, "(%s) cannot depend on %s (%s): give that one a tier of at most %d", show(own), label, show(n), own)
+			}
+		}
+		return nil
+	}
+}
+
+// uniqueAliases: no two toolchains may have one alias.
+func uniqueAliases() verification {
+	seen := map[string]string{}
+	return func(t *graph.Task) error {
+		v := t.Attributes["toolchain-alias"]
+		aliases, _ := value.Strings(v)
+		if text, ok := v.(string); ok && text != "" {
+			aliases = []string{text}
+		}
+		for _, a := range aliases {
+			if other, ok := seen[a]; ok {
+				return faultOf(t, "has the toolchain-alias %q of %s", a, other)
+			}
+			seen[a] = t.Label
+		}
+		return nil
+	}
+}
+
+// caches: names must say trust domain and level; those of checkouts belong to run-task.
+func (g *generation) caches() verification {
+	prefix := g.res.Config.TrustDomain() + "-level-" + g.in.Parameters.String("level") + "-"
+	shared := g.shared()
+	return func(t *graph.Task) error {
+		payload := value.Map(t.Definition, "payload")
+		names := value.Map(payload, "cache")
+		if r, ok := names["task-reference"].(map[string]any); ok {
+			names = r
+		}
+		for _, cache := range slices.Sorted(maps.Keys(names)) {
+			name, ok := strings.CutPrefix(cache, prefix)
+			if !ok {
+				return faultOf(t, "uses the cache %q; the names of its trust domain and level start with %q", cache, prefix)
+			}
+			if !strings.HasPrefix(name, "checkouts") && !strings.HasPrefix(name, "tooltool-cache") {
+				continue
+			}
+			if !usesRunTask(payload) {
+				return faultOf(t, "uses the cache %q, which is run-task's own; use run-task or another name", cache)
+			}
+			hash, err := shared.ScriptHash("run-task")
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(name, hash[:20]) {
+				return faultOf(t, "uses the cache %q, whose name does not change with run-task's content", cache)
+			}
+		}
+		return nil
+	}
+}
+
+func usesRunTask(payload map[string]any) bool {
+	command := value.List(payload, "command")
+	if len(command) == 0 {
+		return false
+	}
+	first, _ := command[0].(string)
+	return strings.HasPrefix(path.Base(first), "run-task")
+}
+
+var identifier = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}$`)
+
+// identifiers: provisioner and worker type must be names that the queue takes.
+func identifiers(t *graph.Task) error {
+	for _, key := range []string{"workerType", "provisionerId"} {
+		s, _ := t.Definition[key].(string)
+		if !identifier.MatchString(s) {
+			return faultOf(t, "has the %s %q; it must be 1 to 38 letters, digits, _ or -", key, s)
+		}
+	}
+	return nil
+}
+
+func countDependencies(t *graph.Task) error {
+	if n := len(t.Dependencies) + len(t.IfDependencies) + len(t.SoftDependencies); n > MaxDependencies {
+		return faultOf(t, "has %d dependencies; the limit is %d", n, MaxDependencies)
+	}
+	return nil
+}

@@ -182,8 +182,12 @@ func (g *generator) mistake(depth int) any {
 		"$match", "$switch", "$merge", "$mergeDeep", "$reverse", "$sort"}
 	t := object(pick(g, ops...), g.template("any", depth-1))
 	for range g.IntN(3) {
-		t.Set(pick(g, "in", "then", "else", "each(x)", "each(x,i)", "each(a,b,c)", "by(x)", "from", "initial", "foo", "bar",
+		t.Set(pick(g, "in", "then", "else", "each(x)", "each(x,i)", "each(a,b,c)", "from", "initial", "foo", "bar",
 			pick(g, ops...), "$default", "zin", "each(1)", "each", "by"), g.template("any", depth-1))
+	}
+	if g.one(20) {
+		// Not a list, which the reference takes for its text.
+		t.Set("by(x)", pick(g, g.eval("number", 1), any(g.number()), any(g.expression("any", 1))))
 	}
 	return t
 }

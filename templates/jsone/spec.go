@@ -21,7 +21,11 @@ type SpecFailure struct {
 }
 
 func (f SpecFailure) String() string {
-	return fmt.Sprintf("line %d: %s: %s\n    want %s\n    got  %s", f.Line, f.Section, f.Title, f.Want, f.Got)
+	title := f.Title
+	if f.Section != "" {
+		title = f.Section + ": " + title
+	}
+	return fmt.Sprintf("line %d: %s\n    want %s\n    got  %s", f.Line, title, f.Want, f.Got)
 }
 
 // RunSpec runs a file of cases: YAML documents that are either `section: name` or a case with title, context,

@@ -1,0 +1,342 @@
+// Drives a server with the npm package taskcluster-client, one scenario a run:
+//   node driver.js SCENARIO
+// The server and the credentials of its operator come in TASKCLUSTER_ROOT_URL,
+// TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN. A scenario that throws fails.
+'use strict';
+
+const assert = require('node:assert/strict');
+const crypto = require('node:crypto');
+const http = require('node:http');
+const { Readable, Writable } = require('node:stream');
+const tc = require('taskcluster-client');
+
+const rootUrl = process.env.TASKCLUSTER_ROOT_URL;
+const root = {
+  clientId: process.env.TASKCLUSTER_CLIENT_ID,
+  accessToken: process.env.TASKCLUSTER_ACCESS_TOKEN,
+};
+const options = { rootUrl, credentials: root, retries: 0 };
+const queue = new tc.Queue(options);
+const worker = { workerGroup: 'npm-group', workerId: 'npm-worker' };
+
+/** A queue that no other scenario uses. */
+const freshQueue = () => `npm-test/q${crypto.randomBytes(6).toString('hex')}`;
+
+const definition = (taskQueueId, more = {}) => ({
+  taskQueueId,
+  schedulerId: 'npm-test',
+  created: tc.fromNow('0 seconds'),
+  deadline: tc.fromNow('1 hour'),
+  expires: tc.fromNow('1 day'),
+  payload: { command: [['true']], maxRunTime: 60 },
+  metadata: { name: 'npm', description: 'made by the npm client', owner: 'npm@example.com', source: 'https://example.com/npm' },
+  ...more,
+});
+
+const create = async (taskQueueId, more) => {
+  const taskId = tc.slugid();
+  await queue.createTask(taskId, definition(taskQueueId, more));
+  return taskId;
+};
+
+const claimOne = async taskQueueId => {
+  const { tasks } = await queue.claimWork(taskQueueId, { ...worker, tasks: 1 });
+  assert.equal(tasks.length, 1);
+  const [claim] = tasks;
+  return { claim, taskId: claim.status.taskId, runId: claim.runId, own: new tc.Queue({ rootUrl, credentials: claim.credentials, retries: 0 }) };
+};
+
+/** Expects a call to be refused with a status and a code. */
+const refused = async (promise, statusCode, code) => {
+  await assert.rejects(promise, err => {
+    assert.equal(err.statusCode, statusCode, err.message);
+    if (code) {
+      assert.equal(err.code, code);
+    }
+    return true;
+  });
+};
+
+/** GETs a URL as a program without credentials would. */
+const get = url => new Promise((resolve, reject) => {
+  http.get(url, res => {
+    const chunks = [];
+    res.on('data', chunk => chunks.push(chunk));
+    res.on('end', () => resolve({ status: res.statusCode, headers: res.headers, body: Buffer.concat(chunks) }));
+  }).on('error', reject);
+});
+
+/** GETs a URL and follows redirects. */
+const getAll = async url => {
+  let res = await get(url);
+  for (let i = 0; res.status === 303 && i < 5; i++) {
+    res = await get(new URL(res.headers.location, url));
+  }
+  return res;
+};
+
+const object = credentials => new tc.Object({ rootUrl, credentials, retries: 0 });
+
+const putArtifact = async (own, taskId, runId, name, data) => {
+  const expires = tc.fromNow('12 hours');
+  const made = await own.createArtifact(taskId, runId, name, {
+    storageType: 'object', contentType: 'text/plain', contentLength: data.length, expires,
+  });
+  await tc.upload({
+    projectId: made.projectId, name: made.name, contentType: 'text/plain', contentLength: data.length,
+    expires: made.expires, object: object(made.credentials), uploadId: made.uploadId,
+    streamFactory: async () => Readable.from([data]), retries: 0,
+  });
+  await own.finishArtifact(taskId, runId, name, { uploadId: made.uploadId });
+};
+
+const scenarios = {
+  async lifecycle() {
+    const tq = freshQueue();
+    const taskId = tc.slugid();
+    const wanted = definition(tq);
+    const { status } = await queue.createTask(taskId, wanted);
+    assert.equal(status.state, 'pending');
+    assert.equal(status.taskGroupId, taskId);
+    const again = await queue.createTask(taskId, wanted);
+    assert.equal(again.status.runs.length, 1);
+    await refused(queue.createTask(taskId, definition(tq, { priority: 'high' })), 409, 'RequestConflict');
+
+    const read = await queue.task(taskId);
+    assert.equal(read.taskQueueId, tq);
+    assert.equal(`${read.provisionerId}/${read.workerType}`, tq);
+    assert.equal(read.priority, 'lowest');
+    assert.equal(read.retries, 5);
+
+    const { claim, runId, own } = await claimOne(tq);
+    assert.equal(claim.status.taskId, taskId);
+    assert.equal(claim.status.state, 'running');
+    assert.equal(claim.workerId, worker.workerId);
+    assert.deepEqual(claim.task.payload, wanted.payload);
+    assert.ok(claim.credentials.clientId.startsWith(`task-client/${taskId}/0/on/${worker.workerGroup}/${worker.workerId}/until/`));
+
+    const renewed = await own.reclaimTask(taskId, runId);
+    assert.ok(new Date(renewed.takenUntil) >= new Date(claim.takenUntil));
+    const newest = new tc.Queue({ rootUrl, credentials: renewed.credentials, retries: 0 });
+    const done = await newest.reportCompleted(taskId, runId);
+    assert.equal(done.status.state, 'completed');
+    assert.equal((await newest.reportCompleted(taskId, runId)).status.state, 'completed');
+    await refused(newest.reportFailed(taskId, runId), 409, 'RequestConflict');
+    await refused(newest.reclaimTask(taskId, runId), 409, 'RequestConflict');
+    assert.equal((await queue.status(taskId)).status.runs[0].reasonResolved, 'completed');
+
+    const { status: rerun } = await queue.rerunTask(taskId);
+    assert.equal(rerun.state, 'pending');
+    assert.equal(rerun.runs.length, 2);
+    assert.equal((await queue.cancelTask(taskId)).status.runs[1].reasonResolved, 'canceled');
+  },
+
+  async claims() {
+    const tq = freshQueue();
+    const low = await create(tq, { priority: 'low' });
+    const high = await create(tq, { priority: 'highest' });
+    const { tasks } = await queue.claimWork(tq, { ...worker, tasks: 4 });
+    assert.deepEqual(tasks.map(t => t.status.taskId), [high, low]);
+
+    const first = new tc.Queue({ rootUrl, credentials: tasks[0].credentials, retries: 0 });
+    await refused(first.reportCompleted(low, 0), 403, 'InsufficientScopes');
+    const { status } = await first.reportException(high, 0, { reason: 'worker-shutdown' });
+    assert.equal(status.state, 'pending');
+    assert.deepEqual(status.runs.map(r => r.reasonCreated), ['scheduled', 'retry']);
+
+    // A worker that waits is answered as soon as there is work.
+    const other = freshQueue();
+    const waiting = queue.claimWork(other, { ...worker, tasks: 1 });
+    const late = await create(other);
+    assert.equal((await waiting).tasks[0].status.taskId, late);
+  },
+
+  async dependencies() {
+    const tq = freshQueue();
+    const first = await create(tq);
+    const second = await create(tq, { taskGroupId: first, dependencies: [first] });
+    assert.equal((await queue.status(second)).status.state, 'unscheduled');
+    const { own } = await claimOne(tq);
+    await own.reportCompleted(first, 0);
+    assert.equal((await claimOne(tq)).taskId, second);
+    const { tasks } = await queue.listDependentTasks(first);
+    assert.deepEqual(tasks.map(t => t.status.taskId), [second]);
+    await refused(queue.createTask(tc.slugid(), definition(tq, { dependencies: [tc.slugid()] })), 400);
+  },
+
+  async artifacts() {
+    const tq = freshQueue();
+    await create(tq);
+    const { taskId, runId, own } = await claimOne(tq);
+    const small = Buffer.from('a small text\n');
+    const large = crypto.randomBytes(300000);
+    await putArtifact(own, taskId, runId, 'public/small.txt', small);
+    await putArtifact(own, taskId, runId, 'public/large.bin', large);
+    await own.createArtifact(taskId, runId, 'public/link', {
+      storageType: 'link', artifact: 'public/small.txt', contentType: 'text/plain', expires: tc.fromNow('12 hours') });
+    await own.createArtifact(taskId, runId, 'public/gone', {
+      storageType: 'error', reason: 'file-missing-on-worker', message: 'not there', expires: tc.fromNow('12 hours') });
+    await own.reportCompleted(taskId, runId);
+
+    const names = (await queue.listArtifacts(taskId, runId)).artifacts.map(a => a.name).sort();
+    assert.deepEqual(names, ['public/gone', 'public/large.bin', 'public/link', 'public/small.txt']);
+
+    const { storageType, url } = await queue.getArtifact(taskId, runId, 'public/small.txt');
+    assert.equal(storageType, 'object');
+    assert.deepEqual((await getAll(url)).body, small);
+    const linked = await queue.getLatestArtifact(taskId, 'public/link');
+    assert.deepEqual((await getAll(linked.url)).body, small);
+    await refused(queue.getArtifact(taskId, runId, 'public/gone'), 424);
+    await refused(queue.getArtifact(taskId, runId, 'public/never'), 404, 'ResourceNotFound');
+
+    // The package's own download verifies the hashes that the server names.
+    const chunks = [];
+    await tc.downloadArtifact({
+      taskId, runId, name: 'public/large.bin', queue, retries: 0,
+      streamFactory: async () => new Writable({ write(chunk, _, done) { chunks.push(chunk); done(); } }),
+    });
+    assert.deepEqual(Buffer.concat(chunks), large);
+
+    // Public artifacts need no credentials, private ones do.
+    const anonymous = new tc.Queue({ rootUrl, retries: 0 });
+    assert.ok((await anonymous.getArtifact(taskId, runId, 'public/small.txt')).url);
+    await refused(anonymous.getArtifact(taskId, runId, 'private/x'), 403, 'InsufficientScopes');
+  },
+
+  async groups() {
+    const tq = freshQueue();
+    const taskGroupId = tc.slugid();
+    const made = new Set();
+    for (let i = 0; i < 7; i++) {
+      made.add(await create(tq, { taskGroupId }));
+    }
+    const seen = [];
+    let pages = 0;
+    let query = { limit: 3 };
+    do {
+      const page = await queue.listTaskGroup(taskGroupId, query);
+      assert.equal(page.taskGroupId, taskGroupId);
+      assert.equal(page.schedulerId, 'npm-test');
+      assert.ok(page.tasks.length <= 3);
+      seen.push(...page.tasks.map(t => t.status.taskId));
+      pages++;
+      query = page.continuationToken ? { limit: 3, continuationToken: page.continuationToken } : null;
+    } while (query);
+    assert.ok(pages >= 3);
+    assert.deepEqual(new Set(seen), made);
+    assert.equal(seen.length, 7);
+
+    let handled = 0;
+    await queue.listTaskGroup(taskGroupId, { limit: 2 }).then(p => { handled += p.tasks.length; });
+    assert.equal(handled, 2);
+    const unknown = await get(`${queue.buildUrl(queue.listTaskGroup, taskGroupId)}?colour=blue`);
+    assert.equal(unknown.status, 400);
+    assert.equal(JSON.parse(unknown.body).code, 'InvalidRequestArguments');
+
+    await queue.sealTaskGroup(taskGroupId);
+    await refused(queue.createTask(tc.slugid(), definition(tq, { taskGroupId })), 409, 'RequestConflict');
+    assert.equal((await queue.cancelTaskGroup(taskGroupId)).cancelledCount, 7);
+  },
+
+  async temporaryCredentials() {
+    const tq = freshQueue();
+    const taskId = await create(tq);
+    const make = (more = {}) => tc.createTemporaryCredentials({
+      start: new Date(), expiry: tc.fromNow('1 hour'), scopes: [`queue:cancel-task:npm-test/${taskId}/${taskId}`], credentials: root, ...more,
+    });
+    const as = credentials => new tc.Queue({ rootUrl, credentials, retries: 0 });
+
+    // named and unnamed ones work within their scopes
+    const named = make({ clientId: 'npm-named/1' });
+    await refused(as(named).createTask(tc.slugid(), definition(tq)), 403, 'InsufficientScopes');
+    assert.equal((await as(named).cancelTask(taskId)).status.state, 'exception');
+    assert.equal((await as(make()).cancelTask(taskId)).status.state, 'exception');
+    const auth = new tc.Auth({ rootUrl, credentials: named, retries: 0 });
+    assert.ok((await auth.currentScopes()).scopes.includes(`queue:cancel-task:npm-test/${taskId}/${taskId}`));
+
+    // expired, not yet valid, and forged ones do not
+    const hour = 3600 * 1000;
+    await refused(as(make({ start: new Date(Date.now() - 2 * hour), expiry: new Date(Date.now() - hour) })).cancelTask(taskId), 401, 'AuthenticationFailed');
+    await refused(as(make({ start: new Date(Date.now() + hour), expiry: new Date(Date.now() + 2 * hour) })).cancelTask(taskId), 401, 'AuthenticationFailed');
+    const forged = make();
+    const certificate = JSON.parse(forged.certificate);
+    certificate.scopes = ['*'];
+    await refused(as({ ...forged, certificate: JSON.stringify(certificate) }).cancelTask(taskId), 401, 'AuthenticationFailed');
+    await refused(as({ ...root, accessToken: 'wrong' }).cancelTask(taskId), 401, 'AuthenticationFailed');
+
+    // authorizedScopes limit a request further
+    const limited = queue.use({ authorizedScopes: ['queue:nothing'] });
+    await refused(limited.cancelTask(taskId), 403, 'InsufficientScopes');
+  },
+
+  async bewit() {
+    const tq = freshQueue();
+    await create(tq);
+    const { taskId, runId, own } = await claimOne(tq);
+    const secret = Buffer.from('not for everybody');
+    await putArtifact(own, taskId, runId, 'private/a/b c.txt', secret);
+    const name = 'private/a/b c.txt';
+    const plain = queue.buildUrl(queue.getArtifact, taskId, runId, name);
+    assert.equal((await get(plain)).status, 403);
+
+    const signed = queue.buildSignedUrl(queue.getArtifact, taskId, runId, name, { expiration: 60 });
+    assert.equal((await get(signed)).status, 303);
+    assert.deepEqual((await getAll(signed)).body, secret);
+    assert.equal((await get(signed.replace('b%20c', 'b%20d'))).status, 401);
+    assert.equal((await get(`${signed}x`)).status, 401);
+
+    // temporary credentials sign URLs as well
+    const temporary = tc.createTemporaryCredentials({
+      start: new Date(), expiry: tc.fromNow('1 hour'), scopes: [`queue:get-artifact:${name}`], credentials: root });
+    const theirs = new tc.Queue({ rootUrl, credentials: temporary, retries: 0 });
+    assert.deepEqual((await getAll(theirs.buildSignedUrl(queue.getArtifact, taskId, runId, name))).body, secret);
+    const stale = queue.buildSignedUrl(queue.getArtifact, taskId, runId, name, { expiration: -10 });
+    assert.equal((await get(stale)).status, 401);
+  },
+
+  async auth() {
+    const auth = new tc.Auth(options);
+    assert.deepEqual((await auth.expandScopes({ scopes: ['a:b', 'a:*'] })).scopes.includes('a:*'), true);
+    const clientId = `npm-test/${crypto.randomBytes(6).toString('hex')}`;
+    const made = await auth.createClient(clientId, { expires: tc.fromNow('1 day'), description: 'made by npm', scopes: ['assume:npm-role'] });
+    await auth.createRole('npm-role', { description: 'r', scopes: ['queue:npm-scope:*'] });
+    const theirs = new tc.Auth({ rootUrl, credentials: { clientId, accessToken: made.accessToken }, retries: 0 });
+    assert.ok((await theirs.currentScopes()).scopes.includes('queue:npm-scope:*'));
+    await auth.deleteRole('npm-role');
+    await auth.deleteClient(clientId);
+    await refused(theirs.currentScopes(), 401, 'AuthenticationFailed');
+  },
+
+  async index() {
+    const tq = freshQueue();
+    const path = `npm.${crypto.randomBytes(6).toString('hex')}.latest`;
+    const taskId = await create(tq, { routes: [`index.${path}`], extra: { index: { rank: 3, data: { a: 1 } } } });
+    const index = new tc.Index(options);
+    await refused(index.findTask(path), 404, 'ResourceNotFound');
+    const { own } = await claimOne(tq);
+    await own.reportCompleted(taskId, 0);
+    const found = await index.findTask(path);
+    assert.equal(found.taskId, taskId);
+    assert.equal(found.rank, 3);
+    assert.deepEqual(found.data, { a: 1 });
+
+    const other = tc.slugid();
+    await index.insertTask(path, { taskId: other, rank: 2, data: {}, expires: tc.fromNow('1 day') });
+    assert.equal((await index.findTask(path)).taskId, taskId);
+    await index.insertTask(path, { taskId: other, rank: 4, data: {}, expires: tc.fromNow('1 day') });
+    assert.equal((await index.findTask(path)).taskId, other);
+  },
+};
+
+const name = process.argv[2];
+if (name === '--list') {
+  console.log(Object.keys(scenarios).join('\n'));
+} else if (!scenarios[name]) {
+  console.error(`no scenario ${name}`);
+  process.exit(2);
+} else {
+  scenarios[name]().then(() => process.exit(0), err => {
+    console.error(err);
+    process.exit(1);
+  });
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/taskgraph"
+	"github.com/treeline-ci/treeline/taskgraph/config"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/optimize"
+	"github.com/treeline-ci/treeline/taskgraph/params"
+	"github.com/treeline-ci/treeline/taskgraph/star"
+	"github.com/treeline-ci/treeline/workers/runtask"
+)
+
+func newTaskgraphCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "taskgraph",
+		Short: "Make the graph of tasks that a repository asks for, stage by stage",
+		Long: `Reads the configuration of the repository in the current directory (taskcluster/config.yml and
+taskcluster/kinds) and prints what becomes of it:
+
+  kinds, full, target, target-graph, optimized, morphed   the stages, in order
+  why      why a task is there or not, and what changed it
+  actions  what people may do with the tasks
+  decision does it all in a decision task, and creates the tasks`,
+		Example: `  treeline taskgraph full                                  # labels of all tasks
+  treeline taskgraph target -p parameters.yml              # those that an event selects
+  treeline taskgraph optimized -J -p params/               # JSON, once for each file of a directory
+  treeline taskgraph full -J --tasks 'test-.*' -o tests.json
+  treeline taskgraph why test-unit-1 -p parameters.yml`,
+		Args: cobra.NoArgs,
+	}
+	for _, stage := range graphStages() {
+		cmd.AddCommand(newStageCommand(stage))
+	}
+	cmd.AddCommand(newKindsCommand(), newKindGraphCommand(), newActionsCommand(), newWhyCommand(), newDecisionCommand())
+	return cmd
+}
+
+// generator is what the commands that generate share: where the tree is and what to generate from.
+type generator struct {
+	root        string
+	specs       []string
+	targetKinds []string
+	index       string
+	strict      bool
+	verbose     bool
+
+	checkout checkout
+	tree     fs.FS
+	close    func() error
+	out, err io.Writer
+}
+
+// flags adds the options that all have.
+func (g *generator) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&g.root, "root", "r", "taskcluster", "directory of config.yml")
+	f.StringArrayVarP(&g.specs, "parameters", "p", nil, "parameters to generate with (repeatable)")
+	f.StringArrayVarP(&g.targetKinds, "target-kind", "k", nil, "only this kind and what it depends on (repeatable)")
+	f.StringVar(&g.index, "index", "", "JSON file with what the index knows, in the place of a server: {path: {taskId, state, expires}}")
+	f.BoolVar(&g.strict, "strict", false, "warnings are errors, and parameters must be complete")
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "say what is being done")
+}
+
+// does wraps the body of a command: it opens the tree before, and tells errors one a line after.
+func (g *generator) does(body func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) (err error) {
+		g.out, g.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
+		if err := g.open(); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, g.close()) }()
+		return g.tell(body(cmd.Context(), args))
+	}
+}
+
+// open finds the tree: the current directory when root is below it, as patterns of files are
+// relative to it, else the checkout that root is part of.
+func (g *generator) open() error {
+	top, root := ".", filepath.Clean(g.root)
+	if !filepath.IsLocal(root) {
+		c, err := findCheckout(root)
+		if err != nil {
+			return err
+		}
+		top = c.dir
+		if c.kind == "" {
+			top = filepath.Dir(root)
+		}
+		abs, err := filepath.Abs(root)
+		if err != nil {
+			return err
+		}
+		if root, err = filepath.Rel(top, abs); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(top, root, "config.yml")); err != nil {
+		return fmt.Errorf("taskgraph: %w: --root names the directory of config.yml; run this at the top of a repository that has one", err)
+	}
+	var err error
+	if g.checkout, err = findCheckout(top); err != nil {
+		return err
+	}
+	dir, err := os.OpenRoot(top)
+	if err != nil {
+		return fmt.Errorf("taskgraph: %w", err)
+	}
+	g.tree, g.close, g.root = dir.FS(), dir.Close, filepath.ToSlash(root)
+	return nil
+}
+
+// tell prints the faults of a tree one after another, with the traceback of Starlark.
+func (g *generator) tell(err error) error {
+	faults := graph.Errors(err)
+	if len(faults) == 0 {
+		return err
+	}
+	for _, f := range faults {
+		fmt.Fprintf(g.err, "treeline: %v\n", f)
+		if e, ok := errors.AsType[*star.Error](f); ok && e.Traceback != "" {
+			fmt.Fprintln(g.err, e.Traceback)
+		}
+	}
+	return exitCode(1)
+}
+
+// parameters reads the sets asked for.
+func (g *generator) parameters(ctx context.Context) ([]parameterSet, error) {
+	s := parameterSource{strict: g.strict, local: func(ctx context.Context) (params.Facts, error) { return g.checkout.facts(ctx), nil }}
+	for _, spec := range g.specs {
+		if strings.HasPrefix(spec, "project=") {
+			c, err := config.Load(g.tree, g.root)
+			if err != nil {
+				return nil, err
+			}
+			s.trustDomain = c.TrustDomain()
+		}
+	}
+	return s.read(ctx, g.specs)
+}
+
+// finder is what answers for the index: a file, a server, or nothing.
+func (g *generator) finder() (optimize.IndexFinder, error) {
+	if g.index != "" {
+		return fileIndex(g.index)
+	}
+	if os.Getenv("TASKCLUSTER_ROOT_URL") == "" && os.Getenv("TASKCLUSTER_PROXY_URL") == "" {
+		return nil, nil
+	}
+	c, err := taskClient()
+	if err != nil {
+		return nil, err
+	}
+	return serverIndex(c), nil
+}
+
+// taskClient speaks to the server of the environment, through the task's proxy where there is one
+// and no credentials.
+func taskClient() (*client.Client, error) {
+	if proxy := os.Getenv("TASKCLUSTER_PROXY_URL"); proxy != "" && os.Getenv("TASKCLUSTER_CLIENT_ID") == "" {
+		return client.New(client.Config{RootURL: proxy})
+	}
+	return client.FromEnv(nil)
+}
+
+// generate runs the stages for one set.
+func (g *generator) generate(ctx context.Context, p *params.Parameters, upTo taskgraph.Stage) (*taskgraph.Result, error) {
+	scripts, err := runtask.Scripts()
+	if err != nil {
+		return nil, err
+	}
+	in := taskgraph.Input{
+		Tree: g.tree, Root: g.root, Parameters: p, TargetKinds: g.targetKinds, Strict: g.strict, Scripts: scripts,
+		DecisionTaskID: os.Getenv("TASK_ID"), RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"), Now: time.Now(),
+	}
+	if len(in.TargetKinds) == 0 {
+		in.TargetKinds = p.Strings("target-kinds")
+	}
+	return g.run(ctx, in, upTo)
+}
+
+// run generates from in, with the index that is asked for, and prints warnings and summary.
+func (g *generator) run(ctx context.Context, in taskgraph.Input, upTo taskgraph.Stage) (*taskgraph.Result, error) {
+	start := time.Now()
+	if upTo >= taskgraph.Optimized {
+		var err error
+		if in.Index, err = g.finder(); err != nil {
+			return nil, err
+		}
+	}
+	if g.verbose {
+		in.Progress = func(stage string) { fmt.Fprintf(g.err, "%s…\n", stage) }
+	}
+	res, err := taskgraph.Generate(ctx, in, upTo)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range res.Warnings {
+		fmt.Fprintf(g.err, "warning: %v\n", w)
+	}
+	for _, line := range res.Explain.Prints {
+		fmt.Fprintf(g.err, "print: %s\n", line)
+	}
+	if g.verbose {
+		fmt.Fprintf(g.err, "%s in %v\n", res.Summary(), time.Since(start).Round(time.Millisecond))
+	}
+	return res, nil
+}

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/taskgraph"
+	"github.com/treeline-ci/treeline/taskgraph/decision"
+	"github.com/treeline-ci/treeline/taskgraph/params"
+	"github.com/treeline-ci/treeline/workers/runtask"
+)
+
+// taskID is the task this program runs in, "" for none.
+func taskID() string { return os.Getenv("TASK_ID") }
+
+// taskclusterYML is the tree's .taskcluster.yml, empty without one.
+func (g *generator) taskclusterYML() []byte {
+	b, err := fs.ReadFile(g.tree, ".taskcluster.yml")
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// decisionCommand is one use of the command.
+type decisionCommand struct {
+	generator
+	facts         params.Decision
+	artifacts     string
+	dryRun        bool
+	mayOverride   bool
+	overrideFile  string
+	ignoredString string
+	ignoredBool   bool
+}
+
+func newDecisionCommand() *cobra.Command {
+	c := &decisionCommand{}
+	cmd := &cobra.Command{
+		Use:   "decision",
+		Short: "Decide in a decision task: generate the graph and create its tasks",
+		Long: `Runs in a decision task, in the checkout of the revision to decide about. It makes the parameters
+of the options and of the commits, generates the graph, writes the artifacts of a decision into
+./artifacts (and docker contexts into ./docker-contexts), and creates all tasks at once.
+
+TASK_ID names the decision task. The server is TASKCLUSTER_ROOT_URL, with the credentials of
+TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN or through TASKCLUSTER_PROXY_URL.`,
+		Example: `  treeline taskgraph decision --project mine --level 3 --owner me@example.org --pushlog-id 0 --pushdate 0 \
+      --repository-type git --base-repository https://example.org/r --head-repository https://example.org/r \
+      --base-rev 8c4f1a… --head-ref refs/heads/main --head-rev 51b9e0… --tasks-for git-push
+
+  treeline taskgraph decision … --dry-run      # everything but creating the tasks`,
+		Args: cobra.NoArgs,
+		RunE: c.does(func(ctx context.Context, _ []string) error { return c.decide(ctx) }),
+	}
+	c.decisionFlags(cmd)
+	return cmd
+}
+
+func (c *decisionCommand) decisionFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	required := []struct {
+		to         *string
+		name, help string
+	}{
+		{&c.facts.Project, "project", "name of the project"},
+		{&c.facts.PushlogID, "pushlog-id", "number of the push"},
+		{&c.facts.Owner, "owner", "e-mail address of who pushed"},
+		{&c.facts.Level, "level", "trust level: 1, 2 or 3"},
+		{&c.facts.RepositoryType, "repository-type", "git or hg"},
+		{&c.facts.BaseRepository, "base-repository", "URL of the repository the change is for"},
+		{&c.facts.HeadRepository, "head-repository", "URL of the repository the change is in"},
+		{&c.facts.HeadRef, "head-ref", "branch of the change"},
+		{&c.facts.HeadRev, "head-rev", "revision to decide about"},
+		{&c.facts.TasksFor, "tasks-for", "the event, such as git-push or github-pull-request"},
+	}
+	for _, r := range required {
+		f.StringVar(r.to, r.name, "", r.help+" (required)")
+	}
+	f.Int64Var(&c.facts.Pushdate, "pushdate", 0, "time of the push in seconds since 1970 (required; 0 when unknown)")
+	_ = cmd.MarkFlagRequired("pushdate") // fails only for flags that are not defined
+	for _, r := range required {
+		_ = cmd.MarkFlagRequired(r.name)
+	}
+	f.StringVarP(&c.root, "root", "r", "taskcluster", "directory of config.yml")
+	f.StringVar(&c.facts.BaseRef, "base-ref", "", "branch the change is for")
+	f.StringVar(&c.facts.BaseRev, "base-rev", "", "revision before the change")
+	f.StringVar(&c.facts.HeadTag, "head-tag", "", "tag of the change")
+	f.StringVar(&c.facts.TargetTasksMethod, "target-tasks-method", "", "how tasks are selected (default: default)")
+	f.BoolVar(&c.mayOverride, "allow-parameter-override", false, "take parameters from try_task_config.json or from a git note on the revision")
+	f.StringVar(&c.overrideFile, "try-task-config-file", "try_task_config.json", "file with parameters that win over those of the event")
+	f.StringVar(&c.artifacts, "artifacts", "artifacts", "directory to write the artifacts into")
+	f.StringVar(&c.index, "index", "", "JSON file with what the index knows, in the place of the server's")
+	f.BoolVar(&c.strict, "strict", false, "warnings are errors")
+	f.BoolVar(&c.dryRun, "dry-run", false, "create no tasks")
+	f.BoolVarP(&c.verbose, "verbose", "v", false, "say what is being done")
+	f.StringVar(&c.ignoredString, "message", "", "not used: the message comes from the revision")
+	f.BoolVar(&c.ignoredBool, "no-verify", false, "not used: graphs are always verified")
+}
+
+func (c *decisionCommand) decide(ctx context.Context) error {
+	id := taskID()
+	if !slug.Valid(id) {
+		return fmt.Errorf("TASK_ID is %q: a decision needs the id of the decision task it runs in", id)
+	}
+	p, err := c.parameters(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.err, "parameters: %d files changed, %s\n", len(p.Strings("files_changed")), p.ID())
+	if err := c.write("parameters.yml", p.YAML); err != nil {
+		return err
+	}
+	now := time.Now()
+	scripts, err := runtask.Scripts()
+	if err != nil {
+		return err
+	}
+	res, err := c.run(ctx, taskgraph.Input{
+		Tree: c.tree, Root: c.root, Parameters: p, Now: now, DecisionTaskID: id, RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"),
+		Scripts: scripts, Strict: c.strict, Publish: c.write,
+	}, taskgraph.Morphed)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.err, res.Summary())
+	if err := c.publish(res, p, id, scripts); err != nil {
+		return err
+	}
+	submissions, err := res.Submissions(now, id)
+	if err != nil {
+		return err
+	}
+	if c.dryRun {
+		fmt.Fprintf(c.err, "%d tasks would be created\n", len(submissions))
+		return nil
+	}
+	return c.submit(ctx, submissions)
+}
+
+// parameters makes the strict parameters of the decision.
+func (c *decisionCommand) parameters(ctx context.Context) (*params.Parameters, error) {
+	d := c.facts
+	d.Now = time.Now()
+	d.Version = c.checkout.version()
+	var err error
+	if d.FilesChanged, err = c.checkout.changed(ctx, d.BaseRev, d.HeadRev); err != nil {
+		return nil, fmt.Errorf("files changed: %w", err)
+	}
+	if d.CommitMessage, err = c.checkout.message(ctx, d.HeadRev); err != nil {
+		return nil, err
+	}
+	p, err := params.ForDecision(d)
+	if err != nil || !c.mayOverride {
+		return p, err
+	}
+	over, from, err := c.override(ctx)
+	if err != nil || over == nil {
+		return p, err
+	}
+	fmt.Fprintf(c.err, "parameters overridden by %s\n", from)
+	return p.Merge(over)
+}
+
+// override reads parameters that win over those of the event (taskgraph-map 12.4).
+func (c *decisionCommand) override(ctx context.Context) (values map[string]any, from string, err error) {
+	src, err := os.ReadFile(c.overrideFile)
+	switch {
+	case err == nil:
+		all, err := params.Decode(c.overrideFile, src)
+		if err != nil {
+			return nil, "", err
+		}
+		if all["version"] != int64(2) {
+			return nil, "", fmt.Errorf("%s: version %v is not known; version 2 is", c.overrideFile, all["version"])
+		}
+		values, _ := all["parameters"].(map[string]any)
+		return values, c.overrideFile, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, "", err
+	case c.checkout.kind != "git":
+		return nil, "", nil
+	}
+	const ref = "refs/notes/decision-parameters"
+	c.checkout.ask(ctx, "fetch", "--quiet", "--", c.facts.HeadRepository, ref+":"+ref)
+	note := c.checkout.ask(ctx, "notes", "--ref", ref, "show", c.facts.HeadRev)
+	if note == "" {
+		return nil, "", nil
+	}
+	values, err = params.Decode("git note "+ref, []byte(note))
+	return values, "git note " + ref, err
+}
+
+// write writes one file of the decision: docker contexts stand in a directory of their own.
+func (c *decisionCommand) write(name string, content func() ([]byte, error)) error {
+	b, err := content()
+	if err != nil {
+		return err
+	}
+	if !fs.ValidPath(name) {
+		return fmt.Errorf("artifact %q: not the name of a file", name)
+	}
+	file := filepath.Join(c.artifacts, filepath.FromSlash(name))
+	if rest, ok := strings.CutPrefix(name, "docker-contexts/"); ok {
+		file = filepath.Join(filepath.Dir(c.artifacts), "docker-contexts", filepath.FromSlash(path.Clean(rest)))
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("artifact %s: %w", name, err)
+	}
+	if err := os.WriteFile(file, b, 0o644); err != nil {
+		return fmt.Errorf("artifact %s: %w", name, err)
+	}
+	return nil
+}
+
+// publish writes the artifacts, all before the first task is created.
+func (c *decisionCommand) publish(res *taskgraph.Result, p *params.Parameters, id string, scripts fs.FS) error {
+	actions, err := decision.Actions(decision.ActionsInput{
+		Params: p, TrustDomain: res.Config.TrustDomain(), Disabled: res.Config.DisabledActions(), TaskclusterYML: c.taskclusterYML(), DecisionTaskID: id,
+	})
+	if err != nil {
+		return err
+	}
+	files, err := decision.Artifacts(decision.Input{
+		Params: p, Full: res.Full, Targets: res.TargetSet, Morphed: res.Morphed, LabelToTaskID: res.LabelToTaskID, Actions: actions, Log: res.Explain,
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"run-task", "fetch-content"} {
+		if b, err := fs.ReadFile(scripts, name); err == nil {
+			files[name] = b
+		}
+	}
+	for _, name := range decision.Names(files) {
+		if err := c.write(name, func() ([]byte, error) { return files[name], nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// submit creates the tasks: all or none where the server can, else one after another, each after
+// those it depends on.
+func (c *decisionCommand) submit(ctx context.Context, list []taskgraph.Submission) error {
+	if len(list) == 0 {
+		fmt.Fprintln(c.err, "nothing to create")
+		return nil
+	}
+	server, err := taskClient()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	batch := make([]client.NewTask, len(list))
+	for i, s := range list {
+		batch[i] = client.NewTask{TaskID: s.TaskID, Task: s.Definition}
+	}
+	_, err = server.CreateTasks(ctx, batch)
+	if unknownMethod(err) {
+		err = c.submitEach(ctx, server, list)
+	}
+	if err != nil {
+		return fmt.Errorf("create tasks: %w", err)
+	}
+	fmt.Fprintf(c.err, "%d tasks created in %v\n", len(list), time.Since(start).Round(time.Millisecond))
+	return nil
+}
+
+// unknownMethod reports whether the server has no createTasks.
+func unknownMethod(err error) bool {
+	e, ok := errors.AsType[*client.Error](err)
+	return ok && errors.Is(err, fault.NotFound) && (e.Status == 404 || e.Status == 405)
+}
+
+// submitEach creates one task after another and names the one that failed.
+func (c *decisionCommand) submitEach(ctx context.Context, server *client.Client, list []taskgraph.Submission) error {
+	for i, s := range list {
+		if _, err := server.CreateTask(ctx, s.TaskID, s.Definition); err != nil {
+			return fmt.Errorf("task %s (%s), after %d others were created: %w", s.Label, s.TaskID, i, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/treeline-ci/treeline/taskgraph/params"
+)
+
+// checkout is a working copy that commands of version control are run in.
+type checkout struct {
+	dir  string // its top
+	kind string // "git", "hg" or "" when it is neither
+}
+
+// emptyTree is the id that git gives to a tree without files.
+const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+// findCheckout finds the working copy that dir is part of.
+func findCheckout(dir string) (checkout, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return checkout{}, err
+	}
+	for d := abs; ; d = filepath.Dir(d) {
+		for _, kind := range []string{"git", "hg"} {
+			if _, err := os.Stat(filepath.Join(d, "."+kind)); err == nil {
+				return checkout{dir: d, kind: kind}, nil
+			}
+		}
+		if d == filepath.Dir(d) {
+			return checkout{dir: abs}, nil
+		}
+	}
+}
+
+// run gives the standard output of a command of the working copy's version control.
+func (c checkout) run(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, c.kind, args...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C.UTF-8", "HGPLAIN=1")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", c.kind, strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+	}
+	return string(out), nil
+}
+
+// ask is run for facts that may be missing: "" then.
+func (c checkout) ask(ctx context.Context, args ...string) string {
+	out, err := c.run(ctx, args...)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(out)
+}
+
+// facts describes the working copy for local parameters. What is not known stays empty.
+func (c checkout) facts(ctx context.Context) params.Facts {
+	f := params.Facts{RepositoryType: c.kind, Now: time.Now(), Version: c.version()}
+	switch c.kind {
+	case "git":
+		remote, _, _ := strings.Cut(c.ask(ctx, "remote"), "\n")
+		if remote != "" {
+			f.RepositoryURL = c.ask(ctx, "remote", "get-url", remote)
+		}
+		f.HeadRef = c.ask(ctx, "branch", "--show-current")
+		f.HeadRev = c.ask(ctx, "rev-parse", "--verify", "--quiet", "HEAD")
+		f.FilesChanged = lines(c.ask(ctx, "diff", "--name-only", "--no-renames", "--diff-filter=AM"))
+	case "hg":
+		f.RepositoryURL = c.ask(ctx, "paths", "default")
+		f.HeadRef = c.ask(ctx, "branch")
+		f.HeadRev = c.ask(ctx, "log", "-r", ".", "-T", "{node}")
+		f.FilesChanged = lines(c.ask(ctx, "status", "--no-status", "--modified", "--added"))
+	}
+	return f
+}
+
+// version is the first line of version.txt.
+func (c checkout) version() string {
+	b, err := os.ReadFile(filepath.Join(c.dir, "version.txt"))
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	return strings.TrimSpace(line)
+}
+
+// message is the message of a commit.
+func (c checkout) message(ctx context.Context, rev string) (string, error) {
+	switch c.kind {
+	case "git":
+		return c.run(ctx, "log", "-1", "--format=%B", rev, "--")
+	case "hg":
+		return c.run(ctx, "log", "-r", rev, "-T", "{desc}")
+	}
+	return "", fmt.Errorf("%s is no git and no hg checkout", c.dir)
+}
+
+// changed gives the files that the commits from base to rev touch, files of several commits
+// several times (taskgraph-map 12.3).
+func (c checkout) changed(ctx context.Context, base, rev string) ([]string, error) {
+	switch c.kind {
+	case "git":
+		return c.changedGit(ctx, base, rev)
+	case "hg":
+		set := fmt.Sprintf("only(%s, %s)", rev, base)
+		if base == "" || strings.Trim(base, "0") == "" {
+			set = rev
+		}
+		out, err := c.run(ctx, "log", "-r", set, "-T", "{files % '{file}\n'}")
+		return lines(out), err
+	}
+	return nil, fmt.Errorf("%s is no git and no hg checkout", c.dir)
+}
+
+func (c checkout) changedGit(ctx context.Context, base, rev string) ([]string, error) {
+	const names, filter = "--name-only", "--diff-filter=ADM"
+	switch {
+	case base != "" && strings.Trim(base, "0") == "": // a new branch: all its files are new
+		out, err := c.run(ctx, "diff", "--no-renames", names, filter, emptyTree, rev, "--")
+		return lines(out), err
+	case c.ask(ctx, "rev-parse", "--is-shallow-repository") == "true":
+		if base == "" {
+			base = rev + "~1"
+		}
+		out, err := c.run(ctx, "diff", "--no-renames", names, filter, base, rev, "--")
+		return lines(out), err
+	}
+	if base == "" {
+		base = rev + "~1"
+		if c.ask(ctx, "rev-parse", "--verify", "--quiet", base) == "" { // the first commit
+			return c.changedGit(ctx, strings.Repeat("0", 40), rev)
+		}
+	}
+	out, err := c.run(ctx, "log", "--format=format:", "--no-renames", names, filter, base+".."+rev, "--")
+	return lines(out), err
+}
+
+// lines splits text and drops empty lines.
+func lines(text string) []string {
+	out := []string{}
+	for _, l := range strings.Split(text, "\n") {
+		if l = strings.TrimRight(l, "\r"); l != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
+
+	"github.com/treeline-ci/treeline/taskgraph"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+)
+
+// graphStage is a command that prints the graph after one stage.
+type graphStage struct {
+	name, short string
+	aliases     []string
+	upTo        taskgraph.Stage
+	graph       func(*taskgraph.Result) *graph.Graph
+}
+
+func graphStages() []graphStage {
+	full := func(r *taskgraph.Result) *graph.Graph { return r.Full }
+	return []graphStage{
+		{name: "full", aliases: []string{"tasks"}, short: "Print all tasks of all kinds", upTo: taskgraph.Full, graph: full},
+		{name: "target", short: "Print the tasks that the event selects", upTo: taskgraph.TargetSet,
+			graph: func(r *taskgraph.Result) *graph.Graph { return r.Full.Subgraph(r.TargetSet) }},
+		{name: "target-graph", short: "Print the tasks selected and all they depend on", upTo: taskgraph.Target,
+			graph: func(r *taskgraph.Result) *graph.Graph { return r.Target }},
+		{name: "optimized", short: "Print the tasks left after optimization, by task id", upTo: taskgraph.Optimized,
+			graph: func(r *taskgraph.Result) *graph.Graph { return r.Optimized }},
+		{name: "morphed", short: "Print the tasks as they would be created, by task id", upTo: taskgraph.Morphed,
+			graph: func(r *taskgraph.Result) *graph.Graph { return r.Morphed }},
+	}
+}
+
+// stageCommand is one use of such a command.
+type stageCommand struct {
+	generator
+	graphStage
+	json, yaml, labels bool
+	tasks              string
+	exclude            []string
+	output             string
+	localFiles         bool
+}
+
+func newStageCommand(stage graphStage) *cobra.Command {
+	c := &stageCommand{graphStage: stage}
+	cmd := &cobra.Command{
+		Use:     stage.name,
+		Aliases: stage.aliases,
+		Short:   stage.short,
+		Long:    stage.short + ": labels one a line, or JSON with -J, or YAML with -Y. Warnings go to standard error." + parametersHelp,
+		Example: "  treeline taskgraph " + stage.name + "\n  treeline taskgraph " + stage.name + " -J -p parameters.yml -o out.json\n" +
+			"  treeline taskgraph " + stage.name + " -p params/push.yml -p params/cron.yml -o out/" + stage.name + ".txt",
+		Args: cobra.NoArgs,
+		RunE: c.does(func(ctx context.Context, _ []string) error { return c.print(ctx) }),
+	}
+	c.flags(cmd)
+	f := cmd.Flags()
+	f.BoolVarP(&c.json, "json", "J", false, "print JSON")
+	f.BoolVarP(&c.yaml, "yaml", "Y", false, "print YAML")
+	f.BoolVarP(&c.labels, "labels", "L", false, "print labels, one a line (default)")
+	f.StringVar(&c.tasks, "tasks", "", "only tasks whose label starts with a match of this regular expression")
+	f.StringVar(&c.tasks, "tasks-regex", "", "the same as --tasks")
+	f.StringArrayVar(&c.exclude, "exclude-key", nil, "leave out this key of every task, such as task.payload (repeatable)")
+	f.StringVarP(&c.output, "output", "o", "", "write to this file; with several parameters their name is put in before the extension")
+	f.BoolVar(&c.localFiles, "force-local-files-changed", false, "take files_changed from the work tree, whatever the parameters say")
+	cmd.MarkFlagsMutuallyExclusive("json", "yaml", "labels")
+	cmd.MarkFlagsMutuallyExclusive("tasks", "tasks-regex")
+	return cmd
+}
+
+func (c *stageCommand) print(ctx context.Context) error {
+	only, err := regexp.Compile(`\A(?:` + c.tasks + `)`)
+	if err != nil {
+		return fmt.Errorf("--tasks: %w", err)
+	}
+	sets, err := c.parameters(ctx)
+	if err != nil {
+		return err
+	}
+	for _, set := range sets {
+		if err := c.printSet(ctx, set, only, len(sets) > 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *stageCommand) printSet(ctx context.Context, set parameterSet, only *regexp.Regexp, several bool) error {
+	p := set.params
+	if c.localFiles {
+		var err error
+		if p, err = p.With("files_changed", c.checkout.facts(ctx).FilesChanged); err != nil {
+			return err
+		}
+	}
+	res, err := c.generate(ctx, p, c.upTo)
+	if err != nil {
+		if several {
+			fmt.Fprintf(c.err, "parameters %s:\n", set.name)
+		}
+		return err
+	}
+	text, err := c.format(c.graph(res), only)
+	if err != nil {
+		return err
+	}
+	if c.output == "" {
+		if several {
+			fmt.Fprintf(c.err, "Dumping result with parameters %s:\n", set.name)
+		}
+		_, err = fmt.Fprintln(c.out, text)
+		return err
+	}
+	name := c.output
+	if several {
+		ext := filepath.Ext(name)
+		name = strings.TrimSuffix(name, ext) + "_" + set.name + ext
+	}
+	return os.WriteFile(name, []byte(text+"\n"), 0o644)
+}
+
+// format writes g in the form asked for, with a newline at its end.
+func (c *stageCommand) format(g *graph.Graph, only *regexp.Regexp) (string, error) {
+	if c.tasks == "" && len(c.exclude) == 0 && c.json {
+		b, err := g.MarshalIndent()
+		return string(b) + "\n", err
+	}
+	tasks := map[string]any{}
+	var labels []string
+	for key, t := range g.All() {
+		if !only.MatchString(t.Label) {
+			continue
+		}
+		labels = append(labels, t.Label)
+		if c.json || c.yaml {
+			m := t.JSON()
+			for _, path := range c.exclude {
+				m = without(m, strings.Split(path, "."))
+			}
+			tasks[key] = m
+		}
+	}
+	switch {
+	case c.json:
+		b, err := graph.AppendJSON(nil, tasks)
+		return string(b) + "\n", err
+	case c.yaml:
+		return yamlText(tasks)
+	}
+	return labelText(labels), nil
+}
+
+// without is m without what stands at path; m is not changed.
+func without(m map[string]any, path []string) map[string]any {
+	v, has := m[path[0]]
+	if !has {
+		return m
+	}
+	out := make(map[string]any, len(m))
+	for k, e := range m {
+		out[k] = e
+	}
+	if len(path) == 1 {
+		delete(out, path[0])
+	} else if inner, ok := v.(map[string]any); ok {
+		out[path[0]] = without(inner, path[1:])
+	}
+	return out
+}
+
+// yamlText writes v as YAML by way of JSON, so that all numbers and texts keep their type.
+func yamlText(v any) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	var plain any
+	if err := yaml.Unmarshal(b, &plain); err != nil {
+		return "", err
+	}
+	out, err := yaml.Marshal(plain)
+	return string(out), err
+}

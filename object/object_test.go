@@ -97,15 +97,25 @@ func finish(t testing.TB, s *Store, r UploadRequest, hashes map[string]string) {
 
 func wantContent(t testing.TB, s *Store, name, want string) {
 	t.Helper()
-	o, f, err := s.Open(t.Context(), name)
+	if err := compare(t.Context(), s, name, want); err != nil {
+		t.Error(err)
+	}
+}
+
+func compare(ctx context.Context, s *Store, name, want string) error {
+	o, f, err := s.Open(ctx, name)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer f.Close()
-	got := must[[]byte](t)(io.ReadAll(f))
-	if string(got) != want || o.Size != int64(len(want)) || o.SHA256 != hashOf(want) {
-		t.Errorf("%s has %d bytes %.40q with sha256 %s, want %d bytes %.40q", name, o.Size, got, o.SHA256, len(want), want)
+	got, err := io.ReadAll(f)
+	if err != nil {
+		return err
 	}
+	if string(got) != want || o.Size != int64(len(want)) || o.SHA256 != hashOf(want) {
+		return fmt.Errorf("%s has %d bytes %.40q with sha256 %s, want %d bytes %.40q", name, o.Size, got, o.SHA256, len(want), want)
+	}
+	return nil
 }
 
 func wantKind(t testing.TB, err error, kind fault.Kind) {

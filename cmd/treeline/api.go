@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
 )
 
 const (
@@ -185,6 +186,9 @@ func (a *apiCall) reference(ctx context.Context, service string) (client.Referen
 		return known, nil
 	}
 	fresh, err := a.client.Reference(ctx, service)
+	if errors.Is(err, fault.NotFound) {
+		return known, fault.New(fault.NotFound, "the server has no service %q: \"treeline api\" lists them", service)
+	}
 	if err != nil {
 		return known, fmt.Errorf("description of service %q: %w", service, err)
 	}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/pgtest"
+	"github.com/treeline-ci/treeline/workers"
+)
+
+const cliQueue = "cli/test"
+
+// startRemote runs the whole server and a worker, and sets the variables by which commands find
+// the server.
+func startRemote(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := "http://" + listener.Addr().String()
+	quiet := slog.New(slog.DiscardHandler)
+	server, err := app.Start(t.Context(), app.Config{
+		RootURL: root, Listener: listener, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Log: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stopWithin(t.Context(), 10*time.Second, server.Stop); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Setenv("TASKCLUSTER_ROOT_URL", root)
+	t.Setenv("TASKCLUSTER_CLIENT_ID", app.RootClient)
+	t.Setenv("TASKCLUSTER_ACCESS_TOKEN", secrets.RootToken)
+	t.Setenv("TASKCLUSTER_CERTIFICATE", "")
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
+	startTestWorker(t, filepath.Join(dir, "worker"))
+}
+
+func startTestWorker(t *testing.T, dir string) {
+	t.Helper()
+	c, err := client.FromEnv(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() {
+		ended <- workers.Run(ctx, workers.Config{
+			Client: c, TaskQueueID: cliQueue, WorkerGroup: "cli", WorkerID: "w", Dir: dir, Capacity: 4, Grace: time.Second,
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("worker: %v", err)
+		}
+	})
+}
+
+// treeline runs a command line and returns what it printed and its exit code.
+func treeline(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(strings.NewReader(`{"scopes": ["a:b"]}`))
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := root.ExecuteContext(ctx)
+	if exit, ok := errors.AsType[exitCode](err); ok {
+		code = int(exit)
+	} else if err != nil {
+		code = 1
+		fmt.Fprintln(&errs, err)
+	}
+	return out.String(), errs.String(), code
+}
+
+// must runs a command line that has to end well.
+func must(t *testing.T, args ...string) string {
+	t.Helper()
+	out, errs, code := treeline(t, args...)
+	if code != 0 {
+		t.Fatalf("treeline %s: exit code %d\n%s%s", strings.Join(args, " "), code, out, errs)
+	}
+	return out
+}
+
+func TestRemoteCommands(t *testing.T) {
+	startRemote(t)
+	if got := must(t, "group", "list", "--json"); strings.Join(strings.Fields(got), "") != `{"groups":[]}` {
+		t.Errorf("no groups are %s", got)
+	}
+	t.Run("a task from its making to its end", func(t *testing.T) {
+		id := strings.TrimSpace(must(t, "task", "create", "--queue", cliQueue, "--", "sh", "-c", "echo hello; sleep 0.3; echo end"))
+		log := must(t, "task", "log", id)
+		if !strings.Contains(log, "\nhello\n") || !strings.Contains(log, "\nend\n") || !strings.Contains(log, "Result: completed") {
+			t.Errorf("log:\n%s", log)
+		}
+		must(t, "task", "wait", id)
+		if got := must(t, "task", "status", id); !strings.Contains(got, "completed") || !strings.Contains(got, "on cli/w") {
+			t.Errorf("status: %s", got)
+		}
+		checkGroupList(t, id)
+		if got := must(t, "group", "show", id); !strings.Contains(got, "1 tasks: 1 completed") {
+			t.Errorf("group: %s", got)
+		}
+		must(t, "group", "watch", id)
+		if got := must(t, "task", "artifacts", id); !strings.Contains(got, "public/logs/live_backing.log") {
+			t.Errorf("artifacts: %s", got)
+		}
+		file := filepath.Join(t.TempDir(), "log")
+		var got struct{ Verified bool }
+		if err := json.Unmarshal([]byte(must(t, "artifact", "get", id, "public/logs/live_backing.log", "-o", file, "--json")), &got); err != nil || !got.Verified {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if data, err := os.ReadFile(file); err != nil || string(data) != log {
+			t.Errorf("downloaded %d bytes, %v", len(data), err)
+		}
+		if got := must(t, "task", "rerun", id); !strings.Contains(got, "run 1") {
+			t.Errorf("rerun: %s", got)
+		}
+		must(t, "task", "wait", id)
+	})
+	t.Run("the exit code tells how a task ended", func(t *testing.T) {
+		id := strings.TrimSpace(must(t, "task", "create", "--queue", cliQueue, "--", "false"))
+		for _, command := range [][]string{{"task", "wait", id}, {"group", "watch", id}} {
+			if _, _, code := treeline(t, command...); code != int(exitFailed) {
+				t.Errorf("%q: exit code %d", command, code)
+			}
+		}
+		idle := strings.TrimSpace(must(t, "task", "create", "--queue", "cli/nobody", "--", "true"))
+		must(t, "task", "cancel", idle)
+		if _, _, code := treeline(t, "task", "wait", idle); code != int(exitException) {
+			t.Errorf("exit code %d", code)
+		}
+	})
+	t.Run("a task can be made of a file", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "task.yml")
+		text := "taskQueueId: cli/nobody\npayload: {maxRunTime: 1, command: [[x]]}\nmetadata: {name: from a file, description: d, owner: o, source: 'https://x'}\n"
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		id := strings.TrimSpace(must(t, "task", "create", "--file", file))
+		if got := must(t, "task", "show", id); !strings.Contains(got, `"from a file"`) {
+			t.Errorf("%s", got)
+		}
+		if got := must(t, "group", "cancel", id); !strings.Contains(got, "1 of 1 tasks canceled") {
+			t.Errorf("%s", got)
+		}
+	})
+	t.Run("the index", func(t *testing.T) {
+		id := strings.TrimSpace(must(t, "task", "create", "--queue", "cli/nobody", "--", "true"))
+		must(t, "index", "insert", "cli.test.latest", id, "--rank", "7")
+		if got := must(t, "index", "find", "cli.test.latest"); strings.TrimSpace(got) != id {
+			t.Errorf("%s", got)
+		}
+		if got := must(t, "index", "list", "cli.test"); !strings.Contains(got, "cli.test.latest") {
+			t.Errorf("%s", got)
+		}
+	})
+	t.Run("every method of every service", testAPICommand)
+	t.Run("errors name code, message and remedy", testRemoteErrors)
+}
+
+// checkGroupList checks the exact shape that programs rely on.
+func checkGroupList(t *testing.T, id string) {
+	t.Helper()
+	var got map[string][]map[string]any
+	if err := json.Unmarshal([]byte(must(t, "group", "list", "--json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]map[string]any{"groups": {{"taskGroupId": id, "counts": map[string]any{
+		"completed": 1.0, "failed": 0.0, "exception": 0.0, "pending": 0.0, "running": 0.0, "unscheduled": 0.0,
+	}}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func testAPICommand(t *testing.T) {
+	for _, service := range strings.Fields(must(t, "api")) {
+		list := must(t, "api", service)
+		if !strings.Contains(list, "ping\n") {
+			t.Errorf("service %s has no ping:\n%s", service, list)
+		}
+		if got := must(t, "api", service, "ping"); !strings.Contains(got, `"alive": true`) {
+			t.Errorf("%s: %s", service, got)
+		}
+	}
+	id := strings.TrimSpace(must(t, "task", "create", "--queue", "cli/nobody", "--", "true"))
+	if got := must(t, "api", "queue", "status", id); !strings.Contains(got, `"state": "pending"`) {
+		t.Errorf("%s", got)
+	}
+	if got := must(t, "api", "queue", "listTaskGroup", id, "--query", "limit=1"); !strings.Contains(got, id) {
+		t.Errorf("%s", got)
+	}
+	if got := must(t, "api", "auth", "expandScopes", "--body", "-"); !regexp.MustCompile(`"a:b"`).MatchString(got) {
+		t.Errorf("%s", got)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"queue", "nonsense"}, "has no method nonsense"},
+		{[]string{"queue", "status"}, "takes 1 arguments (taskId)"},
+		{[]string{"queue", "listTaskGroup", id, "--query", "colour=blue"}, `knows no query key "colour"`},
+		{[]string{"queue", "status", id, "--query", "x"}, "key=value"},
+		{[]string{"auth", "expandScopes", "--body", "{"}, "is no JSON"},
+		{[]string{"nonsense"}, `has no service "nonsense"`},
+	} {
+		if _, errs, code := treeline(t, append([]string{"api"}, c.args...)...); code == 0 || !strings.Contains(errs, c.want) {
+			t.Errorf("%q: exit code %d, %s", c.args, code, errs)
+		}
+	}
+}
+
+func testRemoteErrors(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		code exitCode
+		want []string
+	}{
+		{"not found", nil, []string{"task", "status", "fN1SbArXTPSVFNUvaOlinQ"}, exitNotFound, []string{"ResourceNotFound (404)", "remedy:"}},
+		{"bad credentials", map[string]string{"TASKCLUSTER_ACCESS_TOKEN": "wrong"}, []string{"group", "list"}, exitDenied, []string{"AuthenticationFailed (401)", "TASKCLUSTER_ACCESS_TOKEN"}},
+		{"no credentials", map[string]string{"TASKCLUSTER_CLIENT_ID": ""}, []string{"task", "create", "--queue", cliQueue, "--", "true"}, exitDenied,
+			[]string{"InsufficientScopes (403)", "set TASKCLUSTER_CLIENT_ID"}},
+		{"no server", map[string]string{"TASKCLUSTER_ROOT_URL": ""}, []string{"group", "list"}, 1, []string{"TASKCLUSTER_ROOT_URL is not set"}},
+		{"nothing to make", nil, []string{"task", "create"}, 1, []string{"--file FILE, or --queue"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for k, v := range c.env {
+				t.Setenv(k, v)
+			}
+			_, errs, code := treeline(t, c.args...)
+			if code != int(c.code) {
+				t.Errorf("exit code %d, want %d: %s", code, c.code, errs)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(errs, want) {
+					t.Errorf("%q lacks %q", errs, want)
+				}
+			}
+		})
+	}
+}
+
+func TestSize(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 5 << 30: "5.0 GiB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}

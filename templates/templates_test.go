@@ -371,3 +371,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkParseAndRender(b *testing.B) {
+	src, err := os.ReadFile("testdata/decision.yml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := event(b, "github-push")
+	b.ReportAllocs()
+	for b.Loop() {
+		f, err := templates.Parse(src, "x.yml")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := f.Render(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

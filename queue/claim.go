@@ -42,7 +42,7 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 		return nil, fault.New(fault.Invalid, "claim at most %d tasks at once, not %d", MaxClaim, req.Tasks)
 	}
 	if err := q.sight(ctx, req); err != nil {
-		return nil, err
+		return []Claim{}, waitOver(ctx, err)
 	}
 	timeout := time.NewTimer(min(req.Wait, MaxWait))
 	defer timeout.Stop()
@@ -51,8 +51,11 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 	defer q.lines.leave(req.TaskQueueID, w)
 	for {
 		claims, err := q.claimNow(ctx, req)
-		if len(claims) > 0 || err != nil {
-			return claims, waitOver(ctx, err)
+		if len(claims) > 0 {
+			return claims, nil
+		}
+		if err != nil {
+			return []Claim{}, waitOver(ctx, err)
 		}
 		select {
 		case <-w.woken:

@@ -21,7 +21,7 @@ type record struct {
 	everResolved bool
 	routes       []string
 	tags         json.RawMessage
-	now          time.Time  // the database's clock in the reading transaction
+	now          time.Time  // the database's clock when the record was read
 	stored       task.State // the state in the database
 	touched      int        // index of the first run that differs from the database's
 	notices      []notice
@@ -219,8 +219,10 @@ func noRun(id string, run int) error {
 }
 
 const (
+	// The clock is read after the row was locked: what one transaction did before another under the
+	// same lock has the earlier time, whichever began first.
 	recordColumns = `t.task_id, t.task_queue_id, t.scheduler_id, t.project_id, t.task_group_id, t.priority, t.deadline, t.expires,
-       t.retries, t.retries_left, t.state, t.ever_resolved, d.routes, d.tags, now(),
+       t.retries, t.retries_left, t.state, t.ever_resolved, d.routes, d.tags, clock_timestamp(),
        r.run_id, r.state, r.reason_created, r.reason_resolved, r.worker_group, r.worker_id,
        r.taken_until, r.scheduled, r.started, r.resolved`
 	definitionColumns = `d.created, d.dependencies, d.requires, d.scopes, d.payload, d.metadata, d.extra`

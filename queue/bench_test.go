@@ -1,0 +1,169 @@
+package queue_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/queuetest"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// fan returns a root and n tasks of its group that wait for it, about a kilobyte each.
+func fan(n int) []queue.NewTask {
+	root := slug.New()
+	tasks := make([]queue.NewTask, 0, n+1)
+	for range n {
+		tasks = append(tasks, queue.NewTask{ID: slug.New(), Definition: sized(queuetest.In(root), queuetest.After(root))})
+	}
+	return append(tasks, queue.NewTask{ID: root, Definition: sized(queuetest.In(root))})
+}
+
+func sized(changes ...func(*task.Definition)) task.Definition {
+	d := queuetest.Define(changes...)
+	d.Payload = []byte(fmt.Sprintf(`{"command": ["/bin/bash", "-c", "%0500d"], "maxRunTime": 3600}`, 0))
+	return d
+}
+
+func BenchmarkCreate(b *testing.B) {
+	for _, connections := range []int{1, 8} {
+		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
+			e := queuetest.New(b)
+			b.SetParallelism(connections)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					e.Create(b, slug.New(), sized())
+				}
+			})
+			rate(b, b.N)
+		})
+	}
+}
+
+func rate(b *testing.B, tasks int) {
+	b.ReportMetric(float64(tasks)/b.Elapsed().Seconds(), "tasks/s")
+}
+
+// BenchmarkBatch creates 10,000 tasks, 9,999 of which wait for the first, and then releases them by
+// completing it, and lists them.
+func BenchmarkBatch(b *testing.B) {
+	e := queuetest.New(b)
+	ctx := b.Context()
+	var groups []string
+	b.Run("create 10000", func(b *testing.B) {
+		for b.Loop() {
+			tasks := fan(9999)
+			if _, err := e.Queue.CreateBatch(ctx, tasks); err != nil {
+				b.Fatal(err)
+			}
+			groups = append(groups, tasks[9999].ID)
+		}
+	})
+	if len(groups) == 0 {
+		return // the filter left out what makes groups
+	}
+	b.Run("list 10000", func(b *testing.B) {
+		for b.Loop() {
+			listAll(b, e.Queue, groups[0])
+		}
+	})
+	b.Run("release 9999", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			b.StopTimer()
+			if i == len(groups) {
+				tasks := fan(9999)
+				if _, err := e.Queue.CreateBatch(ctx, tasks); err != nil {
+					b.Fatal(err)
+				}
+				groups = append(groups, tasks[9999].ID)
+			}
+			run := e.Run(b, groups[i])
+			b.StartTimer()
+			if _, err := e.Queue.ReportCompleted(ctx, groups[i], run); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func listAll(b *testing.B, q *queue.Queue, group string) {
+	count, token := 0, ""
+	for {
+		page, err := q.ListGroup(b.Context(), group, 1000, token)
+		if err != nil {
+			b.Fatal(err)
+		}
+		count += len(page.Tasks)
+		if token = page.Next; token == "" {
+			break
+		}
+	}
+	if count != 10000 {
+		b.Fatalf("%d tasks", count)
+	}
+}
+
+func BenchmarkClaim(b *testing.B) {
+	for _, c := range []struct{ connections, tasks int }{{8, 1}, {8, 32}} {
+		b.Run(fmt.Sprintf("connections=%d,tasks=%d", c.connections, c.tasks), func(b *testing.B) {
+			e := queuetest.New(b)
+			fill(b, e, b.N*c.tasks)
+			b.SetParallelism(c.connections)
+			b.ResetTimer()
+			var claimed atomic.Int64
+			b.RunParallel(func(pb *testing.PB) {
+				worker := slug.New()
+				for pb.Next() {
+					claims, err := e.Queue.Claim(b.Context(), queue.ClaimRequest{TaskQueueID: queuetest.TaskQueueID, WorkerGroup: "g", WorkerID: worker, Tasks: c.tasks})
+					if err != nil {
+						b.Fatal(err)
+					}
+					claimed.Add(int64(len(claims)))
+				}
+			})
+			rate(b, int(claimed.Load()))
+		})
+	}
+}
+
+func fill(b *testing.B, e *queuetest.Env, n int) {
+	for n > 0 {
+		batch := make([]queue.NewTask, min(n, 5000))
+		group := slug.New()
+		for i := range batch {
+			batch[i] = queue.NewTask{ID: slug.New(), Definition: sized(queuetest.In(group))}
+		}
+		if _, err := e.Queue.CreateBatch(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+		n -= len(batch)
+	}
+}
+
+// BenchmarkLifecycle creates, claims and completes.
+func BenchmarkLifecycle(b *testing.B) {
+	e := queuetest.New(b)
+	b.SetParallelism(8)
+	b.RunParallel(func(pb *testing.PB) {
+		worker := slug.New()
+		for pb.Next() {
+			e.Create(b, slug.New(), sized())
+			if err := workOne(b.Context(), e.Queue, worker); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	rate(b, b.N)
+}
+
+func workOne(ctx context.Context, q *queue.Queue, worker string) error {
+	claims, err := q.Claim(ctx, queue.ClaimRequest{TaskQueueID: queuetest.TaskQueueID, WorkerGroup: "g", WorkerID: worker, Wait: queue.MaxWait})
+	if err != nil || len(claims) != 1 {
+		return fmt.Errorf("claimed %d: %w", len(claims), err)
+	}
+	_, err = q.ReportCompleted(ctx, claims[0].Status.TaskID, claims[0].RunID)
+	return err
+}

@@ -162,9 +162,7 @@ func (d door) put(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := d.impatient(r)
-	defer body.done()
-	err = d.store.PutContent(ctx, id, r.HTTP.Header.Get("Content-Type"), r.HTTP.ContentLength, body)
+	err = d.store.PutContent(ctx, id, r.HTTP.Header.Get("Content-Type"), r.HTTP.ContentLength, d.impatient(r))
 	if err != nil {
 		return nil, err
 	}
@@ -180,9 +178,7 @@ func (d door) append(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, fault.New(fault.BadArguments, "The query parameter offset is required: where the piece begins, in bytes.")
 	}
-	body := d.impatient(r)
-	defer body.done()
-	size, fits, err := d.store.AppendContent(ctx, id, offset, body)
+	size, fits, err := d.store.AppendContent(ctx, id, offset, d.impatient(r))
 	if err != nil {
 		return nil, err
 	}
@@ -218,8 +214,13 @@ func (p patient) flush() error {
 	return nil
 }
 
-// done takes the limit off the connection, which may serve other requests.
-func (p patient) done() { p.extend(time.Time{}) }
+// done sends what is still in buffers and takes the limit off the connection, which may serve other
+// requests; one that does not take the rest keeps its limit and is closed by it.
+func (p patient) done() {
+	if p.flush() == nil {
+		p.extend(time.Time{})
+	}
+}
 
 func (p patient) extend(until time.Time) {
 	// Connections that know no deadlines exist in tests only; there the limit is not needed.
@@ -234,13 +235,22 @@ type impatient struct {
 }
 
 func (d door) impatient(r *web.Request) impatient {
-	return impatient{r.HTTP.Body, http.NewResponseController(r.Writer), d.idle}
+	i := impatient{r.HTTP.Body, http.NewResponseController(r.Writer), d.idle}
+	i.extend(time.Now().Add(i.idle))
+	return i
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. The limit is taken off at the end of the body only: when a handler
+// answers before it, the server reads on for a while, and must not wait for ever either.
 func (i impatient) Read(b []byte) (int, error) {
-	_ = i.control.SetReadDeadline(time.Now().Add(i.idle)) // as in extend
-	return i.body.Read(b)
+	i.extend(time.Now().Add(i.idle))
+	n, err := i.body.Read(b)
+	if errors.Is(err, io.EOF) {
+		i.extend(time.Time{})
+	}
+	return n, err
 }
 
-func (i impatient) done() { _ = i.control.SetReadDeadline(time.Time{}) }
+func (i impatient) extend(until time.Time) {
+	_ = i.control.SetReadDeadline(until) // as for patient
+}

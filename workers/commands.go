@@ -103,11 +103,7 @@ func (r *run) judge(ctx context.Context, exit process.Exit, err error) (failed b
 // environment is what the commands see: ours at the bottom, then the payload's, then what says
 // who the task is, which it cannot change (taskcluster-map 16.4).
 func (r *run) environment() []string {
-	user := "task"
-	if r.w.task != nil {
-		user = r.w.task.Name
-	}
-	env := []string{"PATH=" + r.w.path, "HOME=" + r.dir.Work(), "TMPDIR=" + r.dir.Temp(), "USER=" + user, "LANG=C.UTF-8"}
+	env := []string{"PATH=" + r.w.path, "HOME=" + r.dir.Work(), "TMPDIR=" + r.dir.Temp(), "USER=" + r.w.userName, "LANG=C.UTF-8"}
 	env = append(env, r.w.Env...)
 	for _, name := range slices.Sorted(maps.Keys(r.payload.Env)) {
 		env = append(env, name+"="+r.payload.Env[name])

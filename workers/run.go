@@ -26,12 +26,13 @@ const (
 // worker is a running agent.
 type worker struct {
 	Config
-	task    *process.User // whom commands run as, nil for our own user
-	path    string        // where commands are looked for
-	parser  *payload.Parser
-	caches  *mounts.Caches
-	proxy   *proxy.Server
-	taskDir string
+	task     *process.User // whom commands run as, nil for our own user
+	path     string        // where commands are looked for
+	userName string        // USER of the commands
+	parser   *payload.Parser
+	caches   *mounts.Caches
+	proxy    *proxy.Server
+	taskDir  string
 
 	started  int // runs begun
 	free     chan struct{}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,9 +21,10 @@ const (
 	probeTime   = 10 * time.Second
 )
 
-// prepareUser finds where the tasks' commands are looked for: the worker's own PATH with the usual
-// directories, less those that the tasks' user may not enter. It runs a program as that user in a
-// directory such as tasks get, so that a worker whose tasks could not even start says so at once.
+// prepareUser finds who runs the tasks' commands and where they are looked for: in the worker's own
+// PATH and the usual directories, less those that the tasks' user may not enter. It runs a program
+// as that user in a directory such as tasks get, so that a worker whose tasks could not even start
+// says so at once.
 func (w *worker) prepareUser(ctx context.Context) error {
 	dirs := filepath.SplitList(os.Getenv("PATH"))
 	for _, dir := range filepath.SplitList(defaultPath) {
@@ -32,6 +34,12 @@ func (w *worker) prepareUser(ctx context.Context) error {
 	}
 	if self, err := os.Executable(); err == nil {
 		dirs = append(dirs, filepath.Dir(self)) // tasks may use the treeline program itself
+	}
+	w.userName = "task"
+	if w.task != nil {
+		w.userName = w.task.Name
+	} else if u, err := user.Current(); err == nil {
+		w.userName = u.Username
 	}
 	if w.task != nil {
 		var err error

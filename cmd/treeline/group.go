@@ -107,7 +107,7 @@ func newGroupShow(r *remote) *cobra.Command {
 			counts := map[task.State]int{}
 			for _, t := range tasks {
 				counts[t.Status.State]++
-				r.printf("%s  %-11s  %s\n", t.Status.TaskID, r.colored(t.Status.State), t.Task.Metadata.Name)
+				r.printf("%s  %s  %s\n", t.Status.TaskID, r.padded(t.Status.State), t.Task.Metadata.Name)
 			}
 			r.printf("%d tasks: %s\n", len(tasks), r.countsText(counts))
 			return nil
@@ -158,7 +158,7 @@ func (r *remote) printChanges(tasks []client.GroupTask, seen map[string]task.Sta
 			}
 			continue
 		}
-		r.printf("%s  %-11s  %s  %s\n", time.Now().Format(time.TimeOnly), r.colored(state), id, t.Task.Metadata.Name)
+		r.printf("%s  %s  %s  %s\n", time.Now().Format(time.TimeOnly), r.padded(state), id, t.Task.Metadata.Name)
 	}
 	return nil
 }

@@ -130,6 +130,11 @@ func terminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// padded is colored, filled up to the longest state.
+func (r *remote) padded(s task.State) string {
+	return r.colored(s) + strings.Repeat(" ", max(0, len(task.Unscheduled)-len(s)))
+}
+
 // colored paints a state on a terminal, unless NO_COLOR is set.
 func (r *remote) colored(s task.State) string {
 	colors := map[task.State]string{

@@ -47,8 +47,10 @@ func Make(parent, name string, user *process.User) (*Dir, error) {
 	return d, nil
 }
 
+// own makes a directory that others may pass through but not list: a task of root may run parts of
+// itself as somebody without rights.
 func (d *Dir) own(dir string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o711); err != nil {
 		return err
 	}
 	if d.user == nil {

@@ -157,14 +157,18 @@ func (a *Auth) identify(ctx context.Context, clients directory, id, ext string, 
 		}
 	}
 	if extension.AuthorizedScopes != nil {
-		if err := scope.NewSet(caller.Scopes).Check(id, false, scope.Strings(extension.AuthorizedScopes...)); err != nil {
-			return Caller{}, fault.New(fault.Unauthenticated, "The authorizedScopes go beyond what the credentials hold. %s", fault.Message(err))
-		}
-		if caller.Scopes, err = roles.expand(withAnonymous(extension.AuthorizedScopes)); err != nil {
-			return Caller{}, err
-		}
+		caller.Scopes, err = limit(roles, caller, extension.AuthorizedScopes)
 	}
-	return caller, nil
+	return caller, err
+}
+
+// limit returns the scopes of a caller who asked for no more than some of them; what everybody has
+// cannot be given away (taskcluster-map 4.8).
+func limit(roles *rolesCopy, caller Caller, to []string) ([]string, error) {
+	if err := scope.Check(caller.ClientID, false, caller.Scopes, scope.Strings(to...)); err != nil {
+		return nil, fault.New(fault.Unauthenticated, "The authorizedScopes go beyond what the credentials hold. %s", fault.Message(err))
+	}
+	return roles.expand(withAnonymous(to))
 }
 
 // checkCertificate checks temporary credentials against their issuer and what the issuer may give.

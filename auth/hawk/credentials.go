@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 )
 
@@ -89,7 +88,7 @@ func ParseExt(ext string) (Extension, error) {
 			return Extension{}, failf("Bad ext: authorizedScopes must be an array of scopes")
 		}
 		for _, s := range out.AuthorizedScopes {
-			if !scope.Printable(s) {
+			if !printable(s) {
 				return Extension{}, failf("Bad ext: authorizedScopes may hold printable ASCII only")
 			}
 		}

@@ -114,3 +114,9 @@ func equal(a, b string) bool { return hmac.Equal([]byte(a), []byte(b)) }
 func failf(format string, args ...any) error {
 	return fault.New(fault.Unauthenticated, format, args...)
 }
+
+// printable reports whether s is printable ASCII, which scopes must be: a line break in one could make
+// two different certificates sign alike.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
+}

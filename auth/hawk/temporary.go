@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
 )
@@ -55,9 +54,9 @@ func ParseCertificate(data []byte) (Certificate, error) {
 		return Certificate{}, failf("Bad certificate: its version must be 1")
 	case c.Scopes == nil:
 		return Certificate{}, failf("Bad certificate: scopes must be an array")
-	case slices.ContainsFunc(c.Scopes, func(s string) bool { return !scope.Printable(s) }):
+	case slices.ContainsFunc(c.Scopes, func(s string) bool { return !printable(s) }):
 		return Certificate{}, failf("Bad certificate: scopes must be printable ASCII")
-	case len(c.Seed) != seedLength || !scope.Printable(c.Seed):
+	case len(c.Seed) != seedLength || !printable(c.Seed):
 		return Certificate{}, failf("Bad certificate: the seed must have %d characters", seedLength)
 	case c.Signature == "":
 		return Certificate{}, failf("Bad certificate: the signature is missing")

@@ -89,7 +89,7 @@ func (d door) stream(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // it was only read from
 	if !s.Growing {
 		d.serve(r, name, s.ContentType, s.SHA256, time.Time{}, s.Section())
 		return web.Streamed{}, nil

@@ -55,8 +55,15 @@ func serve(t *testing.T, scopes ...string) bench {
 	return bench{t, store, root}
 }
 
+// head is what of an answer is not its body.
+type head struct {
+	StatusCode    int
+	Header        http.Header
+	ContentLength int64
+}
+
 // do makes a request to a path below the service, or to an absolute URL.
-func (b bench) do(method, target string, body any, headers ...string) (*http.Response, []byte) {
+func (b bench) do(method, target string, body any, headers ...string) (head, []byte) {
 	b.Helper()
 	var reader io.Reader
 	switch body := body.(type) {
@@ -91,7 +98,7 @@ func (b bench) do(method, target string, body any, headers ...string) (*http.Res
 	if err != nil {
 		b.Fatal(err)
 	}
-	return resp, text
+	return head{resp.StatusCode, resp.Header, resp.ContentLength}, text
 }
 
 // want makes a request, checks its status and returns the answer.

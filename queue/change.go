@@ -10,6 +10,7 @@ import (
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/line"
 )
 
 // change is one transaction of the queue and what it gathers on the way to its commit.
@@ -27,13 +28,7 @@ type change struct {
 // arrival is new pending work of a task queue.
 type arrival struct {
 	count int
-	first []place
-}
-
-// place is a row in the line of a task queue.
-type place struct {
-	priority int
-	seq      int64
+	first []line.Place
 }
 
 // change runs fn in a transaction and commits with it the release of dependents, the events, and the
@@ -51,8 +46,8 @@ func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *chan
 		return err
 	}
 	for name, a := range c.arrived {
-		q.marks.lower(name, a.first)
-		q.lines.wake(name, a.count)
+		q.marks.Lower(name, a.first)
+		q.waiters.Wake(name, a.count)
 	}
 	if len(c.events) > 0 {
 		q.deps.Wake()

@@ -11,6 +11,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -47,8 +48,8 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 	timeout := time.NewTimer(min(req.Wait, MaxWait))
 	defer timeout.Stop()
 	// In line before the first look: what becomes pending after the look wakes.
-	w := q.lines.join(req.TaskQueueID)
-	defer q.lines.leave(req.TaskQueueID, w)
+	w := q.waiters.Join(req.TaskQueueID)
+	defer q.waiters.Leave(req.TaskQueueID, w)
 	for {
 		claims, err := q.claimNow(ctx, req)
 		if len(claims) > 0 {
@@ -58,7 +59,7 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 			return []Claim{}, waitOver(ctx, err)
 		}
 		select {
-		case <-w.woken:
+		case <-w.Woken:
 		case <-timeout.C:
 			return []Claim{}, nil
 		case <-ctx.Done():
@@ -84,7 +85,7 @@ const (
 
 // claimNow claims what is pending, without waiting for more.
 func (q *Queue) claimNow(ctx context.Context, req ClaimRequest) ([]Claim, error) {
-	if _, err := q.refreshMarks(ctx, req.TaskQueueID, markAge); err != nil {
+	if _, err := q.refreshMarks(ctx, req.TaskQueueID, line.MarkAge); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
@@ -94,7 +95,7 @@ func (q *Queue) claimNow(ctx context.Context, req ClaimRequest) ([]Claim, error)
 		}
 		if !contended {
 			// A mark that is too high for a moment must not hide work.
-			if found, err := q.refreshMarks(ctx, req.TaskQueueID, emptyAge); err != nil || !found {
+			if found, err := q.refreshMarks(ctx, req.TaskQueueID, line.EmptyAge); err != nil || !found {
 				return nil, err
 			}
 			continue
@@ -159,23 +160,23 @@ func takenUntil(now time.Time, timeout time.Duration) time.Time {
 // pick locks the first rows of the line that nobody else has locked, and their tasks, and returns
 // the tasks' ids in the order of the line; picked also counts those whose task was locked.
 func (c *change) pick(ctx context.Context, req ClaimRequest) (ids []string, picked int, err error) {
-	priorities, lows := c.q.marks.get(req.TaskQueueID)
+	priorities, lows := c.q.marks.Get(req.TaskQueueID)
 	rows, err := c.tx.Query(ctx, pickSQL.Text, req.TaskQueueID, priorities, lows, req.Tasks)
 	if err != nil {
 		return nil, 0, fmt.Errorf("queue: %s: %w", pickSQL.Name, err)
 	}
 	var (
 		id    string
-		p     place
+		p     line.Place
 		free  bool
-		first []place
+		first []line.Place
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &p.priority, &p.seq, &free}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &p.Priority, &p.Seq, &free}, func() error {
 		picked++
 		if free {
 			ids = append(ids, id)
 		}
-		if len(first) == 0 || first[len(first)-1].priority != p.priority {
+		if len(first) == 0 || first[len(first)-1].Priority != p.Priority {
 			first = append(first, p)
 		}
 		return nil
@@ -183,7 +184,7 @@ func (c *change) pick(ctx context.Context, req ClaimRequest) (ids []string, pick
 	if err != nil {
 		return nil, 0, fmt.Errorf("queue: %s: %w", pickSQL.Name, err)
 	}
-	c.q.marks.raise(req.TaskQueueID, first)
+	c.q.marks.Raise(req.TaskQueueID, first)
 	return ids, picked, nil
 }
 

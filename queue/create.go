@@ -12,14 +12,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/queue/draft"
 	"github.com/treeline-ci/treeline/task"
 )
+
+// NewTask is a task to create.
+type NewTask = draft.Task
 
 // Create creates a task, and makes it pending at once when it waits for nothing (taskcluster-map 5.3).
 // It is idempotent: the same definition again returns the status of the task that is there, another
 // definition is fault.Conflict.
 func (q *Queue) Create(ctx context.Context, id string, d task.Definition) (task.Status, error) {
-	statuses, err := q.CreateBatch(ctx, []NewTask{{id, d}})
+	statuses, err := q.CreateBatch(ctx, []NewTask{{ID: id, Definition: d}})
 	if err != nil {
 		return task.Status{}, err
 	}
@@ -39,7 +43,7 @@ func (q *Queue) CreateBatch(ctx context.Context, tasks []NewTask) ([]task.Status
 			return nil, err
 		}
 	}
-	if err := checkGraph(tasks); err != nil {
+	if err := draft.CheckGraph(tasks); err != nil {
 		return nil, err
 	}
 	if len(tasks) == 0 {
@@ -70,9 +74,8 @@ type creation struct {
 	look     bool // whether to look for tasks of the batch that exist
 	statuses []task.Status
 
-	now    time.Time
-	known  map[string]*record  // existing tasks of the batch, and those depended on
-	failed map[string]struct{} // the latter that do not satisfy, though they are resolved
+	now   time.Time
+	known map[string]*record // the tasks of the batch, as they are in the database
 }
 
 func (b *creation) run(ctx context.Context, c *change) error {

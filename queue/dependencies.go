@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/draft"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -18,9 +18,6 @@ type need struct {
 	ready     bool   // it waits for nothing
 	satisfied []bool // for each dependency
 }
-
-// maxShown is how many ids an error names.
-const maxShown = 20
 
 // needs looks at the dependencies of the new tasks. Those outside of the batch must exist and must
 // not expire before the task's deadline. The locks taken here make sure that each of them is either
@@ -73,20 +70,12 @@ func judge(t NewTask, inside map[string]bool, there map[string]*record) (need, e
 		n.ready = n.ready && n.satisfied[i]
 	}
 	if len(missing) > 0 {
-		return n, fault.New(fault.Invalid, "Task %s depends on tasks that do not exist: %s. Create them first, or in the same batch.", t.ID, some(missing))
+		return n, fault.New(fault.Invalid, "Task %s depends on tasks that do not exist: %s. Create them first, or in the same batch.", t.ID, draft.Some(missing))
 	}
 	if len(short) > 0 {
-		return n, fault.New(fault.Invalid, "Task %s depends on tasks that expire before its deadline %s: %s", t.ID, d.Deadline, some(short))
+		return n, fault.New(fault.Invalid, "Task %s depends on tasks that expire before its deadline %s: %s", t.ID, d.Deadline, draft.Some(short))
 	}
 	return n, nil
-}
-
-// some joins the first ids of a list.
-func some(ids []string) string {
-	if len(ids) <= maxShown {
-		return strings.Join(ids, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(ids[:maxShown], ", "), len(ids)-maxShown)
 }
 
 // share locks the tasks against being resolved, or made anew, and returns those that exist.
@@ -146,67 +135,6 @@ func (c *change) lockedRecords(ctx context.Context, lock pg.Statement, ids []str
 		return nil, fmt.Errorf("queue: %s: %w", lock.Name, err)
 	}
 	return records, nil
-}
-
-// checkGraph refuses a batch in which a task stands twice or tasks wait for each other in a circle.
-func checkGraph(tasks []NewTask) error {
-	at := make(map[string]int, len(tasks))
-	for i, t := range tasks {
-		if _, double := at[t.ID]; double {
-			return fault.New(fault.Invalid, "Task %s stands twice in the batch.", t.ID)
-		}
-		at[t.ID] = i
-	}
-	const (
-		unseen = iota
-		open
-		done
-	)
-	var (
-		state = make([]uint8, len(tasks))
-		next  = make([]int, len(tasks)) // the dependency to look at next
-		path  []int
-	)
-	for start := range tasks {
-		if state[start] != unseen {
-			continue
-		}
-		path = append(path[:0], start)
-		state[start] = open
-		for len(path) > 0 {
-			i := path[len(path)-1]
-			deps := tasks[i].Definition.Dependencies
-			if next[i] == len(deps) {
-				state[i] = done
-				path = path[:len(path)-1]
-				continue
-			}
-			id := deps[next[i]]
-			next[i]++
-			j, inside := at[id]
-			if !inside || j == i || state[j] == done {
-				continue
-			}
-			if state[j] == open {
-				return cycle(tasks, path[slices.Index(path, j):])
-			}
-			state[j] = open
-			path = append(path, j)
-		}
-	}
-	return nil
-}
-
-func cycle(tasks []NewTask, path []int) error {
-	names := make([]string, 0, len(path)+1)
-	for _, i := range path {
-		names = append(names, tasks[i].ID)
-	}
-	if len(names) > maxShown {
-		names = append(names[:maxShown], "…")
-	}
-	names = append(names, tasks[path[0]].ID)
-	return fault.New(fault.Invalid, "The tasks wait for each other in a circle: %s", strings.Join(names, " depends on "))
 }
 
 var (

@@ -3,84 +3,18 @@ package queue
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/line"
 )
-
-// lines has the claimers that wait in this process, by task queue, first come first served. Being woken
-// is a hint to look at the database, no promise of work.
-type lines struct {
-	mu      sync.Mutex
-	waiting map[string][]*waiter
-}
-
-type waiter struct {
-	woken chan struct{} // holds at most one wake-up
-}
-
-func (l *lines) join(queue string) *waiter {
-	w := &waiter{woken: make(chan struct{}, 1)}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.waiting == nil {
-		l.waiting = map[string][]*waiter{}
-	}
-	l.waiting[queue] = append(l.waiting[queue], w)
-	return w
-}
-
-// leave takes a waiter out of its line; a wake-up that it did not use goes to the next.
-func (l *lines) leave(queue string, w *waiter) {
-	l.mu.Lock()
-	line := l.waiting[queue]
-	if i := slices.Index(line, w); i >= 0 {
-		line = slices.Delete(line, i, i+1)
-	}
-	if len(line) == 0 {
-		delete(l.waiting, queue)
-	} else {
-		l.waiting[queue] = line
-	}
-	l.mu.Unlock()
-	select {
-	case <-w.woken:
-		l.wake(queue, 1)
-	default:
-	}
-}
-
-// wake wakes the first n waiters that are not awake already.
-func (l *lines) wake(queue string, n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	line := l.waiting[queue]
-	for i := 0; i < len(line) && n > 0; i++ {
-		select {
-		case line[i].woken <- struct{}{}:
-			n--
-		default:
-		}
-	}
-}
-
-// queues returns the task queues for which somebody waits, and how many do.
-func (l *lines) queues() (names []string, waiting []int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for name, line := range l.waiting {
-		names, waiting = append(names, name), append(waiting, len(line))
-	}
-	return names, waiting
-}
 
 // wakeWaiting looks, with one statement for all task queues, whether work is there for those who
 // wait: other replicas and hands that write to the database cannot wake them.
 func (q *Queue) wakeWaiting(ctx context.Context) error {
-	names, waiting := q.lines.queues()
+	names, waiting := q.waiters.Queues()
 	if len(names) == 0 {
 		return nil
 	}
@@ -94,8 +28,8 @@ func (q *Queue) wakeWaiting(ctx context.Context) error {
 	)
 	_, err = pgx.ForEachRow(rows, []any{&name, &count}, func() error {
 		if count > 0 {
-			q.marks.drop(name)
-			q.lines.wake(name, count)
+			q.marks.Drop(name)
+			q.waiters.Wake(name, count)
 		}
 		return nil
 	})
@@ -105,6 +39,49 @@ func (q *Queue) wakeWaiting(ctx context.Context) error {
 	return nil
 }
 
-var linesSQL = pg.Statement{Name: "queue.lines", Text: `
+// refreshMarks sets marks older than age to the first rows of the line that are there, and reports
+// whether it found any. It measures its own pace by this process's clock, which decides nothing else.
+func (q *Queue) refreshMarks(ctx context.Context, queue string, age time.Duration) (found bool, err error) {
+	if !q.marks.Stale(queue, time.Now(), age) {
+		return false, nil
+	}
+	rows, err := q.deps.Pool.Query(ctx, marksSQL.Text, queue)
+	if err != nil {
+		return false, fmt.Errorf("queue: %s: %w", marksSQL.Name, pg.Classify(err))
+	}
+	places, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p line.Place, err error) {
+		return p, row.Scan(&p.Priority, &p.Seq)
+	})
+	if err != nil {
+		return false, fmt.Errorf("queue: %s: %w", marksSQL.Name, pg.Classify(err))
+	}
+	q.marks.Set(queue, places)
+	return len(places) > 0, nil
+}
+
+// sight notes that a worker asked for work.
+func (q *Queue) sight(ctx context.Context, req ClaimRequest) error {
+	if !q.seen.Due(line.Sighting{Queue: req.TaskQueueID, Group: req.WorkerGroup, Worker: req.WorkerID}, time.Now()) {
+		return nil
+	}
+	if _, err := q.deps.Pool.Exec(ctx, sightSQL.Text, req.TaskQueueID, req.WorkerGroup, req.WorkerID); err != nil {
+		return fmt.Errorf("queue: note worker %s/%s: %w", req.WorkerGroup, req.WorkerID, pg.Classify(err))
+	}
+	return nil
+}
+
+var (
+	linesSQL = pg.Statement{Name: "queue.lines", Text: `
 SELECT u.task_queue_id, (SELECT count(*)::int FROM (SELECT FROM pending p WHERE p.task_queue_id = u.task_queue_id LIMIT u.waiting) AS x)
 FROM unnest($1::text[], $2::int[]) AS u (task_queue_id, waiting)`}
+
+	marksSQL = pg.Statement{Name: "queue.marks", Text: `
+SELECT p.priority, l.seq
+FROM generate_series(1, 7) AS p (priority),
+LATERAL (
+    SELECT seq FROM pending WHERE task_queue_id = $1 AND priority = p.priority ORDER BY seq LIMIT 1) AS l`}
+
+	sightSQL = pg.Statement{Name: "queue.sight", Text: `
+INSERT INTO queue_workers (task_queue_id, worker_group, worker_id) VALUES ($1, $2, $3)
+ON CONFLICT (task_queue_id, worker_group, worker_id) DO UPDATE SET last_active = now()`}
+)

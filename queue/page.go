@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/queue/draft"
 )
 
 // maxToken bounds what readToken decodes.
@@ -56,7 +57,7 @@ func readToken(token string, columns ...any) error {
 		if json.Unmarshal(raw[i], column) != nil {
 			return bad
 		}
-		if s, ok := column.(*string); ok && !storable(*s) {
+		if s, ok := column.(*string); ok && !draft.Storable(*s) {
 			return bad
 		}
 	}

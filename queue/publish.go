@@ -10,6 +10,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/queue/draft"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -98,11 +99,11 @@ func (q *Queue) CreateArtifact(ctx context.Context, id string, runID int, name s
 
 func (n *NewArtifact) check(name string) error {
 	switch {
-	case len(name) < 1 || len(name) > maxArtifactName || !printable.MatchString(name):
+	case len(name) < 1 || len(name) > maxArtifactName || !draft.Printable(name):
 		return fault.New(fault.Invalid, "An artifact's name must have 1 to %d printable ASCII characters.", maxArtifactName)
 	case n.StorageType == StorageS3:
 		return fault.New(fault.Invalid, "This server has no s3 storage: create the artifact with storageType %q.", StorageObject)
-	case !storable(n.ContentType) || !storable(n.URL) || !storable(n.Artifact) || !storable(n.Message) || !storable(n.Reason):
+	case !draft.Storable(n.ContentType) || !draft.Storable(n.URL) || !draft.Storable(n.Artifact) || !draft.Storable(n.Message) || !draft.Storable(n.Reason):
 		return fault.New(fault.Invalid, "An artifact's properties must be UTF-8 without NUL.")
 	case len(n.URL) > maxArtifactTarget || len(n.Artifact) > maxArtifactName:
 		return fault.New(fault.Invalid, "What the artifact refers to has too long a name.")

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/queue/line"
 )
 
 // Defaults and limits of the queue.
@@ -75,9 +76,9 @@ type Deps struct {
 type Queue struct {
 	deps    Deps
 	log     *slog.Logger
-	lines   lines
-	marks   marks
-	seen    sightings
+	waiters line.Waiters
+	marks   line.Marks
+	seen    line.Sightings
 	mu      sync.Mutex
 	cancel  context.CancelFunc
 	running sync.WaitGroup

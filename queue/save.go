@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -185,9 +186,9 @@ func (c *change) write(ctx context.Context, w *writing) error {
 func (c *change) arrive(rows pgx.Rows) error {
 	var (
 		name     string
-		p        place
+		p        line.Place
 		count    int
-		_, cause = pgx.ForEachRow(rows, []any{&name, &p.priority, &p.seq, &count}, func() error {
+		_, cause = pgx.ForEachRow(rows, []any{&name, &p.Priority, &p.Seq, &count}, func() error {
 			a := c.arrived[name]
 			a.count += count
 			a.first = append(a.first, p)

@@ -1,4 +1,6 @@
-package queue
+// Package draft has the rules for tasks that are to be created, as far as they need neither the
+// database nor the clock (taskcluster-map 5.1 to 5.3). It is pure.
+package draft
 
 import (
 	"bytes"
@@ -32,15 +34,15 @@ const (
 	maxSource      = 4096
 )
 
-// NewTask is a task to create.
-type NewTask struct {
+// Task is a task to create.
+type Task struct {
 	ID         string
 	Definition task.Definition
 }
 
 // Prepare completes the definition and checks everything about it that needs neither the database
 // nor the clock. Create does so itself; a door does it first, to authorize what the task will be.
-func (n *NewTask) Prepare() error {
+func (n *Task) Prepare() error {
 	if err := n.Definition.Complete(n.ID); err != nil {
 		return fault.New(fault.Invalid, "Task %s: %v", n.ID, err)
 	}
@@ -50,7 +52,7 @@ func (n *NewTask) Prepare() error {
 	return nil
 }
 
-func (n *NewTask) check() error {
+func (n *Task) check() error {
 	d := &n.Definition
 	switch {
 	case !slug.Valid(n.ID):
@@ -101,7 +103,7 @@ func checkRoutes(d *task.Definition) error {
 	}
 	seen := make(map[string]bool, len(d.Routes))
 	for _, r := range d.Routes {
-		if n := utf8.RuneCountInString(r); n < 1 || n > maxRoute || !storable(r) {
+		if n := utf8.RuneCountInString(r); n < 1 || n > maxRoute || !Storable(r) {
 			return fmt.Errorf("route %q must have 1 to %d characters, none of them NUL", r, maxRoute)
 		}
 		if seen[r] {
@@ -144,7 +146,7 @@ func checkTags(d *task.Definition) error {
 
 func checkScopes(d *task.Definition) error {
 	for _, s := range d.Scopes {
-		if !printable.MatchString(s) {
+		if !Printable(s) {
 			return fmt.Errorf("scope %q must be printable ASCII", s)
 		}
 	}
@@ -193,5 +195,8 @@ func depth(data []byte) int {
 	return deepest
 }
 
-// storable reports whether PostgreSQL can keep the text.
-func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+// Storable reports whether PostgreSQL can keep the text.
+func Storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// Printable reports whether the text is printable ASCII.
+func Printable(s string) bool { return printable.MatchString(s) }

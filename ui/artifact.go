@@ -104,8 +104,9 @@ func escapePath(name string) string {
 }
 
 // content finds where an artifact's bytes are, after the visitor's scopes were checked for each name
-// on the way. local is the address on this server, "" when the bytes live elsewhere.
-func (u *UI) content(v *visit, id string, run int, name string) (address, local string, err error) {
+// on the way. local is the address on this server, ""
+// when the bytes live elsewhere.
+func (u *UI) content(v *visit, id string, run int, name string) (a queue.Artifact, address, local string, err error) {
 	ctx := v.r.Context()
 	a, names, err := u.deps.Queue.FollowLinks(ctx, id, run, name)
 	want := make([]string, len(names))
@@ -114,18 +115,18 @@ func (u *UI) content(v *visit, id string, run int, name string) (address, local 
 	}
 	// Scopes come before whether the artifact exists, as at the queue's door.
 	if denied := v.allow(scope.Strings(want...)); denied != nil {
-		return "", "", denied
+		return a, "", "", denied
 	}
 	if err != nil {
-		return "", "", err
+		return a, "", "", err
 	}
 	if a.StorageType == queue.StorageError {
-		return "", "", fault.New(fault.NotFound, "The artifact %q was not made: %s (%s)", name, a.Message, a.Reason)
+		return a, "", "", fault.New(fault.NotFound, "The artifact %q was not made: %s (%s)", name, a.Message, a.Reason)
 	}
 	if address, err = u.deps.Queue.Location(ctx, a); err != nil {
-		return "", "", err
+		return a, "", "", err
 	}
-	return address, localPart(u.deps.RootURL, address), nil
+	return a, address, localPart(u.deps.RootURL, address), nil
 }
 
 // localPart returns path and query of an address on this server, whatever name people reach it by;
@@ -141,7 +142,7 @@ func localPart(root, address string) string {
 // artifact leads to an artifact's content. It comes with headers that keep it from acting in the name
 // of these pages.
 func (u *UI) artifact(v *visit, run int, name string) error {
-	address, local, err := u.content(v, v.r.PathValue("task"), run, name)
+	_, address, local, err := u.content(v, v.r.PathValue("task"), run, name)
 	if err != nil {
 		return err
 	}
@@ -158,6 +159,7 @@ func (u *UI) artifact(v *visit, run int, name string) error {
 type where struct {
 	URL     string `json:"url"` // on this server
 	Growing bool   `json:"growing"`
+	Size    int64  `json:"size"` // of a log that has ended, -1 when unknown
 }
 
 // logBytes answers where a log's bytes are now: while it grows in one place, later in another, with
@@ -172,14 +174,18 @@ func (u *UI) logBytes(v *visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, local, err := u.content(v, id, run, name)
+	a, _, local, err := u.content(v, id, run, name)
 	if err != nil {
 		return nil, err
 	}
 	if local == "" {
 		return nil, fault.New(fault.Gone, "This log lives on another server; open the raw log instead.")
 	}
-	return where{local, growing}, nil
+	w := where{local, growing, -1}
+	if a.ContentLength != nil && !growing {
+		w.Size = *a.ContentLength
+	}
+	return w, nil
 }
 
 // growing reports whether a run is not at its end. It is read before the artifact, so that a log
@@ -210,7 +216,7 @@ func (u *UI) logViewer(v *visit, run int, name string) error {
 		return err
 	}
 	stream := u.streamPath(v, "task="+id)
-	_, local, err := u.content(v, id, run, name)
+	_, _, local, err := u.content(v, id, run, name)
 	if err != nil {
 		return err
 	}

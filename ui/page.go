@@ -198,11 +198,11 @@ func funcs() template.FuncMap {
 			line, _, _ := strings.Cut(message, "\n")
 			return line
 		},
-		"when":   when,
-		"size":   sizeText,
-		"states": shownStates,
-		"word":   func(s string) string { return words[s] },
-		"lines":  func(text string) []string { return strings.Split(text, "\n") },
+		"when":     when,
+		"size":     sizeText,
+		"states":   shownStates,
+		"word":     func(s string) string { return words[s] },
+		"passages": passages,
 		"acticon": func(name string) string {
 			return map[string]string{"rerun": "rerun", "cancel": "stop", "schedule": "play"}[name]
 		},

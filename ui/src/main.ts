@@ -1,14 +1,19 @@
-// The script of all pages: what every page has, then the page's own.
-import { start as group } from "./group/page.tsx";
-import { start as jobs } from "./jobs/page.tsx";
-import { start as log } from "./log/page.tsx";
-import { start as outline } from "./shell/outline.ts";
+// The script of all pages: what every page has, and the page's own.
 import { start as shell } from "./shell/shell.ts";
-import { start as task } from "./task/page.tsx";
 
-const pages: Record<string, (root: HTMLElement) => void> = { jobs, task, group, log, home: outline, groups: outline };
+type Page = { start: (root: HTMLElement) => void };
 
-const root = document.querySelector("main")!;
-pages[document.body.dataset["page"] ?? ""]?.(root);
+// Each is in this bundle, but runs only on its page.
+const pages: Record<string, () => Promise<Page>> = {
+  home: () => import("./shell/outline.ts"),
+  groups: () => import("./shell/outline.ts"),
+  jobs: () => import("./jobs/page.tsx"),
+  task: () => import("./task/page.tsx"),
+  group: () => import("./group/page.tsx"),
+  log: () => import("./log/page.tsx"),
+};
+
+const page = await pages[document.body.dataset["page"] ?? ""]?.();
+page?.start(document.querySelector("main")!);
 shell();
 document.body.dataset["ready"] = "true";

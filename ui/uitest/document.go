@@ -2,7 +2,6 @@ package uitest
 
 import (
 	"io"
-	"iter"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -93,7 +92,7 @@ func (d *Document) Find(selector string) []*html.Node {
 		var next []*html.Node
 		seen := map[*html.Node]bool{}
 		for _, n := range found {
-			for in := range below(n) {
+			for in := range n.Descendants() {
 				if in.Type == html.ElementNode && !seen[in] && fits(in, step) {
 					seen[in] = true
 					next = append(next, in)
@@ -103,20 +102,6 @@ func (d *Document) Find(selector string) []*html.Node {
 		found = next
 	}
 	return found
-}
-
-// below yields all nodes under n in the order of the document.
-func below(n *html.Node) iter.Seq[*html.Node] {
-	return func(yield func(*html.Node) bool) { walk(n, yield) }
-}
-
-func walk(n *html.Node, yield func(*html.Node) bool) bool {
-	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		if !yield(c) || !walk(c, yield) {
-			return false
-		}
-	}
-	return true
 }
 
 func fits(n *html.Node, step string) bool {
@@ -174,7 +159,7 @@ func (d *Document) Text(selector string) string {
 	var out []string
 	for _, n := range d.Find(selector) {
 		var text strings.Builder
-		for in := range below(n) {
+		for in := range n.Descendants() {
 			if in.Type == html.TextNode {
 				text.WriteString(in.Data + " ")
 			}

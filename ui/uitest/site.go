@@ -17,6 +17,9 @@ import (
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/object"
+	"github.com/treeline-ci/treeline/object/objectapi"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/queuetest"
@@ -40,6 +43,8 @@ type Site struct {
 	Push *push.Log
 	Auth *auth.Auth
 	Feed *event.Feed
+
+	objects *object.Store
 }
 
 // New starts a site that ends with the test.
@@ -50,25 +55,28 @@ func New(t testing.TB) *Site {
 	feed := event.NewFeed(pool, log)
 	feed.Start(t.Context())
 	t.Cleanup(feed.Stop)
-	s := &Site{
-		Pool: pool, Feed: feed, Push: push.New(pool, feed.Wake, log),
-		Env: queuetest.On(t, pool, func(d *queue.Deps) { d.Wake = feed.Wake }),
-	}
-	s.Auth = newAuth(t, pool, log)
+	s := &Site{Pool: pool, Feed: feed, Push: push.New(pool, feed.Wake, log), Auth: newAuth(t, pool, log)}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.URL = "http://" + listener.Addr().String()
+	s.objects, err = object.New(pool, object.Config{Dir: t.TempDir(), RootURL: s.URL, URLKey: []byte("0123456789abcdef0123456789abcdef"), Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Env = queuetest.On(t, pool, func(d *queue.Deps) { d.Wake, d.Uploads = feed.Wake, uploads{s.objects} })
 	pages, err := ui.New(ui.Deps{
 		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", pages)
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: mux}}
+	site, err := web.Mount([]web.Service{objectapi.Service(s.objects)}, s.Auth, web.Options{RootURL: s.URL, Fallback: pages, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: site}}
 	server.Start()
 	t.Cleanup(func() {
 		server.CloseClientConnections()

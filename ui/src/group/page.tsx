@@ -53,9 +53,11 @@ function App() {
           }}
         />
         <span class="muted small num grow">{list.length === g.cells.length ? `${list.length.toLocaleString()} tasks` : `${list.length.toLocaleString()} of ${g.cells.length.toLocaleString()} tasks`}</span>
-        {(["table", "timeline"] as const).map((v) => (
-          <button key={v} type="button" class="chip" aria-pressed={view.value === v} onClick={() => look(v)}>{v}</button>
-        ))}
+        <span class="seg" role="group" aria-label="View">
+          {(["table", "timeline"] as const).map((v) => (
+            <button key={v} type="button" aria-pressed={view.value === v} onClick={() => look(v)}>{v}</button>
+          ))}
+        </span>
       </div>
       {g.cut && <p class="notice"><Icon name="warning" />The group is larger than this page shows.</p>}
       {view.value === "table" ? <Table list={list} /> : <Timeline list={list} />}

@@ -90,6 +90,9 @@ function platformOrder(a: string, b: string): number {
     const rank = i < 0 ? -1 : OPTIONS.indexOf(p.slice(i + 1));
     return rank < 0 ? [p, OPTIONS.length] : [p.slice(0, i), rank];
   };
+  // The decision stands before what it decided.
+  const first = Number(b.includes("decision")) - Number(a.includes("decision"));
+  if (first !== 0) return first;
   const [x, i] = split(a);
   const [y, j] = split(b);
   return order(padded(x), padded(y)) || i - j;

@@ -152,7 +152,7 @@ export class JobGrid {
       const cell = make("b", "");
       paint(cell, c, c.id === this.selected);
       this.drawn.set(c.id, cell);
-      box.append(cell);
+      box.append(cell, "\u200b"); // a place to break the line, without width
     }
     if (!all) box.append(...this.rest(key, g.cells.filter((c) => !this.stays(c))));
     if (!alone) box.append(")");
@@ -163,7 +163,7 @@ export class JobGrid {
   // rest counts by state what a large group does not show.
   private rest(key: string, cells: Cell[]): HTMLElement[] {
     return Object.entries(count(cells)).map(([state, n]) => {
-      const more = make("span", `g-more st-${state}`, `+${n} ${WORD[state as State]} `);
+      const more = make("span", `g-more st-${state}`, `+${n} ${WORD[state as State]}`);
       more.dataset["group"] = key;
       return more;
     });

@@ -136,8 +136,8 @@ function Bar() {
         onInput={(e) => setFilter({ searchStr: e.currentTarget.value }, false)}
       />
       {CHIPS.map((c) => (
-        <button key={c.name} type="button" class={`chip st-${c.states[0]}`} aria-pressed={c.states.every((s) => f.states.has(s))} onClick={() => toggle(c.states)}>
-          <Icon name={c.icon} />{c.name}
+        <button key={c.name} type="button" class="chip" aria-pressed={c.states.every((s) => f.states.has(s))} onClick={() => toggle(c.states)}>
+          <Icon name={c.icon} class={`st-${c.states[0]}`} />{c.name}
         </button>
       ))}
       <button type="button" class="chip" aria-pressed={everything.value} onClick={() => setFilter({ group_state: everything.value ? null : "expanded" }, true)}>

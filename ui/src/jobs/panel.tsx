@@ -45,7 +45,9 @@ let again: ReturnType<typeof setTimeout> | undefined;
 onMessages((list: Message[]) => {
   if (wanted === "" || !list.some((m) => m.kind === "reset" || m.task?.id === wanted || m.artifact === wanted)) return;
   clearTimeout(again);
-  again = setTimeout(() => void load(wanted), 150);
+  again = setTimeout(() => {
+    if (wanted !== "") void load(wanted);
+  }, 150);
 });
 
 export function Panel({ id, close }: { id: string; close: () => void }) {

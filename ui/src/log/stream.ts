@@ -24,8 +24,8 @@ async function run(path: string, buffer: LogBuffer, changed: Changed, signal: Ab
   const decoder = new TextDecoder();
   while (!signal.aborted && !buffer.cut) {
     try {
-      const { url, growing } = await get<Where>(path, signal);
-      await pieces(url, offset, signal, (bytes) => {
+      const { url, growing, size } = await get<Where>(path, signal);
+      if (size < 0 || offset < size) await pieces(url, offset, signal, (bytes) => {
         wait = 500;
         offset += bytes.length;
         buffer.append(decoder.decode(bytes, { stream: true }));

@@ -112,6 +112,7 @@ export interface Wait {
 export interface Where {
   url: string;
   growing: boolean;
+  size: number; // bytes of a log that has ended, -1 when unknown
 }
 
 export interface TaskData {

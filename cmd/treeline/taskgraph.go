@@ -160,20 +160,11 @@ func (g *generator) finder() (optimize.IndexFinder, error) {
 	if os.Getenv("TASKCLUSTER_ROOT_URL") == "" && os.Getenv("TASKCLUSTER_PROXY_URL") == "" {
 		return nil, nil
 	}
-	c, err := taskClient()
+	c, err := client.FromEnv(nil)
 	if err != nil {
 		return nil, err
 	}
 	return serverIndex(c), nil
-}
-
-// taskClient speaks to the server of the environment, through the task's proxy where there is one
-// and no credentials.
-func taskClient() (*client.Client, error) {
-	if proxy := os.Getenv("TASKCLUSTER_PROXY_URL"); proxy != "" && os.Getenv("TASKCLUSTER_CLIENT_ID") == "" {
-		return client.New(client.Config{RootURL: proxy})
-	}
-	return client.FromEnv(nil)
 }
 
 // generate runs the stages for one set.

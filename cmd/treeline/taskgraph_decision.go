@@ -115,7 +115,11 @@ func (c *decisionCommand) decide(ctx context.Context) error {
 	if !slug.Valid(id) {
 		return fmt.Errorf("TASK_ID is %q: a decision needs the id of the decision task it runs in", id)
 	}
-	p, err := c.parameters(ctx)
+	now, err := c.moment(ctx, id)
+	if err != nil {
+		return err
+	}
+	p, err := c.parameters(ctx, now)
 	if err != nil {
 		return err
 	}
@@ -123,7 +127,6 @@ func (c *decisionCommand) decide(ctx context.Context) error {
 	if err := c.write("parameters.yml", p.YAML); err != nil {
 		return err
 	}
-	now := time.Now()
 	scripts, err := runtask.Scripts()
 	if err != nil {
 		return err
@@ -150,10 +153,28 @@ func (c *decisionCommand) decide(ctx context.Context) error {
 	return c.submit(ctx, submissions)
 }
 
+// moment is the time that dates count from: when the decision task was created. A second run of the
+// same decision, after its worker was lost, so makes the same definitions, and finds the tasks that
+// the first run created.
+func (c *decisionCommand) moment(ctx context.Context, id string) (time.Time, error) {
+	if c.dryRun {
+		return time.Now(), nil
+	}
+	server, err := client.FromEnv(nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	own, err := server.Task(ctx, id)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the decision task TASK_ID=%s: %w", id, err)
+	}
+	return own.Created.Time, nil
+}
+
 // parameters makes the strict parameters of the decision.
-func (c *decisionCommand) parameters(ctx context.Context) (*params.Parameters, error) {
+func (c *decisionCommand) parameters(ctx context.Context, now time.Time) (*params.Parameters, error) {
 	d := c.facts
-	d.Now = time.Now()
+	d.Now = now
 	d.Version = c.checkout.version()
 	var err error
 	if d.FilesChanged, err = c.checkout.changed(ctx, d.BaseRev, d.HeadRev); err != nil {
@@ -259,7 +280,7 @@ func (c *decisionCommand) submit(ctx context.Context, list []taskgraph.Submissio
 		fmt.Fprintln(c.err, "nothing to create")
 		return nil
 	}
-	server, err := taskClient()
+	server, err := client.FromEnv(nil)
 	if err != nil {
 		return err
 	}

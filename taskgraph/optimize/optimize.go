@@ -159,12 +159,18 @@ func (r *run) keptInPlace(t *graph.Task) {
 	if name == "" || r.removed[t.Label] {
 		return
 	}
+	if s, err := r.env.Strategy(name); err != nil || !searches(s) {
+		return
+	}
 	why := r.dno[t.Label]
 	if why == "" {
 		why = "depends on " + r.needsKept(t.Label) + ", which runs"
 	}
 	r.Log.Optimize(explain.Optimization{Label: t.Label, Phase: "replace", Outcome: explain.Kept, Strategy: name, Arg: arg, Reason: why})
 }
+
+// searches reports whether s may replace tasks.
+func searches(s Strategy) bool { _, ok := s.(Searcher); return ok }
 
 func (r *run) replaceOne(ctx context.Context, t *graph.Task) error {
 	s, name, arg, err := r.strategy(t)

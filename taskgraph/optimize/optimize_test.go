@@ -130,7 +130,7 @@ func TestStrategies(t *testing.T) {
 		"a strategy of the table":    {map[string]any{"mine": "so"}, map[string]any{"optimize_strategies": "s.star:TABLE"}, "removed: because so"},
 		"an alias of the table":      {map[string]any{"old": nil}, map[string]any{"optimize_strategies": "s.star:TABLE"}, "removed: always"},
 		"existing":                   {nil, map[string]any{"existing_tasks": map[string]any{"a": "E"}}, "replaced: listed in existing_tasks"},
-		"existing, not optimizable":  {map[string]any{"never": nil}, map[string]any{"existing_tasks": map[string]any{"a": "E"}, "do_not_optimize": []any{"a"}}, "kept: listed in do_not_optimize"},
+		"existing, not optimizable":  {map[string]any{"index-search": []any{"ok"}}, map[string]any{"existing_tasks": map[string]any{"a": "E"}, "do_not_optimize": []any{"a"}}, "kept: listed in do_not_optimize"},
 		"target kept":                {map[string]any{"always": nil}, map[string]any{"optimize_target_tasks": false}, "kept: a target"},
 		"no tests":                   {map[string]any{"skip-unless-has-relevant-tests": nil}, nil, "removed: has no tests"},
 		"relevant tests are touched": {map[string]any{"skip-unless-has-relevant-tests": "tests"}, nil, "kept: test src/t.ini stands below"},

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
+
+	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
 // converter turns Go values into Starlark ones. Keys repeat from task to task, so their
@@ -94,73 +97,173 @@ func (c *converter) dict(m map[string]any) (starlark.Value, error) {
 	return d, nil
 }
 
-// fromStar converts values back within the budget. path names the value in errors.
+// fromStar converts values back within the budget. Where a value is what it was before the call,
+// the Go value it came from is given back, so that what nobody changed stays shared.
 type fromStar struct {
 	b    *budget
 	left int
+	path []place // where in the result the conversion is, for errors
+}
+
+// place is a step into a dict, or into a list when key is "".
+type place struct {
+	key   string
+	index int
 }
 
 func (b *budget) fromStar() *fromStar { return &fromStar{b: b, left: b.limits.Values} }
 
-func (f *fromStar) value(v starlark.Value, depth int, path func() string) (any, error) {
+// errorf makes an error about the current place.
+func (f *fromStar) errorf(format string, args ...any) error {
+	var b strings.Builder
+	for _, p := range f.path {
+		if p.key != "" {
+			b.WriteString("." + p.key)
+		} else {
+			fmt.Fprintf(&b, "[%d]", p.index)
+		}
+	}
+	return fmt.Errorf("task%s: %w", b.String(), fmt.Errorf(format, args...))
+}
+
+// value converts v, which stands where was stood before; was is nil when nothing did.
+func (f *fromStar) value(v starlark.Value, was any) (any, error) {
 	if f.left--; f.left < 0 {
 		return nil, limitf("gives back more than %d values", f.b.limits.Values)
 	}
-	if depth > f.b.limits.Depth {
-		return nil, limitf("%s: gives back values nested more than %d deep", path(), f.b.limits.Depth)
+	if len(f.path) > f.b.limits.Depth {
+		return nil, limitf("gives back values nested more than %d deep", f.b.limits.Depth)
 	}
 	switch v := v.(type) {
 	case starlark.NoneType:
 		return nil, nil
 	case starlark.String:
+		if s, ok := was.(string); ok && s == string(v) {
+			return was, nil
+		}
 		return string(v), nil
 	case starlark.Bool:
 		return bool(v), nil
 	case starlark.Int:
 		n, ok := v.Int64()
 		if !ok {
-			return nil, fmt.Errorf("%s: the integer does not fit 64 bits", path())
+			return nil, f.errorf("the integer does not fit 64 bits")
+		}
+		if old, ok := was.(int64); ok && old == n {
+			return was, nil
 		}
 		return n, nil
 	case starlark.Float:
 		if x := float64(v); !math.IsNaN(x) && !math.IsInf(x, 0) {
 			return x, nil
 		}
-		return nil, fmt.Errorf("%s: %v has no place in JSON", path(), v)
+		return nil, f.errorf("%v has no place in JSON", v)
 	case *starlark.Dict:
-		return f.dict(v, depth, path)
+		old, _ := was.(map[string]any)
+		return f.dict(v, old)
 	case *starlark.List:
-		return f.list(v, depth, path)
+		return f.list(v, was)
 	case starlark.Tuple:
-		return f.list(v, depth, path)
+		return f.list(v, was)
 	}
-	return nil, fmt.Errorf("%s: a %s cannot be part of a task (use dicts, lists, strings, numbers, bools and None)", path(), v.Type())
+	return nil, f.errorf("a %s cannot be part of a task (use dicts, lists, strings, numbers, bools and None)", v.Type())
 }
 
-func (f *fromStar) list(v starlark.Indexable, depth int, path func() string) (any, error) {
-	out := make([]any, v.Len())
-	for i := range v.Len() {
-		x, err := f.value(v.Index(i), depth+1, func() string { return fmt.Sprintf("%s[%d]", path(), i) })
+func (f *fromStar) list(v starlark.Indexable, was any) (any, error) {
+	old, _ := was.([]any)
+	n := v.Len()
+	unchanged := old != nil && len(old) == n
+	out := []any(nil)
+	for i := range n {
+		var before any
+		if i < len(old) {
+			before = old[i]
+		}
+		f.path = append(f.path, place{index: i})
+		x, err := f.value(v.Index(i), before)
 		if err != nil {
 			return nil, err
 		}
+		f.path = f.path[:len(f.path)-1]
+		if unchanged && same(x, before) {
+			continue
+		}
+		if out == nil {
+			out = make([]any, n)
+			copy(out, old[:min(i, len(old))])
+		}
+		unchanged = false
 		out[i] = x
 	}
+	if unchanged {
+		return was, nil
+	}
+	if out == nil {
+		out = []any{}
+	}
 	return out, nil
 }
 
-func (f *fromStar) dict(d *starlark.Dict, depth int, path func() string) (any, error) {
-	out := make(map[string]any, d.Len())
+func (f *fromStar) dict(d *starlark.Dict, old map[string]any) (map[string]any, error) {
+	unchanged := old != nil && len(old) == d.Len()
+	out := map[string]any(nil)
+	if !unchanged {
+		out = make(map[string]any, d.Len())
+	}
+	done := 0
 	for k, v := range d.Entries() {
-		name, ok := k.(starlark.String)
+		key, ok := k.(starlark.String)
 		if !ok {
-			return nil, fmt.Errorf("%s: the key %v is a %s, not a string", path(), k, k.Type())
+			return nil, f.errorf("the key %v is a %s, not a string", k, k.Type())
 		}
-		x, err := f.value(v, depth+1, func() string { return path() + "." + string(name) })
+		before, had := old[string(key)]
+		f.path = append(f.path, place{key: string(key)})
+		x, err := f.value(v, before)
 		if err != nil {
 			return nil, err
 		}
-		out[string(name)] = x
+		f.path = f.path[:len(f.path)-1]
+		if unchanged && !(had && same(x, before)) {
+			unchanged = false
+			out = make(map[string]any, d.Len())
+			f.first(out, d, old, done)
+		}
+		if !unchanged {
+			out[string(key)] = x
+		}
+		done++
+	}
+	if unchanged {
+		return old, nil
 	}
 	return out, nil
+}
+
+// first copies the first n entries of d, which are as they were in old.
+func (f *fromStar) first(out map[string]any, d *starlark.Dict, old map[string]any, n int) {
+	for k := range d.Entries() {
+		if n == 0 {
+			return
+		}
+		key := string(k.(starlark.String)) // the entries before this one have string keys
+		out[key] = old[key]
+		n--
+	}
+}
+
+// same reports whether x, made by value for what was before, is the very same.
+func same(x, before any) bool {
+	switch x := x.(type) {
+	case map[string]any:
+		m, ok := before.(map[string]any)
+		return ok && value.Same(x, m)
+	case []any:
+		l, ok := before.([]any)
+		return ok && len(x) == len(l) && (len(x) == 0 || &x[0] == &l[0])
+	}
+	switch before.(type) {
+	case map[string]any, []any, []string, map[string]string:
+		return false
+	}
+	return x == before
 }

@@ -27,7 +27,7 @@ var hostile = map[string]string{
 	"text by replace":        "def f():\n    x = 'aa'\n    for i in range(60): x = x.replace('a', x)\nf()\n",
 	"text by join":           "def f():\n    x = 'aa'\n    for i in range(60): x = x.join([x] * 100)\nf()\n",
 	"text by getattr":        "def f():\n    x = 'aa'\n    for i in range(60): x = getattr(x, 'join')([x] * 100)\nf()\n",
-	"text by upper":          "def f():\n    x = 'a' * 4000000\n    l = []\n    for i in range(1 << 20): l.append(x.upper())\nf()\n",
+	"text by upper":          "def f():\n    x = 'a' * 1000000\n    l = []\n    for i in range(1 << 20): l.append(x.upper())\nf()\n",
 	"many texts":             "def f():\n    l = []\n    s = ''\n    for i in range(1 << 30):\n        s += 'a'\n        l.append(s)\nf()\n",
 	"many slices":            "def f():\n    x = [0] * 1000000\n    l = []\n    for i in range(1 << 20): l.append(x[1:])\nf()\n",
 	"many dicts":             "def f():\n    l = []\n    for i in range(1 << 30): l.append({})\nf()\n",
@@ -58,7 +58,7 @@ var hostile = map[string]string{
 	"deep JSON":              "json.decode('[' * 100000)\n",
 	"large pattern":          "match('a' * 100000, 'b')\n",
 	"union of dicts doubled": "def f():\n    d = {i: i for i in range(1000000)}\n    l = [d | d for i in range(1 << 20)]\nf()\n",
-	"walk of elems":          "def f():\n    s = 'a' * 4000000\n    l = [list(s.elems()) for i in range(1 << 20)]\nf()\n",
+	"walk of elems":          "def f():\n    s = 'a' * 1000000\n    l = [list(s.elems()) for i in range(1 << 20)]\nf()\n",
 }
 
 // chain writes lines that each name the line before twice.
@@ -74,13 +74,20 @@ func chain(n int, line, first string) string {
 
 func itoa(n int) string { return string(rune('0'+n/10)) + string(rune('0'+n%10)) }
 
+// small are limits that work like the usual ones and are met sooner.
+func small() star.Limits {
+	l := star.DefaultLimits()
+	l.Steps, l.Bytes, l.Text = 1_000_000, 32<<20, 1<<20
+	return l
+}
+
 func TestHostileFilesMeetALimit(t *testing.T) {
 	for name, src := range hostile {
 		t.Run(name, func(t *testing.T) {
 			src = strings.ReplaceAll(src, "f0 = 1", "f00 = 1")
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			_, err := star.Load(ctx, fstest.MapFS{"x.star": {Data: []byte(src)}}, "x.star", star.Options{})
+			_, err := star.Load(ctx, fstest.MapFS{"x.star": {Data: []byte(src)}}, "x.star", star.Options{Limits: small()})
 			if !errors.Is(err, star.ErrLimit) {
 				t.Fatalf("got %v", err)
 			}

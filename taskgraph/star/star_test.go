@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/treeline-ci/treeline/taskgraph/star"
+	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
 func tree(files ...string) fstest.MapFS {
@@ -20,7 +21,7 @@ func tree(files ...string) fstest.MapFS {
 	return out
 }
 
-func load(t *testing.T, src string) *star.Module {
+func load(t testing.TB, src string) *star.Module {
 	t.Helper()
 	m, err := star.Load(t.Context(), tree("taskcluster/x.star", src), "taskcluster/x.star", star.Options{})
 	if err != nil {
@@ -242,5 +243,32 @@ func TestAnEndedContextStopsTheCall(t *testing.T) {
 	cancel()
 	if _, err := m.Transform(ctx, "f", config(), []map[string]any{{"name": "a"}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatIsNotChangedStaysShared(t *testing.T) {
+	item := values{"name": "a", "big": values{"list": []any{"x", values{"y": int64(1)}}}, "worker": values{"env": values{}, "keep": []any{int64(1)}}, "none": nil}
+	m := load(t, "def f(config, task):\n    task['worker']['env']['A'] = '1'\n    return task\ndef g(config, task):\n    return task\ndef h(config, task):\n    task.pop('name')\n    task['big']['list'][1]['y'] = 2\n    return task\n")
+	got, err := m.Transform(t.Context(), "f", config(), []map[string]any{item})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := got[0].Values
+	if !value.Same(out["big"].(values), item["big"].(values)) || value.Same(out, item) || len(item["worker"].(values)["env"].(values)) != 0 {
+		t.Errorf("sharing is wrong: %v, %v", out, item)
+	}
+	want := values{"name": "a", "big": item["big"], "worker": values{"env": values{"A": "1"}, "keep": []any{int64(1)}}, "none": nil}
+	if diff := cmp.Diff(want, out); diff != "" {
+		t.Error(diff)
+	}
+	if got, err = m.Transform(t.Context(), "g", config(), []map[string]any{item}); err != nil || !value.Same(got[0].Values, item) {
+		t.Errorf("an item nobody touched was copied: %v", err)
+	}
+	if got, err = m.Transform(t.Context(), "h", config(), []map[string]any{item}); err != nil {
+		t.Fatal(err)
+	}
+	want = values{"big": values{"list": []any{"x", values{"y": int64(2)}}}, "worker": item["worker"], "none": nil}
+	if diff := cmp.Diff(want, got[0].Values); diff != "" {
+		t.Error(diff)
 	}
 }

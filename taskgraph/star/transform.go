@@ -69,12 +69,12 @@ func (v *invocation) transformEach(config starlark.Value, items []map[string]any
 		switch res := res.(type) {
 		case starlark.NoneType:
 		case *starlark.Dict:
-			if out, err = v.take(out, back, res, i); err != nil {
+			if out, err = v.take(out, back, res, i, item); err != nil {
 				return nil, err
 			}
 		case *starlark.List:
 			for k := range res.Len() {
-				if out, err = v.take(out, back, res.Index(k), i); err != nil {
+				if out, err = v.take(out, back, res.Index(k), i, item); err != nil {
 					return nil, err
 				}
 			}
@@ -85,17 +85,18 @@ func (v *invocation) transformEach(config starlark.Value, items []map[string]any
 	return out, nil
 }
 
-// take converts one result and appends it.
-func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from int) ([]Item, error) {
+// take converts one result, made of the item was, and appends it.
+func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from int, was map[string]any) ([]Item, error) {
 	d, ok := res.(*starlark.Dict)
 	if !ok {
 		return nil, v.fail(fmt.Errorf("%s gave a %s among the tasks: each task is a dict", v.fn.Name(), res.Type()))
 	}
-	x, err := back.dict(d, 0, func() string { return "task" })
+	back.path = back.path[:0]
+	x, err := back.dict(d, was)
 	if err != nil {
 		return nil, v.fail(err)
 	}
-	return append(out, Item{Values: x.(map[string]any), From: from}), nil
+	return append(out, Item{Values: x, From: from}), nil
 }
 
 func (v *invocation) transformAll(config starlark.Value, items []map[string]any) ([]Item, error) {
@@ -126,7 +127,11 @@ func (v *invocation) transformAll(config starlark.Value, items []map[string]any)
 	for i := range list.Len() {
 		x := list.Index(i)
 		from, known := origin[x]
-		if out, err = v.take(out, back, x, from); err != nil {
+		var was map[string]any
+		if known {
+			was = items[from]
+		}
+		if out, err = v.take(out, back, x, from, was); err != nil {
 			return nil, err
 		}
 		if last := &out[len(out)-1]; !known {

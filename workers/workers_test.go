@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +22,7 @@ import (
 )
 
 func TestRuns(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 20*time.Minute)
 	a := s.work(nil)
 
@@ -131,6 +134,7 @@ func (s *server) in(t *testing.T) *server {
 }
 
 func TestLiveLog(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 20*time.Minute)
 	s.work(nil)
 	gate := filepath.Join(t.TempDir(), "gate")
@@ -160,6 +164,7 @@ func TestLiveLog(t *testing.T) {
 }
 
 func TestSeveralAtOnce(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 20*time.Minute)
 	s.work(func(c *workers.Config) { c.Capacity = 3 })
 	dir := t.TempDir()
@@ -173,6 +178,7 @@ func TestSeveralAtOnce(t *testing.T) {
 }
 
 func TestCancelStopsTheCommands(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 4*time.Second)
 	a := s.work(nil)
 	pidFile := filepath.Join(t.TempDir(), "pid")
@@ -196,6 +202,7 @@ func TestCancelStopsTheCommands(t *testing.T) {
 }
 
 func TestClaimsAreRenewed(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 3*time.Second)
 	s.work(nil)
 	id := s.create(sh("sleep 7"), nil)
@@ -239,6 +246,7 @@ func TestPoliteEnd(t *testing.T) {
 }
 
 func TestServerAway(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 20*time.Minute)
 	s.work(nil)
 	dir := t.TempDir()
@@ -262,6 +270,7 @@ func TestServerAway(t *testing.T) {
 }
 
 func TestMounts(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 20*time.Minute)
 	s.work(nil)
 	maker := s.create(with(sh("mkdir d; echo packed > d/f; tar czf a.tgz d; echo plain > p"), dict{"artifacts": []dict{
@@ -308,6 +317,17 @@ func TestProxyTask(t *testing.T) {
 	if _, err := c.UploadArtifact(ctx, up, strings.NewReader("made by the task"), 16); err != nil {
 		t.Errorf("upload: %v", err)
 	}
+	up.Name = "private/by-proxy"
+	if _, err := c.UploadArtifact(ctx, up, strings.NewReader("for few eyes"), 12); err != nil {
+		t.Errorf("upload: %v", err)
+	}
+	private := os.Getenv("TASKCLUSTER_ROOT_URL") + "/api/queue/v1/task/" + id + "/runs/0/artifacts/private/by-proxy"
+	if text, err := signedGet(private); err != nil || text != "for few eyes" {
+		t.Errorf("by a signed URL: %q, %v", text, err)
+	}
+	if _, err := signedGet("https://example.com/x"); err == nil {
+		t.Error("the proxy signs for other servers")
+	}
 	if _, err := c.ReportCompleted(ctx, id, 0); !errors.Is(err, fault.Forbidden) {
 		t.Errorf("a task could resolve itself: %v", err)
 	}
@@ -323,6 +343,21 @@ func TestProxyTask(t *testing.T) {
 	}
 }
 
+// signedGet lets the proxy sign a URL and reads what stands there.
+func signedGet(address string) (string, error) {
+	// Post follows the answer, which redirects to the signed URL.
+	resp, err := http.Post(os.Getenv("TASKCLUSTER_PROXY_URL")+"/bewit", "text/plain", strings.NewReader(address))
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, body)
+	}
+	return string(body), err
+}
+
 func filter(scopes []string, prefix string) (out []string) {
 	for _, s := range scopes {
 		if strings.HasPrefix(s, prefix) {
@@ -333,6 +368,7 @@ func filter(scopes []string, prefix string) (out []string) {
 }
 
 func TestProxy(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 20*time.Minute)
 	s.work(nil)
 	self, err := os.Executable()
@@ -341,7 +377,7 @@ func TestProxy(t *testing.T) {
 	}
 	id := s.create(dict{
 		"command": [][]string{{self, "-test.run=^TestProxyTask$", "-test.v"}}, "maxRunTime": 60, "features": dict{"taskclusterProxy": true},
-	}, dict{"scopes": []string{"my:scope:*"}})
+	}, dict{"scopes": []string{"my:scope:*", "queue:get-artifact:private/*"}})
 	s.resolved(id, task.ReasonCompleted)
 	if text, _, err := s.artifact(id, "public/by-proxy"); err != nil || text != "made by the task" {
 		t.Errorf("%q, %v", text, err)
@@ -349,6 +385,7 @@ func TestProxy(t *testing.T) {
 }
 
 func TestCannotBegin(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 20*time.Minute)
 	cfg := workers.Config{Client: s.root, TaskQueueID: testQueue, WorkerGroup: "g", WorkerID: "w", Dir: t.TempDir()}
 	t.Run("a directory serves one worker at a time", func(t *testing.T) {
@@ -388,6 +425,7 @@ func TestCannotBegin(t *testing.T) {
 }
 
 func TestRunAs(t *testing.T) {
+	t.Parallel()
 	name := "nobody"
 	if os.Geteuid() != 0 { // only root can be somebody else; everybody can be himself
 		name = fmt.Sprintf("%d:%d", os.Geteuid(), os.Getegid())
@@ -434,6 +472,7 @@ func TestKilledWorkerProcess(t *testing.T) {
 }
 
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, 20*time.Minute)
 	dir := t.TempDir()
 	self, err := os.Executable()

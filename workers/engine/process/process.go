@@ -18,6 +18,9 @@ import (
 	"time"
 )
 
+// WorkdirVariable is the environment variable by which Sweep knows a task's processes.
+const WorkdirVariable = "TASK_WORKDIR"
+
 // drainTime is how long output is still read after a command's leader has ended, in case a
 // process that left the group holds the pipe.
 const drainTime = 2 * time.Second

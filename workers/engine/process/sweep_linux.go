@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// WorkdirVariable is the environment variable by which Sweep knows a task's processes.
-const WorkdirVariable = "TASK_WORKDIR"
-
 const sweepRounds = 50
 
 // Sweep kills every process that belongs to the task whose work directory is dir: one that has

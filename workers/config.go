@@ -41,6 +41,7 @@ type Config struct {
 	Dir         string // the worker's own directory; one worker at a time uses it
 	Capacity    int    // runs at once; 0 is 1
 
+	Program      string        // the treeline program, which tasks find on their PATH; "" for none
 	RunAs        string        // user of the commands, name or uid:gid; "" is the worker's own
 	AcceptImages bool          // do payloads that name an image, without the image
 	Env          []string      // NAME=value, added to each task's environment; the payload may override

@@ -26,7 +26,14 @@ const (
 // as that user in a directory such as tasks get, so that a worker whose tasks could not even start
 // says so at once.
 func (w *worker) prepareUser(ctx context.Context) error {
+	programs, err := w.shareProgram()
+	if err != nil {
+		return err
+	}
 	dirs := filepath.SplitList(os.Getenv("PATH"))
+	if programs != "" {
+		dirs = append([]string{programs}, dirs...)
+	}
 	for _, dir := range filepath.SplitList(defaultPath) {
 		if !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
@@ -42,7 +49,6 @@ func (w *worker) prepareUser(ctx context.Context) error {
 		w.userName = u.Username
 	}
 	if w.task != nil {
-		var err error
 		if dirs, err = w.enterable(ctx, dirs); err != nil {
 			return err
 		}

@@ -66,6 +66,11 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 					c.Env = append(c.Env, name+"="+value)
 				}
 			}
+			program, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program, which tasks may call: %w", err)
+			}
+			c.Program = program
 			return workers.Run(cmd.Context(), c)
 		},
 	}

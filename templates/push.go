@@ -19,7 +19,8 @@ type Push struct {
 	Revision       string
 	BaseRevision   string // what the branch was before; "" or zeros for a new branch
 	PushID         int64
-	Time           time.Time
+	Time           time.Time // of the push
+	Now            time.Time // of the decision, which may come later; zero means Time
 	DecisionTaskID string
 	RootURL        string
 }
@@ -43,8 +44,12 @@ func LocalPush(p Push) Event {
 		"pusher":     map[string]any{"name": owner, "email": owner},
 		"sender":     map[string]any{"login": owner},
 	}
+	now := p.Now
+	if now.IsZero() {
+		now = p.Time
+	}
 	return Event{
-		TasksFor: "git-push", Event: event, RootURL: p.RootURL, Now: p.Time, OwnTaskID: p.DecisionTaskID,
+		TasksFor: "git-push", Event: event, RootURL: p.RootURL, Now: now, OwnTaskID: p.DecisionTaskID,
 		Context: map[string]any{"push": push, "repository": repository, "ownTaskId": p.DecisionTaskID},
 		Seed:    fmt.Sprintf("git-push %s %d %s %s", p.Project, p.PushID, p.Revision, p.DecisionTaskID),
 	}

@@ -1,0 +1,233 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/taskgraph"
+	"github.com/treeline-ci/treeline/taskgraph/optimize"
+	"github.com/treeline-ci/treeline/taskgraph/params"
+	"github.com/treeline-ci/treeline/workers/runtask"
+)
+
+// nativeDecision is one native decision under way.
+type nativeDecision struct {
+	*Intake
+	claim queue.Claim
+	began time.Time
+	push  push.Push // ID 0 until it is known
+	log   bytes.Buffer
+
+	options options
+	config  []byte // .taskcluster.yml
+	mu      sync.Mutex
+	files   map[string][]byte // what the graph wants published, by name
+}
+
+// say writes a line to the decision task's log.
+func (d *nativeDecision) say(format string, args ...any) {
+	now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
+		fmt.Fprintf(&d.log, "[decision %s] %s\n", now, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+// do makes the graph and submits it. All artifacts are there before the first task is, and all
+// tasks are created at once.
+func (d *nativeDecision) do(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
+	defer cancel()
+	group := d.claim.Task.TaskGroupID
+	p, err := d.Push.ByTaskGroup(ctx, group)
+	if fault.KindOf(err) == fault.NotFound {
+		return mistake("no-push", "", 0, "Task queue %s takes decision tasks of recorded pushes only, and no push has task group %s.", decisionQueue, group)
+	}
+	if err != nil {
+		return err
+	}
+	d.push = p
+	d.say("Push %d of %s: %s at %s, by %s", p.ID, p.Repository, p.Branch, p.Revision, p.Email)
+	if done, err := d.submittedBefore(ctx); done || err != nil {
+		return err
+	}
+	result, err := d.generate(ctx)
+	if err != nil {
+		return asMistake(err)
+	}
+	d.say("%s", result.Summary())
+	for _, w := range result.Warnings {
+		d.say("warning: %v", w)
+	}
+	if err := d.publishArtifacts(ctx, result); err != nil {
+		return err
+	}
+	return d.submit(ctx, result)
+}
+
+// submittedBefore reports whether an earlier run of this decision got as far as submitting its
+// graph: then the group has more than the decision task.
+func (d *nativeDecision) submittedBefore(ctx context.Context) (bool, error) {
+	if d.claim.RunID == 0 {
+		return false, nil
+	}
+	page, err := d.Queue.ListGroup(ctx, d.claim.Task.TaskGroupID, 2, "")
+	if err != nil {
+		return false, err
+	}
+	if len(page.Tasks) > 1 {
+		d.say("An earlier run submitted the graph.")
+	}
+	return len(page.Tasks) > 1, nil
+}
+
+func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error) {
+	p := d.push
+	repository, tree, err := d.open(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if d.options, err = readOptions(d.claim.Task.Payload); err != nil {
+		return nil, err
+	}
+	if err := tree.Prefetch(d.options.Root, configFile); err != nil {
+		return nil, err
+	}
+	if d.config, err = tree.ReadFile(configFile); err != nil {
+		return nil, err
+	}
+	scripts, err := runtask.Scripts()
+	if err != nil {
+		return nil, err
+	}
+	script, err := fs.ReadFile(scripts, "run-task")
+	if err != nil {
+		return nil, err
+	}
+	d.files = map[string][]byte{"run-task": script}
+	parameters, err := params.ForDecision(params.Decision{
+		BaseRepository: repository.URL, BaseRef: "refs/heads/" + p.Branch, BaseRev: p.Base,
+		HeadRepository: repository.URL, HeadRef: "refs/heads/" + p.Branch, HeadRev: p.Revision,
+		Project: p.Repository, Owner: p.Email, Level: strconv.Itoa(repository.Level), PushlogID: strconv.FormatInt(p.ID, 10),
+		RepositoryType: "git", TasksFor: "git-push", Pushdate: p.Time.Unix(), TargetTasksMethod: d.options.TargetTasksMethod,
+		FilesChanged: p.FilesChanged, CommitMessage: p.Message, Version: firstLine(tree.ReadFile("version.txt")), Now: p.Time,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return taskgraph.Generate(ctx, taskgraph.Input{
+		Tree: tree, Root: d.options.Root, Parameters: parameters, Index: d.find, RootURL: d.RootURL,
+		DecisionTaskID: d.claim.Status.TaskID, Now: d.claim.Task.Created.Time, Scripts: scripts, Publish: d.keep,
+		Progress: func(stage string) { d.say("%s", stage) },
+	}, taskgraph.Morphed)
+}
+
+// keep takes a file that the graph wants published.
+func (d *nativeDecision) keep(name string, content func() ([]byte, error)) error {
+	data, err := content()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.files[name] = data
+	return err
+}
+
+func firstLine(text []byte, err error) string {
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimSpace(line)
+}
+
+// find answers what the index knows, and how those tasks stand, in one query each.
+func (d *nativeDecision) find(ctx context.Context, paths []string) (map[string]optimize.Found, error) {
+	ids, err := d.Index(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	statuses, err := d.Queue.Statuses(ctx, slices.Collect(maps.Values(ids)))
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[string]task.Status, len(statuses))
+	for _, s := range statuses {
+		byID[s.TaskID] = s
+	}
+	found := make(map[string]optimize.Found, len(ids))
+	for path, id := range ids {
+		if s, ok := byID[id]; ok {
+			found[path] = optimize.Found{TaskID: id, State: string(s.State), Expires: s.Expires.Time}
+		}
+	}
+	return found, nil
+}
+
+// submit checks each task against what the decision task may do, and creates all.
+func (d *nativeDecision) submit(ctx context.Context, result *taskgraph.Result) error {
+	held, err := d.Expand(ctx, d.claim.Task.Scopes)
+	if err != nil {
+		return err
+	}
+	submissions, err := result.Submissions(d.claim.Task.Created.Time, d.claim.Status.TaskID)
+	if err != nil {
+		return asMistake(err)
+	}
+	may := scope.NewSet(held)
+	batch := make([]queue.NewTask, len(submissions))
+	for i, s := range submissions {
+		t, err := newTask(s)
+		if err == nil {
+			err = may.Check(d.claim.Task.Metadata.Name, false, queue.CreateScopes(t.Definition))
+		}
+		if err != nil {
+			return atTask(result, s, err)
+		}
+		batch[i] = t
+	}
+	d.say("Submitting %d tasks", len(batch))
+	if _, err := d.Queue.CreateBatch(ctx, batch); isInput(err) {
+		return mistake("bad-task", "", 0, "%s", fault.Message(err))
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+func newTask(s taskgraph.Submission) (queue.NewTask, error) {
+	t := queue.NewTask{ID: s.TaskID}
+	text, err := json.Marshal(s.Definition)
+	if err != nil {
+		return t, fault.Wrap(fault.Invalid, err, "its definition cannot be written as JSON")
+	}
+	if err := json.Unmarshal(text, &t.Definition); err != nil {
+		return t, fault.New(fault.Invalid, "%v", err)
+	}
+	return t, t.Prepare()
+}
+
+// atTask says which task is at fault and where it comes from.
+func atTask(result *taskgraph.Result, s taskgraph.Submission, err error) error {
+	code, verb := "bad-task", "is not a valid task"
+	if errors.Is(err, fault.Forbidden) {
+		code, verb = "insufficient-scopes", "needs scopes that the decision task does not have"
+	}
+	file, line := "", 0
+	if t := result.Morphed.Task(s.TaskID); t != nil {
+		file, line = t.Provenance.File, t.Provenance.Line
+	}
+	return mistake(code, file, line, "%s %s: %s", s.Label, verb, fault.Message(err))
+}

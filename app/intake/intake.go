@@ -1,0 +1,108 @@
+// Package intake is the one translator between what forges say and what Treeline does: it turns a
+// moved branch into a recorded push, a push into tasks, a decision task into a graph, and the
+// outcome back into the push's state.
+package intake
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/localgit"
+	"github.com/treeline-ci/treeline/object"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
+)
+
+// Deps are the rooms that intake joins.
+type Deps struct {
+	Queue   *queue.Queue
+	Push    *push.Log
+	Objects *object.Store
+	Feed    *event.Feed
+	Repos   map[string]*localgit.Repo // by repository name
+
+	// Index answers which task stands at each of the given index paths; paths without one are
+	// left out.
+	Index func(ctx context.Context, paths []string) (map[string]string, error)
+
+	// Expand returns scopes with the roles they assume.
+	Expand func(ctx context.Context, scopes []string) ([]string, error)
+
+	RootURL string
+	Log     *slog.Logger
+}
+
+// Intake runs the loops of this package.
+type Intake struct {
+	Deps
+	fresh  chan struct{} // a push was recorded
+	cancel context.CancelFunc
+	loops  sync.WaitGroup
+}
+
+// New returns an Intake that does nothing until Start.
+func New(d Deps) *Intake { return &Intake{Deps: d, fresh: make(chan struct{}, 1)} }
+
+// Times of the loops.
+const (
+	pollRepository  = 2 * time.Second  // the hook is quicker; this finds what it missed
+	pollPushes      = time.Second      // a push recorded by another replica
+	pushLease       = 30 * time.Second // after which another replica takes an interrupted push
+	decisionsAtOnce = 4
+)
+
+// Start registers the repositories and starts the loops; they run until Stop.
+func (in *Intake) Start(ctx context.Context) error {
+	for name, repo := range in.Repos {
+		if err := in.register(ctx, name, repo); err != nil {
+			return err
+		}
+	}
+	ctx, in.cancel = context.WithCancel(ctx)
+	for name, repo := range in.Repos {
+		in.loops.Go(func() { in.watch(ctx, name, repo) })
+	}
+	in.loops.Go(func() { in.takePushes(ctx) })
+	for range decisionsAtOnce {
+		in.loops.Go(func() { in.takeDecisions(ctx) })
+	}
+	in.loops.Go(func() { in.report(ctx) })
+	return nil
+}
+
+// Stop ends the loops and waits for them; what they were at is taken up at the next start.
+func (in *Intake) Stop() {
+	if in.cancel != nil {
+		in.cancel()
+	}
+	in.loops.Wait()
+}
+
+// Role returns the role that holds what a push to a local repository may do; a branch's pushes
+// assume Role(name) + ":branch:" + branch (taskcluster-map 13.5 has the form).
+func Role(repository string) string {
+	return "repo:" + push.Repository{Name: repository}.ForgePath()
+}
+
+// RoleScopes returns what a local repository's role holds at first: work on the local queues, its
+// own part of the index, and its own caches.
+func RoleScopes(repository string) []string {
+	return []string{
+		"queue:create-task:highest:built-in/*",
+		"queue:create-task:highest:local/*",
+		"queue:create-task:project:*",
+		"queue:scheduler-id:*",
+		"queue:route:index.*",
+		"queue:route:tc-treeherder.*",
+		"queue:route:checks",
+		"queue:route:statuses",
+		"queue:get-artifact:*",
+		"index:insert-task:*",
+		"generic-worker:cache:*",
+		"docker-worker:cache:*",
+		"localgit:fetch:" + repository,
+	}
+}

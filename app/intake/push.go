@@ -1,0 +1,153 @@
+// The first page of the newcomer's reading list: a recorded push becomes tasks. Before it,
+// watch.go saw the branch move; after it comes templates/render.go, which renders
+// .taskcluster.yml, and queue/create.go, which takes the tasks.
+
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"time"
+
+	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/localgit"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/templates"
+)
+
+const configFile = ".taskcluster.yml"
+
+// takePushes makes tasks of received pushes, as they come.
+func (in *Intake) takePushes(ctx context.Context) {
+	ticker := time.NewTicker(pollPushes)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		pushes, err := in.Push.Undecided(ctx, pushLease, 10)
+		if err != nil && ctx.Err() == nil {
+			in.Log.ErrorContext(ctx, "look for undecided pushes; tried again soon", "err", err)
+		}
+		for _, p := range pushes {
+			if err := in.takePush(ctx, p); err != nil && ctx.Err() == nil {
+				in.Log.ErrorContext(ctx, "take push; tried again soon", "repository", p.Repository, "push", p.ID, "err", err)
+			}
+		}
+		if len(pushes) > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		case <-in.fresh:
+		}
+	}
+}
+
+// takePush renders the push's .taskcluster.yml and creates its tasks in one batch. What the pusher
+// did wrong is recorded with the push; an error returned is ours, and the push is taken again.
+func (in *Intake) takePush(ctx context.Context, p push.Push) error {
+	tasks, err := in.render(ctx, p)
+	if err == nil && len(tasks) > 0 {
+		err = in.create(ctx, p, tasks)
+	}
+	if wrong, ok := errors.AsType[*mistakeError](err); ok {
+		state := push.Failed
+		if wrong.what.Code == codeNoConfig {
+			state = push.Ignored
+		}
+		return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: state, Error: &wrong.what})
+	}
+	if err == nil && len(tasks) == 0 {
+		return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: push.Ignored, Error: &push.Error{
+			Code: "no-tasks", File: configFile, Message: "The file asks for no task on a push: its tasks_for conditions leave none for git-push.",
+		}})
+	}
+	return err
+}
+
+// render returns the tasks that the push's .taskcluster.yml asks for.
+func (in *Intake) render(ctx context.Context, p push.Push) ([]templates.Task, error) {
+	repository, tree, err := in.open(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	source, err := tree.ReadFile(configFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, mistake(codeNoConfig, configFile, 0, "The repository has no %s at this revision. Add one to tell Treeline what to do; docs/tutorial/first-push.md shows how.", configFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	file, err := templates.Parse(source, configFile)
+	if err != nil {
+		return nil, asMistake(err)
+	}
+	tasks, err := file.Render(templates.LocalPush(templates.Push{
+		Repository: repository.URL, Project: p.Repository, Role: Role(p.Repository), Level: repository.Level,
+		Owner: p.Email, Branch: p.Branch, Revision: p.Revision, BaseRevision: p.Base,
+		PushID: p.ID, Time: p.Time, Now: time.Now(), DecisionTaskID: decisionTaskID(p), RootURL: in.RootURL,
+	}))
+	if err != nil {
+		return nil, asMistake(err)
+	}
+	return tasks, nil
+}
+
+// open returns the push's repository as it is registered, and its tree at the push's revision.
+func (in *Intake) open(ctx context.Context, p push.Push) (push.Repository, *localgit.Tree, error) {
+	repository, err := in.Push.Repository(ctx, p.Repository)
+	if err != nil {
+		return push.Repository{}, nil, err
+	}
+	repo, ok := in.Repos[p.Repository]
+	if !ok {
+		return push.Repository{}, nil, fmt.Errorf("intake: repository %s is not watched by this server", p.Repository)
+	}
+	tree, err := repo.Tree(ctx, p.Revision)
+	return repository, tree, err
+}
+
+// create checks that the branch's role may create the tasks, and creates all or none. It is
+// idempotent: the ids follow from the push.
+func (in *Intake) create(ctx context.Context, p push.Push, tasks []templates.Task) error {
+	role := Role(p.Repository) + ":branch:" + p.Branch
+	held, err := in.Expand(ctx, []string{"assume:" + role})
+	if err != nil {
+		return err
+	}
+	batch := make([]queue.NewTask, len(tasks))
+	for i, t := range tasks {
+		if err := scope.Check(role, false, held, queue.CreateScopes(t.Definition)); err != nil {
+			return mistake("insufficient-scopes", configFile, t.Line, "%s", fault.Message(err))
+		}
+		batch[i] = queue.NewTask{ID: t.ID, Definition: t.Definition}
+	}
+	outcome := push.Outcome{State: push.Decided, TaskGroupID: tasks[0].Definition.TaskGroupID}
+	for _, t := range tasks {
+		if t.ID == t.Definition.TaskGroupID { // the decision task of its group
+			outcome = push.Outcome{State: push.Deciding, TaskGroupID: t.ID}
+		}
+	}
+	if _, err := in.Queue.Status(ctx, tasks[0].ID); errors.Is(err, fault.NotFound) {
+		if _, err = in.Queue.CreateBatch(ctx, batch); isInput(err) {
+			return mistake("bad-task", configFile, tasks[0].Line, "%s", fault.Message(err))
+		} else if err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	return in.Push.SetOutcome(ctx, p.Repository, p.ID, outcome)
+}
+
+// decisionTaskID follows from the push, so that taking a push twice makes one decision.
+func decisionTaskID(p push.Push) string {
+	return derivedID("decision", p.Repository, strconv.FormatInt(p.ID, 10), p.Revision)
+}
+
+func derivedID(parts ...string) string { return slug.FromBytes(digest(parts...)) }

@@ -1,0 +1,75 @@
+// The last page of the newcomer's reading list: the way home. Events of decision tasks become the
+// state of their pushes. Before it comes queue/resolve.go, which wrote the events.
+
+package intake
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// report follows the feed until ctx ends.
+func (in *Intake) report(ctx context.Context) {
+	err := in.Feed.Consume(ctx, "push-report", func(ctx context.Context, _ pgx.Tx, events []event.Event) error {
+		for _, e := range events {
+			if err := in.reportEvent(ctx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		in.Log.ErrorContext(ctx, "pushes are no longer told the outcome of their decisions", "err", err)
+	}
+}
+
+// reportEvent tells a push how its decision task ended. It may see an event twice.
+func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {
+	switch e.Kind {
+	case "task-completed", "task-failed", "task-exception":
+	default:
+		return nil
+	}
+	if e.TaskID != e.TaskGroupID {
+		return nil
+	}
+	p, err := in.Push.ByTaskGroup(ctx, e.TaskID)
+	if errors.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	status, err := in.Queue.Status(ctx, e.TaskID)
+	if err != nil {
+		return err
+	}
+	outcome, final := outcomeOf(p, status)
+	if !final {
+		return nil
+	}
+	return in.Push.SetOutcome(ctx, p.Repository, p.ID, outcome)
+}
+
+// outcomeOf returns what a decision task's status means for its push, and false when it is still
+// at work or the push knows more already.
+func outcomeOf(p push.Push, status task.Status) (push.Outcome, bool) {
+	switch {
+	case status.State == task.Completed:
+		return push.Outcome{State: push.Decided}, true
+	case !status.State.Resolved() || p.State == push.Failed:
+		return push.Outcome{}, false
+	default:
+		return push.Outcome{State: push.Failed, Error: &push.Error{
+			Code:    "decision-" + string(status.LastRun().ReasonResolved),
+			Message: "The decision task ended without a graph. Its log says why; rerun it once that is mended.",
+		}}, true
+	}
+}

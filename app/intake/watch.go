@@ -1,0 +1,137 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/treeline-ci/treeline/localgit"
+	"github.com/treeline-ci/treeline/push"
+)
+
+// maxCommits bounds what a push keeps of a long history. All changed files are kept: to leave one
+// out would leave out its work.
+const maxCommits = 50
+
+// localLevel is the trust of a repository on this machine: whoever may write to it owns it.
+const localLevel = 3
+
+func (in *Intake) register(ctx context.Context, name string, repo *localgit.Repo) error {
+	if err := repo.Hook(ctx); errors.Is(err, localgit.ErrForeignHook) {
+		in.Log.InfoContext(ctx, "commits are found by polling", "repository", name, "why", err)
+	} else if err != nil {
+		in.Log.WarnContext(ctx, "no hook could be installed; commits are found by polling", "repository", name, "err", err)
+	}
+	return in.Push.Register(ctx, push.Repository{
+		Name: name, Kind: "git-local", URL: in.RootURL + "/git/" + name, Path: repo.Dir(),
+		Level: localLevel, DefaultBranch: repo.DefaultBranch(ctx),
+	})
+}
+
+func (in *Intake) watch(ctx context.Context, name string, repo *localgit.Repo) {
+	err := repo.Watch(ctx, pollRepository, func(ctx context.Context) {
+		if err := in.look(ctx, name, repo); err != nil && ctx.Err() == nil {
+			in.Log.ErrorContext(ctx, "look for pushes; tried again soon", "repository", name, "err", err)
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		in.Log.ErrorContext(ctx, "the repository is no longer watched", "repository", name, "err", err)
+	}
+}
+
+// look records a push for every branch that has moved since the last look.
+func (in *Intake) look(ctx context.Context, name string, repo *localgit.Repo) error {
+	heads, err := repo.Heads(ctx)
+	if err != nil {
+		return err
+	}
+	known, err := in.Push.Heads(ctx, name)
+	if err != nil {
+		return err
+	}
+	if len(known) == 0 && len(heads) > 0 {
+		return in.firstLook(ctx, name, repo, heads)
+	}
+	for _, branch := range slices.Sorted(maps.Keys(heads)) {
+		if heads[branch] == known[branch] {
+			continue
+		}
+		base := known[branch]
+		if base == "" { // a new branch: what it adds to the default branch
+			base = repo.MergeBase(ctx, heads[repo.DefaultBranch(ctx)], heads[branch])
+		}
+		if err := in.record(ctx, name, repo, branch, base, known[branch], heads[branch]); err != nil {
+			return err
+		}
+	}
+	for branch := range known {
+		if heads[branch] == "" {
+			if err := in.Push.DropHead(ctx, name, branch); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// firstLook takes the last commit of the default branch as a push, so that a newly watched
+// repository shows what Treeline makes of it, and all other history as known.
+func (in *Intake) firstLook(ctx context.Context, name string, repo *localgit.Repo, heads map[string]string) error {
+	main := repo.DefaultBranch(ctx)
+	for branch, revision := range heads {
+		if branch != main {
+			if err := in.Push.SetHead(ctx, name, branch, revision); err != nil {
+				return err
+			}
+		}
+	}
+	if heads[main] == "" {
+		return nil
+	}
+	base := ""
+	if commits, err := repo.Commits(ctx, "", heads[main], 2); err != nil {
+		return err
+	} else if len(commits) == 2 {
+		base = commits[1].Revision
+	}
+	return in.record(ctx, name, repo, main, base, "", heads[main])
+}
+
+// record writes the step of branch from base to head as a push; known is the head recorded so far.
+func (in *Intake) record(ctx context.Context, name string, repo *localgit.Repo, branch, base, known, head string) error {
+	commits, err := repo.Commits(ctx, base, head, maxCommits)
+	if err != nil {
+		return err
+	}
+	if len(commits) == 0 { // the branch went back, or to where another is: its head is the push
+		if commits, err = repo.Commits(ctx, "", head, 1); err != nil {
+			return err
+		}
+	}
+	files, err := repo.FilesChanged(ctx, base, head)
+	if err != nil {
+		return err
+	}
+	p := push.Push{
+		Repository: name, Revision: head, Base: base, Branch: branch, FilesChanged: files,
+		Author: commits[0].Author, Email: commits[0].Email, Message: commits[0].Message,
+	}
+	for _, c := range commits {
+		p.Commits = append(p.Commits, push.Commit(c))
+	}
+	recorded, fresh, err := in.Push.Record(ctx, p, known)
+	if err != nil || !fresh {
+		return err
+	}
+	in.Log.InfoContext(ctx, "push", "repository", name, "id", recorded.ID, "branch", branch, "revision", head)
+	in.wakePushes()
+	return nil
+}
+
+func (in *Intake) wakePushes() {
+	select {
+	case in.fresh <- struct{}{}:
+	default:
+	}
+}

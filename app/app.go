@@ -1,0 +1,221 @@
+// Package app is the assembly hall: the only place where rooms meet. Start opens the database,
+// makes the rooms, hangs their doors into one server, and starts the loops; Stop ends all that in
+// reverse.
+//
+// One push, from commit to green, is read in this order: intake/push.go, templates/render.go,
+// queue/create.go, queue/claim.go, workers/work.go, taskgraph/generate.go, queue/resolve.go, and
+// home again through intake/report.go.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/index"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/localgit"
+	"github.com/treeline-ci/treeline/object"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
+)
+
+// The clients that exist by configuration (taskcluster-map 4.12).
+const (
+	RootClient  = "static/taskcluster/root"
+	queueClient = "static/taskcluster/queue"
+)
+
+// App is a running server.
+type App struct {
+	config  Config
+	pool    *pgxpool.Pool
+	auth    *auth.Auth
+	feed    *event.Feed
+	index   *index.Index
+	objects *object.Store
+	queue   *queue.Queue
+	push    *push.Log
+	intake  *intake.Intake
+	repos   map[string]*localgit.Repo
+
+	server *http.Server
+	stops  []func(context.Context) error // in the order of starting
+	failed chan error
+}
+
+// Start brings a server up and returns when it answers. ctx limits the start and carries values;
+// the server runs until Stop. The database is upgraded to this program's version.
+func Start(ctx context.Context, c Config) (_ *App, err error) {
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	a := &App{config: c, failed: make(chan error, 1), repos: map[string]*localgit.Repo{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := a.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.makeRooms(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.bootstrap(ctx); err != nil {
+		return nil, err
+	}
+	handler, err := a.handler()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.serve(ctx, handler); err != nil {
+		return nil, err
+	}
+	return a, a.startLoops(ctx)
+}
+
+// RootURL returns the address of the server.
+func (a *App) RootURL() string { return a.config.RootURL }
+
+// Failed delivers the error that ended the server, if it ends by itself.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop ends the server: no new requests, running ones get their time until ctx ends, then the
+// loops stop and the database is closed.
+func (a *App) Stop(ctx context.Context) error {
+	var errs []error
+	for len(a.stops) > 0 {
+		last := a.stops[len(a.stops)-1]
+		a.stops = a.stops[:len(a.stops)-1]
+		errs = append(errs, last(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) onStop(f func(context.Context) error) { a.stops = append(a.stops, f) }
+
+func (a *App) openDatabase(ctx context.Context) (err error) {
+	if a.pool, err = pg.Open(ctx, a.config.DatabaseURL); err != nil {
+		return err
+	}
+	a.onStop(func(context.Context) error { a.pool.Close(); return nil })
+	return pg.Upgrade(ctx, a.pool, 0)
+}
+
+// makeRooms makes each room and joins those that need another inside their transaction.
+func (a *App) makeRooms(ctx context.Context) (err error) {
+	c := a.config
+	a.feed = event.NewFeed(a.pool, c.Log)
+	static := append([]auth.StaticClient{
+		{ClientID: RootClient, AccessToken: c.Secrets.RootToken, Scopes: []string{"*"}, Description: "The operator."},
+		{ClientID: queueClient, AccessToken: c.Secrets.QueueToken, Scopes: []string{"*"}, Description: "Signs the credentials of tasks."},
+	}, c.StaticClients...)
+	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, EncryptionKey: c.Secrets.EncryptionKey, Log: c.Log})
+	if err != nil {
+		return err
+	}
+	a.objects, err = object.New(a.pool, object.Config{Dir: c.DataDir, RootURL: c.RootURL, URLKey: c.Secrets.URLKey, Log: c.Log})
+	if err != nil {
+		return err
+	}
+	a.index = index.New(a.pool, index.WithLog(c.Log))
+	a.push = push.New(a.pool, a.feed.Wake, c.Log)
+	a.queue = queue.New(queue.Deps{
+		Pool: a.pool, Log: c.Log, Wake: a.feed.Wake, ClaimTimeout: c.ClaimTimeout,
+		Index: indexWriter{a.index, c.Log}, Uploads: uploads{a.objects},
+		Issuer: hawk.Credentials{ClientID: queueClient, AccessToken: c.Secrets.QueueToken},
+	})
+	for _, local := range c.Repositories {
+		repo, err := localgit.Open(ctx, local.Path)
+		if err != nil {
+			return err
+		}
+		name := local.Name
+		if name == "" {
+			name = repo.Name()
+		}
+		a.repos[name] = repo
+	}
+	a.intake = intake.New(intake.Deps{
+		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Repos: a.repos, Index: a.findIndexed,
+		Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log,
+	})
+	return nil
+}
+
+// bootstrap makes the roles without which nothing could happen. An operator may change them later:
+// they are written when missing only.
+func (a *App) bootstrap(ctx context.Context) error {
+	scopes := a.config.Anonymous
+	if scopes == nil {
+		scopes = auth.AnonymousScopes()
+	}
+	if err := a.auth.EnsureRole(ctx, "anonymous", scopes, "What everybody may do without credentials."); err != nil {
+		return err
+	}
+	for name := range a.repos {
+		role := intake.Role(name)
+		if err := a.auth.EnsureRole(ctx, role+":*", intake.RoleScopes(name), "What a push to the local repository "+name+" may do."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) serve(ctx context.Context, handler http.Handler) error {
+	listener := a.config.Listener
+	if listener == nil {
+		var err error
+		if listener, err = net.Listen("tcp", a.config.Listen); err != nil {
+			return fmt.Errorf("app: listen on %s: %w", a.config.Listen, err)
+		}
+	}
+	base := context.WithoutCancel(ctx)
+	ending, end := context.WithCancel(base)
+	a.server = &http.Server{
+		Handler: handler, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 90 * time.Second, MaxHeaderBytes: 64 << 10,
+		// Long polls and streams watch their context; it ends when the server does.
+		BaseContext: func(net.Listener) context.Context { return ending },
+	}
+	go func() {
+		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- fmt.Errorf("app: serve: %w", err)
+		}
+	}()
+	a.onStop(func(ctx context.Context) error {
+		end()
+		return a.server.Shutdown(ctx)
+	})
+	return nil
+}
+
+func (a *App) startLoops(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	a.feed.Start(ctx)
+	a.auth.Start(ctx)
+	if err := a.objects.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop(a.objects.Stop)
+	a.queue.Start(ctx)
+	a.index.Start(ctx)
+	a.onStop(func(context.Context) error {
+		a.index.Stop()
+		a.queue.Stop()
+		a.auth.Stop()
+		a.feed.Stop()
+		return nil
+	})
+	a.onStop(func(context.Context) error { a.intake.Stop(); return nil })
+	return a.intake.Start(ctx)
+}

@@ -1,0 +1,73 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/treeline-ci/treeline/auth"
+)
+
+// Config is the whole configuration of a server. Check fills defaults and says what is missing.
+type Config struct {
+	RootURL     string       // as clients and browsers reach the server, e.g. https://ci.example.com
+	Listen      string       // address to listen on; the default is 127.0.0.1:8080
+	Listener    net.Listener // used instead of Listen when given
+	DatabaseURL string       // a PostgreSQL 15 or newer
+
+	// DataDir keeps what is not in the database: the contents of artifacts.
+	DataDir string
+
+	Secrets Secrets
+
+	// Repositories are git repositories on this machine to watch, by path.
+	Repositories []LocalRepository
+
+	// ClaimTimeout is how long a worker may be silent before its task is given to another: 20
+	// minutes when zero.
+	ClaimTimeout time.Duration
+
+	// StaticClients are clients that exist by configuration, besides the root and queue clients.
+	StaticClients []auth.StaticClient
+
+	// Anonymous are scopes that everybody has; the recommended set when nil.
+	Anonymous []string
+
+	Log *slog.Logger
+}
+
+// LocalRepository is a git repository on this machine.
+type LocalRepository struct {
+	Name string // "" takes the directory's name
+	Path string
+}
+
+// Check fills defaults and returns an error that names every setting at fault and its remedy.
+func (c *Config) Check() error {
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:8080"
+	}
+	if c.RootURL == "" {
+		c.RootURL = "http://" + c.Listen
+	}
+	c.RootURL = strings.TrimSuffix(c.RootURL, "/")
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	var problems []error
+	if u, err := url.Parse(c.RootURL); err != nil || u.Host == "" || u.Path != "" || u.Scheme != "http" && u.Scheme != "https" {
+		problems = append(problems, fmt.Errorf("root URL %q: give scheme and host, such as https://ci.example.com", c.RootURL))
+	}
+	if c.DatabaseURL == "" {
+		problems = append(problems, errors.New("database: set DATABASE_URL, such as postgres://treeline@localhost/treeline"))
+	}
+	if c.DataDir == "" {
+		problems = append(problems, errors.New("data directory: set TREELINE_DATA to a directory that is kept"))
+	}
+	problems = append(problems, c.Secrets.check())
+	return errors.Join(problems...)
+}

@@ -1,0 +1,188 @@
+// Package dev is the whole product on one machine, for one person: a private PostgreSQL, the
+// server, workers, and a repository to watch, as one group of processes. `treeline dev` and
+// `make run` are this package.
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/app/sample"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/localgit"
+)
+
+// TaskQueue is the task queue that the local workers serve.
+const TaskQueue = "local/work"
+
+// claimTimeout is short: a local worker that was killed is missed after a minute.
+const claimTimeout = time.Minute
+
+// Config says what to run. Only Data is needed.
+type Config struct {
+	Repo    string // a git repository to watch; the sample project when empty
+	Data    string // directory for everything that is kept
+	Port    int    // of the server, on loopback; 0 takes a free one
+	Workers int    // worker processes, one task each at a time
+	Program string // the treeline program, to run workers with
+
+	Out io.Writer // what a person should read
+	Log *slog.Logger
+}
+
+// Run runs all until ctx ends, and then stops it politely: tasks at work are given up to be run
+// again, nothing is lost. It returns an error when it cannot start, with the remedy.
+func Run(ctx context.Context, c Config) (err error) {
+	data, err := filepath.Abs(c.Data)
+	if err != nil {
+		return fmt.Errorf("dev: %w", err)
+	}
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		return fmt.Errorf("dev: data directory: %w", err)
+	}
+	unlock, err := lock(data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	started := time.Now()
+	secrets, err := app.LoadSecrets(filepath.Join(data, "secrets.json"))
+	if err != nil {
+		return err
+	}
+	repo, err := c.repository(ctx, data)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(c.Port)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	cluster, err := pg.StartCluster(ctx, filepath.Join(data, "pg"), c.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop(ctx, cluster.Stop)) }()
+
+	server, err := app.Start(ctx, app.Config{
+		RootURL: "http://" + listener.Addr().String(), Listener: listener,
+		DatabaseURL: cluster.URL(pg.DatabaseName), DataDir: filepath.Join(data, "objects"),
+		Secrets: secrets, Repositories: []app.LocalRepository{repo}, ClaimTimeout: claimTimeout,
+		StaticClients: workerClient(secrets), Anonymous: anonymous(), Log: c.Log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop(ctx, server.Stop)) }()
+
+	if err := writeEnv(data, server.RootURL(), secrets); err != nil {
+		return err
+	}
+	workers := startWorkers(ctx, c, data, server.RootURL(), secrets)
+	defer workers.stop()
+
+	c.banner(data, server.RootURL(), repo, secrets, time.Since(started))
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(c.Out, "\nStopping; tasks at work will run again at the next start.")
+		return nil
+	case err := <-server.Failed():
+		return err
+	}
+}
+
+// stop gives a part its time to end, although ctx has ended.
+func stop(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	return f(ctx)
+}
+
+func lock(data string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(data, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("dev: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fault.New(fault.Conflict, "%s is in use by another Treeline: stop that one, or give this one its own directory with --data", data)
+	}
+	return func() { f.Close() }, nil
+}
+
+func listen(port int) (net.Listener, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fault.New(fault.Conflict, "port %d is in use: give another with --port (or make run PORT=...), or 0 for any free one", port)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dev: listen: %w", err)
+	}
+	return l, nil
+}
+
+// repository opens the repository asked for, or makes the sample.
+func (c Config) repository(ctx context.Context, data string) (app.LocalRepository, error) {
+	path := c.Repo
+	if path == "" {
+		path = filepath.Join(data, sample.Name)
+		if _, err := sample.Create(ctx, path); err != nil {
+			return app.LocalRepository{}, err
+		}
+	}
+	repo, err := localgit.Open(ctx, path)
+	if err != nil {
+		return app.LocalRepository{}, err
+	}
+	return app.LocalRepository{Name: repo.Name(), Path: repo.Dir()}, nil
+}
+
+// writeEnv keeps the address and credentials for shells and scripts: four variables, as all
+// Taskcluster clients read them.
+func writeEnv(data, rootURL string, s app.Secrets) error {
+	text := "TASKCLUSTER_ROOT_URL=" + rootURL + "\n" +
+		"TASKCLUSTER_CLIENT_ID=" + app.RootClient + "\n" +
+		"TASKCLUSTER_ACCESS_TOKEN=" + s.RootToken + "\n" +
+		"TASKCLUSTER_CERTIFICATE=\n" +
+		"export TASKCLUSTER_ROOT_URL TASKCLUSTER_CLIENT_ID TASKCLUSTER_ACCESS_TOKEN TASKCLUSTER_CERTIFICATE\n"
+	return app.WriteFile(filepath.Join(data, "env"), []byte(text), 0o600)
+}
+
+func (c Config) banner(data, rootURL string, repo app.LocalRepository, s app.Secrets, took time.Duration) {
+	fmt.Fprintf(c.Out, `
+  Treeline is running (started in %.1f s).
+
+    Open          %s/jobs?repo=%s
+    Watching      %s
+                  commit there, and see it decided and run
+    Sign in       client id     %s
+                  access token  %s
+    Command line  . %s/env && %s group list
+
+  Stop with Ctrl-C; the same command starts again where it was.
+
+`, took.Seconds(), rootURL, repo.Name, repo.Path, app.RootClient, s.RootToken, relative(data), relative(c.Program))
+}
+
+// relative shortens a path for reading.
+func relative(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if short, err := filepath.Rel(wd, path); err == nil && len(short) < len(path) {
+			return short
+		}
+	}
+	return path
+}

@@ -1,0 +1,124 @@
+package dev
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/auth"
+)
+
+const workerClientID = "static/treeline/worker"
+
+// workerClient may claim and nothing else: what a task may do comes with the task.
+func workerClient(s app.Secrets) []auth.StaticClient {
+	return []auth.StaticClient{{
+		ClientID: workerClientID, AccessToken: s.WorkerToken, Description: "The workers that treeline dev runs.",
+		Scopes: []string{"queue:claim-work:" + TaskQueue, "queue:worker-id:local/*"},
+	}}
+}
+
+// anonymous is what everybody on this machine may do without signing in: read.
+func anonymous() []string {
+	return append(auth.AnonymousScopes(), "events:read", "localgit:fetch:*")
+}
+
+// restartDelay keeps a worker that dies at once from spinning.
+const restartDelay = time.Second
+
+// stopGrace is how long a worker may take to report that it gives its tasks up.
+const stopGrace = 10 * time.Second
+
+// group is the running worker processes.
+type group struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// taskUser is whom tasks run as when Treeline is root.
+const taskUser = "nobody"
+
+// workersDir is where the workers keep tasks and caches: below data, unless tasks run as another
+// user who cannot enter there, as in root's home.
+func workersDir(data string) (dir, runAs string) {
+	dir = filepath.Join(data, "workers")
+	if os.Geteuid() != 0 {
+		return dir, ""
+	}
+	for above := data; ; above = filepath.Dir(above) {
+		if info, err := os.Stat(above); err != nil || info.Mode().Perm()&0o001 == 0 {
+			sum := sha256.Sum256([]byte(data))
+			return filepath.Join("/var/tmp", "treeline-"+hex.EncodeToString(sum[:6])), taskUser
+		}
+		if above == filepath.Dir(above) {
+			return dir, taskUser
+		}
+	}
+}
+
+// startWorkers keeps c.Workers worker processes running until stop.
+func startWorkers(ctx context.Context, c Config, data, rootURL string, s app.Secrets) *group {
+	dir, runAs := workersDir(data)
+	ctx, cancel := context.WithCancel(ctx)
+	g := &group{cancel: cancel}
+	for i := range c.Workers {
+		id := "dev-" + strconv.Itoa(i+1)
+		g.wg.Go(func() {
+			// The kernel sends the death signal of runWorker when the starting thread ends, so
+			// this goroutine keeps its thread.
+			runtime.LockOSThread()
+			for ctx.Err() == nil {
+				err := runWorker(ctx, c, id, filepath.Join(dir, id), runAs, rootURL, s)
+				if ctx.Err() != nil {
+					return
+				}
+				c.Log.Warn("a worker ended and is started again", "worker", id, "err", err)
+				select {
+				case <-ctx.Done():
+				case <-time.After(restartDelay):
+				}
+			}
+		})
+	}
+	return g
+}
+
+func (g *group) stop() {
+	g.cancel()
+	g.wg.Wait()
+}
+
+func runWorker(ctx context.Context, c Config, id, dir, runAs, rootURL string, s app.Secrets) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("dev: worker directory: %w", err)
+	}
+	logFile, err := os.OpenFile(filepath.Join(dir, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("dev: worker log: %w", err)
+	}
+	defer logFile.Close()
+	cmd := exec.CommandContext(ctx, c.Program, "worker", "run", "--task-queue", TaskQueue,
+		"--worker-group", "local", "--worker-id", id, "--dir", dir, "--run-as", runAs)
+	cmd.Env = append(os.Environ(),
+		"TASKCLUSTER_ROOT_URL="+rootURL, "TASKCLUSTER_CLIENT_ID="+workerClientID,
+		"TASKCLUSTER_ACCESS_TOKEN="+s.WorkerToken, "TASKCLUSTER_CERTIFICATE=")
+	cmd.Stdout, cmd.Stderr = io.Writer(logFile), io.Writer(logFile)
+	// A worker must not outlive a killed server: the next start runs one of the same name.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = stopGrace
+	c.Log.Log(ctx, slog.LevelDebug, "worker starts", "worker", id)
+	return cmd.Run()
+}

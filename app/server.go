@@ -1,0 +1,37 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/treeline-ci/treeline/auth/authapi"
+	"github.com/treeline-ci/treeline/event/eventapi"
+	"github.com/treeline-ci/treeline/index/indexapi"
+	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/object/objectapi"
+	"github.com/treeline-ci/treeline/queue/queueapi"
+	"github.com/treeline-ci/treeline/ui"
+)
+
+// handler hangs every door into one server: the services under /api, the references and schemas
+// made from their tables, the local repositories under /git, and the pages for the rest.
+func (a *App) handler() (http.Handler, error) {
+	pages, err := ui.New(ui.Deps{
+		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed,
+		Pool: a.pool, RootURL: a.config.RootURL, Log: a.config.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	rest := http.NewServeMux()
+	git := gitServer{repos: a.repos, auth: a.auth, log: a.config.Log}
+	git.routes(rest)
+	rest.Handle("/", pages)
+
+	services := []web.Service{
+		authapi.Service(a.auth), queueapi.Service(a.queue), indexapi.Service(a.index),
+		objectapi.Service(a.objects), eventapi.Service(a.feed),
+	}
+	return web.Mount(services, a.auth, web.Options{
+		RootURL: a.config.RootURL, Fallback: rest, Healthy: a.pool.Ping, Log: a.config.Log,
+	})
+}

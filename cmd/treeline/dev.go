@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treeline-ci/treeline/app/dev"
+)
+
+func newDevCommand() *cobra.Command {
+	var c dev.Config
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run the whole product on this machine: database, server, workers, a repository",
+		Long: `Runs a private PostgreSQL, the server and workers, and watches a git repository: commit there,
+and the work starts. Without --repo it makes a sample repository with a small real project.
+
+Everything is kept in the data directory; stop with Ctrl-C and start again with the same command.
+DATA/env holds the address and credentials as the four TASKCLUSTER_ variables.`,
+		Example: `  treeline dev
+  treeline dev --repo . --port 9000
+  . treeline-data/env && treeline group list`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			level := slog.LevelWarn
+			if verbose {
+				level = slog.LevelDebug
+			}
+			c.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			c.Out = cmd.OutOrStdout()
+			program, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program, to run workers with: %w", err)
+			}
+			c.Program = program
+			return dev.Run(cmd.Context(), c)
+		},
+	}
+	cmd.Flags().StringVar(&c.Repo, "repo", "", "git repository to watch (default: a sample)")
+	cmd.Flags().StringVar(&c.Data, "data", "treeline-data", "directory for everything that is kept")
+	cmd.Flags().IntVar(&c.Port, "port", 8080, "port of the server on 127.0.0.1; 0 takes a free one")
+	cmd.Flags().IntVar(&c.Workers, "workers", 2, "how many tasks may run at once")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what happens")
+	return cmd
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/treeline-ci/treeline/app"
+)
+
+func newServeCommand() *cobra.Command {
+	var c app.Config
+	var repos []string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server on a PostgreSQL of yours",
+		Long: `Runs the server. Any number of servers may share one database.
+
+Environment:
+  DATABASE_URL        where PostgreSQL (15 or newer) is; required
+  TREELINE_ROOT_URL   the address at which clients and browsers reach the server
+  TREELINE_DATA       directory for the contents of artifacts and for secrets.json, which is made
+                      at the first start; servers that share a database share both`,
+		Example: `  DATABASE_URL=postgres://treeline@/treeline TREELINE_DATA=/var/lib/treeline treeline serve --listen 127.0.0.1:8080`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			c.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			data := os.Getenv("TREELINE_DATA")
+			if data == "" {
+				return errors.New("set TREELINE_DATA to a directory that is kept")
+			}
+			if err := os.MkdirAll(data, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+				return err
+			}
+			secrets, err := app.LoadSecrets(filepath.Join(data, "secrets.json"))
+			if err != nil {
+				return err
+			}
+			c.Secrets = secrets
+			c.DatabaseURL = os.Getenv("DATABASE_URL")
+			c.RootURL = os.Getenv("TREELINE_ROOT_URL")
+			c.DataDir = filepath.Join(data, "objects")
+			for _, path := range repos {
+				c.Repositories = append(c.Repositories, app.LocalRepository{Path: path})
+			}
+			server, err := app.Start(ctx, c)
+			if err != nil {
+				return err
+			}
+			c.Log.Info("serving", "rootUrl", server.RootURL())
+			select {
+			case <-ctx.Done():
+			case err = <-server.Failed():
+			}
+			return errors.Join(err, stopWithin(ctx, 30*time.Second, server.Stop))
+		},
+	}
+	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address to listen on")
+	cmd.Flags().StringArrayVar(&repos, "repo", nil, "git repository on this machine to watch (repeatable)")
+	cmd.Flags().DurationVar(&c.ClaimTimeout, "claim-timeout", 0, "how long a worker may be silent before its tasks are given to others (default 20m)")
+	return cmd
+}

@@ -56,6 +56,7 @@ type generator struct {
 	index       string
 	strict      bool
 	verbose     bool
+	quiet       bool
 
 	checkout checkout
 	tree     fs.FS
@@ -71,6 +72,7 @@ func (g *generator) flags(cmd *cobra.Command) {
 	f.StringArrayVarP(&g.targetKinds, "target-kind", "k", nil, "only this kind and what it depends on (repeatable)")
 	f.StringVar(&g.index, "index", "", "JSON file with what the index knows, in the place of a server: {path: {taskId, state, expires}}")
 	f.BoolVar(&g.strict, "strict", false, "warnings are errors, and parameters must be complete")
+	f.BoolVarP(&g.quiet, "quiet", "q", false, "print no warnings")
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say what is being done")
 }
 
@@ -158,7 +160,10 @@ func (g *generator) finder() (optimize.IndexFinder, error) {
 		return fileIndex(g.index)
 	}
 	if os.Getenv("TASKCLUSTER_ROOT_URL") == "" && os.Getenv("TASKCLUSTER_PROXY_URL") == "" {
-		return nil, nil
+		return func(_ context.Context, paths []string) (map[string]optimize.Found, error) {
+			fmt.Fprintf(g.err, "note: TASKCLUSTER_ROOT_URL is not set, so none of %d index paths is taken to have a task (--index FILE names some)\n", len(paths))
+			return nil, nil
+		}, nil
 	}
 	c, err := client.FromEnv(nil)
 	if err != nil {
@@ -198,6 +203,9 @@ func (g *generator) run(ctx context.Context, in taskgraph.Input, upTo taskgraph.
 	res, err := taskgraph.Generate(ctx, in, upTo)
 	if err != nil {
 		return nil, err
+	}
+	if g.quiet {
+		return res, nil
 	}
 	for _, w := range res.Warnings {
 		fmt.Fprintf(g.err, "warning: %v\n", w)

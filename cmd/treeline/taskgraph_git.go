@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -94,8 +95,25 @@ func (c checkout) version() string {
 	return strings.TrimSpace(line)
 }
 
+// revision is what may stand for a commit on a command line and in a revision set.
+var revision = regexp.MustCompile(`\A[0-9A-Za-z_/.][0-9A-Za-z_/.~^-]*\z`)
+
+// checkRevisions refuses what version control could take for an option or an expression. An empty
+// revision is none.
+func checkRevisions(list ...string) error {
+	for _, r := range list {
+		if r != "" && !revision.MatchString(r) {
+			return fmt.Errorf("%q is no revision", r)
+		}
+	}
+	return nil
+}
+
 // message is the message of a commit.
 func (c checkout) message(ctx context.Context, rev string) (string, error) {
+	if err := checkRevisions(rev); err != nil {
+		return "", err
+	}
 	switch c.kind {
 	case "git":
 		return c.run(ctx, "log", "-1", "--format=%B", rev, "--")
@@ -108,6 +126,9 @@ func (c checkout) message(ctx context.Context, rev string) (string, error) {
 // changed gives the files that the commits from base to rev touch, files of several commits
 // several times (taskgraph-map 12.3).
 func (c checkout) changed(ctx context.Context, base, rev string) ([]string, error) {
+	if err := checkRevisions(base, rev); err != nil {
+		return nil, err
+	}
 	switch c.kind {
 	case "git":
 		return c.changedGit(ctx, base, rev)

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"gopkg.in/yaml.v3"
 
 	"github.com/treeline-ci/treeline/taskgraph"
@@ -47,7 +51,8 @@ type stageCommand struct {
 	tasks              string
 	exclude            []string
 	output             string
-	localFiles         bool
+	localFiles, fast   bool
+	jobs               int
 }
 
 func newStageCommand(stage graphStage) *cobra.Command {
@@ -72,6 +77,8 @@ func newStageCommand(stage graphStage) *cobra.Command {
 	f.StringArrayVar(&c.exclude, "exclude-key", nil, "leave out this key of every task, such as task.payload (repeatable)")
 	f.StringVarP(&c.output, "output", "o", "", "write to this file; with several parameters their name is put in before the extension")
 	f.BoolVar(&c.localFiles, "force-local-files-changed", false, "take files_changed from the work tree, whatever the parameters say")
+	f.IntVarP(&c.jobs, "jobs", "j", runtime.NumCPU(), "how many parameter sets to generate for at once")
+	f.BoolVarP(&c.fast, "fast", "F", false, "accepted for old scripts; all checks stay on, they take no time")
 	cmd.MarkFlagsMutuallyExclusive("json", "yaml", "labels")
 	cmd.MarkFlagsMutuallyExclusive("tasks", "tasks-regex")
 	return cmd
@@ -86,8 +93,36 @@ func (c *stageCommand) print(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, set := range sets {
-		if err := c.printSet(ctx, set, only, len(sets) > 1); err != nil {
+	if len(sets) == 1 {
+		return c.printSet(ctx, sets[0], only, false)
+	}
+	return c.printAll(ctx, sets, only)
+}
+
+// printAll generates for several sets at once and prints in their order.
+func (c *stageCommand) printAll(ctx context.Context, sets []parameterSet, only *regexp.Regexp) error {
+	type printed struct {
+		out, err bytes.Buffer
+		fault    error
+	}
+	all := make([]printed, len(sets))
+	var g errgroup.Group
+	g.SetLimit(max(c.jobs, 1))
+	for i, set := range sets {
+		g.Go(func() error {
+			one := *c
+			one.out, one.err = &all[i].out, &all[i].err
+			all[i].fault = one.printSet(ctx, set, only, true)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i := range all {
+		_, err := all[i].err.WriteTo(c.err)
+		_, err2 := all[i].out.WriteTo(c.out)
+		if err := errors.Join(all[i].fault, err, err2); err != nil {
 			return err
 		}
 	}

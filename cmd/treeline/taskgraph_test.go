@@ -213,21 +213,75 @@ def greet(config, task):
     return task
 `
 
-// commit makes a git repository of the current directory and returns its head.
+// git runs git in the current directory.
+func git(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// commit commits all of the current directory, made a git repository before, and returns the head.
 func commit(t *testing.T, message string) string {
 	t.Helper()
-	git := func(args ...string) string {
-		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"}, args...)...)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, out)
+	git(t, "init", "-q")
+	git(t, "add", "-A")
+	git(t, "commit", "-q", "-m", message)
+	return git(t, "rev-parse", "HEAD")
+}
+
+func TestFilesChangedAreThoseOfAllCommits(t *testing.T) {
+	write := func(name, text string) {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
-		return strings.TrimSpace(string(out))
 	}
-	git("init", "-q")
-	git("add", "-A")
-	git("commit", "-q", "-m", message)
-	return git("rev-parse", "HEAD")
+	t.Chdir(t.TempDir())
+	write("a", "1")
+	first := commit(t, "first")
+	write("b", "1")
+	write("c", "1")
+	commit(t, "second")
+	write("b", "2")
+	if err := os.Remove("c"); err != nil {
+		t.Fatal(err)
+	}
+	last := commit(t, "third, DONTBUILD")
+	c, err := findCheckout(".")
+	if err != nil || c.kind != "git" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	for name, x := range map[string]struct {
+		base, rev string
+		want      []string
+	}{
+		"a range":          {first, last, []string{"b", "b", "c", "c"}},
+		"a new branch":     {strings.Repeat("0", 40), last, []string{"a", "b"}},
+		"no base":          {"", last, []string{"b", "c"}},
+		"the first commit": {"", first, []string{"a"}},
+		"nothing":          {last, last, []string{}},
+	} {
+		got, err := c.changed(t.Context(), x.base, x.rev)
+		slices.Sort(got)
+		if diff := cmp.Diff(x.want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", name, err, diff)
+		}
+	}
+	for _, bad := range []string{"--output=x", "all()", "a b"} {
+		if _, err := c.changed(t.Context(), first, bad); err == nil || !strings.Contains(err.Error(), "is no revision") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if msg, err := c.message(t.Context(), last); err != nil || !strings.Contains(msg, "DONTBUILD") {
+		t.Errorf("message %q, %v", msg, err)
+	}
+	write("a", "2")
+	if f := c.facts(t.Context()); f.HeadRev != last || f.HeadRef != "main" || !cmp.Equal(f.FilesChanged, []string{"a"}) {
+		t.Errorf("facts: %+v", f)
+	}
 }
 
 func TestTaskgraphDecisionCreatesTheTasks(t *testing.T) {

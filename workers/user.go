@@ -39,9 +39,6 @@ func (w *worker) prepareUser(ctx context.Context) error {
 			dirs = append(dirs, dir)
 		}
 	}
-	if self, err := os.Executable(); err == nil {
-		dirs = append(dirs, filepath.Dir(self)) // tasks may use the treeline program itself
-	}
 	w.userName = "task"
 	if w.task != nil {
 		w.userName = w.task.Name

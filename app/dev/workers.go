@@ -38,8 +38,18 @@ func anonymous() []string {
 // restartDelay keeps a worker that dies at once from spinning.
 const restartDelay = time.Second
 
-// stopGrace is how long a worker may take to report that it gives its tasks up.
-const stopGrace = 10 * time.Second
+// When Treeline stops, tasks may end by themselves for taskGrace; then the worker gives them back,
+// for which it has until stopGrace.
+const (
+	taskGrace = 5 * time.Second
+	stopGrace = 15 * time.Second
+)
+
+// passedOn names variables of ours that tasks see too: how this machine reaches the outside.
+var passedOn = []string{
+	"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR",
+	"GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "npm_config_registry", "PIP_INDEX_URL",
+}
 
 // group is the running worker processes.
 type group struct {
@@ -109,8 +119,14 @@ func runWorker(ctx context.Context, c Config, id, dir, runAs, rootURL string, s 
 		return fmt.Errorf("dev: worker log: %w", err)
 	}
 	defer logFile.Close()
-	cmd := exec.CommandContext(ctx, c.Program, "worker", "run", "--task-queue", TaskQueue,
-		"--worker-group", "local", "--worker-id", id, "--dir", dir, "--run-as", runAs)
+	args := []string{
+		"worker", "run", "--task-queue", TaskQueue, "--worker-group", "local", "--worker-id", id,
+		"--dir", dir, "--run-as", runAs, "--grace", taskGrace.String(),
+	}
+	for _, name := range passedOn {
+		args = append(args, "--pass-env", name)
+	}
+	cmd := exec.CommandContext(ctx, c.Program, args...)
 	cmd.Env = append(os.Environ(),
 		"TASKCLUSTER_ROOT_URL="+rootURL, "TASKCLUSTER_CLIENT_ID="+workerClientID,
 		"TASKCLUSTER_ACCESS_TOKEN="+s.WorkerToken, "TASKCLUSTER_CERTIFICATE=")

@@ -3,6 +3,7 @@ package taskgraph
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"path"
@@ -72,24 +73,33 @@ func uniqueSymbols() verification {
 		if th == nil {
 			return nil
 		}
-		collections := slices.Sorted(maps.Keys(value.Map(th, "collection")))
+		collections := value.Map(th, "collection")
 		if len(collections) != 1 {
-			return faultOf(t, "must be in one Treeherder collection (what stands behind the slash of the platform), not %v", collections)
+			return faultOf(t, "must be in one Treeherder collection (what stands behind the slash of the platform), not %d", len(collections))
+		}
+		collection := ""
+		for collection = range collections {
 		}
 		group, symbol := value.String(th, "groupSymbol"), value.String(th, "symbol")
 		platform := value.String(value.Map(th, "machine"), "platform")
-		key := [4]string{platform, collections[0], group, symbol}
+		key := [4]string{platform, collection, group, symbol}
 		if other, ok := seen[key]; ok {
-			return faultOf(t, "has the Treeherder platform and symbol of %s: %s/%s %s(%s)", other, platform, collections[0], group, symbol)
+			return faultOf(t, "has the Treeherder platform and symbol of %s: %s/%s %s(%s)", other, platform, collection, group, symbol)
 		}
 		seen[key] = t.Label
 		return nil
 	}
 }
 
-func routesOf(t *graph.Task) []string {
-	out, _ := value.Strings(t.Definition["routes"])
-	return out
+// routesOf yields the task's routes.
+func routesOf(t *graph.Task) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, v := range value.List(t.Definition, "routes") {
+			if r, ok := v.(string); ok && !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 // uniqueRoutes: no two tasks may be indexed at one place of the tree's own.
@@ -97,7 +107,7 @@ func (g *generation) uniqueRoutes() verification {
 	prefix := "index." + g.res.Config.TrustDomain() + ".v2"
 	seen := map[string]string{}
 	return func(t *graph.Task) error {
-		for _, r := range routesOf(t) {
+		for r := range routesOf(t) {
 			if !strings.HasPrefix(r, prefix) {
 				continue
 			}
@@ -118,7 +128,7 @@ func notifyFilters() []string {
 
 // routes: index routes must be valid namespaces, and notify routes end in a known filter.
 func routes(t *graph.Task) error {
-	for _, r := range routesOf(t) {
+	for r := range routesOf(t) {
 		if name, ok := strings.CutPrefix(r, "index."); ok && !namespace.MatchString(name) {
 			return faultOf(t, "has the index route %q, which is no namespace: names of letters, digits and _!~*'()%%- with dots between", r)
 		}
@@ -188,7 +198,7 @@ func uniqueAliases() verification {
 // caches: names must say trust domain and level; those of checkouts belong to run-task.
 func (g *generation) caches() verification {
 	prefix := g.res.Config.TrustDomain() + "-level-" + g.in.Parameters.String("level") + "-"
-	shared := g.shared()
+	hash, hashErr := g.shared().ScriptHash("run-task")
 	return func(t *graph.Task) error {
 		payload := value.Map(t.Definition, "payload")
 		names := value.Map(payload, "cache")
@@ -206,9 +216,8 @@ func (g *generation) caches() verification {
 			if !usesRunTask(payload) {
 				return faultOf(t, "uses the cache %q, which is run-task's own; use run-task or another name", cache)
 			}
-			hash, err := shared.ScriptHash("run-task")
-			if err != nil {
-				return err
+			if hashErr != nil {
+				return hashErr
 			}
 			if !strings.Contains(name, hash[:20]) {
 				return faultOf(t, "uses the cache %q, whose name does not change with run-task's content", cache)

@@ -29,6 +29,7 @@ type GraphConfig struct {
 
 	resolver *keyedby.Resolver
 	workers  sync.Map // workerKey → workerAnswer
+	choices  sync.Map // choiceKey → choiceAnswer
 }
 
 // Roots are the directories where a tree may keep its configuration, in order of preference.
@@ -113,7 +114,26 @@ func (g *GraphConfig) DeadlineAfter(project string) (string, error) {
 	return g.choose("task-deadline-after", project)
 }
 
+type choiceKey struct{ key, project string }
+
+type choiceAnswer struct {
+	text string
+	err  error
+}
+
+// choose resolves a setting that may be chosen by project.
 func (g *GraphConfig) choose(key, project string) (string, error) {
+	k := choiceKey{key, project}
+	if v, ok := g.choices.Load(k); ok {
+		a := v.(choiceAnswer)
+		return a.text, a.err
+	}
+	text, err := g.evaluate(key, project)
+	g.choices.Store(k, choiceAnswer{text, err})
+	return text, err
+}
+
+func (g *GraphConfig) evaluate(key, project string) (string, error) {
 	v, err := g.resolver.Evaluate(g.Values[key], "`"+key+"`", value.NameMap{"project": project}, keyedby.Options{})
 	if err != nil {
 		return "", g.errorf([]string{key}, "%v", err)

@@ -73,6 +73,36 @@ func (o *Object) Names() []string { return slices.Clone(o.names) }
 
 func (o *Object) name() string { return "a mapping" }
 
+func (o *Object) takes(v any) bool {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return false
+	}
+	known := 0
+	for i := range o.fields {
+		f := &o.fields[i]
+		e, ok := m[f.Name]
+		if ok {
+			known++
+		}
+		if ok && !f.Type.takes(e) || !ok && f.Required {
+			return false
+		}
+	}
+	for _, group := range o.exclusive {
+		given := 0
+		for _, name := range group {
+			if m[name] != nil {
+				given++
+			}
+		}
+		if given > 1 {
+			return false
+		}
+	}
+	return o.open || known == len(m)
+}
+
 func (o *Object) check(c *checker, v any) {
 	m, ok := v.(map[string]any)
 	if !ok {
@@ -134,6 +164,13 @@ type tagged struct {
 func Tagged(tag string, types map[string]*Object) Type { return tagged{tag, types} }
 
 func (t tagged) name() string { return "a mapping" }
+func (t tagged) takes(v any) bool {
+	m, ok := v.(map[string]any)
+	word, isText := m[t.tag].(string)
+	o := t.types[word]
+	return ok && isText && o != nil && o.takes(v)
+}
+
 func (t tagged) check(c *checker, v any) {
 	m, ok := v.(map[string]any)
 	if !ok {

@@ -37,6 +37,9 @@ const maxProblems = 30
 
 // Check returns the problems of v, in a fixed order; nil when v is of type t.
 func Check(t Type, v any) []Problem {
+	if t.takes(v) { // the common case costs nothing but the look
+		return nil
+	}
 	c := checker{}
 	t.check(&c, v)
 	return c.problems
@@ -45,6 +48,8 @@ func Check(t Type, v any) []Problem {
 // Type is a type of values.
 type Type interface {
 	check(c *checker, v any)
+	// takes reports whether check finds nothing.
+	takes(v any) bool
 	// name says what the type takes, such as "a string".
 	name() string
 }
@@ -87,7 +92,8 @@ type simple struct {
 	ok   func(any) bool
 }
 
-func (s simple) name() string { return s.what }
+func (s simple) name() string     { return s.what }
+func (s simple) takes(v any) bool { return s.ok(v) }
 func (s simple) check(c *checker, v any) {
 	if !s.ok(v) {
 		c.mismatch(s, v)
@@ -117,6 +123,15 @@ type list struct{ of Type }
 func List(t Type) Type { return list{t} }
 
 func (l list) name() string { return "a list" }
+func (l list) takes(v any) bool {
+	elements, ok := v.([]any)
+	for _, e := range elements {
+		if !l.of.takes(e) {
+			return false
+		}
+	}
+	return ok
+}
 func (l list) check(c *checker, v any) {
 	elements, ok := v.([]any)
 	if !ok {
@@ -124,9 +139,6 @@ func (l list) check(c *checker, v any) {
 		return
 	}
 	for i, e := range elements {
-		if s, ok := l.of.(simple); ok && s.ok(e) {
-			continue
-		}
 		c.in(strconv.Itoa(i), l.of, e)
 	}
 }
@@ -137,24 +149,20 @@ type mapping struct{ of Type }
 func Map(t Type) Type { return mapping{t} }
 
 func (m mapping) name() string { return "a mapping" }
+func (m mapping) takes(v any) bool {
+	entries, ok := v.(map[string]any)
+	for _, e := range entries {
+		if !m.of.takes(e) {
+			return false
+		}
+	}
+	return ok
+}
+
 func (m mapping) check(c *checker, v any) {
 	entries, ok := v.(map[string]any)
 	if !ok {
 		c.mismatch(m, v)
-		return
-	}
-	bad := false
-	for _, e := range entries {
-		if s, ok := m.of.(simple); ok && s.ok(e) {
-			continue
-		}
-		if s, ok := m.of.(oneOf); ok && s.takes(e) {
-			continue
-		}
-		bad = true
-		break
-	}
-	if !bad {
 		return
 	}
 	for _, k := range slices.Sorted(maps.Keys(entries)) {
@@ -168,6 +176,11 @@ type enum struct{ words []string }
 func Enum(words ...string) Type { return enum{words} }
 
 func (e enum) name() string { return "one of " + strings.Join(e.words, ", ") }
+func (e enum) takes(v any) bool {
+	s, ok := v.(string)
+	return ok && slices.Contains(e.words, s)
+}
+
 func (e enum) check(c *checker, v any) {
 	s, ok := v.(string)
 	if !ok {
@@ -204,8 +217,7 @@ func (o oneOf) name() string {
 
 func (o oneOf) takes(v any) bool {
 	for _, t := range o.types {
-		var trial checker
-		if t.check(&trial, v); trial.problems == nil {
+		if t.takes(v) {
 			return true
 		}
 	}
@@ -277,6 +289,23 @@ func KeyedBy(t Type, fields ...string) Type { return keyedBy{fields, t} }
 func (k keyedBy) name() string {
 	return k.of.name() + ", or a choice by-" + strings.Join(k.fields, ", by-")
 }
+func (k keyedBy) takes(v any) bool {
+	attribute, arms, ok := value.IsKeyedBy(v)
+	if !ok {
+		return k.of.takes(v)
+	}
+	alternatives, ok := arms.(map[string]any)
+	if !ok || !slices.Contains(k.fields, attribute) {
+		return false
+	}
+	for _, a := range alternatives {
+		if !k.takes(a) {
+			return false
+		}
+	}
+	return true
+}
+
 func (k keyedBy) check(c *checker, v any) {
 	attribute, arms, ok := value.IsKeyedBy(v)
 	if !ok {
@@ -304,7 +333,8 @@ type nonEmpty struct{ of Type }
 // NonEmpty takes what t takes unless it is empty.
 func NonEmpty(t Type) Type { return nonEmpty{t} }
 
-func (n nonEmpty) name() string { return n.of.name() }
+func (n nonEmpty) name() string     { return n.of.name() }
+func (n nonEmpty) takes(v any) bool { return (v == nil || value.Truthy(v)) && n.of.takes(v) }
 func (n nonEmpty) check(c *checker, v any) {
 	if v != nil && !value.Truthy(v) {
 		c.report(false, "must not be empty")

@@ -58,6 +58,9 @@ type Shared struct {
 	Publish func(name string, content func() ([]byte, error)) error
 
 	memo sync.Map // memoKey → *memoCell
+
+	pairsMu sync.RWMutex
+	pairs   map[pairKey]map[string]any
 }
 
 type memoKey struct {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treeline-ci/treeline/taskgraph/config"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
@@ -70,4 +71,41 @@ func (s *Shared) WarnAt(it *Item, path, format string, args ...any) {
 	if e, ok := err.(*graph.Error); ok && s.Warn != nil {
 		s.Warn(e)
 	}
+}
+
+// Pair is the mapping {key: text}. Equal ones are one mapping, shared by all tasks: nobody may
+// write to it.
+func (s *Shared) Pair(key, text string) map[string]any {
+	k := pairKey{key, text}
+	s.pairsMu.RLock()
+	m, ok := s.pairs[k]
+	s.pairsMu.RUnlock()
+	if ok {
+		return m
+	}
+	s.pairsMu.Lock()
+	defer s.pairsMu.Unlock()
+	if m, ok := s.pairs[k]; ok {
+		return m
+	}
+	if s.pairs == nil {
+		s.pairs = map[pairKey]map[string]any{}
+	}
+	m = map[string]any{key: text}
+	s.pairs[k] = m
+	return m
+}
+
+type pairKey struct{ key, text string }
+
+type repositoriesOf struct{}
+
+// Repositories are those of the configuration, as the parameters fill them. The caller must not
+// change the slice.
+func (s *Shared) Repositories() ([]config.Repository, error) {
+	v, err := s.Memo(repositoriesOf{}, "", func() (any, error) { return s.Graph.Repositories(s.Params) })
+	if err != nil {
+		return nil, err
+	}
+	return v.([]config.Repository), nil
 }

@@ -91,6 +91,9 @@ func (it *Item) Append(key string, more ...any) {
 }
 
 func (it *Item) touch(key string) {
+	if it.touched == nil {
+		it.touched = make([]string, 0, 16)
+	}
 	if !slices.Contains(it.touched, key) {
 		it.touched = append(it.touched, key)
 	}
@@ -152,7 +155,7 @@ func (it *Item) Split() *Item {
 		values:  maps.Clone(it.values),
 		origin:  it.origin,
 		steps:   it.steps[:len(it.steps):len(it.steps)],
-		touched: slices.Clone(it.touched),
+		touched: append(make([]string, 0, 16), it.touched...),
 		note:    it.note,
 		err:     it.err,
 	}

@@ -94,7 +94,9 @@ func Run(ctx context.Context, c *Config, transforms []Transform, items []*Item) 
 			if err != nil {
 				return nil, err
 			}
-			items = r.after(t.Name, last, next)
+			if items = r.after(t.Name, last, next); len(r.errs) > 0 {
+				return nil, errors.Join(r.errs...)
+			}
 		}
 	}
 	items = r.each(ctx, row, items)

@@ -12,7 +12,7 @@ import (
 
 // repositories are those the job checks out, with what its "checkout" says about them.
 func (j *job) repositories() ([]config.Repository, error) {
-	all, err := j.c.Graph.Repositories(j.c.Params)
+	all, err := j.c.Repositories()
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func usesCache(use any, name string) bool {
 // checkoutCache is the name of the checkouts' cache; trees with several repositories keep those
 // that check out different sets apart.
 func (j *job) checkoutCache() (string, error) {
-	all, err := j.c.Graph.Repositories(j.c.Params)
+	all, err := j.c.Repositories()
 	if err != nil || len(all) == 1 {
 		return "checkouts", err
 	}

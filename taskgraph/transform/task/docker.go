@@ -178,7 +178,7 @@ func dockerImage(c *transform.Config, it *transform.Item, worker map[string]any)
 		volumes = value.Append(volumes, v)
 	}
 	worker["volumes"] = volumes
-	return map[string]any{"path": "public/image.tar.zst", "taskId": map[string]any{"task-reference": "<docker-image>"}, "type": "task-image"}, nil
+	return map[string]any{"path": "public/image.tar.zst", "taskId": c.Pair("task-reference", "<docker-image>"), "type": "task-image"}, nil
 }
 
 func dockerArtifacts(list []any, def *definition) map[string]any {
@@ -215,7 +215,7 @@ func dockerCaches(c *transform.Config, it *transform.Item, def *definition, payl
 		name := c.Graph.TrustDomain() + "-level-" + c.Level() + "-" + value.String(cache, "name") + "-" + suffix
 		caches[name] = cache["mount-point"]
 		mounts = append(mounts, value.String(cache, "mount-point"))
-		def.scopes = append(def.scopes, map[string]any{"task-reference": "docker-worker:cache:" + name})
+		def.scopes = append(def.scopes, c.Pair("task-reference", "docker-worker:cache:"+name))
 	}
 	env := it.Own("worker", "env")
 	if runTask {

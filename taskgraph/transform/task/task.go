@@ -166,7 +166,7 @@ func build(c *transform.Config, it *transform.Item, b builder) error {
 		routes = value.Append(routes, "checks")
 	}
 	def.values["routes"] = orList(routes)
-	chainOfTrust(it, def)
+	chainOfTrust(c, it, def)
 	label := it.String("label")
 	dependencies, soft := it.Map("dependencies"), it.List("soft-dependencies")
 	it.Become(map[string]any{
@@ -205,7 +205,7 @@ func define(c *transform.Config, it *transform.Item) (*definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	def.expires = map[string]any{"relative-datestamp": orText(it.String("expires-after"), c.DefaultExpiry())}
+	def.expires = c.Pair("relative-datestamp", orText(it.String("expires-after"), c.DefaultExpiry()))
 	owner, project := c.Params.String("owner"), c.Params.String("project")
 	it.Own("extra")["parent"] = c.DecisionTaskID
 	label := it.String("label")
@@ -218,8 +218,8 @@ func define(c *transform.Config, it *transform.Item) (*definition, error) {
 	def.values = map[string]any{
 		"provisionerId": w.Provisioner,
 		"workerType":    w.WorkerType,
-		"created":       map[string]any{"relative-datestamp": "0 seconds"},
-		"deadline":      map[string]any{"relative-datestamp": deadline},
+		"created":       c.Pair("relative-datestamp", "0 seconds"),
+		"deadline":      c.Pair("relative-datestamp", deadline),
 		"expires":       def.expires,
 		"metadata": map[string]any{
 			"description": it.String("description") + pushLink(c, it),
@@ -282,6 +282,7 @@ func finishAttributes(c *transform.Config, it *transform.Item) (map[string]any, 
 	if err != nil {
 		return nil, err
 	}
+	attributes["kind"] = c.Kind
 	attributes["run_on_projects"] = projects
 	attributes["run_on_tasks_for"] = orAll(it.Get("run-on-tasks-for"))
 	if list := it.List("run-on-git-branches"); len(list) > 0 {
@@ -319,11 +320,11 @@ func ifDependencies(it *transform.Item) ([]any, error) {
 }
 
 // chainOfTrust names the image's task as an input where the payload asks for a chain of trust.
-func chainOfTrust(it *transform.Item, def *definition) {
+func chainOfTrust(c *transform.Config, it *transform.Item, def *definition) {
 	payload, _ := def.payload.(map[string]any)
 	if !value.Truthy(value.Map(payload, "features")["chainOfTrust"]) || !value.Truthy(it.Map("dependencies")["docker-image"]) {
 		return
 	}
-	it.Own("extra", "chainOfTrust", "inputs")["docker-image"] = map[string]any{"task-reference": "<docker-image>"}
+	it.Own("extra", "chainOfTrust", "inputs")["docker-image"] = c.Pair("task-reference", "<docker-image>")
 	def.values["extra"] = it.Get("extra")
 }

@@ -17,18 +17,16 @@ func treeherder(c *transform.Config, it *transform.Item) error {
 	if !value.Truthy(said) {
 		return nil
 	}
-	th := treeherderDefaults(c.Kind)
-	if m, ok := said.(map[string]any); ok {
-		for key, v := range m {
-			th[key] = v
-		}
-	}
-	platform, _ := th["platform"].(string)
+	th, _ := said.(map[string]any)
+	platform := orText(value.String(th, "platform"), "default/opt")
 	machine, collection, ok := strings.Cut(platform, "/")
 	if !ok {
 		return it.Errorf("treeherder.platform", "must be a platform and a collection with a slash between, not %q", platform)
 	}
-	joined, _ := th["symbol"].(string)
+	joined := value.String(th, "symbol")
+	if joined == "" {
+		joined = initials(c.Kind)
+	}
 	group, symbol, ok := splitSymbol(joined)
 	if !ok {
 		return it.Errorf("treeherder.symbol", "must be a symbol or group(symbol), not %q", joined)
@@ -38,7 +36,7 @@ func treeherder(c *transform.Config, it *transform.Item) error {
 	}
 	extra := it.Own("extra")
 	out := it.Own("extra", "treeherder")
-	out["machine"] = map[string]any{"platform": machine}
+	out["machine"] = c.Pair("platform", machine)
 	out["collection"] = map[string]any{collection: true}
 	if group != "" {
 		name, ok := c.Graph.GroupName(group)
@@ -48,7 +46,10 @@ func treeherder(c *transform.Config, it *transform.Item) error {
 		out["groupSymbol"], out["groupName"] = group, name
 	}
 	out["symbol"] = symbol
-	out["jobKind"], out["tier"] = th["kind"], th["tier"]
+	out["jobKind"] = orText(value.String(th, "kind"), jobKind(c.Kind))
+	if out["tier"] = th["tier"]; out["tier"] == nil {
+		out["tier"] = int64(1)
+	}
 	if _, ok := extra["treeherder-platform"]; !ok {
 		extra["treeherder-platform"] = platform
 	}
@@ -56,22 +57,27 @@ func treeherder(c *transform.Config, it *transform.Item) error {
 	return nil
 }
 
-func treeherderDefaults(kind string) map[string]any {
-	job := "other"
+// jobKind is the kind of job that a kind's name tells.
+func jobKind(kind string) string {
 	switch {
 	case strings.Contains(kind, "build"):
-		job = "build"
+		return "build"
 	case strings.Contains(kind, "test"):
-		job = "test"
+		return "test"
 	}
-	var initials strings.Builder
+	return "other"
+}
+
+// initials are the first letters of the words of a kind's name, in capitals.
+func initials(kind string) string {
+	var b strings.Builder
 	for word := range strings.SplitSeq(kind, "-") {
 		for _, r := range word {
-			initials.WriteString(strings.ToUpper(string(r)))
+			b.WriteString(strings.ToUpper(string(r)))
 			break
 		}
 	}
-	return map[string]any{"platform": "default/opt", "tier": int64(1), "kind": job, "symbol": initials.String()}
+	return b.String()
 }
 
 // splitSymbol splits "group(symbol)"; a bare symbol has the group "".

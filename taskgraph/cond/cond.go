@@ -122,7 +122,7 @@ type nesting struct {
 }
 
 type predicate struct {
-	from, to, depth int
+	from, depth int
 }
 
 // Visit implements ast.Visitor.

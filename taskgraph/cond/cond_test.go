@@ -109,6 +109,6 @@ func FuzzCompile(f *testing.F) {
 			}
 			return
 		}
-		c.Eval(s, "k", "n", map[string]any{"a": "b"}) //nolint:errcheck // must only end
+		c.Eval(s, "k", "n", map[string]any{"a": "b"}) // must only end
 	})
 }

@@ -1,6 +1,7 @@
 package star
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -131,7 +132,7 @@ func getattr(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwarg
 		return nil, err
 	}
 	v, err := guardedAttr(x, name)
-	if _, none := err.(starlark.NoSuchAttrError); none && missing != nil {
+	if _, none := errors.AsType[starlark.NoSuchAttrError](err); none && missing != nil {
 		return missing, nil
 	}
 	return v, err

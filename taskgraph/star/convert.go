@@ -223,7 +223,7 @@ func (f *fromStar) dict(d *starlark.Dict, old map[string]any) (map[string]any, e
 			return nil, err
 		}
 		f.path = f.path[:len(f.path)-1]
-		if unchanged && !(had && same(x, before)) {
+		if unchanged && (!had || !same(x, before)) {
 			unchanged = false
 			out = make(map[string]any, d.Len())
 			f.first(out, d, old, done)

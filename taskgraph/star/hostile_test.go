@@ -144,7 +144,7 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		for _, fn := range m.Functions() {
-			m.Transform(t.Context(), fn, config(), []map[string]any{{"name": "a"}}) //nolint:errcheck // must only end
+			m.Transform(t.Context(), fn, config(), []map[string]any{{"name": "a"}}) // must only end
 		}
 	})
 }

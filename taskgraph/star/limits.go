@@ -58,14 +58,14 @@ type budget struct {
 	bytes    int64
 	printed  int
 	heapBase uint64
-	cause    error // the limit that cancelled the thread
-	print    func(string)
+	cause    error             // the limit that cancelled the thread
+	say      func(line string) // nil drops what is printed
 }
 
-func newBudget(l Limits, items int, print func(string)) *budget {
+func newBudget(l Limits, items int, say func(line string)) *budget {
 	return &budget{
 		limits: l, maxSteps: l.Steps + uint64(items)*l.ItemSteps, bytes: l.Bytes + int64(items)*l.ItemBytes,
-		heapBase: heapBytes(), print: print,
+		heapBase: heapBytes(), say: say,
 	}
 }
 
@@ -144,11 +144,11 @@ func (b *budget) elements(t *starlark.Thread, n int) error {
 }
 
 func (b *budget) printLine(_ *starlark.Thread, msg string) {
-	if b.printed > b.limits.Printed || b.print == nil {
+	if b.printed > b.limits.Printed || b.say == nil {
 		return
 	}
 	if b.printed += len(msg) + 1; b.printed > b.limits.Printed {
 		msg = fmt.Sprintf("(print: more than %d bytes; the rest is dropped)", b.limits.Printed)
 	}
-	b.print(msg)
+	b.say(msg)
 }

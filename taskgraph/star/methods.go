@@ -1,6 +1,7 @@
 package star
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -157,7 +158,7 @@ func (b *budget) pairs(t *starlark.Thread, v starlark.Value) error {
 // unwrap drops the wrapper that calling a built-in from a built-in puts around its error; the
 // outer call gets one of its own.
 func unwrap(err error) error {
-	if e, ok := err.(*starlark.EvalError); ok && e.Unwrap() != nil {
+	if e, ok := errors.AsType[*starlark.EvalError](err); ok && e.Unwrap() != nil {
 		return e.Unwrap()
 	}
 	return err

@@ -19,7 +19,7 @@ func fileOptions() *syntax.FileOptions { return &syntax.FileOptions{Set: true, T
 type Module struct {
 	path    string
 	limits  Limits
-	print   func(string)
+	say     func(line string)
 	globals starlark.StringDict
 	files   []string
 }
@@ -55,7 +55,7 @@ func Load(ctx context.Context, tree fs.FS, name string, o Options) (*Module, err
 		files = append(files, f)
 	}
 	slices.Sort(files)
-	return &Module{path: name, limits: o.Limits, print: o.Print, globals: globals, files: files}, nil
+	return &Module{path: name, limits: o.Limits, say: o.Print, globals: globals, files: files}, nil
 }
 
 // Files are the paths of all files the module was made of, sorted.
@@ -173,7 +173,7 @@ func (m *Module) invoke(ctx context.Context, name string, items int) (*invocatio
 	if err != nil {
 		return nil, err
 	}
-	b := newBudget(m.limits, items, m.print)
+	b := newBudget(m.limits, items, m.say)
 	return &invocation{m: m, fn: fn, ctx: ctx, thread: b.thread(name), budget: b}, nil
 }
 

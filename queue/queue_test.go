@@ -89,6 +89,7 @@ func TestStateMachine(t *testing.T) {
 	rerun := func(ctx context.Context, q *queue.Queue, id string) (task.Status, error) { return q.Rerun(ctx, id) }
 	cancel := func(ctx context.Context, q *queue.Queue, id string) (task.Status, error) { return q.Cancel(ctx, id) }
 	late := func(t *testing.T, e *queuetest.Env, id string) { e.PassDeadlines(t, id) }
+	e := queuetest.New(t)
 
 	for _, c := range []struct {
 		name   string
@@ -191,8 +192,6 @@ func TestStateMachine(t *testing.T) {
 		{name: "reclaim of a run that never was finds none", from: task.Running, do: reclaim(3), refuse: fault.NotFound},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			e := queuetest.New(t)
 			change := c.change
 			if change == nil {
 				change = func(*task.Definition) {}

@@ -284,17 +284,19 @@ func disturb(ctx context.Context, t *testing.T, pool *pgxpool.Pool, r *rand.Rand
 		var sql string
 		switch r.IntN(4) {
 		case 0:
-			sql = `WITH k AS (UPDATE claims SET taken_until = now() - interval '1 second' WHERE task_id IN (SELECT task_id FROM claims ORDER BY random() LIMIT 2) RETURNING task_id, run_id, taken_until)
-				UPDATE runs r SET taken_until = k.taken_until FROM k WHERE (r.task_id, r.run_id) = (k.task_id, k.run_id)`
+			// Tasks first, in the queue's own order of locks.
+			sql = `WITH t AS (SELECT task_id FROM tasks WHERE task_id IN (SELECT task_id FROM claims ORDER BY random() LIMIT 2) ORDER BY task_id FOR NO KEY UPDATE),
+				r AS (UPDATE runs r SET taken_until = now() - interval '1 second' FROM t WHERE r.task_id = t.task_id AND r.state = 'running' RETURNING r.task_id, r.taken_until)
+				UPDATE claims c SET taken_until = r.taken_until FROM r WHERE c.task_id = r.task_id`
 		case 1:
-			sql = `WITH k AS (UPDATE deadlines SET deadline = now() - interval '1 second' WHERE task_id IN (SELECT task_id FROM deadlines ORDER BY random() LIMIT 1) RETURNING task_id, deadline)
-				UPDATE tasks t SET deadline = k.deadline FROM k WHERE t.task_id = k.task_id`
+			sql = `WITH t AS (UPDATE tasks SET deadline = now() - interval '1 second' WHERE task_id = (SELECT task_id FROM deadlines ORDER BY random() LIMIT 1) RETURNING task_id, deadline)
+				UPDATE deadlines d SET deadline = t.deadline FROM t WHERE d.task_id = t.task_id`
 		default:
 			sql = `SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity
 				WHERE datname = current_database() AND application_name = 'replica' ORDER BY random() LIMIT 1) AS one`
 		}
 		if _, err := pool.Exec(ctx, sql); err != nil && ctx.Err() == nil {
-			t.Logf("disturbing: %v", err) // a deadlock with the clients: its victim is this one
+			t.Errorf("disturbing: %v", err)
 		}
 		wait(ctx, time.Duration(5+r.IntN(20))*time.Millisecond)
 	}

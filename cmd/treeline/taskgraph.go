@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/config"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
@@ -57,6 +58,7 @@ type generator struct {
 	strict      bool
 	verbose     bool
 	quiet       bool
+	mustAsk     bool // without the index there is no answer
 
 	checkout checkout
 	tree     fs.FS
@@ -161,7 +163,7 @@ func (g *generator) finder() (optimize.IndexFinder, error) {
 	}
 	if os.Getenv("TASKCLUSTER_ROOT_URL") == "" && os.Getenv("TASKCLUSTER_PROXY_URL") == "" {
 		return func(_ context.Context, paths []string) (map[string]optimize.Found, error) {
-			fmt.Fprintf(g.err, "note: TASKCLUSTER_ROOT_URL is not set, so none of %d index paths is taken to have a task (--index FILE names some)\n", len(paths))
+			g.noIndex(paths, "TASKCLUSTER_ROOT_URL is not set")
 			return nil, nil
 		}, nil
 	}
@@ -169,7 +171,26 @@ func (g *generator) finder() (optimize.IndexFinder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serverIndex(c), nil
+	if g.mustAsk {
+		return serverIndex(c), nil
+	}
+	ask := serverIndex(c.WithPatience(localPatience))
+	return func(ctx context.Context, paths []string) (map[string]optimize.Found, error) {
+		found, err := ask(ctx, paths)
+		if errors.Is(err, fault.Unavailable) && ctx.Err() == nil {
+			g.noIndex(paths, "the server does not answer: "+err.Error())
+			return nil, nil
+		}
+		return found, err
+	}, nil
+}
+
+// localPatience is how long a local run tries to reach the index: it is of use without, too.
+const localPatience = 2 * time.Second
+
+// noIndex says that the graph shown is the one of an empty index.
+func (g *generator) noIndex(paths []string, why string) {
+	fmt.Fprintf(g.err, "note: %s, so none of %d index paths is taken to have a task (--index FILE can name some)\n", why, len(paths))
 }
 
 // generate runs the stages for one set.

@@ -47,7 +47,7 @@ type decisionCommand struct {
 }
 
 func newDecisionCommand() *cobra.Command {
-	c := &decisionCommand{}
+	c := &decisionCommand{generator: generator{mustAsk: true}}
 	cmd := &cobra.Command{
 		Use:   "decision",
 		Short: "Decide in a decision task: generate the graph and create its tasks",

@@ -45,9 +45,9 @@ func (v *visit) actsOn(s task.Status) []actJSON {
 		if v.allow(want) != nil {
 			a.Allowed = false
 			// Any of several scopes would do; the first is the plain one.
-			a.Why = "Needs " + want.Scopes()[0]
+			a.Why = "needs " + want.Scopes()[0] + "."
 			if v.session.clientID == "" {
-				a.Why = "Sign in first. " + a.Why
+				a.Why = "sign in first; it " + a.Why
 			}
 		}
 		list = append(list, a)

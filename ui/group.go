@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -12,12 +13,14 @@ import (
 
 // groupJSON is a task group for the script; shell/data.ts describes it.
 type groupJSON struct {
-	ID      string `json:"id"`
-	Title   string `json:"title"`
-	Sealed  bool   `json:"sealed"`
-	Expires int64  `json:"expires"`
-	Cells   []cell `json:"cells"`
-	Cut     bool   `json:"cut"`
+	ID       string `json:"id"`
+	Title    string `json:"title"`
+	Sealed   bool   `json:"sealed"`
+	Expires  int64  `json:"expires"`
+	Repo     string `json:"repo"`
+	Revision string `json:"revision"`
+	Cells    []cell `json:"cells"`
+	Cut      bool   `json:"cut"`
 }
 
 const maxGroupRows = 500 // of the outline; the script shows all
@@ -36,21 +39,15 @@ func (u *UI) group(v *visit) error {
 	}
 	slices.SortFunc(chosen, func(a, b cell) int { return rank(a.State) - rank(b.State) })
 	shown := chosen[:min(len(chosen), maxGroupRows)]
-	repo, crumb := "", ""
-	if p, err := u.deps.Push.ByTaskGroup(v.r.Context(), id); err == nil && v.allow(seePushes) == nil {
-		repo, crumb = p.Repository, p.Revision
-	}
 	return v.show(http.StatusOK, view{
-		Title: data.Title, Name: "group", Repo: repo, Stream: stream,
+		Title: data.Title, Name: "group", Repo: data.Repo, Stream: stream,
 		Body: struct {
 			groupJSON
-			Counts   map[string]int
-			Shown    []cell
-			More     int
-			State    string
-			Repo     string
-			Revision string
-		}{data, countsOf(data.Cells), shown, len(chosen) - len(shown), v.r.FormValue("state"), repo, crumb},
+			Counts map[string]int
+			Shown  []cell
+			More   int
+			State  string
+		}{data, countsOf(data.Cells), shown, len(chosen) - len(shown), v.r.FormValue("state")},
 	}, data)
 }
 
@@ -74,7 +71,8 @@ func (u *UI) readGroup(v *visit, id string) (groupJSON, error) {
 	p, err := u.deps.Push.ByTaskGroup(ctx, id)
 	switch {
 	case err == nil && v.allow(seePushes) == nil:
-		data.Title = p.Repository + " " + p.Revision[:min(10, len(p.Revision))]
+		data.Title, _, _ = strings.Cut(p.Message, "\n")
+		data.Repo, data.Revision = p.Repository, p.Revision
 	case err != nil && !errors.Is(err, fault.NotFound):
 		return groupJSON{}, err
 	}

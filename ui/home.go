@@ -2,6 +2,8 @@ package ui
 
 import (
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/push"
@@ -17,6 +19,13 @@ const homePushes = 5 // of a repository on the first page
 type card struct {
 	push.Repository
 	Pushes []line
+}
+
+func (c card) last() time.Time {
+	if len(c.Pushes) == 0 {
+		return time.Time{}
+	}
+	return c.Pushes[0].Time
 }
 
 // line is one push in short.
@@ -64,6 +73,8 @@ func (u *UI) home(v *visit) error {
 			p.State, p.Word = summarize(p.Push.State, p.Counts)
 		}
 	}
+	// Where something happened last stands first.
+	slices.SortStableFunc(cards, func(a, b card) int { return b.last().Compare(a.last()) })
 	return v.show(http.StatusOK, view{Title: "Repositories", Name: "home", Body: cards, Stream: stream}, nil)
 }
 

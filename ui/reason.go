@@ -57,7 +57,7 @@ func runSentence(r task.Run, last bool) string {
 	case task.Completed:
 		return "It ran and succeeded" + took(r) + "."
 	case task.Failed:
-		return "It ran and failed" + took(r) + ". The log says why."
+		return "It ran and failed" + took(r) + "."
 	case task.Exception:
 		return exceptionSentence(r, last)
 	}

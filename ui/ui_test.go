@@ -131,7 +131,7 @@ func TestTaskPage(t *testing.T) {
 		{"pending", "pending", "It waits for a worker.", "Cancel", s.Task(t, task.Pending)},
 		{"running", "running", "A worker is on it.", "Cancel", dependency},
 		{"completed", "passed", "It ran and succeeded in under a second.", "Rerun", s.Task(t, task.Completed)},
-		{"failed", "failed", "It ran and failed in under a second. The log says why.", "Rerun", s.Task(t, task.Failed)},
+		{"failed", "failed", "It ran and failed in under a second.", "Rerun", s.Task(t, task.Failed)},
 		{"malformed", "malformed-payload", "The worker does not understand", "Rerun", except(t, s, task.ReasonMalformedPayload)},
 		{"no resource", "resource-unavailable", "could not be had", "Rerun", except(t, s, task.ReasonResourceUnavailable)},
 		{"broken worker", "internal-error", "The worker broke", "Rerun", except(t, s, task.ReasonInternalError)},
@@ -163,7 +163,7 @@ func TestTaskPage(t *testing.T) {
 	})
 	t.Run("a visitor is told which scope is missing", func(t *testing.T) {
 		id := s.Task(t, task.Failed)
-		want := fmt.Sprintf("Sign in first. Needs queue:rerun-task:-/%s/%s", id, id)
+		want := fmt.Sprintf("Rerun: sign in first; it needs queue:rerun-task:-/%s/%s.", id, id)
 		if got := b.Get(t, "/tasks/"+id).Text(".why"); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -247,7 +247,7 @@ func TestActs(t *testing.T) {
 	})
 	t.Run("the same client may not cancel", func(t *testing.T) {
 		page := b.Get(t, "/tasks/"+id)
-		if got := page.Text(".why"); !strings.HasPrefix(got, "Needs queue:cancel-task:") {
+		if got := page.Text(".why"); !strings.HasPrefix(got, "Cancel: needs queue:cancel-task:") {
 			t.Errorf("got %q", got)
 		}
 		if d := b.Post(t, "/ui/api/tasks/"+id+"/cancel", url.Values{"csrf": {csrf(page)}}); d.Status != http.StatusForbidden {

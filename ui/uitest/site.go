@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -45,6 +46,8 @@ type Site struct {
 	Feed *event.Feed
 
 	objects *object.Store
+	server  *httptest.Server
+	down    atomic.Bool
 }
 
 // New starts a site that ends with the test.
@@ -76,13 +79,31 @@ func New(t testing.TB) *Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: site}}
-	server.Start()
+	s.server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s.gate(site)}}
+	s.server.Start()
 	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
+		s.server.CloseClientConnections()
+		s.server.Close()
 	})
 	return s
+}
+
+// Down takes the server away, or brings it back.
+func (s *Site) Down(down bool) {
+	s.down.Store(down)
+	if down {
+		s.server.CloseClientConnections()
+	}
+}
+
+// gate ends every connection while the server is down.
+func (s *Site) gate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.down.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func newAuth(t testing.TB, pool *pgxpool.Pool, log *slog.Logger) *auth.Auth {

@@ -186,7 +186,7 @@ func (tab *Tab) Keys(t testing.TB, keys string) {
 			if event.Type == kb.KeyChar {
 				continue // the text goes with the key going down, as from a keyboard
 			}
-			if unicode.IsPrint(r) && event.Type != kb.KeyUp {
+			if (unicode.IsPrint(r) || r == '\r') && event.Type != kb.KeyUp {
 				event.Type, event.Text = input.DispatchKeyEventTypeKeyDown, string(r)
 			}
 			if _, err := chromedp.Call(tab.ctx, input.DispatchKeyEvent, *event); err != nil {

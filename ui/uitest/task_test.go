@@ -24,7 +24,7 @@ func TestTaskPage(t *testing.T) {
 	tab.Wait(t, `document.querySelector("#live").dataset.live === "live"`)
 	tab.Shot(t, "task-waiting")
 	t.Run("a button that is not allowed names the missing scope", func(t *testing.T) {
-		if got := tab.Text(t, ".acts"); !strings.Contains(got, "Needs queue:cancel-task:-/") {
+		if got := tab.Text(t, ".task-head"); !strings.Contains(got, "Cancel: needs queue:cancel-task:-/") {
 			t.Errorf("got %q", got)
 		}
 		if got := tab.Count(t, ".acts button:disabled"); got != 2 {

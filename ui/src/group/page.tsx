@@ -29,6 +29,13 @@ function App() {
   const list = visible();
   return (
     <>
+      {g.repo && (
+        <ol class="crumbs" aria-label="Where this is">
+          <li><a href={`/jobs?repo=${encodeURIComponent(g.repo)}`}>{g.repo}</a></li>
+          <li><a class="mono" href={`/jobs?repo=${encodeURIComponent(g.repo)}&revision=${g.revision}`}>{g.revision.slice(0, 10)}</a></li>
+          <li>Task group</li>
+        </ol>
+      )}
       <div class="task-head">
         <div class="line">
           <h1>{g.title}</h1>

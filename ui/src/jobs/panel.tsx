@@ -96,6 +96,7 @@ function Details({ d }: { d: TaskData }) {
           </button>
         ))}
       </div>
+      {d.acts.filter((a) => a.possible && a.why).map((a) => <p key={a.name} class="why">{a.label}: {a.why}</p>)}
       <section>
         <dl class="facts">
           <dt>Task</dt>

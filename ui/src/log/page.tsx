@@ -195,7 +195,7 @@ export function LogBox({ pane, data, children }: { pane: LogPane; data: LogData;
         <button type="button" class="button quiet" onClick={() => pane.copyLines()}>
           <Icon name="copy" />{pane.range.value ? "Copy lines" : "Copy"}
         </button>
-        <button type="button" class="button quiet" disabled={!pane.range.value} onClick={() => void copy(location.href, "the link")}>
+        <button type="button" class="button quiet" hidden={!pane.range.value} onClick={() => void copy(location.href, "the link")}>
           <Icon name="link" />Link
         </button>
         <a class="button quiet" href={data.raw}><Icon name="open" />Raw</a>

@@ -156,6 +156,8 @@ export interface GroupData {
   title: string;
   sealed: boolean;
   expires: number;
+  repo: string; // "" for a group that no push made
+  revision: string;
   cells: Cell[];
   cut: boolean;
 }

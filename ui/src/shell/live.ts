@@ -51,6 +51,7 @@ function open(base: string): void {
   source = es;
   es.onopen = () => {
     clearTimeout(offline);
+    offline = undefined;
     wait = 1000;
     liveness.value = "live";
   };
@@ -65,8 +66,7 @@ function open(base: string): void {
   es.onerror = () => {
     if (source !== es) return;
     if (liveness.value === "live") liveness.value = "catching";
-    clearTimeout(offline);
-    offline = setTimeout(() => {
+    offline ??= setTimeout(() => {
       liveness.value = "offline";
     }, 1500);
     if (es.readyState === EventSource.CLOSED) retry(base);

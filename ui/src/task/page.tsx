@@ -87,13 +87,13 @@ function Head({ d }: { d: TaskData }) {
         <h1>{d.name}</h1>
         <div class="acts">
           {d.acts.filter((a) => a.possible).map((a) => (
-            <span class="act" key={a.name}>
-              <button type="button" class={"button" + (a.name === "cancel" ? " danger" : "")} disabled={!a.allowed} onClick={() => confirmed(a.name, d)}>
-                <Icon name={a.name === "rerun" ? "rerun" : a.name === "cancel" ? "stop" : "play"} />
-                {a.label}
-              </button>
-              {a.why && <span class="why">{a.why}</span>}
-            </span>
+            <button
+              key={a.name} type="button" class={"button" + (a.name === "cancel" ? " danger" : "")} disabled={!a.allowed}
+              aria-describedby={a.why ? "why-" + a.name : undefined} onClick={() => confirmed(a.name, d)}
+            >
+              <Icon name={a.name === "rerun" ? "rerun" : a.name === "cancel" ? "stop" : "play"} />
+              {asked.value === d.id && a.name === "cancel" ? "Cancel it?" : a.label}
+            </button>
           ))}
         </div>
       </div>
@@ -101,6 +101,9 @@ function Head({ d }: { d: TaskData }) {
         <Status state={d.state} text={d.stateText} big />
         <span class="reason">{d.sentence}</span>
       </div>
+      {d.acts.filter((a) => a.possible && a.why).map((a) => (
+        <p key={a.name} id={"why-" + a.name} class="why">{a.label}: {a.why}</p>
+      ))}
     </div>
   );
 }
@@ -111,7 +114,6 @@ const asked = signal("");
 function confirmed(name: "rerun" | "cancel" | "schedule", d: TaskData): void {
   if (name === "cancel" && asked.value !== d.id) {
     asked.value = d.id;
-    toast("Press Cancel once more to stop this task.");
     setTimeout(() => (asked.value = ""), 4000);
     return;
   }

@@ -1,0 +1,155 @@
+package uitest_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/ui/uitest"
+)
+
+// TestEveryPage looks at every page wide and narrow, light and dark: no page scrolls sideways, and
+// none complains (see Tab).
+func TestEveryPage(t *testing.T) {
+	s := uitest.New(t)
+	empty := s.Tab(t)
+	empty.Go(t, "/")
+	empty.Shot(t, "first-run")
+	group, ids := sample(t, s)
+	log := s.Log(t, ids["test-macosx64-unit-1"])
+	log.Write(t, "\x1b[1;31mFAIL\x1b[0m \x1b[38;5;208morange\x1b[0m \x1b[44;97m blue \x1b[0m "+strings.Repeat("a long line ", 60)+"\n\x1b[38;2;120;200;80mgreen\x1b[0m\n")
+	s.Repository(t, "a-repository-with-quite-a-long-name-and-no-push")
+	pages := []struct{ name, path string }{
+		{"home", "/"},
+		{"jobs", "/jobs?repo=sample"},
+		{"panel", "/jobs?repo=sample&selectedTaskRun=" + ids["test-macosx64-unit-1"] + ".0"},
+		{"no-push", "/jobs?repo=a-repository-with-quite-a-long-name-and-no-push"},
+		{"task", "/tasks/" + ids["test-linux64-unit-2"]},
+		{"task-log", "/tasks/" + ids["test-macosx64-unit-1"] + "?tab=log"},
+		{"task-artifacts", "/tasks/" + ids["test-macosx64-unit-1"] + "?tab=artifacts"},
+		{"task-definition", "/tasks/" + ids["test-linux64-unit-2"] + "?tab=definition"},
+		{"task-deps", "/tasks/" + ids["test-linux64-unit-2"] + "?tab=deps"},
+		{"log", "/tasks/" + ids["test-macosx64-unit-1"] + "/runs/0/logs/public/logs/live.log"},
+		{"group", "/tasks/groups/" + group},
+		{"timeline", "/tasks/groups/" + group + "?view=timeline"},
+		{"groups", "/tasks/groups"},
+		{"login", "/login"},
+		{"missing", "/tasks/" + slug.New()},
+	}
+	tab := s.Tab(t)
+	tab.Expect("404 (Not Found)") // the page that is missing
+	for _, look := range []struct {
+		name          string
+		width, height int64
+		dark          bool
+	}{{"wide", 1280, 860, false}, {"dark", 1280, 860, true}, {"narrow", 390, 844, false}, {"narrow-dark", 390, 844, true}} {
+		tab.Size(t, look.width, look.height)
+		tab.Dark(t, look.dark)
+		for _, p := range pages {
+			t.Run(look.name+" "+p.name, func(t *testing.T) {
+				tab.Go(t, p.path)
+				if p.name == "panel" {
+					tab.Wait(t, `document.querySelector(".panel .tail") !== null`)
+				}
+				if p.name == "log" || p.name == "task-log" {
+					tab.Wait(t, `document.querySelectorAll(".ln").length === 2`)
+				}
+				tab.Shot(t, p.name+"-"+look.name)
+				if got := uitest.Eval[int](t, tab, `document.documentElement.scrollWidth - innerWidth`); got > 0 {
+					t.Errorf("the page is %d pixels too wide: %s", got, uitest.Eval[string](t, tab, widest))
+				}
+				background := uitest.Eval[string](t, tab, `getComputedStyle(document.documentElement).backgroundColor`)
+				if dark := background == "rgb(18, 21, 23)"; dark != look.dark {
+					t.Errorf("the background is %s", background)
+				}
+			})
+		}
+	}
+}
+
+// widest names the elements that stick out.
+const widest = `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map(e => e.tagName + "." + e.className).join(", ")`
+
+func TestTheme(t *testing.T) {
+	s := uitest.New(t)
+	tab := s.Tab(t)
+	background := `getComputedStyle(document.documentElement).backgroundColor`
+	tab.Go(t, "/")
+	tab.Click(t, ".theme-form button") // light
+	tab.Click(t, ".theme-form button") // dark
+	tab.Wait(t, background+` === "rgb(18, 21, 23)"`)
+	t.Run("the next page comes dark from the server", func(t *testing.T) {
+		tab.Go(t, "/login")
+		if got := uitest.Eval[string](t, tab, `document.documentElement.dataset.theme + " " + `+background); got != "dark rgb(18, 21, 23)" {
+			t.Errorf("got %s", got)
+		}
+	})
+	tab.Click(t, ".theme-form button") // as the system
+	tab.Wait(t, background+` === "rgb(247, 247, 245)"`)
+}
+
+func TestKeys(t *testing.T) {
+	s := uitest.New(t)
+	_, ids := sample(t, s)
+	tab := s.Tab(t)
+	tab.Go(t, "/jobs?repo=sample")
+	t.Run("? shows the keys of this page, and closes again", func(t *testing.T) {
+		tab.Keys(t, "?")
+		tab.Wait(t, `document.querySelector("dialog").open`)
+		if got := tab.Text(t, "dialog"); !strings.Contains(got, "next failure") || !strings.Contains(got, "search") {
+			t.Errorf("got %q", got)
+		}
+		tab.Shot(t, "keys")
+		tab.Keys(t, kb.Escape)
+		tab.Wait(t, `!document.querySelector("dialog").open`)
+	})
+	t.Run("letters in a field are letters", func(t *testing.T) {
+		tab.Keys(t, "/"+"rjug")
+		tab.Wait(t, `document.querySelector("[data-find]").value === "rjug"`)
+		if tab.Count(t, ".toast") != 0 || tab.Count(t, ".panel") != 0 {
+			t.Error("a letter did something")
+		}
+		tab.Keys(t, kb.Escape)
+	})
+	for _, c := range []struct{ keys, path string }{{"gg", "/tasks/groups"}, {"gh", "/"}} {
+		t.Run(c.keys+" goes to "+c.path, func(t *testing.T) {
+			tab.Keys(t, c.keys)
+			tab.Wait(t, fmt.Sprintf(`location.pathname === %q && document.body.dataset.ready === "true"`, c.path))
+		})
+	}
+	t.Run("the search of the header finds a task by its id", func(t *testing.T) {
+		tab.Keys(t, "/"+ids["build-linux64"]+"\r")
+		tab.Wait(t, fmt.Sprintf(`location.pathname === "/tasks/%s" && document.body.dataset.ready === "true"`, ids["build-linux64"]))
+	})
+	t.Run("gp goes back to the pushes of this repository", func(t *testing.T) {
+		tab.Keys(t, "gp")
+		tab.Wait(t, `location.pathname + location.search === "/jobs?repo=sample"`)
+	})
+}
+
+// TestReconnect takes the server away from a page: it says so, comes back by itself, and has missed
+// nothing.
+func TestReconnect(t *testing.T) {
+	s := uitest.New(t)
+	_, ids := sample(t, s)
+	tab := s.Tab(t)
+	tab.Expect("net::ERR_")
+	tab.Go(t, "/jobs?repo=sample")
+	tab.Wait(t, `document.querySelector("#live").dataset.live === "live"`)
+	s.Down(true)
+	tab.Wait(t, `document.querySelector("#live").innerText.startsWith("offline since")`)
+	tab.Shot(t, "offline")
+	id := ids["test-macosx64-unit-1"]
+	if _, err := s.Queue.ReportCompleted(t.Context(), id, 0); err != nil {
+		t.Fatal(err)
+	}
+	s.Down(false)
+	tab.Wait(t, `document.querySelector("#live").dataset.live === "live"`)
+	tab.Wait(t, fmt.Sprintf(`document.querySelector('b.c[data-id=%q]').classList.contains("passed")`, id))
+	if got := tab.Count(t, ".toast"); got != 0 {
+		t.Errorf("%d messages were shown", got)
+	}
+}

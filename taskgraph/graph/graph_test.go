@@ -196,7 +196,7 @@ func TestJSONReadsBack(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	known := []string{"description", "dependencies", "worker-type", "worker", "run"}
-	for word, want := range map[string]string{"desciption": "description", "worker_type": "worker-type", "zzz": "", "rum": "run", "run": ""} {
+	for word, want := range map[string]string{"desciption": "description", "worker_type": "worker-type", "zzz": "", "rum": "run", "run": "", "wroker": "worker", "rnu": "run"} {
 		if got := graph.Nearest(word, known); got != want {
 			t.Errorf("nearest to %q is %q, want %q", word, got, want)
 		}

@@ -16,27 +16,31 @@ func Nearest(word string, candidates []string) string {
 	return bestAt
 }
 
-// distance is Levenshtein's over bytes, given up once it cannot be below limit.
+// distance counts the bytes to insert, drop, change or swap with a neighbour to make b of a. It
+// is given up once it cannot be below limit.
 func distance(a, b string, limit int) int {
-	row := make([]int, len(b)+1)
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
-		row[j] = j
+		last[j] = j
 	}
 	for i := range len(a) {
-		diagonal, smallest := row[0], i+1
 		row[0] = i + 1
+		smallest := row[0]
 		for j := range len(b) {
-			cost := diagonal
+			cost := last[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				cost = min(cost, before[j-1]+1)
+			}
+			row[j+1] = min(cost, row[j]+1, last[j+1]+1)
 			smallest = min(smallest, row[j+1])
 		}
-		if smallest >= limit {
+		if smallest > limit {
 			return limit
 		}
+		before, last, row = last, row, before
 	}
-	return row[len(b)]
+	return last[len(b)]
 }

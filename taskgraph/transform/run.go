@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"runtime/debug"
 	"sync"
 
 	"github.com/treeline-ci/treeline/taskgraph/graph"
@@ -185,9 +186,20 @@ type batch struct {
 func (b *batch) run(c *Config, row []stage, items []*Item) {
 	b.keys = make([]keyCache, len(row))
 	for _, it := range items {
-		b.send(c, row, 0, it)
+		b.one(c, row, it)
 	}
 	b.keys = nil
+}
+
+// one sends one item on its way. A fault of Treeline itself must not end the server that decides
+// for everybody: it becomes an error of the item.
+func (b *batch) one(c *Config, row []stage, it *Item) {
+	defer func() {
+		if r := recover(); r != nil {
+			b.errs = append(b.errs, it.Errorf("", "a fault in Treeline, please report it: %v\n%s", r, debug.Stack()))
+		}
+	}()
+	b.send(c, row, 0, it)
 }
 
 func (b *batch) send(c *Config, row []stage, at int, it *Item) {

@@ -66,10 +66,12 @@ type generator struct {
 	out, err io.Writer
 }
 
+const rootHelp = "directory of config.yml (default taskcluster, or ci where only that has one)"
+
 // flags adds the options that all have.
 func (g *generator) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVarP(&g.root, "root", "r", "taskcluster", "directory of config.yml")
+	f.StringVarP(&g.root, "root", "r", "", rootHelp)
 	f.StringArrayVarP(&g.specs, "parameters", "p", nil, "parameters to generate with (repeatable)")
 	f.StringArrayVarP(&g.targetKinds, "target-kind", "k", nil, "only this kind and what it depends on (repeatable)")
 	f.StringVar(&g.index, "index", "", "JSON file with what the index knows, in the place of a server: {path: {taskId, state, expires}}")
@@ -93,6 +95,12 @@ func (g *generator) does(body func(ctx context.Context, args []string) error) fu
 // open finds the tree: the current directory when root is below it, as patterns of files are
 // relative to it, else the checkout that root is part of.
 func (g *generator) open() error {
+	if g.root == "" {
+		g.root = config.Roots()[0]
+		if found, err := config.FindRoot(os.DirFS(".")); err == nil {
+			g.root = found
+		}
+	}
 	top, root := ".", filepath.Clean(g.root)
 	if !filepath.IsLocal(root) {
 		c, err := findCheckout(root)

@@ -94,7 +94,7 @@ func (c *decisionCommand) decisionFlags(cmd *cobra.Command) {
 	for _, r := range required {
 		_ = cmd.MarkFlagRequired(r.name)
 	}
-	f.StringVarP(&c.root, "root", "r", "taskcluster", "directory of config.yml")
+	f.StringVarP(&c.root, "root", "r", "", rootHelp)
 	f.StringVar(&c.facts.BaseRef, "base-ref", "", "branch the change is for")
 	f.StringVar(&c.facts.BaseRev, "base-rev", "", "revision before the change")
 	f.StringVar(&c.facts.HeadTag, "head-tag", "", "tag of the change")

@@ -118,6 +118,15 @@ func TestTaskgraphOptions(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
 	}
+	if err := os.Rename("taskcluster", "ci"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("o\n", run("kinds")); diff != "" {
+		t.Errorf("kinds of ci: %s", diff)
+	}
+	if err := os.Rename("ci", "taskcluster"); err != nil {
+		t.Fatal(err)
+	}
 	// From elsewhere the tree is found by --root.
 	root, err := filepath.Abs("taskcluster")
 	if err != nil {

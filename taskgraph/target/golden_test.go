@@ -1,6 +1,7 @@
 package target_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -113,7 +114,7 @@ func TestFaultsNameParameterAndTask(t *testing.T) {
 }
 
 func TestStarlarkMethodsAndFilters(t *testing.T) {
-	tree := fstest.MapFS{"t.star": {Data: []byte("def odd(task, parameters, graph_config):\n    return task['label'] in graph_config['odd']\ndef first(tasks, parameters, graph_config):\n    return tasks.keys()[:1]\n")}}
+	tree := fstest.MapFS{"t.star": {Data: []byte("def odd(task, parameters, graph_config):\n    return task['label'] in graph_config['odd']\ndef first(tasks, parameters, graph_config):\n    return tasks.keys()[:1]\ndef fails(task, parameters, graph_config):\n    return task['nope']\n")}}
 	var tasks []*graph.Task
 	for _, l := range []string{"a", "b", "c", "d"} {
 		tasks = append(tasks, &graph.Task{Label: l, Attributes: map[string]any{}})
@@ -128,6 +129,11 @@ func TestStarlarkMethodsAndFilters(t *testing.T) {
 	got, err := target.Select(t.Context(), in)
 	if err != nil || !cmp.Equal(got, []string{"b"}) {
 		t.Errorf("got %v, %v", got, err)
+	}
+	in.Params = with(t, map[string]any{"target_tasks_method": "t.star:fails"})
+	var e *graph.Error
+	if _, err := target.Select(t.Context(), in); !errors.As(err, &e) || e.File != "t.star" || e.Line != 6 || e.Label != "a" {
+		t.Errorf("error %v", err)
 	}
 	if len(log.Selections) != 6 {
 		t.Errorf("recorded %+v", log.Selections)

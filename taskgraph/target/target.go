@@ -14,6 +14,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -126,7 +127,7 @@ func (in Input) starStep(ctx context.Context, file, fn, shown string) (step, err
 	}
 	m, err := in.Star.Module(ctx, file)
 	if err != nil {
-		return step{}, fmt.Errorf("target: %s: %w", shown, err)
+		return step{}, located(shown, err)
 	}
 	return step{apply: func(labels []string) ([]string, error) {
 		kept, err := m.Target(ctx, fn, star.TargetConfig{
@@ -139,7 +140,7 @@ func (in Input) starStep(ctx context.Context, file, fn, shown string) (step, err
 			},
 		})
 		if err != nil {
-			return nil, fmt.Errorf("target: %s: %w", shown, err)
+			return nil, located(shown, err)
 		}
 		slices.Sort(kept)
 		kept = slices.Compact(kept)
@@ -149,6 +150,14 @@ func (in Input) starStep(ctx context.Context, file, fn, shown string) (step, err
 		}
 		return kept, nil
 	}}, nil
+}
+
+// located makes the generator's common error of one of Starlark.
+func located(shown string, err error) error {
+	if e, ok := errors.AsType[*star.Error](err); ok {
+		return &graph.Error{File: e.File, Line: e.Line, Label: e.Label, Message: shown, Err: err}
+	}
+	return fmt.Errorf("target: %s: %w", shown, err)
 }
 
 // Requested gives the labels that the event asks for in all: the targets and the tasks that

@@ -22,6 +22,7 @@ type change struct {
 	entries []IndexEntry
 	groups  map[string]bool    // groups of which a task was resolved
 	arrived map[string]arrival // by task queue
+	met     []string           // tasks of which a dependency was just satisfied
 	err     error              // a body that could not be encoded
 }
 

@@ -80,9 +80,6 @@ type creation struct {
 
 func (b *creation) run(ctx context.Context, c *change) error {
 	b.known = map[string]*record{}
-	if err := b.admit(ctx, c); err != nil {
-		return err
-	}
 	fresh := b.tasks
 	if b.look {
 		var err error
@@ -90,10 +87,13 @@ func (b *creation) run(ctx context.Context, c *change) error {
 			return err
 		}
 	}
+	if err := b.openGroups(ctx, c, fresh); err != nil {
+		return err
+	}
+	if err := b.checkTimes(); err != nil {
+		return err
+	}
 	if len(fresh) > 0 {
-		if err := b.openGroups(ctx, c, fresh); err != nil {
-			return err
-		}
 		if err := b.insert(ctx, c, fresh); err != nil {
 			return err
 		}
@@ -105,11 +105,9 @@ func (b *creation) run(ctx context.Context, c *change) error {
 	return nil
 }
 
-// admit reads the clock and checks the tasks' times against it.
-func (b *creation) admit(ctx context.Context, c *change) error {
-	if err := c.tx.QueryRow(ctx, nowSQL.Text).Scan(&b.now); err != nil {
-		return fmt.Errorf("queue: %s: %w", nowSQL.Name, err)
-	}
+// checkTimes checks the tasks' times against the database's clock, for those that exist too: a replay
+// that comes late is refused (taskcluster-map 5.3).
+func (b *creation) checkTimes() error {
 	for i := range b.tasks {
 		if err := b.tasks[i].Definition.CheckTimes(b.now); err != nil {
 			return fault.New(fault.Invalid, "Task %s: %v", b.tasks[i].ID, err)
@@ -151,7 +149,8 @@ func (b *creation) compare(ctx context.Context, c *change) ([]NewTask, error) {
 // group's row is seldom written again.
 const groupSlack = 2 * time.Hour
 
-// openGroups creates the groups that are missing, and locks all of them against being sealed.
+// openGroups creates the groups that are missing, and locks all of them against being sealed. It
+// reads the clock on the way.
 func (b *creation) openGroups(ctx context.Context, c *change, fresh []NewTask) error {
 	type want struct {
 		scheduler string
@@ -179,6 +178,7 @@ func (b *creation) openGroups(ctx context.Context, c *change, fresh []NewTask) e
 		schedulers[i], expires[i] = wants[id].scheduler, wants[id].expires
 	}
 	var batch pgx.Batch
+	batch.Queue(nowSQL.Text).QueryRow(func(row pgx.Row) error { return row.Scan(&b.now) })
 	batch.Queue(newGroupsSQL.Text, ids, schedulers, expires)
 	batch.Queue(extendGroupsSQL.Text, ids, expires)
 	batch.Queue(shareGroupsSQL.Text, ids).Query(func(rows pgx.Rows) error {

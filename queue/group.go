@@ -154,16 +154,25 @@ func (c *change) checkGroup(ctx context.Context, id string) error {
 	if err != nil || len(witnesses) > 0 {
 		return err
 	}
-	if _, err := c.tx.Exec(ctx, groupResolverSQL.Text, id); err != nil {
-		return fmt.Errorf("queue: %s: %w", groupResolverSQL.Name, err)
-	}
-	open, err := c.ids(ctx, openTaskSQL, id)
-	if err != nil || len(open) > 0 {
+	var (
+		batch pgx.Batch
+		open  []string
+		g     Group
+	)
+	batch.Queue(groupResolverSQL.Text, id)
+	batch.Queue(openTaskSQL.Text, id).Query(func(rows pgx.Rows) (err error) {
+		open, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
-	}
-	g, err := readGroup(ctx, c.tx, groupSQL, id)
-	if err != nil {
+	})
+	batch.Queue(groupSQL.Text, id).Query(func(rows pgx.Rows) (err error) {
+		g, err = pgx.CollectExactlyOneRow(rows, scanGroup)
 		return err
+	})
+	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return fmt.Errorf("queue: is group %s resolved: %w", id, err)
+	}
+	if len(open) > 0 {
+		return nil
 	}
 	c.addGroup(kindResolved, g)
 	return nil

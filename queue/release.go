@@ -10,19 +10,26 @@ import (
 	"github.com/treeline-ci/treeline/task"
 )
 
-// release marks the dependencies that the resolved tasks satisfy, and schedules each dependent that
-// waits for nothing more (taskcluster-map 5.6). Every dependent is judged for itself.
-func (c *change) release(ctx context.Context, resolved []*record) error {
-	if len(resolved) == 0 {
-		return nil
-	}
+// satisfy adds to a batch the statement that marks the dependencies which the resolved tasks satisfy;
+// the dependents are noted for release.
+func (c *change) satisfy(batch *pgx.Batch, resolved []*record) {
 	ids, completed := make([]string, len(resolved)), make([]bool, len(resolved))
 	for i, r := range resolved {
 		ids[i], completed[i] = r.TaskID, r.State == task.Completed
 	}
-	dependents, err := c.ids(ctx, satisfySQL, ids, completed)
-	if err != nil || len(dependents) == 0 {
+	batch.Queue(satisfySQL.Text, ids, completed).Query(func(rows pgx.Rows) (err error) {
+		c.met, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
+	})
+}
+
+// release schedules each dependent that waits for nothing more (taskcluster-map 5.6), of those with a
+// dependency that was just satisfied. Every one is judged for itself.
+func (c *change) release(ctx context.Context) error {
+	dependents := c.met
+	c.met = nil
+	if len(dependents) == 0 {
+		return nil
 	}
 	// Those that were created after the look for dependents are not locked yet.
 	late := make([]string, 0)

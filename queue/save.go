@@ -22,25 +22,25 @@ func (c *change) save(ctx context.Context, records []*record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	w := gather(records)
-	if err := c.write(ctx, w); err != nil {
-		return err
-	}
 	resolved := make([]*record, 0, len(records))
 	for _, r := range records {
-		c.tell(r)
-		was := r.stored
-		r.stored, r.touched, r.notices = r.State, len(r.Runs), nil
-		if r.State.Resolved() && !was.Resolved() {
+		if r.State.Resolved() && !r.stored.Resolved() {
 			r.everResolved = true
 			c.groups[r.TaskGroupID] = true
 			resolved = append(resolved, r)
 		}
 	}
+	if err := c.write(ctx, gather(records), resolved); err != nil {
+		return err
+	}
+	for _, r := range records {
+		c.tell(r)
+		r.stored, r.touched, r.notices = r.State, len(r.Runs), nil
+	}
 	if err := c.enter(ctx, resolved); err != nil {
 		return err
 	}
-	return c.release(ctx, resolved)
+	return c.release(ctx)
 }
 
 // writing has the columns of what save writes.
@@ -81,7 +81,7 @@ func gather(records []*record) *writing {
 		t.states = append(t.states, string(r.State))
 		t.left = append(t.left, r.RetriesLeft)
 		t.priority = append(t.priority, r.Priority.Rank())
-		t.resolved = append(t.resolved, r.everResolved || r.State.Resolved())
+		t.resolved = append(t.resolved, r.everResolved)
 		for _, run := range r.Runs[r.touched:] {
 			w.addRun(r.TaskID, run)
 		}
@@ -134,9 +134,9 @@ func (w *writing) enter(r *record) {
 	}
 }
 
-// write sends the statements that have something to do in one round trip. Deadlines come last, in
-// the order of locks.
-func (c *change) write(ctx context.Context, w *writing) error {
+// write sends the statements that have something to do in one round trip. Deadlines come late, in the
+// order of locks, and the look for dependents after them: then it sees every one.
+func (c *change) write(ctx context.Context, w *writing, resolved []*record) error {
 	var (
 		batch pgx.Batch
 		t, s  = &w.tasks, &w.runs
@@ -175,6 +175,7 @@ func (c *change) write(ctx context.Context, w *writing) error {
 	if len(t.done) > 0 {
 		slices.Sort(t.done)
 		add(notDueSQL, t.done)
+		c.satisfy(&batch, resolved)
 	}
 	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("queue: save %d tasks (%s, …): %w", len(t.ids), t.ids[0], err)

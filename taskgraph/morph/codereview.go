@@ -39,8 +39,8 @@ func (m *morpher) addCodeReviewTask() {
 			"deadline":     map[string]any{"relative-datestamp": "1 day"},
 			"expires":      map[string]any{"relative-datestamp": "1 day"},
 			"metadata": map[string]any{
-				"name": name, "description": "Ends when all analysis of the change has ended",
-				"owner": m.Params.String("owner"), "source": m.Params.String("head_repository"),
+				"name": name, "description": "List all issues found in static analysis and linting tasks", // as the review bot knows it
+				"owner": m.Params.String("owner"), "source": "https://github.com/taskcluster/taskgraph/raw-file/default/src/taskgraph/morph.py",
 			},
 			"scopes": []any{}, "payload": map[string]any{},
 			"routes": []any{"project.relman.codereview.v1.try_ending"},

@@ -45,7 +45,7 @@ func (d door) artifacts() []web.Endpoint {
 }
 
 func (d door) contents() []web.Endpoint {
-	get := each("name", "names", "queue:get-artifact:<name>")
+	get := scope.All{each("name", "names", "queue:get-artifact:<name>")}
 	const links = "Links are followed; the caller needs the scope for every name on the way. "
 	return as("Artifacts",
 		web.Endpoint{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -27,7 +28,11 @@ func tree(t testing.TB, name string) fstest.MapFS {
 	}
 	out := fstest.MapFS{}
 	for _, f := range a.Files {
-		out[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
+		mode := fs.FileMode(0o644)
+		if strings.HasSuffix(f.Name, ".sh") {
+			mode = 0o755
+		}
+		out[f.Name] = &fstest.MapFile{Data: f.Data, Mode: mode}
 	}
 	return out
 }
@@ -72,14 +77,17 @@ func digests(want, got *graph.Graph) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
+// runTaskCache finds the digest of run-task in the name of a cache.
+var runTaskCache = regexp.MustCompile(`-v3-([0-9a-f]{20})`)
+
 func cacheHash(g *graph.Graph) string {
 	for _, t := range g.All() {
 		payload, _ := t.Definition["payload"].(map[string]any)
 		cache, _ := payload["cache"].(map[string]any)
 		names, _ := cache["task-reference"].(map[string]any)
 		for name := range names {
-			if _, rest, ok := strings.Cut(name, "checkouts-v3-"); ok {
-				return rest[:20]
+			if m := runTaskCache.FindStringSubmatch(name); m != nil {
+				return m[1]
 			}
 		}
 	}

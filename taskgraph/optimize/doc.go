@@ -11,7 +11,9 @@
 // Removal is a fixpoint: first every task is kept, open or gone, seen from its dependents; then
 // a kept task keeps the open ones that have it among their if-dependencies, and a kept task
 // keeps all it depends on, until nothing changes; what is still open goes. The result does not
-// depend on the order of tasks, and no kept task ever depends on a removed one.
+// depend on the order of tasks, and no kept task ever depends on a removed one. The field's own
+// generator gives the same wherever its result does not depend on chance, but for rare graphs where it
+// drops a task although one of its if-dependencies stays.
 //
 // # Strategies
 //

@@ -97,33 +97,26 @@ func (c *change) lockToResolve(ctx context.Context, completed bool, ids ...strin
 // lockBy sends the locking statement and the look at the tasks in one go. The look is a statement of
 // its own because only its later snapshot shows what the lock waited for.
 func (c *change) lockBy(ctx context.Context, s pg.Statement, ids []string, args ...any) ([]*record, error) {
-	var batch pgx.Batch
-	batch.Queue(s.Text, append([]any{ids}, args...)...)
-	batch.Queue(recordsSQL.Text, ids)
-	results := c.tx.SendBatch(ctx, &batch)
-	defer results.Close()
-	rows, err := results.Query()
-	if err != nil {
+	var (
+		batch   pgx.Batch
+		records []*record
+	)
+	batch.Queue(s.Text, append([]any{ids}, args...)...).Query(func(rows pgx.Rows) error {
+		locked, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		for _, id := range locked {
+			c.locked[id] = true
+		}
+		return err
+	})
+	batch.Queue(recordsSQL.Text, ids).Query(func(rows pgx.Rows) (err error) {
+		records, err = scanRecords(recordsSQL, rows)
+		return err
+	})
+	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("queue: %s: %w", s.Name, err)
-	}
-	locked, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("queue: %s: %w", s.Name, err)
-	}
-	for _, id := range locked {
-		c.locked[id] = true
-	}
-	rows, err = results.Query()
-	if err != nil {
-		return nil, fmt.Errorf("queue: %s: %w", recordsSQL.Name, err)
-	}
-	records, err := scanRecords(recordsSQL, rows)
-	if err != nil {
-		return nil, err
 	}
 	// Statements that skip locked rows leave tasks out.
-	records = slices.DeleteFunc(records, func(r *record) bool { return !c.locked[r.TaskID] })
-	return records, results.Close()
+	return slices.DeleteFunc(records, func(r *record) bool { return !c.locked[r.TaskID] }), nil
 }
 
 // one is lock for a single task that must exist.

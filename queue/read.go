@@ -215,18 +215,18 @@ func (q *Queue) GroupCounts(ctx context.Context, ids []string) (map[string]Count
 	return out, nil
 }
 
-// QueueCounts says how much work a task queue holds.
-type QueueCounts struct {
+// Load says how much work a task queue holds.
+type Load struct {
 	PendingTasks int `json:"pendingTasks"`
 	ClaimedTasks int `json:"claimedTasks"`
 }
 
 // PendingCounts counts a task queue's pending and claimed tasks. A task queue that was never used
 // has none of either.
-func (q *Queue) PendingCounts(ctx context.Context, taskQueueID string) (QueueCounts, error) {
-	var c QueueCounts
+func (q *Queue) PendingCounts(ctx context.Context, taskQueueID string) (Load, error) {
+	var c Load
 	if err := q.deps.Pool.QueryRow(ctx, queueCountsSQL.Text, taskQueueID).Scan(&c.PendingTasks, &c.ClaimedTasks); err != nil {
-		return QueueCounts{}, fmt.Errorf("queue: counts of %s: %w", taskQueueID, pg.Classify(err))
+		return Load{}, fmt.Errorf("queue: counts of %s: %w", taskQueueID, pg.Classify(err))
 	}
 	return c, nil
 }

@@ -36,14 +36,13 @@ func AtOrAbove(p task.Priority) []task.Priority {
 	return up
 }
 
-// ScheduleScopes, RerunScopes and CancelScopes return what steering a task asks for (taskcluster-map
-// 5.5).
+// ScheduleScopes returns what scheduling the task asks for (taskcluster-map 5.5).
 func ScheduleScopes(s task.Status) scope.Expr { return steerScopes("schedule", s) }
 
-// RerunScopes is described at ScheduleScopes.
+// RerunScopes returns what running the task again asks for.
 func RerunScopes(s task.Status) scope.Expr { return steerScopes("rerun", s) }
 
-// CancelScopes is described at ScheduleScopes.
+// CancelScopes returns what canceling the task asks for.
 func CancelScopes(s task.Status) scope.Expr { return steerScopes("cancel", s) }
 
 func steerScopes(what string, s task.Status) scope.Expr {

@@ -52,7 +52,7 @@ func Errors(err error) []*Error {
 		if err == nil {
 			return
 		}
-		if e, ok := err.(*Error); ok {
+		if e, ok := err.(*Error); ok { //nolint:errorlint // the walk below unwraps one by one
 			out = append(out, e)
 			return
 		}

@@ -237,7 +237,7 @@ func number(s string) (any, error) {
 	if s[0] == '-' || s[0] == '+' {
 		negative, digits = s[0] == '-', s[1:]
 	}
-	if digits == "" || strings.Trim(digits, "0123456789abcdefABCDEFxo_.:+-infINFnaNA") != "" {
+	if digits == "" || strings.Trim(digits, "0123456789abcdefABCDEFxo_.:+-inIN") != "" {
 		return s, nil
 	}
 	if v, ok := special(digits, negative, len(digits) < len(s)); ok {

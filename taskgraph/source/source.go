@@ -48,7 +48,7 @@ func Read(tree fs.FS, path string) (*File, error) {
 	if err != nil {
 		return nil, &graph.Error{File: path, Message: "cannot be read", Err: bare(err)}
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	src, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
 	if err != nil {
 		return nil, &graph.Error{File: path, Message: "cannot be read", Err: bare(err)}

@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -68,7 +69,8 @@ func (s *Shared) WarnAt(it *Item, path, format string, args ...any) {
 		it.Fail(err)
 		return
 	}
-	if e, ok := err.(*graph.Error); ok && s.Warn != nil {
+	var e *graph.Error
+	if errors.As(err, &e) && s.Warn != nil {
 		s.Warn(e)
 	}
 }

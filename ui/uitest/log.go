@@ -2,6 +2,7 @@ package uitest
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"strconv"
@@ -59,6 +60,31 @@ func (s *Site) Log(t testing.TB, id string) *Log {
 	l.target = o.Append
 	l.artifact(t, liveLog, queue.NewArtifact{StorageType: queue.StorageReference, ContentType: "text/plain", Expires: expires, URL: o.Append.StreamURL})
 	return l
+}
+
+// Artifact publishes an artifact of a running task's first run.
+func (s *Site) Artifact(t testing.TB, id, name, contentType, content string) {
+	t.Helper()
+	ctx := t.Context()
+	u, err := s.Queue.CreateArtifact(ctx, id, 0, name, queue.NewArtifact{
+		StorageType: queue.StorageObject, ContentType: contentType, Expires: task.At(time.Now().Add(12 * time.Hour)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.objects.CreateUpload(ctx, object.UploadRequest{
+		Name: u.Name, ProjectID: u.ProjectID, UploadID: u.UploadID, Expires: u.Expires.Time,
+		Inline: &object.InlineUpload{ContentType: contentType, Data: base64.StdEncoding.EncodeToString([]byte(content))},
+	})
+	if err == nil {
+		err = s.objects.FinishUpload(ctx, u.Name, u.ProjectID, u.UploadID, nil)
+	}
+	if err == nil {
+		err = s.Queue.FinishArtifact(ctx, id, 0, name, u.UploadID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (l *Log) artifact(t testing.TB, name string, a queue.NewArtifact) {

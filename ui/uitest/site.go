@@ -166,7 +166,7 @@ func (s *Site) Decide(t testing.TB, p push.Push, tasks ...Job) (group string, id
 	s.Create(t, group, queuetest.Define(queuetest.In(group), Named("Decision Task"), queuetest.OnQueue("built-in/decision")))
 	s.outcome(t, p, push.Outcome{State: push.Decided, TaskGroupID: group})
 	for _, j := range tasks {
-		ids = append(ids, s.Task(t, j.State, append([]func(*task.Definition){queuetest.In(group), j.define}, j.Changes...)...))
+		ids = append(ids, s.Task(t, j.State, append([]func(*task.Definition){queuetest.In(group), j.Define}, j.Changes...)...))
 	}
 	return group, ids
 }
@@ -194,7 +194,8 @@ type Job struct {
 	Changes  []func(*task.Definition)
 }
 
-func (j Job) define(d *task.Definition) {
+// Define makes a definition that of the job.
+func (j Job) Define(d *task.Definition) {
 	d.Metadata.Name = j.Name
 	if j.Symbol == "" {
 		return

@@ -54,11 +54,14 @@ export class JobGrid {
     this.draw();
   }
 
-  /** Shows that a task moved; the cell was changed by the caller. */
-  moved(c: Cell): void {
-    const cell = this.drawn.get(c.id);
-    if (!cell || !matches(c, this.filter) || this.collapsed(c)) this.draw();
-    else paint(cell, c, c.id === this.selected);
+  /** Shows that tasks moved; the cells were changed by the caller. */
+  moved(cells: Cell[]): void {
+    // Where a cell comes, goes or is only counted, the arrangement changes: once for all of them.
+    if (cells.some((c) => !this.drawn.has(c.id) || !matches(c, this.filter))) {
+      this.draw();
+      return;
+    }
+    for (const c of cells) paint(this.drawn.get(c.id)!, c, c.id === this.selected);
   }
 
   select(id: string): void {
@@ -95,10 +98,6 @@ export class JobGrid {
 
   private *visible(): Iterable<Cell> {
     for (const c of this.cells.values()) if (matches(c, this.filter)) yield c;
-  }
-
-  private collapsed(c: Cell): boolean {
-    return !this.everything && !this.expanded.has(groupKey(c)) && !this.stays(c) && !this.drawn.has(c.id);
   }
 
   private stays(c: Cell): boolean {

@@ -25,10 +25,10 @@ const folded = signal(new Set((query().get("collapsedPushes") ?? "").split(",").
 const selected = signal((query().get("selectedTaskRun") ?? "").split(".")[0]!.slice(0, 22));
 
 const grids = new Map<number, JobGrid>();
-const where = new Map<string, Push>(); // by task id
+const known = new Map<string, { push: number; cell: Cell }>(); // by task id
 
 function index(list: Push[]): void {
-  for (const p of list) for (const c of p.cells) where.set(c.id, p);
+  for (const p of list) for (const c of p.cells) known.set(c.id, { push: p.id, cell: c });
 }
 
 function gridOf(box: HTMLElement, push: Push): JobGrid {
@@ -50,7 +50,7 @@ function select(id: string): void {
   for (const g of grids.values()) g.select(id);
 }
 
-const cellOf = (id: string): Cell | undefined => where.get(id)?.cells.find((c) => c.id === id);
+const cellOf = (id: string): Cell | undefined => known.get(id)?.cell;
 
 const shown = (): JobGrid[] => pushes.value.filter((p) => !folded.value.has(String(p.id))).flatMap((p) => grids.get(p.id) ?? []);
 
@@ -228,8 +228,8 @@ function refresh(id: number): void {
 function merge(fresh: Push[]): void {
   index(fresh);
   const replace = (list: Push[]) => list.map((p) => fresh.find((f) => f.id === p.id) ?? p);
-  const known = new Set([...pushes.value, ...unseen.value].map((p) => p.id));
-  const added = fresh.filter((p) => !known.has(p.id)).sort((a, b) => b.id - a.id);
+  const here = new Set([...pushes.value, ...unseen.value].map((p) => p.id));
+  const added = fresh.filter((p) => !here.has(p.id)).sort((a, b) => b.id - a.id);
   const top = scrollY < 120 && !document.querySelector("dialog[open]");
   unseen.value = replace(top ? unseen.value : [...added, ...unseen.value]);
   pushes.value = [...(top ? added : []), ...replace(pushes.value)];
@@ -237,34 +237,29 @@ function merge(fresh: Push[]): void {
 }
 
 function receive(list: Message[]): void {
-  const touched = new Set<Push>();
+  const moved = new Map<number, Cell[]>(); // by push
   for (const m of list) {
     if (m.kind === "reset") {
       for (const p of pushes.value) refresh(p.id);
     } else if (m.push !== undefined && m.repo === data.repo) {
       refresh(m.push);
     } else if (m.task) {
-      const push = where.get(m.task.id);
-      const cell = push?.cells.find((c) => c.id === m.task!.id);
-      if (push && cell) {
-        Object.assign(cell, m.task);
-        grids.get(push.id)?.moved(cell);
-        touched.add(push);
+      const hit = known.get(m.task.id);
+      if (hit) {
+        Object.assign(hit.cell, m.task);
+        const cells = moved.get(hit.push);
+        if (cells) cells.push(hit.cell);
+        else moved.set(hit.push, [hit.cell]);
       } else {
         const owner = [...pushes.value, ...unseen.value].find((p) => p.groupId !== "" && p.groupId === m.groupId);
         if (owner) refresh(owner.id);
       }
     }
   }
-  if (touched.size > 0) pushes.value = pushes.value.map((p) => (touched.has(p) ? renew(p) : p));
+  for (const [id, cells] of moved) grids.get(id)?.moved(cells);
+  // A copy, so that the push's header is drawn again; the cells stay the same objects.
+  if (moved.size > 0) pushes.value = pushes.value.map((p) => (moved.has(p.id) ? { ...p } : p));
   title();
-}
-
-// renew copies a push so that its header is drawn again; the cells stay the same objects.
-function renew(p: Push): Push {
-  const copy = { ...p };
-  for (const c of copy.cells) where.set(c.id, copy);
-  return copy;
 }
 
 function title(): void {

@@ -1,8 +1,8 @@
 // One push: header, revisions, error, grid.
 import { useEffect, useRef } from "preact/hooks";
 import type { Push, State } from "../shell/data.ts";
-import { Copy, Icon, Status, STATES, When, WORD } from "../shell/look.tsx";
-import { plural } from "../shell/time.ts";
+import { Copy, ended, Icon, Status, STATES, When, WORD } from "../shell/look.tsx";
+import { duration, plural } from "../shell/time.ts";
 import { count, verdict } from "./filter.ts";
 import type { JobGrid } from "./grid.ts";
 
@@ -33,6 +33,7 @@ export function PushView({ repo, push, folded, fold, grid }: Props) {
         <a class="who" href={`${here}&author=${encodeURIComponent(push.email || push.author)}`}>{push.author || push.email}</a>
         {push.branch && <span class="tag"><Icon name="branch" /> {push.branch}</span>}
         <span class="verdict"><Status state={v.state} text={v.text} /></span>
+        <span class="muted small num"><Took push={push} /></span>
         <Counts push={push} />
         {push.groupId && <a class="small" href={`/tasks/groups/${push.groupId}`}>Group</a>}
       </header>
@@ -44,6 +45,16 @@ export function PushView({ repo, push, folded, fold, grid }: Props) {
       </div>
     </section>
   );
+}
+
+// Took says how long the decision took, and the whole push until its last task ended.
+function Took({ push }: { push: Push }) {
+  const last = Math.max(0, ...push.cells.map((c) => c.ended));
+  const open = push.cells.some((c) => !ended(c.state));
+  const parts: string[] = [];
+  if (push.decisionMillis > 0 && push.state === "decided") parts.push(`decided in ${push.decisionMillis < 1000 ? push.decisionMillis + " ms" : duration(push.decisionMillis)}`);
+  if (!open && last > push.time) parts.push(`done in ${duration(last - push.time)}`);
+  return <>{parts.join(", ")}</>;
 }
 
 function Counts({ push }: { push: Push }) {

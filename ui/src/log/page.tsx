@@ -254,7 +254,7 @@ export function bindKeys(pane: LogPane, data: LogData): void {
   bind(section, "n", "next hit", () => pane.step(1));
   bind(section, "p", "previous hit", () => pane.step(-1));
   bind(section, "G", "end", () => pane.toEnd());
-  bind(section, "g>g", "start", () => pane.toStart());
+  bind(section, "T", "top", () => pane.toStart());
   bind(section, "F", "follow", () => (pane.follow.value ? pane.setFollow(false) : pane.toEnd()));
   bind(section, "y", "copy the link to the marked lines", () => void copy(location.href, "the link"));
   bind(section, "c", "copy the marked lines", () => pane.copyLines());

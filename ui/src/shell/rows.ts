@@ -46,9 +46,13 @@ export class Rows {
 
   /** Sets how many rows there are; rows in view are drawn anew. */
   set(count: number): void {
+    const before = this.scale();
+    const top = this.top();
     this.count = count;
     const height = `${Math.min(MAX_HEIGHT, count * this.options.height)}px`;
     if (this.space.style.height !== height) this.space.style.height = height;
+    // Scaled scrolling must not carry the view along as rows come.
+    if (this.scale() !== before) this.box.scrollTop = top * this.scale();
     this.from = this.to = 0;
     this.draw();
   }

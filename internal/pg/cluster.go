@@ -113,7 +113,8 @@ func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 // URL returns the connection URL of a database of this cluster. It holds no secret: the private
 // directory of the socket is the protection.
 func (c *Cluster) URL(dbname string) string {
-	q := url.Values{"host": {c.socket}, "user": {superuser}, "sslmode": {"disable"}}
+	// No pooler stands before a private cluster, so statements may stay prepared: that halves a call.
+	q := url.Values{"host": {c.socket}, "user": {superuser}, "sslmode": {"disable"}, "default_query_exec_mode": {"cache_statement"}}
 	return "postgres:///" + url.PathEscape(dbname) + "?" + q.Encode()
 }
 

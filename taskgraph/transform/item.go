@@ -151,8 +151,10 @@ func (it *Item) SetPath(path string, v any) {
 // Split returns an item with the same values and history. Both may be changed apart.
 func (it *Item) Split() *Item {
 	it.owned = nil
+	values := make(map[string]any, len(it.values)+8) // room for what the next transforms add
+	maps.Copy(values, it.values)
 	return &Item{
-		values:  maps.Clone(it.values),
+		values:  values,
 		origin:  it.origin,
 		steps:   it.steps[:len(it.steps):len(it.steps)],
 		touched: append(make([]string, 0, 16), it.touched...),

@@ -63,10 +63,10 @@ func (u *UI) act(v *visit) (any, error) {
 	}
 	if err != nil {
 		u.fail(v, err)
-		return nil, nil //nolint:nilnil // the error page has been answered
+		return nil, nil // the error page has been answered
 	}
 	http.Redirect(v.w, v.r, "/tasks/"+v.r.PathValue("task"), http.StatusSeeOther)
-	return nil, nil //nolint:nilnil // the redirect has been answered
+	return nil, nil // the redirect has been answered
 }
 
 func (u *UI) tryAct(v *visit) (any, error) {

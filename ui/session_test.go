@@ -6,7 +6,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
@@ -34,6 +36,36 @@ func TestSignIn(t *testing.T) {
 			}
 		})
 	}
+	t.Run("temporary credentials keep their scopes and their end", func(t *testing.T) {
+		admin := hawk.Credentials{ClientID: uitest.Admin, AccessToken: uitest.AdminToken}
+		now := time.Now()
+		for _, c := range []struct {
+			expiry time.Duration
+			status int
+		}{{time.Hour, http.StatusOK}, {-30 * time.Minute, http.StatusUnauthorized}} {
+			temporary, err := hawk.CreateTemporary(admin, hawk.TempOptions{Scopes: []string{"queue:cancel-task:*"}, Start: now.Add(-time.Hour), Expiry: now.Add(c.expiry)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := s.Browser(t)
+			d := b.Post(t, "/login", url.Values{
+				"clientId": {temporary.ClientID}, "accessToken": {temporary.AccessToken}, "certificate": {temporary.Certificate}, "next": {"/tasks/" + id},
+			})
+			if d.Status != c.status {
+				t.Fatalf("got status %d, want %d: %s", d.Status, c.status, d.Text(".notice"))
+			}
+			if c.status == http.StatusOK && strings.Contains(d.Body, " disabled>") {
+				t.Error("cancelling is not allowed")
+			}
+		}
+		var ends time.Time
+		if err := s.Pool.QueryRow(t.Context(), `SELECT expires FROM ui_sessions WHERE scopes IS NOT NULL`).Scan(&ends); err != nil {
+			t.Fatal(err)
+		}
+		if d := ends.Sub(now); d < 59*time.Minute || d > 61*time.Minute {
+			t.Errorf("the session ends in %v, want an hour", d)
+		}
+	})
 	t.Run("signing out ends the session on the server too", func(t *testing.T) {
 		b := s.Browser(t)
 		b.SignIn(t, uitest.Admin, uitest.AdminToken)
@@ -43,7 +75,7 @@ func TestSignIn(t *testing.T) {
 			t.Error("still signed in")
 		}
 		var left int
-		if err := s.Pool.QueryRow(t.Context(), `SELECT count(*) FROM ui_sessions WHERE client_id = $1`, uitest.Admin).Scan(&left); err != nil {
+		if err := s.Pool.QueryRow(t.Context(), `SELECT count(*) FROM ui_sessions WHERE client_id = $1 AND scopes IS NULL`, uitest.Admin).Scan(&left); err != nil {
 			t.Fatal(err)
 		}
 		if left != 5 {

@@ -76,7 +76,7 @@ func (u *UI) stream(v *visit) (any, error) {
 		}
 		out.write(fmt.Sprintf("event: reset\nid: %d\ndata: {}\n\n", after))
 	}
-	return nil, nil //nolint:nilnil // the stream has been answered
+	return nil, nil // the stream has been answered
 }
 
 func (u *UI) resumeAt(r *http.Request) (int64, error) {

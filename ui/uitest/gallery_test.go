@@ -8,6 +8,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
 
@@ -127,6 +128,42 @@ func TestKeys(t *testing.T) {
 	t.Run("gp goes back to the pushes of this repository", func(t *testing.T) {
 		tab.Keys(t, "gp")
 		tab.Wait(t, `location.pathname + location.search === "/jobs?repo=sample"`)
+	})
+}
+
+// TestHiddenTabs hides more tabs than may keep their streams: what a hidden tab has missed is there
+// when it is looked at again.
+func TestHiddenTabs(t *testing.T) {
+	s := uitest.New(t)
+	_, ids := sample(t, s)
+	tab := s.Tab(t)
+	tab.Go(t, "/jobs?repo=sample")
+	tab.Wait(t, `document.querySelector("#live").dataset.live === "live"`)
+	look := func(state string) {
+		uitest.Eval[bool](t, tab, fmt.Sprintf(`(Object.defineProperty(document, "visibilityState", {value: %q, configurable: true}), document.dispatchEvent(new Event("visibilitychange")))`, state))
+	}
+	id := ids["test-macosx64-unit-1"]
+	cell := fmt.Sprintf(`document.querySelector('b.c[data-id=%q]').classList`, id)
+	t.Run("one of few keeps its stream", func(t *testing.T) {
+		look("hidden")
+		if _, err := s.Queue.ReportException(t.Context(), id, 0, task.ReasonWorkerShutdown); err != nil {
+			t.Fatal(err)
+		}
+		tab.Wait(t, `(async () => (await navigator.locks.query()).held.length === 1)()`)
+		tab.Wait(t, cell+`.contains("pending")`)
+		look("visible")
+		tab.Wait(t, `(async () => (await navigator.locks.query()).held.length === 0)()`)
+	})
+	t.Run("one of many gives it up, and catches up", func(t *testing.T) {
+		uitest.Eval[bool](t, tab, `[0, 1].map(i => navigator.locks.request("treeline-hidden-stream-" + i, () => new Promise(() => {}))).length === 2`)
+		look("hidden")
+		tab.Wait(t, `document.querySelector("#live").dataset.live === "catching"`)
+		if _, err := s.Queue.Cancel(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		look("visible")
+		tab.Wait(t, `document.querySelector("#live").dataset.live === "live"`)
+		tab.Wait(t, cell+`.contains("cancelled")`)
 	})
 }
 

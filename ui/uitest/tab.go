@@ -166,7 +166,7 @@ func (tab *Tab) Wait(t testing.TB, expression string) {
 	defer again.Stop()
 	for {
 		// While one page goes and the next comes there is nothing to ask.
-		if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
+		if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression, chromedp.EvalAwaitPromise)); err == nil && ok {
 			return
 		}
 		select {

@@ -42,6 +42,53 @@ export function connect(): void {
   addEventListener("pageshow", (e) => {
     if (e.persisted) open(base);
   });
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "hidden") setTimeout(() => void hide(), HIDE_AFTER_MS);
+    else show(base);
+  });
+}
+
+// Over HTTP/1.1 a browser opens six connections to a server. A stream holds one for good, so of the
+// tabs that nobody looks at only some may keep theirs; the others catch up when they are looked at.
+const HIDE_AFTER_MS = 3000;
+const HIDDEN_STREAMS = 2;
+
+let leave: (() => void) | undefined; // gives a hidden tab's place to another
+let parked = false;
+
+async function hide(): Promise<void> {
+  if (document.visibilityState !== "hidden" || parked || leave) return;
+  if (await takePlace()) return;
+  if (document.visibilityState !== "hidden") return;
+  parked = true;
+  clearTimeout(offline);
+  clearTimeout(retrying);
+  source?.close();
+  liveness.value = "catching";
+}
+
+function show(base: string): void {
+  leave?.();
+  leave = undefined;
+  if (!parked) return;
+  parked = false;
+  open(base);
+}
+
+// takePlace takes one of the places for hidden tabs, until leave is called or the tab closed.
+async function takePlace(): Promise<boolean> {
+  // Only pages from https or from this machine have locks.
+  if (!("locks" in navigator)) return false;
+  for (let i = 0; i < HIDDEN_STREAMS; i++) {
+    const taken = await new Promise<boolean>((answer) => {
+      void navigator.locks.request(`treeline-hidden-stream-${i}`, { ifAvailable: true }, (lock) => {
+        answer(lock !== null);
+        return lock === null ? undefined : new Promise<void>((done) => (leave = done));
+      });
+    });
+    if (taken) return true;
+  }
+  return false;
 }
 
 function open(base: string): void {
@@ -82,7 +129,7 @@ function retry(base: string): void {
 }
 
 function retryNow(base: string): void {
-  if (liveness.value !== "live") {
+  if (!parked && liveness.value !== "live") {
     wait = 1000;
     open(base);
   }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/hawk"
@@ -32,6 +33,42 @@ type gitServer struct {
 func (g *gitServer) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /git/{repo}/info/refs", g.advertise)
 	mux.HandleFunc("POST /git/{repo}/git-upload-pack", g.uploadPack)
+	mux.HandleFunc("GET /git/{repo}/blob/{revision}/{path...}", g.source)
+}
+
+// source shows a file, or lists a directory, of a revision as plain text: where the "source" of a
+// task's metadata leads.
+func (g *gitServer) source(w http.ResponseWriter, r *http.Request) {
+	repo, ok := g.repository(w, r)
+	if !ok {
+		return
+	}
+	tree, err := repo.Tree(r.Context(), r.PathValue("revision"))
+	if err != nil {
+		http.Error(w, "no such revision in this repository", http.StatusNotFound)
+		return
+	}
+	name := strings.Trim(r.PathValue("path"), "/")
+	if name == "" {
+		name = "."
+	}
+	content, err := tree.ReadFile(name)
+	if list, dirErr := tree.ReadDir(name); dirErr == nil {
+		content, err = []byte(name+":\n"), nil
+		for _, entry := range list {
+			content = append(content, entry.Name()+"\n"...)
+		}
+	}
+	if err != nil {
+		http.Error(w, "no such file at this revision", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	if _, err := w.Write(content); err != nil && r.Context().Err() == nil {
+		g.log.WarnContext(r.Context(), "source", "path", name, "err", err)
+	}
 }
 
 // repository returns the repository asked for, or answers why not.

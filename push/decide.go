@@ -21,16 +21,17 @@ func (l *Log) Undecided(ctx context.Context, lease time.Duration, limit int) ([]
 type Outcome struct {
 	State       State
 	TaskGroupID string // "" leaves what is recorded
+	NoGroup     bool   // forgets a recorded group, whose tasks could not be made
 	Error       *Error
 }
 
 // SetOutcome records what became of a push and appends a push-changed event. It is idempotent,
-// and a push that is Decided or Failed does not go back to Deciding.
+// and a push that is Decided or Failed does not go back to Received or Deciding.
 func (l *Log) SetOutcome(ctx context.Context, repository string, id int64, o Outcome) error {
 	changed := false
 	err := pg.Tx(ctx, l.pool, func(ctx context.Context, tx pgx.Tx) error {
 		changed = false
-		rows, err := tx.Query(ctx, setOutcomeSQL.Text, repository, id, o.State, o.TaskGroupID, o.Error)
+		rows, err := tx.Query(ctx, setOutcomeSQL.Text, repository, id, o.State, o.TaskGroupID, o.Error, o.NoGroup)
 		if err != nil {
 			return err
 		}
@@ -60,11 +61,12 @@ var (
 
 	setOutcomeSQL = pg.Statement{Name: "push.set-outcome", Text: `
 		UPDATE pushes SET state = $3::text, error = $5::jsonb,
-			task_group_id = CASE WHEN $4::text = '' THEN task_group_id ELSE $4 END,
+			task_group_id = CASE WHEN $6 THEN '' WHEN $4::text = '' THEN task_group_id ELSE $4 END,
 			decision_millis = CASE WHEN $3 IN ('decided', 'failed') AND decision_millis = 0
 				THEN ceil(extract(epoch FROM clock_timestamp() - pushed) * 1000)::bigint ELSE decision_millis END
 		WHERE repository = $1 AND id = $2
-			AND (state, error, task_group_id) IS DISTINCT FROM ($3, $5::jsonb, CASE WHEN $4 = '' THEN task_group_id ELSE $4 END)
-			AND NOT (state IN ('decided', 'failed') AND $3 = 'deciding')
+			AND (state, error, task_group_id) IS DISTINCT FROM
+				($3, $5::jsonb, CASE WHEN $6::boolean THEN '' WHEN $4 = '' THEN task_group_id ELSE $4 END)
+			AND NOT (state IN ('decided', 'failed') AND $3 IN ('received', 'deciding'))
 		RETURNING ` + columns}
 )

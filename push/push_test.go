@@ -125,6 +125,12 @@ func TestUndecidedPushesAreLeasedAndResolved(t *testing.T) {
 		}
 		return p
 	}
+	if p := outcome(push.Outcome{State: push.Received, TaskGroupID: "other"}); p.TaskGroupID != "other" {
+		t.Errorf("%+v", p)
+	}
+	if p := outcome(push.Outcome{State: push.Received, NoGroup: true}); p.TaskGroupID != "" {
+		t.Errorf("%+v", p)
+	}
 	if p := outcome(push.Outcome{State: push.Deciding, TaskGroupID: "group"}); p.State != push.Deciding || p.DecisionMillis != 0 {
 		t.Errorf("%+v", p)
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"time"
 
@@ -60,7 +61,7 @@ func (in *Intake) takePush(ctx context.Context, p push.Push) error {
 		if wrong.what.Code == codeNoConfig {
 			state = push.Ignored
 		}
-		return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: state, Error: &wrong.what})
+		return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: state, Error: &wrong.what, NoGroup: true})
 	}
 	if err == nil && len(tasks) == 0 {
 		return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: push.Ignored, Error: &push.Error{
@@ -122,27 +123,39 @@ func (in *Intake) create(ctx context.Context, p push.Push, tasks []templates.Tas
 	}
 	batch := make([]queue.NewTask, len(tasks))
 	for i, t := range tasks {
-		if err := scope.Check(role, false, held, queue.CreateScopes(t.Definition)); err != nil {
+		batch[i] = queue.NewTask{ID: t.ID, Definition: t.Definition}
+		if err := batch[i].Prepare(); err != nil {
+			return mistake("bad-task", configFile, t.Line, "%s", fault.Message(err))
+		}
+		if err := scope.Check(role, false, held, queue.CreateScopes(batch[i].Definition)); err != nil {
 			return mistake("insufficient-scopes", configFile, t.Line, "%s", fault.Message(err))
 		}
-		batch[i] = queue.NewTask{ID: t.ID, Definition: t.Definition}
 	}
-	outcome := push.Outcome{State: push.Decided, TaskGroupID: tasks[0].Definition.TaskGroupID}
-	for _, t := range tasks {
-		if t.ID == t.Definition.TaskGroupID { // the decision task of its group
-			outcome = push.Outcome{State: push.Deciding, TaskGroupID: t.ID}
-		}
+	// The group first: the decision may begin before we are back, and finds its push by the group. The
+	// push stays Received until its tasks are there, so that a crash in between has it taken again.
+	group := batch[0].Definition.TaskGroupID
+	if err := in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: push.Received, TaskGroupID: group}); err != nil {
+		return err
 	}
-	if _, err := in.Queue.Status(ctx, tasks[0].ID); errors.Is(err, fault.NotFound) {
-		if _, err = in.Queue.CreateBatch(ctx, batch); isInput(err) {
-			return mistake("bad-task", configFile, tasks[0].Line, "%s", fault.Message(err))
-		} else if err != nil {
-			return err
-		}
+	if err := in.createOnce(ctx, batch); isInput(err) {
+		return mistake("bad-task", configFile, tasks[0].Line, "%s", fault.Message(err))
 	} else if err != nil {
 		return err
 	}
-	return in.Push.SetOutcome(ctx, p.Repository, p.ID, outcome)
+	state := push.Decided
+	if slices.ContainsFunc(tasks, func(t templates.Task) bool { return t.ID == group }) {
+		state = push.Deciding // the group has a decision task
+	}
+	return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: state})
+}
+
+// createOnce creates the tasks, unless an interrupted earlier try did.
+func (in *Intake) createOnce(ctx context.Context, batch []queue.NewTask) error {
+	_, err := in.Queue.Status(ctx, batch[0].ID)
+	if errors.Is(err, fault.NotFound) {
+		_, err = in.Queue.CreateBatch(ctx, batch)
+	}
+	return err
 }
 
 // decisionTaskID follows from the push, so that taking a push twice makes one decision.

@@ -78,6 +78,7 @@ func newStageCommand(stage graphStage) *cobra.Command {
 	f.StringVarP(&c.output, "output", "o", "", "write to this file; with several parameters their name is put in before the extension")
 	f.BoolVar(&c.localFiles, "force-local-files-changed", false, "take files_changed from the work tree, whatever the parameters say")
 	f.IntVarP(&c.jobs, "jobs", "j", runtime.NumCPU(), "how many parameter sets to generate for at once")
+	f.Lookup("jobs").DefValue = "the number of processors" // the same help on every machine
 	f.BoolVarP(&c.fast, "fast", "F", false, "accepted for old scripts; all checks stay on, they take no time")
 	cmd.MarkFlagsMutuallyExclusive("json", "yaml", "labels")
 	cmd.MarkFlagsMutuallyExclusive("tasks", "tasks-regex")

@@ -1,3 +1,6 @@
+// The fourth page of the newcomer's reading list: a worker takes pending runs. Before it comes
+// create.go; after it comes workers/work.go.
+
 package queue
 
 import (

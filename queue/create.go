@@ -1,3 +1,6 @@
+// The third page of the newcomer's reading list: definitions become rows, dependencies, pending work
+// and events, in one transaction. Before it comes templates/render.go; after it comes claim.go.
+
 package queue
 
 import (

@@ -1,3 +1,7 @@
+// The seventh page of the newcomer's reading list: a run ends, its dependents become pending, its
+// index entries are written. Before it comes taskgraph/generate.go; the way home is
+// app/intake/report.go.
+
 package queue
 
 import (

@@ -1,3 +1,6 @@
+// The second page of the newcomer's reading list: .taskcluster.yml and an event become task
+// definitions. Before it comes app/intake/push.go; after it comes queue/create.go.
+
 package templates
 
 import (

@@ -1,3 +1,6 @@
+// The fifth page of the newcomer's reading list: the life of one run on its worker. Before it comes
+// queue/claim.go; after it comes taskgraph/generate.go, what a decision task does.
+
 package workers
 
 import (

@@ -38,7 +38,8 @@ type assets struct {
 	files                 map[string]asset
 }
 
-func loadAssets() (assets, error) {
+// loadAssets gathers what is in the binary; dist holds the built script, or nothing.
+func loadAssets(dist fs.FS) (assets, error) {
 	a := assets{files: map[string]asset{}}
 	var err error
 	if a.Style, err = a.addStyles(); err != nil {
@@ -58,7 +59,7 @@ func loadAssets() (assets, error) {
 		return a, fmt.Errorf("ui: assets: %w", err)
 	}
 	for _, file := range built {
-		body, err := dist.ReadFile(file)
+		body, err := fs.ReadFile(dist, file)
 		if err != nil {
 			return a, fmt.Errorf("ui: assets: %w", err)
 		}

@@ -44,7 +44,7 @@ func New(deps Deps) (http.Handler, error) {
 	u := &UI{deps: deps, log: deps.Log.With("room", "ui"), secure: strings.HasPrefix(deps.RootURL, "https:")}
 	u.sessions = sessions{pool: deps.Pool}
 	var err error
-	if u.assets, err = loadAssets(); err != nil {
+	if u.assets, err = loadAssets(dist); err != nil {
 		return nil, err
 	}
 	if u.pages, err = parsePages(); err != nil {

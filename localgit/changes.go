@@ -3,6 +3,7 @@ package localgit
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,26 +35,63 @@ func (r *Repo) Heads(ctx context.Context) (map[string]string, error) {
 	return heads, nil
 }
 
-// DefaultBranch returns the branch that HEAD names, also before its first commit; "" when HEAD is
-// detached.
+// DefaultBranch returns the branch that HEAD names, also before its first commit; when HEAD is
+// detached, main or master or else the first branch there is; "" when there is none.
 func (r *Repo) DefaultBranch(ctx context.Context) string {
-	out, err := r.git(ctx, "symbolic-ref", "--short", "-q", "HEAD")
+	if out, err := r.git(ctx, "symbolic-ref", "--short", "-q", "HEAD"); err == nil {
+		return strings.TrimSpace(out)
+	}
+	heads, err := r.Heads(ctx)
+	if err != nil || len(heads) == 0 {
+		return ""
+	}
+	for _, usual := range []string{"main", "master"} {
+		if heads[usual] != "" {
+			return usual
+		}
+	}
+	return slices.Sorted(maps.Keys(heads))[0]
+}
+
+// MergeBase returns where head left the history of the others: its best ancestor among theirs; ""
+// when there is none.
+func (r *Repo) MergeBase(ctx context.Context, head string, others ...string) string {
+	if len(others) == 0 || checkRevisions(append(others, head)...) != nil {
+		return ""
+	}
+	out, err := r.git(ctx, append([]string{"merge-base", head}, others...)...)
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(out)
 }
 
-// MergeBase returns the best common ancestor of two revisions, "" when there is none.
-func (r *Repo) MergeBase(ctx context.Context, a, b string) string {
-	if checkRevisions(a, b) != nil {
-		return ""
+// Has reports whether the repository still has a commit.
+func (r *Repo) Has(ctx context.Context, revision string) bool {
+	if checkRevisions(revision) != nil {
+		return false
 	}
-	out, err := r.git(ctx, "merge-base", a, b)
-	if err != nil {
-		return ""
+	_, err := r.git(ctx, "cat-file", "-e", revision+"^{commit}")
+	return err == nil
+}
+
+// Steps returns the revisions that a branch went through after from until it came to head, oldest
+// first, head last, limit at most (the newest). They are what the branch's reflog tells; when that
+// does not lead back to from, head is the only step.
+func (r *Repo) Steps(ctx context.Context, branch, from, head string, limit int) []string {
+	out, err := r.git(ctx, "log", "--walk-reflogs", "--format=%H", "--max-count=1000", "refs/heads/"+branch, "--")
+	if err != nil { // no reflog, as in bare repositories
+		return []string{head}
 	}
-	return strings.TrimSpace(out)
+	moves := strings.Fields(out)
+	moves = moves[max(slices.Index(moves, head), 0):] // it may have moved on since
+	end := slices.Index(moves, from)
+	if end <= 0 || moves[0] != head {
+		return []string{head}
+	}
+	steps := slices.Compact(moves[:min(end, limit)])
+	slices.Reverse(steps)
+	return steps
 }
 
 // Commits returns the commits in head and not in base (all of head's history when base is ""),
@@ -85,9 +123,10 @@ func (r *Repo) Commits(ctx context.Context, base, head string, limit int) ([]Com
 	return commits, nil
 }
 
-// FilesChanged returns the paths that any commit in head and not in base touched, sorted; all
-// paths of head when base is "". A file added and removed again on the way is among them, so that
-// a condition on it errs on the side of running.
+// FilesChanged returns the paths that any commit in head and not in base touched, and those that
+// differ between the two, sorted; all paths of head when base is "". A file added and removed again
+// on the way is among them, so that a condition on it errs on the side of running; so is a file that
+// got its old content back when a branch was set back.
 func (r *Repo) FilesChanged(ctx context.Context, base, head string) ([]string, error) {
 	if base == "" {
 		tree, err := r.Tree(ctx, head)
@@ -100,11 +139,15 @@ func (r *Repo) FilesChanged(ctx context.Context, base, head string) ([]string, e
 	if err != nil {
 		return nil, err
 	}
-	out, err := r.git(ctx, "log", "-z", "--format=", "--name-only", "--no-renames", "-m", "--first-parent", span, "--")
+	touched, err := r.git(ctx, "log", "-z", "--format=", "--name-only", "--no-renames", "-m", "--first-parent", span, "--")
 	if err != nil {
 		return nil, fmt.Errorf("localgit: files changed in %s: %w", span, err)
 	}
-	paths := strings.FieldsFunc(out, func(c rune) bool { return c == 0 })
+	differ, err := r.git(ctx, "diff", "-z", "--name-only", "--no-renames", base, head, "--")
+	if err != nil {
+		return nil, fmt.Errorf("localgit: files that differ in %s: %w", span, err)
+	}
+	paths := strings.FieldsFunc(touched+"\x00"+differ, func(c rune) bool { return c == 0 })
 	for i := range paths {
 		paths[i] = strings.TrimPrefix(paths[i], "\n")
 	}

@@ -61,12 +61,13 @@ var (
 
 	setOutcomeSQL = pg.Statement{Name: "push.set-outcome", Text: `
 		UPDATE pushes SET state = $3::text, error = $5::jsonb,
-			task_group_id = CASE WHEN $6 THEN '' WHEN $4::text = '' THEN task_group_id ELSE $4 END,
+			task_group_id = CASE WHEN $6::bool THEN '' WHEN $4::text = '' THEN task_group_id ELSE $4 END,
 			decision_millis = CASE WHEN $3 IN ('decided', 'failed') AND decision_millis = 0
 				THEN ceil(extract(epoch FROM clock_timestamp() - pushed) * 1000)::bigint ELSE decision_millis END
 		WHERE repository = $1 AND id = $2
 			AND (state, error, task_group_id) IS DISTINCT FROM
-				($3, $5::jsonb, CASE WHEN $6::boolean THEN '' WHEN $4 = '' THEN task_group_id ELSE $4 END)
-			AND NOT (state IN ('decided', 'failed') AND $3 IN ('received', 'deciding'))
+				($3, $5::jsonb, CASE WHEN $6 THEN '' WHEN $4 = '' THEN task_group_id ELSE $4 END)
+			AND NOT (state IN ('decided', 'failed') AND $3 = 'deciding')
+			AND NOT (state <> 'received' AND $3 = 'received')
 		RETURNING ` + columns}
 )

@@ -131,6 +131,12 @@ func TestUndecidedPushesAreLeasedAndResolved(t *testing.T) {
 	if p := outcome(push.Outcome{State: push.Received, NoGroup: true}); p.TaskGroupID != "" {
 		t.Errorf("%+v", p)
 	}
+	if p := outcome(push.Outcome{State: push.Received, TaskGroupID: "group"}); p.State != push.Received || p.TaskGroupID != "group" {
+		t.Errorf("%+v", p)
+	}
+	if p := outcome(push.Outcome{State: push.Received, NoGroup: true}); p.State != push.Received || p.TaskGroupID != "" {
+		t.Errorf("%+v", p)
+	}
 	if p := outcome(push.Outcome{State: push.Deciding, TaskGroupID: "group"}); p.State != push.Deciding || p.DecisionMillis != 0 {
 		t.Errorf("%+v", p)
 	}
@@ -141,6 +147,9 @@ func TestUndecidedPushesAreLeasedAndResolved(t *testing.T) {
 	}
 	if p := outcome(push.Outcome{State: push.Deciding}); p.State != push.Failed {
 		t.Error("a late report took the outcome back")
+	}
+	if p := outcome(push.Outcome{State: push.Received, TaskGroupID: "other"}); p.State != push.Failed || p.TaskGroupID != "group" {
+		t.Error("a late taker took the outcome back")
 	}
 	if p, err := l.ByTaskGroup(t.Context(), "group"); err != nil || p.ID != 1 {
 		t.Errorf("%v %+v", err, p)

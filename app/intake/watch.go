@@ -14,6 +14,9 @@ import (
 // out would leave out its work.
 const maxCommits = 50
 
+// maxSteps bounds how many pushes one look records for a branch; what is older is one push.
+const maxSteps = 20
+
 // localLevel is the trust of a repository on this machine: whoever may write to it owns it.
 const localLevel = 3
 
@@ -53,26 +56,42 @@ func (in *Intake) look(ctx context.Context, name string, repo *localgit.Repo) er
 	if len(known) == 0 && len(heads) > 0 {
 		return in.firstLook(ctx, name, repo, heads)
 	}
+	var errs []error
 	for _, branch := range slices.Sorted(maps.Keys(heads)) {
-		if heads[branch] == known[branch] {
-			continue
-		}
-		base := known[branch]
-		if base == "" { // a new branch: what it adds to the default branch
-			base = repo.MergeBase(ctx, heads[repo.DefaultBranch(ctx)], heads[branch])
-		}
-		if err := in.record(ctx, name, repo, branch, base, known[branch], heads[branch]); err != nil {
-			return err
+		if heads[branch] != known[branch] {
+			errs = append(errs, in.moved(ctx, name, repo, branch, known, heads[branch]))
 		}
 	}
 	for branch := range known {
 		if heads[branch] == "" {
-			if err := in.Push.DropHead(ctx, name, branch); err != nil {
-				return err
-			}
+			errs = append(errs, in.Push.DropHead(ctx, name, branch))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// moved records the steps that a branch took since the last look: each is a push, although two
+// quick commits may come to light together.
+func (in *Intake) moved(ctx context.Context, name string, repo *localgit.Repo, branch string, known map[string]string, head string) error {
+	last := known[branch]
+	if last != "" && repo.Has(ctx, last) {
+		from := last
+		for _, step := range repo.Steps(ctx, branch, last, head, maxSteps) {
+			if err := in.record(ctx, name, repo, branch, from, from, step); err != nil {
+				return err
+			}
+			from = step
+		}
+		return nil
+	}
+	// A new branch, or one whose old history is gone: what it adds to the others.
+	var others []string
+	for other, revision := range known {
+		if other != branch && repo.Has(ctx, revision) {
+			others = append(others, revision)
+		}
+	}
+	return in.record(ctx, name, repo, branch, repo.MergeBase(ctx, head, others...), last, head)
 }
 
 // firstLook takes the last commit of the default branch as a push, so that a newly watched

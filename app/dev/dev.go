@@ -70,6 +70,12 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer listener.Close()
+	rootURL := "http://" + listener.Addr().String()
+	// Before the first answer, so that who finds the server up finds the file; the listener is open
+	// already, so that who finds the file finds a server, if one that takes a moment.
+	if err := writeEnv(data, rootURL, secrets); err != nil {
+		return err
+	}
 
 	cluster, err := pg.StartCluster(ctx, filepath.Join(data, "pg"), c.Log)
 	if err != nil {
@@ -78,7 +84,7 @@ func Run(ctx context.Context, c Config) (err error) {
 	defer func() { err = errors.Join(err, stop(ctx, cluster.Stop)) }()
 
 	server, err := app.Start(ctx, app.Config{
-		RootURL: "http://" + listener.Addr().String(), Listener: listener,
+		RootURL: rootURL, Listener: listener,
 		DatabaseURL: cluster.URL(pg.DatabaseName), DataDir: filepath.Join(data, "objects"),
 		Secrets: secrets, Repositories: []app.LocalRepository{repo}, ClaimTimeout: claimTimeout,
 		StaticClients: workerClient(secrets), Anonymous: anonymous(), Log: c.Log,
@@ -88,13 +94,10 @@ func Run(ctx context.Context, c Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop(ctx, server.Stop)) }()
 
-	if err := writeEnv(data, server.RootURL(), secrets); err != nil {
-		return err
-	}
-	workers := startWorkers(ctx, c, data, server.RootURL(), secrets)
+	workers := startWorkers(ctx, c, data, rootURL, secrets)
 	defer workers.stop()
 
-	c.banner(data, server.RootURL(), repo, secrets, time.Since(started))
+	c.banner(data, rootURL, repo, secrets, time.Since(started))
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(c.Out, "\nStopping; tasks at work will run again at the next start.")

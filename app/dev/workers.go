@@ -132,7 +132,7 @@ func runWorker(ctx context.Context, c Config, id, dir, runAs, rootURL string, s 
 		"TASKCLUSTER_ACCESS_TOKEN="+s.WorkerToken, "TASKCLUSTER_CERTIFICATE=")
 	cmd.Stdout, cmd.Stderr = io.Writer(logFile), io.Writer(logFile)
 	// A worker must not outlive a killed server: the next start runs one of the same name.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopGrace
 	c.Log.Log(ctx, slog.LevelDebug, "worker starts", "worker", id)

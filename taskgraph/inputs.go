@@ -46,8 +46,14 @@ func (r *recorder) Open(name string) (fs.File, error) {
 	return &readFile{File: f, content: bytes.NewReader(content)}, nil
 }
 
+// maxFile bounds the files that a graph may be made from, in bytes.
+const maxFile = 1 << 30
+
 // ReadFile implements fs.ReadFileFS.
 func (r *recorder) ReadFile(name string) ([]byte, error) {
+	if info, err := fs.Stat(r.tree, name); err == nil && info.Size() > maxFile {
+		return nil, fmt.Errorf("%s: is larger than %d MB", name, maxFile>>20)
+	}
 	content, err := fs.ReadFile(r.tree, name)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/treeline-ci/treeline/taskgraph/cond"
 	"github.com/treeline-ci/treeline/taskgraph/config"
@@ -59,6 +60,7 @@ type Shared struct {
 
 	memo sync.Map // memoKey → *memoCell
 
+	made    atomic.Int64 // items that transforms split off
 	pairsMu sync.RWMutex
 	pairs   map[pairKey]map[string]any
 }
@@ -110,6 +112,18 @@ func (s *Shared) ScriptHash(name string) (string, error) {
 		return "", err
 	}
 	return v.(string), nil
+}
+
+// MaxMade is how many items all transforms of a generation may split off together.
+const MaxMade = 1_000_000
+
+// Reserve counts n items that the item is about to be split into, before they are made. The
+// error says that the generation would have too many.
+func (s *Shared) Reserve(it *Item, n int) error {
+	if s.made.Add(int64(n)) > MaxMade {
+		return it.Errorf("", "would be split into %d tasks, and with that transforms would have made more than %d in all", n, MaxMade)
+	}
+	return nil
 }
 
 // Level is the trust level, "1" to "3".

@@ -2,6 +2,8 @@ package value
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -243,22 +245,41 @@ func substituteList(list []any, names Names) (any, error) {
 }
 
 func substituteMap(m map[string]any, names Names) (any, error) {
-	changed := false
-	out := make(map[string]any, len(m))
+	var out map[string]any // made when the first value changes
 	for k, v := range m {
-		nk, err := Format(k, names)
+		if strings.ContainsAny(k, "{}") {
+			return substituteKeys(m, names)
+		}
+		n, err := Substitute(v, names)
 		if err != nil {
 			return nil, err
 		}
-		nv, err := Substitute(v, names)
-		if err != nil {
-			return nil, err
+		if same(v, n) {
+			continue
 		}
-		changed = changed || nk != k || !same(v, nv)
-		out[nk] = nv
+		if out == nil {
+			out = maps.Clone(m)
+		}
+		out[k] = n
 	}
-	if !changed {
+	if out == nil {
 		return m, nil
+	}
+	return out, nil
+}
+
+// substituteKeys formats a mapping some of whose keys hold fields. Of keys that become one, the
+// last in sorted order counts.
+func substituteKeys(m map[string]any, names Names) (any, error) {
+	out := make(map[string]any, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		key, err := Format(k, names)
+		if err != nil {
+			return nil, err
+		}
+		if out[key], err = Substitute(m[k], names); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

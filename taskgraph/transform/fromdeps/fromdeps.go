@@ -48,6 +48,9 @@ func expand(c *transform.Config, it *transform.Item, emit func(*transform.Item))
 	if err != nil {
 		return err
 	}
+	if err := c.Reserve(it, len(groups)); err != nil {
+		return err
+	}
 	it.Delete("from-deps")
 	for _, g := range groups {
 		if err := s.task(c, it, g, emit); err != nil {

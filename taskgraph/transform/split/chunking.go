@@ -9,6 +9,9 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
+// maxChunks is how many parts a task may have.
+const maxChunks = 10_000
+
 // Chunking returns the transform that makes numbered parts of a task.
 func Chunking() transform.Transform {
 	shape := schema.Open(schema.Opt("chunk", schema.Strict(
@@ -18,16 +21,19 @@ func Chunking() transform.Transform {
 	return transform.New("taskgraph.transforms.chunking:transforms", transform.Check(shape), chunk)
 }
 
-func chunk(_ *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
+func chunk(c *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
 	settings := it.Map("chunk")
 	total, _ := settings["total-chunks"].(int64)
-	if total > maxParts {
-		return it.Errorf("chunk.total-chunks", "is more than %d", maxParts)
+	if total > maxChunks {
+		return it.Errorf("chunk.total-chunks", "is more than %d", maxChunks)
 	}
 	it.Delete("chunk")
 	if len(settings) == 0 {
 		emit(it)
 		return nil
+	}
+	if err := c.Reserve(it, int(total)); err != nil {
+		return err
 	}
 	fields, _ := value.Strings(settings["substitution-fields"])
 	for n := int64(1); n <= total; n++ {

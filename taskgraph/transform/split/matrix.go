@@ -39,9 +39,10 @@ type grid struct {
 	setName    string
 	fields     []string
 	all        bool // substitute in every key of the task
+	size       int  // cells, exclusions not counted
 }
 
-func matrix(_ *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
+func matrix(c *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
 	if it.Get("matrix") == nil {
 		it.Delete("matrix")
 		emit(it)
@@ -49,6 +50,9 @@ func matrix(_ *transform.Config, it *transform.Item, emit func(*transform.Item))
 	}
 	g, err := readGrid(it)
 	if err != nil {
+		return err
+	}
+	if err := c.Reserve(it, g.size); err != nil {
 		return err
 	}
 	it.Delete("matrix")
@@ -66,7 +70,7 @@ func readGrid(it *transform.Item) (*grid, error) {
 	if g.setName != "" && ok && !slices.Contains(fields, "name") {
 		g.fields = append(slices.Clone(fields), "name")
 	}
-	total := 1
+	g.size = 1
 	for _, name := range it.Keys("matrix") {
 		if name == "exclude" || name == "set-name" || name == "substitution-fields" {
 			continue
@@ -76,7 +80,7 @@ func readGrid(it *transform.Item) (*grid, error) {
 			return nil, it.Errorf("matrix."+name, "must be a list of values, not %s", value.Kind(m[name]))
 		}
 		g.dimensions = append(g.dimensions, dimension{name, values})
-		if total *= max(len(values), 1); total > maxParts {
+		if g.size *= max(len(values), 1); g.size > maxParts {
 			return nil, it.Errorf("matrix", "has more than %d cells", maxParts)
 		}
 	}

@@ -1,0 +1,106 @@
+package transform_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treeline-ci/treeline/taskgraph/explain"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/source"
+	"github.com/treeline-ci/treeline/taskgraph/transform"
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// item makes an item of a task's YAML over defaults, as the loader does.
+func item(t *testing.T, text string) *transform.Item {
+	t.Helper()
+	f, err := source.Parse("kind.yml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.Map()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return transform.NewItem(m, &transform.Origin{Provenance: explain.Provenance{Kind: "k", File: "kind.yml", Line: 1, Entry: "a"}, Layers: []source.Node{f.Root()}})
+}
+
+func TestWhatIsSharedIsNotChanged(t *testing.T) {
+	it := item(t, "worker: {env: {A: b}, list: [x]}\nextra: {n: 1}\n")
+	worker := it.Map("worker")
+	twin := it.Split()
+	twin.Own("worker", "env")["A"] = "changed"
+	twin.Own("worker")["new"] = true
+	it.Own("worker", "env")["C"] = "d"
+	if diff := cmp.Diff(map[string]any{"env": map[string]any{"A": "b"}, "list": []any{"x"}}, worker); diff != "" {
+		t.Errorf("the values of the file were changed: %s", diff)
+	}
+	if diff := cmp.Diff(map[string]any{"env": map[string]any{"A": "b", "C": "d"}, "list": []any{"x"}}, it.Map("worker")); diff != "" {
+		t.Errorf("the first: %s", diff)
+	}
+	if diff := cmp.Diff(map[string]any{"env": map[string]any{"A": "changed"}, "list": []any{"x"}, "new": true}, twin.Map("worker")); diff != "" {
+		t.Errorf("its twin: %s", diff)
+	}
+	if first := it.Own("worker", "env"); !value.Same(first, it.Own("worker", "env")) {
+		t.Error("what is owned was copied again")
+	}
+}
+
+func TestErrorsPointAtTheNearestPlace(t *testing.T) {
+	it := item(t, "name: a\nworker:\n  env:\n    A: b\n")
+	for path, want := range map[string]string{
+		"worker.env.A": "kind.yml:4: task k-a: worker.env.A: is odd", "worker.env.B": "kind.yml:4: task k-a: worker.env.B: is odd",
+		"nothing": "kind.yml:1: task k-a: nothing: is odd", "": "kind.yml:1: task k-a: is odd",
+	} {
+		if got := it.Errorf(path, "is odd").Error(); got != want {
+			t.Errorf("%q: %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestAMappingIsNotMadeOverSomethingElse(t *testing.T) {
+	it := item(t, "worker: text\n")
+	it.Own("worker", "env")["A"] = "b"
+	var e *graph.Error
+	if err := it.Err(); !errors.As(err, &e) || !strings.Contains(err.Error(), "worker: must be a mapping, not a string") {
+		t.Errorf("got %v", err)
+	}
+	if it.Get("worker") != "text" {
+		t.Error("the value was written over")
+	}
+}
+
+func TestKeysKeepTheOrderOfTheFile(t *testing.T) {
+	it := item(t, "m: {z: 1, a: 2, q: 3}\n")
+	it.Own("m")["b"] = 4
+	it.Own("m")["a2"] = 5
+	if diff := cmp.Diff([]string{"z", "a", "q", "a2", "b"}, it.Keys("m")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTransformsMakeNoMoreThanTheLimit(t *testing.T) {
+	var s transform.Shared
+	it := item(t, "name: a\n")
+	if err := s.Reserve(it, transform.MaxMade); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reserve(it, 1); err == nil || !strings.Contains(err.Error(), "kind.yml:1: task k-a: would be split into 1 tasks") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAFaultOfTreelineIsAnErrorOfTheTask(t *testing.T) {
+	broken := transform.New("broken", func(*transform.Config, *transform.Item, func(*transform.Item)) error {
+		var none map[string]any
+		none["a"] = 1
+		return nil
+	})
+	_, err := transform.Run(t.Context(), &transform.Config{Shared: &transform.Shared{}}, []transform.Transform{broken}, []*transform.Item{item(t, "name: a\n")})
+	if err == nil || !strings.Contains(err.Error(), "kind.yml:1: task k-a: a fault in Treeline, please report it") {
+		t.Errorf("got %v", err)
+	}
+}

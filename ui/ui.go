@@ -64,6 +64,7 @@ func (u *UI) routes() http.Handler {
 
 	page("GET /{$}", u.home)
 	page("GET /jobs", u.jobs)
+	page("GET /tasks", func(v *visit) error { return v.redirect("/tasks/groups") })
 	page("GET /tasks/groups", u.groups)
 	page("GET /tasks/groups/{group}", u.group)
 	page("GET /tasks/{task}", u.task)

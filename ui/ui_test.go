@@ -297,6 +297,7 @@ func TestErrorsAndOldAddresses(t *testing.T) {
 		{"/tasks/groups/" + group, 200, ""},
 		{"/tasks/groups/" + group + "?state=passed&view=timeline", 200, ""},
 		{"/tasks/groups", 200, ""},
+		{"/tasks", 200, "/tasks/groups"},
 		{"/push/sample/" + p.Revision, 200, "/jobs?repo=sample&revision=" + p.Revision},
 		{"/logviewer", 404, ""},
 		{"/logviewer?task=" + ids[0] + ".0&lineNumber=3-7", 404, "/tasks/" + ids[0] + "/runs/0/logs/public/logs/live.log"},

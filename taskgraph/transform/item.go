@@ -324,21 +324,28 @@ func (it *Item) Task() (*graph.Task, error) {
 func (it *Item) edges(t *graph.Task) error {
 	deps := it.Map("dependencies")
 	t.Dependencies = make(map[string]string, len(deps))
+	bad := ""
 	for name, v := range deps {
 		label, ok := v.(string)
-		if !ok {
-			return it.Errorf("dependencies."+name, "must be the label of a task, not %s", value.Kind(v))
+		if !ok && (bad == "" || name < bad) {
+			bad = name
 		}
 		t.Dependencies[name] = label
 	}
-	for key, field := range map[string]*[]string{"soft-dependencies": &t.SoftDependencies, "if-dependencies": &t.IfDependencies} {
-		list := it.values[key]
-		if list == nil {
+	if bad != "" {
+		return it.Errorf("dependencies."+bad, "must be the label of a task, not %s", value.Kind(deps[bad]))
+	}
+	for _, list := range []struct {
+		key   string
+		field *[]string
+	}{{"soft-dependencies", &t.SoftDependencies}, {"if-dependencies", &t.IfDependencies}} {
+		v := it.values[list.key]
+		if v == nil {
 			continue
 		}
 		var ok bool
-		if *field, ok = value.Strings(list); !ok {
-			return it.Errorf(key, "must be a list of labels")
+		if *list.field, ok = value.Strings(v); !ok {
+			return it.Errorf(list.key, "must be a list of labels")
 		}
 	}
 	return nil

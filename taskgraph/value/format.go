@@ -252,7 +252,7 @@ func substituteMap(m map[string]any, names Names) (any, error) {
 		}
 		n, err := Substitute(v, names)
 		if err != nil {
-			return nil, err
+			return substituteKeys(m, names) // gives the error of the first key in sorted order
 		}
 		if same(v, n) {
 			continue

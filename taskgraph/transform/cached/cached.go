@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,8 +99,9 @@ func order(c *transform.Config, items []*transform.Item) ([]*transform.Item, err
 func one(c *transform.Config, it *transform.Item, cache map[string]any, digests map[string]string) error {
 	data, _ := value.Strings(cache["digest-data"])
 	var upstream []string
-	for name, v := range it.Map("dependencies") {
-		label, _ := v.(string)
+	dependencies := it.Map("dependencies")
+	for _, name := range slices.Sorted(maps.Keys(dependencies)) {
+		label, _ := dependencies[name].(string)
 		digest, ok := digests[label]
 		if !ok {
 			return it.Errorf("dependencies."+name, "a cached task cannot depend on %s, which is not cached: its digest would say nothing about it", label)

@@ -95,9 +95,7 @@ func TestTransformsMakeNoMoreThanTheLimit(t *testing.T) {
 
 func TestAFaultOfTreelineIsAnErrorOfTheTask(t *testing.T) {
 	broken := transform.New("broken", func(*transform.Config, *transform.Item, func(*transform.Item)) error {
-		var none map[string]any
-		none["a"] = 1
-		return nil
+		panic("broken")
 	})
 	_, err := transform.Run(t.Context(), &transform.Config{Shared: &transform.Shared{}}, []transform.Transform{broken}, []*transform.Item{item(t, "name: a\n")})
 	if err == nil || !strings.Contains(err.Error(), "kind.yml:1: task k-a: a fault in Treeline, please report it") {

@@ -17,7 +17,7 @@ import (
 func (a *App) handler() (http.Handler, error) {
 	pages, err := ui.New(ui.Deps{
 		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed,
-		Pool: a.pool, RootURL: a.config.RootURL, Log: a.config.Log,
+		Pool: a.pool, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -32,6 +32,6 @@ func (a *App) handler() (http.Handler, error) {
 		objectapi.Service(a.objects), eventapi.Service(a.feed),
 	}
 	return web.Mount(services, a.auth, web.Options{
-		RootURL: a.config.RootURL, Fallback: rest, Healthy: a.pool.Ping, Log: a.config.Log,
+		RootURL: a.config.RootURL, Build: build(), Fallback: rest, Healthy: a.pool.Ping, Log: a.config.Log,
 	})
 }

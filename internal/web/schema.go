@@ -12,7 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-//go:embed common/*.json
+//go:embed schemas/*.json
 var commonFiles embed.FS
 
 // schemaBase is the made-up root that schemas are compiled under; what callers see has the real one.
@@ -30,7 +30,7 @@ func loadSchemas(services []Service) (*library, error) {
 	lib := &library{compiler: jsonschema.NewCompiler(), files: map[string]map[string]any{}, used: map[string]bool{}}
 	lib.compiler.DefaultDraft(jsonschema.Draft6)
 	lib.compiler.AssertFormat()
-	common, err := fs.Sub(commonFiles, "common")
+	common, err := fs.Sub(commonFiles, "schemas")
 	if err != nil {
 		return nil, err
 	}

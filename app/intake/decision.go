@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -190,11 +189,12 @@ func (d *nativeDecision) submit(ctx context.Context, result *taskgraph.Result) e
 	batch := make([]queue.NewTask, len(submissions))
 	for i, s := range submissions {
 		t, err := newTask(s)
-		if err == nil {
-			err = may.Check(d.claim.Task.Metadata.Name, false, queue.CreateScopes(t.Definition))
-		}
+		file, line := origin(result, s)
 		if err != nil {
-			return atTask(result, s, err)
+			return mistake("bad-task", file, line, "%s is not a valid task: %s", s.Label, fault.Message(err))
+		}
+		if err := notHeld(s.Label, "the decision task", file, line, may, queue.CreateScopes(t.Definition)); err != nil {
+			return err
 		}
 		batch[i] = t
 	}
@@ -219,15 +219,10 @@ func newTask(s taskgraph.Submission) (queue.NewTask, error) {
 	return t, t.Prepare()
 }
 
-// atTask says which task is at fault and where it comes from.
-func atTask(result *taskgraph.Result, s taskgraph.Submission, err error) error {
-	code, verb := "bad-task", "is not a valid task"
-	if errors.Is(err, fault.Forbidden) {
-		code, verb = "insufficient-scopes", "needs scopes that the decision task does not have"
-	}
-	file, line := "", 0
+// origin says where a task comes from.
+func origin(result *taskgraph.Result, s taskgraph.Submission) (file string, line int) {
 	if t := result.Morphed.Task(s.TaskID); t != nil {
-		file, line = t.Provenance.File, t.Provenance.Line
+		return t.Provenance.File, t.Provenance.Line
 	}
-	return mistake(code, file, line, "%s %s: %s", s.Label, verb, fault.Message(err))
+	return "", 0
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
@@ -45,6 +46,26 @@ func asMistake(err error) error {
 		return &mistakeError{what}
 	}
 	return err
+}
+
+// notHeld returns the mistake that what needs scopes which its maker, with the scopes held, does
+// not have; nil when it does.
+func notHeld(what, maker, file string, line int, held scope.Set, want scope.Expr) error {
+	err := held.Check(maker, false, want)
+	if err == nil {
+		return nil
+	}
+	text := "the scope "
+	if missing, ok := held.Missing(want); ok {
+		if scopes := missing.Scopes(); len(scopes) > 1 {
+			text = "scopes, among them "
+		}
+		text += missing.Scopes()[0]
+	}
+	return &mistakeError{push.Error{
+		Code: "insufficient-scopes", File: file, Line: line, Detail: fault.Message(err),
+		Message: fmt.Sprintf("%s needs %s, which %s does not hold. Leave it out, or have it granted.", what, text, maker),
+	}}
 }
 
 // isInput reports whether err speaks of what was asked for, so that trying again cannot help.

@@ -151,11 +151,19 @@ func (m *machine) resolved(revision string, patience time.Duration) []client.Gro
 // their names without the decision task's, sorted.
 func (m *machine) green(revision string, patience time.Duration) []string {
 	m.t.Helper()
-	names := []string{}
-	for _, t := range m.resolved(revision, patience) {
+	list := m.resolved(revision, patience)
+	for _, t := range list {
 		if t.Status.State != task.Completed {
 			m.t.Fatalf("%s is %s:\n%s", t.Task.Metadata.Name, t.Status.State, m.cli("task", "log", t.Status.TaskID))
 		}
+	}
+	return names(list)
+}
+
+// names returns the names of tasks without the decision task's, sorted.
+func names(list []client.GroupTask) []string {
+	names := []string{}
+	for _, t := range list {
 		if t.Status.TaskID != t.Status.TaskGroupID {
 			names = append(names, t.Task.Metadata.Name)
 		}

@@ -153,12 +153,16 @@ func (c *Cluster) initialize(ctx context.Context) error {
 }
 
 // socketDir returns the private directory of the server's socket: in the cluster's directory where
-// the path is short and the server can reach it, else one under the system's temporary directory.
+// the path is short and the server can reach it, else one under the system's temporary directory, and
+// where even that is deep, as inside a CI task, under /tmp.
 func (c *Cluster) socketDir() (string, error) {
 	dir := filepath.Join(c.dir, "socket")
 	if len(dir) > socketLimit || !c.owner.reaches(dir) {
 		sum := sha256.Sum256([]byte(c.dir))
-		dir = filepath.Join(os.TempDir(), fmt.Sprintf("treeline-%d-%x", os.Geteuid(), sum[:6]))
+		name := fmt.Sprintf("treeline-%d-%x", os.Geteuid(), sum[:6])
+		if dir = filepath.Join(os.TempDir(), name); len(dir) > socketLimit {
+			dir = filepath.Join("/tmp", name)
+		}
 	}
 	if len(dir) > socketLimit {
 		return "", fault.New(fault.Invalid, "the path of the socket directory %s is too long; set TMPDIR to a short path", dir)

@@ -66,7 +66,7 @@ type generator struct {
 	out, err io.Writer
 }
 
-const rootHelp = "directory of config.yml (default taskcluster, or ci where only that has one)"
+const rootHelp = "directory of config.yml, or the top of the repository that has it (default taskcluster, or ci where only that has one)"
 
 // flags adds the options that all have.
 func (g *generator) flags(cmd *cobra.Command) {
@@ -92,8 +92,19 @@ func (g *generator) does(body func(ctx context.Context, args []string) error) fu
 	}
 }
 
-// open finds the tree: the current directory when root is below it, as patterns of files are
-// relative to it, else the checkout that root is part of.
+// below reports whether dir is the top of a repository rather than its directory of config.yml, and
+// returns that directory's name.
+func below(dir string) (string, bool) {
+	if _, err := os.Stat(filepath.Join(dir, "config.yml")); err == nil {
+		return "", false
+	}
+	found, err := config.FindRoot(os.DirFS(dir))
+	return found, err == nil
+}
+
+// open finds the tree: the directory that root names when that is the top of a repository, else the
+// current directory when root is below it, as patterns of files are relative to it, else the checkout that
+// root is part of.
 func (g *generator) open() error {
 	if g.root == "" {
 		g.root = config.Roots()[0]
@@ -102,7 +113,9 @@ func (g *generator) open() error {
 		}
 	}
 	top, root := ".", filepath.Clean(g.root)
-	if !filepath.IsLocal(root) {
+	if found, ok := below(root); ok {
+		top, root = root, found
+	} else if !filepath.IsLocal(root) {
 		c, err := findCheckout(root)
 		if err != nil {
 			return err

@@ -141,6 +141,9 @@ func TestTaskgraphOptions(t *testing.T) {
 	if diff := cmp.Diff(want, must(t, "taskgraph", "target", "--root", root, "-p", params)); diff != "" {
 		t.Errorf("--root: %s", diff)
 	}
+	if diff := cmp.Diff(want, must(t, "taskgraph", "target", "--root", filepath.Dir(root), "-p", params)); diff != "" {
+		t.Errorf("--root naming the top: %s", diff)
+	}
 }
 
 func TestParametersFromURLs(t *testing.T) {

@@ -3,8 +3,11 @@ package pg_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -142,6 +145,46 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%d rows, %v", n, err)
 		}
 	})
+}
+
+// TestStaleLocks has another process of the same user carry the id that a killed
+// server's locks name.
+func TestStaleLocks(t *testing.T) {
+	dir := t.TempDir()
+	for _, above := range []string{dir, filepath.Dir(dir)} { // the server's user gets in, so that the socket stands there too
+		if err := os.Chmod(above, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := startCluster(t, dir)
+	if err := first.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := exec.CommandContext(t.Context(), "sleep", "600")
+	other.Dir = "/"
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Getuid() {
+		other.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Wait() }) // it is killed when the test's context ends
+	address, err := url.Parse(first.URL(pg.DatabaseName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := address.Query().Get("host")
+	lock := fmt.Sprintf("%d\n%s\n1\n5432\n%s\n\n", other.Process.Pid, filepath.Join(dir, "data"), socket)
+	for _, name := range []string{filepath.Join(dir, "data", "postmaster.pid"), filepath.Join(socket, ".s.PGSQL.5432.lock")} {
+		if err := os.WriteFile(name, []byte(lock), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openPool(t, startCluster(t, dir).URL(pg.DatabaseName))
 }
 
 func TestClusterRefusesForeignFiles(t *testing.T) {

@@ -201,7 +201,8 @@ func (c *Cluster) works(pid int) bool {
 
 // clear makes the way free for a new server: backends that outlived a killed postmaster (one that
 // is busy with a statement does not notice) hold its shared memory, and a process that happens to
-// have the dead server's id would be taken for it.
+// have the dead server's id, or the zombie that nobody waits for when the first process of a
+// container does not care, would be taken for it: by the lock of its files and by that of its socket.
 func (c *Cluster) clear(ctx context.Context) error {
 	for {
 		left := 0
@@ -226,8 +227,14 @@ func (c *Cluster) clear(ctx context.Context) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	if err := os.Remove(filepath.Join(c.data(), "postmaster.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
+	stale, err := filepath.Glob(filepath.Join(c.socket, ".s.PGSQL.*"))
+	if err != nil {
 		return err
+	}
+	for _, name := range append(stale, filepath.Join(c.data(), "postmaster.pid")) {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }

@@ -38,38 +38,30 @@ func (in *Intake) takeDecisions(ctx context.Context) {
 		}
 		for _, c := range claims {
 			if err := in.decideClaim(ctx, c); err != nil && ctx.Err() == nil {
-				in.Log.ErrorContext(ctx, "decision; its claim runs out and it is tried again", "task", c.Status.TaskID, "err", err)
+				in.Log.ErrorContext(ctx, "decision; it is tried again", "task", c.Status.TaskID, "run", c.RunID, "err", err)
 			}
 		}
 	}
 }
 
 // decideClaim does one decision task and reports it. What is wrong with the tree fails the task and
-// is recorded with its push; an error returned is ours.
+// is recorded with its push; an error returned is ours, and the task is given back to be tried again.
 func (in *Intake) decideClaim(ctx context.Context, c queue.Claim) error {
 	d := &nativeDecision{Intake: in, claim: c, began: time.Now()}
-	err := d.do(ctx)
-	if ctx.Err() != nil {
-		return in.giveUp(context.WithoutCancel(ctx), c)
-	}
+	held, release := in.holdClaim(ctx, c)
+	defer release()
+	err := d.do(held)
 	wrong, isMistake := errors.AsType[*mistakeError](err)
-	if err != nil && !isMistake {
+	switch {
+	case ctx.Err() != nil: // the server stops
+		return in.giveUp(context.WithoutCancel(ctx), c)
+	case held.Err() != nil: // canceled, or somebody else's by now
+		return nil
+	case isMistake:
+		return d.refuse(ctx, wrong)
+	case err != nil:
 		d.say("Treeline failed: the server's log says more. The decision is tried again.")
-		return errors.Join(err, d.publishLog(ctx))
-	}
-	if isMistake {
-		d.say("%v", wrong)
-		if err := d.publishLog(ctx); err != nil {
-			return err
-		}
-		if d.push.ID != 0 {
-			outcome := push.Outcome{State: push.Failed, TaskGroupID: c.Task.TaskGroupID, Error: &wrong.what}
-			if err := in.Push.SetOutcome(ctx, d.push.Repository, d.push.ID, outcome); err != nil {
-				return err
-			}
-		}
-		_, err := in.Queue.ReportFailed(ctx, c.Status.TaskID, c.RunID)
-		return err
+		return errors.Join(err, d.publishLog(ctx), in.giveUp(ctx, c))
 	}
 	d.say("Decided in %d ms.", time.Since(d.began).Milliseconds())
 	if err := d.publishLog(ctx); err != nil {
@@ -79,8 +71,52 @@ func (in *Intake) decideClaim(ctx context.Context, c queue.Claim) error {
 	return err
 }
 
-// giveUp gives a claim back when the server stops, so that the next start need not wait for it to
-// run out.
+// refuse fails the decision task for a mistake in the tree, and tells its push.
+func (d *nativeDecision) refuse(ctx context.Context, wrong *mistakeError) error {
+	d.say("%v", wrong)
+	if err := d.publishLog(ctx); err != nil {
+		return err
+	}
+	if d.push.ID != 0 {
+		outcome := push.Outcome{State: push.Failed, TaskGroupID: d.claim.Task.TaskGroupID, Error: &wrong.what}
+		if err := d.Push.SetOutcome(ctx, d.push.Repository, d.push.ID, outcome); err != nil {
+			return err
+		}
+	}
+	_, err := d.Queue.ReportFailed(ctx, d.claim.Status.TaskID, d.claim.RunID)
+	return err
+}
+
+// holdClaim renews the claim until release is called. The context it returns ends when the claim is
+// lost: the task was canceled, or the claim ran out while the database was away.
+func (in *Intake) holdClaim(ctx context.Context, c queue.Claim) (held context.Context, release func()) {
+	held, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		until := c.TakenUntil.Time
+		for {
+			select {
+			case <-held.Done():
+				return
+			case <-time.After(time.Until(until) / 2):
+			}
+			renewed, err := in.Queue.Reclaim(held, c.Status.TaskID, c.RunID)
+			switch {
+			case err == nil:
+				until = renewed.TakenUntil.Time
+			case errors.Is(err, fault.Conflict):
+				cancel()
+			case held.Err() == nil:
+				in.Log.WarnContext(held, "renew the claim of a decision; tried again", "task", c.Status.TaskID, "err", err)
+				until = time.Now().Add(2 * claimPause)
+			}
+		}
+	}()
+	return held, func() { cancel(); <-done }
+}
+
+// giveUp gives a claim back, so that the next try need not wait for it to run out.
 func (in *Intake) giveUp(ctx context.Context, c queue.Claim) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

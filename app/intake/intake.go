@@ -87,8 +87,8 @@ func Role(repository string) string {
 	return "repo:" + push.Repository{Name: repository}.ForgePath()
 }
 
-// RoleScopes returns what a local repository's role holds at first: work on the local queues, its
-// own part of the index, and its own caches.
+// RoleScopes returns what a local repository's role holds at first: work on the local queues, index,
+// caches. Repositories on one machine belong to one person, so they share these.
 func RoleScopes(repository string) []string {
 	return []string{
 		"queue:create-task:highest:built-in/*",

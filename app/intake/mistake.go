@@ -55,17 +55,16 @@ func notHeld(what, maker, file string, line int, held scope.Set, want scope.Expr
 	if err == nil {
 		return nil
 	}
-	text := "the scope "
-	if missing, ok := held.Missing(want); ok {
-		if scopes := missing.Scopes(); len(scopes) > 1 {
-			text = "scopes, among them "
+	text := what + " needs more than anybody holds. Leave it out."
+	missing, _ := held.Missing(want)
+	if scopes := missing.Scopes(); len(scopes) > 0 {
+		those := "the scope " + scopes[0]
+		if len(scopes) > 1 {
+			those = "scopes, among them " + scopes[0]
 		}
-		text += missing.Scopes()[0]
+		text = fmt.Sprintf("%s needs %s, which %s does not hold. Leave it out, or have it granted.", what, those, maker)
 	}
-	return &mistakeError{push.Error{
-		Code: "insufficient-scopes", File: file, Line: line, Detail: fault.Message(err),
-		Message: fmt.Sprintf("%s needs %s, which %s does not hold. Leave it out, or have it granted.", what, text, maker),
-	}}
+	return &mistakeError{push.Error{Code: "insufficient-scopes", File: file, Line: line, Message: text, Detail: fault.Message(err)}}
 }
 
 // isInput reports whether err speaks of what was asked for, so that trying again cannot help.

@@ -75,8 +75,8 @@ func transient(err error) bool {
 }
 
 // Classify gives a database error its meaning: no rows is fault.NotFound, a unique violation is
-// fault.Conflict, and a database that is away or full is fault.Unavailable. An error that has a
-// meaning already, and nil, come back as they are.
+// fault.Conflict, text that PostgreSQL cannot keep is fault.Invalid, and a database that is away or
+// full is fault.Unavailable. An error that has a meaning already, and nil, come back as they are.
 func Classify(err error) error {
 	if err == nil {
 		return nil
@@ -97,6 +97,8 @@ func Classify(err error) error {
 		switch {
 		case e.Code == "23505":
 			return fault.Wrap(fault.Conflict, err, "it exists already, with other content")
+		case e.Code == "22021" || e.Code == "22P05":
+			return fault.Wrap(fault.Invalid, err, "a text has a character that cannot be kept, such as a zero byte")
 		case unavailable(e.Code):
 			return fault.Wrap(fault.Unavailable, err, "the database is not available")
 		}

@@ -36,7 +36,7 @@ func (c *Client) do(ctx context.Context, via *http.Client, method, address strin
 		attempts.Transport = &signer{credentials: c.credentials, next: via.Transport}
 	}
 	req.SetResponseHandler(handle)
-	if _, err := c.retrying(&attempts).Do(req); err != nil {
+	if _, err := c.retrying(&attempts).Do(req); err != nil { //nolint:bodyclose // the response handler closes each body
 		if ctx.Err() != nil {
 			return fmt.Errorf("client: %s %s: %w", method, redacted(address), ctx.Err())
 		}

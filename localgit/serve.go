@@ -3,6 +3,7 @@ package localgit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -34,7 +35,7 @@ func (r *Repo) uploadPack(ctx context.Context, in io.Reader, out io.Writer, prot
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &stderr
 	if err := cmd.Run(); err != nil {
-		if _, exited := err.(*exec.ExitError); exited && in != nil && stderr.Len() == 0 {
+		if _, exited := errors.AsType[*exec.ExitError](err); exited && in != nil && stderr.Len() == 0 {
 			return nil // the client said no more, as it does after a shallow negotiation
 		}
 		return fmt.Errorf("localgit: upload-pack: %w: %s", err, strings.TrimSpace(stderr.String()))

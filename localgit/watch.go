@@ -35,7 +35,10 @@ func (r *Repo) Watch(ctx context.Context, poll time.Duration, look func(context.
 			if filepath.Base(e.Name) == notifyFile || filepath.Base(e.Name) == "packed-refs" {
 				look(ctx)
 			}
-		case <-watcher.Errors: // an overflow: the poll finds what was lost
+		case _, open := <-watcher.Errors: // an overflow: the poll finds what was lost
+			if !open {
+				return nil
+			}
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -204,5 +203,5 @@ func (w *worker) wind(ctx context.Context) {
 		<-done
 	}
 	w.stopWork(errShutdown)
-	w.Log.Info("worker has ended", "runs", w.started, slog.Int("capacity", w.Capacity))
+	w.Log.Info("worker has ended", "runs", w.started, "capacity", w.Capacity)
 }

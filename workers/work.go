@@ -105,7 +105,7 @@ func (r *run) workInside() outcome {
 	p, err := r.w.parser.Parse(r.claim.Task.Payload, payload.Options{AcceptImages: r.w.AcceptImages, MaxRunTime: r.w.MaxRun})
 	uploading := r.startLog(p)
 	r.header()
-	result := outcome{}
+	var result outcome
 	if err != nil {
 		r.log.Error("%v", err)
 		result = outcome{task.ReasonMalformedPayload, "the payload is malformed"}

@@ -431,7 +431,7 @@ func TestRunAs(t *testing.T) {
 		name = fmt.Sprintf("%d:%d", os.Geteuid(), os.Getegid())
 	}
 	s := startServer(t, 20*time.Minute)
-	dir, err := os.MkdirTemp("/tmp", "worker-") // t.TempDir lies where others may not enter
+	dir, err := os.MkdirTemp("/tmp", "worker-") //nolint:usetesting // t.TempDir lies where others may not enter
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func readDefinition(stdin io.Reader, file, queue string, args []string, maxRun t
 	case file != "" && (queue != "" || len(args) > 0):
 		return nil, errors.New("give either --file or --queue with a command, not both")
 	case file == "" && (queue == "" || len(args) == 0):
-		return nil, errors.New("give --file FILE, or --queue QUEUE -- COMMAND ARGUMENT...")
+		return nil, errors.New("give --file FILE, or --queue QUEUE and a command behind --")
 	case file == "":
 		return map[string]any{
 			"taskQueueId": queue,

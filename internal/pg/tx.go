@@ -54,7 +54,7 @@ func once(ctx context.Context, db Beginner, fn func(ctx context.Context, tx pgx.
 			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			if back := tx.Rollback(late); back != nil && !errors.Is(back, pgx.ErrTxClosed) && err != nil {
-				err = fmt.Errorf("%w (and the rollback failed: %v)", err, back)
+				err = fmt.Errorf("%w (and the rollback failed: %w)", err, back)
 			}
 		}
 	}()

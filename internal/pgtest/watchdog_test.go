@@ -15,7 +15,7 @@ import (
 
 func TestWatchdogStopsTheIdleServer(t *testing.T) {
 	// Not t.TempDir: the server's user may enter this one, so its socket lies within.
-	root, err := os.MkdirTemp("", "watchdog")
+	root, err := os.MkdirTemp("", "watchdog") //nolint:usetesting // the watchdog removes it itself
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func (s *site) serve(w http.ResponseWriter, hr *http.Request, e *endpoint, param
 func (s *site) handle(ctx context.Context, r *Request) (result any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if abort, ok := p.(error); ok && errors.Is(abort, http.ErrAbortHandler) {
 				panic(p)
 			}
 			result, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())

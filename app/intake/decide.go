@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -114,6 +115,35 @@ func (in *Intake) holdClaim(ctx context.Context, c queue.Claim) (held context.Co
 		}
 	}()
 	return held, func() { cancel(); <-done }
+}
+
+// hold keeps the claim of a decision that takes long. The context it returns ends when the claim is
+// lost, as by a cancelled task, or released.
+func (in *Intake) hold(ctx context.Context, c queue.Claim) (held context.Context, release func()) {
+	held, cancel := context.WithCancel(ctx)
+	every := time.Second
+	if run := c.Status.LastRun(); run != nil && run.Started != nil { // both times are the database's
+		every = max(every, c.TakenUntil.Sub(run.Started.Time)/3)
+	}
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-held.Done():
+				return
+			case <-tick.C:
+			}
+			_, err := in.Queue.Reclaim(held, c.Status.TaskID, c.RunID)
+			if kind := fault.KindOf(err); err != nil && (kind == fault.Conflict || kind == fault.NotFound) {
+				cancel()
+			} else if err != nil && held.Err() == nil {
+				in.Log.WarnContext(ctx, "reclaim a decision; tried again soon", "task", c.Status.TaskID, "err", err)
+			}
+		}
+	})
+	return held, func() { cancel(); done.Wait() }
 }
 
 // giveUp gives a claim back, so that the next try need not wait for it to run out.

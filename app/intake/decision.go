@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -65,10 +66,16 @@ func (d *nativeDecision) do(ctx context.Context) error {
 		return err
 	}
 	result, err := d.generate(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return mistake("too-slow", d.options.Root, 0, "The graph was not made within %v. The decision's log shows at which stage it was.", decisionTimeout)
+	}
 	if err != nil {
 		return asMistake(err)
 	}
 	d.say("%s", result.Summary())
+	for _, line := range result.Explain.Prints {
+		d.say("print: %s", line)
+	}
 	for _, w := range result.Warnings {
 		d.say("warning: %v", w)
 	}

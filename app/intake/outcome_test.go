@@ -32,6 +32,7 @@ func TestOutcomeOfADecisionTask(t *testing.T) {
 		{"a failed decision fails the push", push.Deciding, status(task.Failed, task.ReasonFailed), push.Failed, "decision-failed", true},
 		{"one whose deadline passed too", push.Deciding, status(task.Exception, task.ReasonDeadlineExceeded), push.Failed, "decision-deadline-exceeded", true},
 		{"one that was canceled too", push.Received, status(task.Exception, task.ReasonCanceled), push.Failed, "decision-canceled", true},
+		{"one that never ran too", push.Deciding, task.Status{State: task.Exception}, push.Failed, "decision-exception", true},
 		{"the push knows the reason better", push.Failed, status(task.Failed, task.ReasonFailed), "", "", false},
 		{"a running decision is not the end", push.Deciding, status(task.Running, ""), "", "", false},
 		{"nor one that waits for its retry", push.Deciding, status(task.Pending, ""), "", "", false},

@@ -79,7 +79,7 @@ func (in *Intake) render(ctx context.Context, p push.Push) ([]templates.Task, er
 	}
 	source, err := tree.ReadFile(configFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, mistake(codeNoConfig, configFile, 0, "The repository has no %s at this revision. Add one to tell Treeline what to do; docs/tutorial/first-push.md shows how.", configFile)
+		return nil, mistake(codeNoConfig, configFile, 0, "The repository has no %s at this revision. Add one to tell Treeline what to do; docs/reference/taskcluster-yml.md has one to start from.", configFile)
 	}
 	if err != nil {
 		return nil, err

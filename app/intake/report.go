@@ -67,8 +67,12 @@ func outcomeOf(p push.Push, status task.Status) (push.Outcome, bool) {
 	case !status.State.Resolved() || p.State == push.Failed:
 		return push.Outcome{}, false
 	default:
+		why := string(status.State)
+		if run := status.LastRun(); run != nil {
+			why = string(run.ReasonResolved)
+		}
 		return push.Outcome{State: push.Failed, Error: &push.Error{
-			Code:    "decision-" + string(status.LastRun().ReasonResolved),
+			Code:    "decision-" + why,
 			Message: "The decision task ended without a graph. Its log says why; rerun it once that is mended.",
 		}}, true
 	}

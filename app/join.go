@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"net/url"
 
 	"github.com/jackc/pgx/v5"
 
@@ -38,6 +39,20 @@ func (u uploads) Content(ctx context.Context, name string) (queue.Content, error
 		return queue.Content{}, err
 	}
 	return queue.Content{SHA256: o.SHA256, Size: o.Size}, nil
+}
+
+// locateArtifact says where an artifact of a task's last run can be fetched. The index's door has
+// checked that the caller may read that name; a link to another is left to the queue's door, which
+// checks each name on the way.
+func (a *App) locateArtifact(ctx context.Context, taskID, name string) (string, error) {
+	artifact, names, err := a.queue.FollowLinks(ctx, taskID, queue.LatestRun, name)
+	if err != nil {
+		return "", err
+	}
+	if len(names) > 1 {
+		return a.config.RootURL + "/api/queue/v1/task/" + taskID + "/artifacts/" + (&url.URL{Path: name}).EscapedPath(), nil
+	}
+	return a.queue.Location(ctx, artifact)
 }
 
 // findIndexed answers which task stands at each index path.

@@ -28,7 +28,7 @@ func (a *App) handler() (http.Handler, error) {
 	rest.Handle("/", pages)
 
 	services := []web.Service{
-		authapi.Service(a.auth), queueapi.Service(a.queue), indexapi.Service(a.index),
+		authapi.Service(a.auth), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
 		objectapi.Service(a.objects), eventapi.Service(a.feed),
 	}
 	return web.Mount(services, a.auth, web.Options{

@@ -33,6 +33,7 @@ func (w *worker) shareProgram() (string, error) {
 	if err := os.Rename(fresh, target); err != nil {
 		return "", fmt.Errorf("workers: share program: %w", err)
 	}
+	os.Remove(fresh) // still there when both were links to one file: then the renaming did nothing
 	return dir, nil
 }
 

@@ -481,8 +481,9 @@ func TestKilled(t *testing.T) {
 	}
 	creds := s.root.Credentials()
 	victim, err := os.StartProcess(self, []string{self, "-test.run=^TestKilledWorkerProcess$"}, &os.ProcAttr{
-		Env: append(os.Environ(), "WORKERS_TEST_DIR="+dir, "TASKCLUSTER_ROOT_URL="+s.url,
-			"TASKCLUSTER_CLIENT_ID="+creds.ClientID, "TASKCLUSTER_ACCESS_TOKEN="+creds.AccessToken),
+		// Ours first: of a variable that stands twice, as when this test is itself a task, the first counts.
+		Env: append([]string{"WORKERS_TEST_DIR=" + dir, "TASKCLUSTER_ROOT_URL=" + s.url, "TASKCLUSTER_CERTIFICATE=",
+			"TASKCLUSTER_CLIENT_ID=" + creds.ClientID, "TASKCLUSTER_ACCESS_TOKEN=" + creds.AccessToken}, os.Environ()...),
 		Files: []*os.File{nil, os.Stderr, os.Stderr},
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,7 +37,7 @@ type instance struct {
 // machine is an instance in the hands of a test.
 type machine struct {
 	*instance
-	t      *testing.T
+	t      testing.TB
 	client *client.Client
 }
 
@@ -45,7 +46,7 @@ func newInstance(data, watched string, workers int) *instance {
 }
 
 // in gives the instance to a test; when that fails, what the instance said meanwhile is shown.
-func (i *instance) in(t *testing.T) *machine {
+func (i *instance) in(t testing.TB) *machine {
 	m := &machine{instance: i, t: t}
 	from := i.out.len()
 	t.Cleanup(func() {
@@ -109,7 +110,7 @@ func tail(s string, n int) string {
 	return s
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -177,6 +178,31 @@ func (m *machine) kill() {
 	}
 	<-m.exited
 	m.cmd = nil
+}
+
+// processes returns the ids of the instance's processes whose command line holds text.
+func (m *machine) processes(text string) []int {
+	var found []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
+	for _, dir := range dirs {
+		cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil {
+			continue // it has ended
+		}
+		line := strings.ReplaceAll(string(cmdline), "\x00", " ")
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && strings.Contains(line, text) && strings.Contains(line, m.data) {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// checkNothingRuns makes sure that a stopped instance left no process behind.
+func (m *machine) checkNothingRuns() {
+	m.t.Helper()
+	if left := m.processes(""); len(left) > 0 {
+		m.t.Errorf("processes %v of %s still run", left, m.data)
+	}
 }
 
 // env returns the four variables that treeline dev wrote.

@@ -55,7 +55,7 @@ func build() (err error) {
 
 // shared returns the machine that watches the sample, up and with its first push green. Tests that
 // use it commit what nobody else does, and ask about their own revisions only: their order is open.
-func shared(t *testing.T) *machine {
+func shared(t testing.TB) *machine {
 	t.Helper()
 	fresh := common == nil
 	if fresh {

@@ -19,7 +19,7 @@ import (
 )
 
 // git runs git in dir with an identity of its own.
-func git(t *testing.T, dir string, args ...string) string {
+func git(t testing.TB, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", args...)
 	cmd.Dir = dir
@@ -36,7 +36,7 @@ func git(t *testing.T, dir string, args ...string) string {
 const remove = "\x00remove"
 
 // commit writes files and commits them; it returns the revision.
-func commit(t *testing.T, dir, message string, files map[string]string) string {
+func commit(t testing.TB, dir, message string, files map[string]string) string {
 	t.Helper()
 	for name, content := range files {
 		path := filepath.Join(dir, name)

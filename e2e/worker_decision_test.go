@@ -111,18 +111,35 @@ func TestADecisionOnAWorkerMakesTheSameGraph(t *testing.T) {
 		t.Errorf("artifacts (-server +worker):\n%s", diff)
 	}
 
-	t.Run("and its failure is the push's, with the reason in its log", func(t *testing.T) {
+	t.Run("and its mistakes are shown with the push, file and line", func(t *testing.T) {
 		m := shared(t)
 		build := git(t, m.repo(), "show", m.first+":taskcluster/kinds/build/kind.yml") + "\n"
 		revision := m.onBranch("decide/badly", "Decide badly", map[string]string{
 			".taskcluster.yml": workerDecision, "taskcluster/kinds/build/kind.yml": strings.Replace(build, "    worker:", "    dependencies: {none: no-such-task}\n    worker:", 1),
 		})
 		p := m.outcome(revision)
-		if p.State != push.Failed || !strings.Contains(m.errorOn(revision), "decision-failed") {
-			t.Errorf("the push is %s: %+v", p.State, p.Error)
+		shown := m.errorOn(revision)
+		for _, want := range []string{`<code class="error-place">taskcluster/kinds/build/kind.yml:7</code>`, "no-such-task", "build-site"} {
+			if p.State != push.Failed || !strings.Contains(shown, want) {
+				t.Errorf("the push is %s, and its page does not say %s:\n%s", p.State, want, shown)
+			}
 		}
 		if log := m.cli("task", "log", p.GroupID); !strings.Contains(log, "taskcluster/kinds/build/kind.yml:7") || !strings.Contains(log, "no-such-task") {
 			t.Errorf("the log does not tell why:\n%s", log)
+		}
+		if list, err := m.tasks(t.Context(), p.GroupID); err != nil || len(list) != 1 {
+			t.Errorf("half a graph: %v %+v", err, list)
+		}
+	})
+	t.Run("a scope that it does not hold too", func(t *testing.T) {
+		m := shared(t)
+		build := git(t, m.repo(), "show", m.first+":taskcluster/kinds/build/kind.yml") + "\n"
+		revision := m.onBranch("decide/greedily", "Decide greedily", map[string]string{
+			".taskcluster.yml": workerDecision, "taskcluster/kinds/build/kind.yml": strings.Replace(build, "    worker:", "    scopes: ['secrets:get:everything']\n    worker:", 1),
+		})
+		p := m.outcome(revision)
+		if shown := m.errorOn(revision); p.State != push.Failed || !strings.Contains(shown, "secrets:get:everything") {
+			t.Errorf("the push is %s, and its page says:\n%s", p.State, shown)
 		}
 		if list, err := m.tasks(t.Context(), p.GroupID); err != nil || len(list) != 1 {
 			t.Errorf("half a graph: %v %+v", err, list)

@@ -6,13 +6,16 @@ package intake
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/taskgraph/decision"
 )
 
 // report follows the feed until ctx ends.
@@ -55,7 +58,40 @@ func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {
 	if !final {
 		return nil
 	}
+	if outcome.Error != nil {
+		if why := in.saidWhy(ctx, status); why != nil {
+			outcome.Error = why
+		}
+	}
 	return in.Push.SetOutcome(ctx, p.Repository, p.ID, outcome)
+}
+
+// saidWhy returns what a decision that failed on a worker published about why; nil when it did not.
+func (in *Intake) saidWhy(ctx context.Context, status task.Status) *push.Error {
+	run := status.LastRun()
+	if run == nil || status.State != task.Failed {
+		return nil
+	}
+	_, content, err := in.Objects.Open(ctx, queue.ObjectName(status.TaskID, run.RunID, "public/"+decision.MistakesName))
+	if err != nil {
+		return nil // its log must do
+	}
+	defer content.Close()
+	text, err := io.ReadAll(io.LimitReader(content, decision.MaxMistakes+1))
+	if err != nil {
+		return nil
+	}
+	list, err := decision.ReadMistakes(text)
+	if err != nil {
+		in.Log.InfoContext(ctx, "a decision's errors cannot be read", "task", status.TaskID, "err", err)
+		return nil
+	}
+	first := list[0]
+	what := &push.Error{Code: "bad-graph", File: first.File, Line: first.Line, Message: decision.Mistake{Label: first.Label, Message: first.Message}.String()}
+	for _, other := range list[1:] {
+		what.Detail += other.String() + "\n"
+	}
+	return what
 }
 
 // outcomeOf returns what a decision task's status means for its push, and false when it is still

@@ -53,7 +53,8 @@ func newDecisionCommand() *cobra.Command {
 		Short: "Decide in a decision task: generate the graph and create its tasks",
 		Long: `Runs in a decision task, in the checkout of the revision to decide about. It makes the parameters
 of the options and of the commits, generates the graph, writes the artifacts of a decision into
-./artifacts (and docker contexts into ./docker-contexts), and creates all tasks at once.
+./artifacts (and docker contexts into ./docker-contexts), and creates all tasks at once. When it fails,
+./artifacts/decision-errors.json says why, with file and line, for the page of the push.
 
 TASK_ID names the decision task. The server is TASKCLUSTER_ROOT_URL, with the credentials of
 TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN or through TASKCLUSTER_PROXY_URL.`,
@@ -63,7 +64,13 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN or through TASKCLUSTER_PROXY_
 
   treeline taskgraph decision … --dry-run      # everything but creating the tasks`,
 		Args: cobra.NoArgs,
-		RunE: c.does(func(ctx context.Context, _ []string) error { return c.decide(ctx) }),
+		RunE: c.does(func(ctx context.Context, _ []string) error {
+			err := c.decide(ctx)
+			if err != nil {
+				err = errors.Join(err, c.write(decision.MistakesName, func() ([]byte, error) { return decision.WriteMistakes(err) }))
+			}
+			return err
+		}),
 	}
 	c.decisionFlags(cmd)
 	return cmd

@@ -68,7 +68,7 @@ TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 			root.AddCommand(c)
 		}
 	}
-	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newDBCommand())
+	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newDBCommand(), newBenchCommand())
 	add("use", newTaskCommand(), newGroupCommand(), newArtifactCommand(), newIndexCommand(), newAPICommand())
 	add("tree", newTaskgraphCommand(), newConfigCommand(), newJSONECommand())
 	return root

@@ -163,6 +163,22 @@ func TestLiveLog(t *testing.T) {
 	}
 }
 
+func TestTheLogBeginsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute)
+	s.work(func(c *workers.Config) { c.LogEvery = time.Hour })
+	gate := filepath.Join(t.TempDir(), "gate")
+	id := s.create(sh("while [ ! -e "+gate+" ]; do sleep 0.02; done; echo after"), nil)
+	s.logHas(id, "takes it from queue")
+	if err := os.WriteFile(gate, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.resolved(id, task.ReasonCompleted)
+	if log := s.logOf(id); !strings.Contains(log, "\nafter\n") {
+		t.Errorf("the end did not wait for the next piece:\n%s", log)
+	}
+}
+
 func TestSeveralAtOnce(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, 20*time.Minute)

@@ -84,10 +84,11 @@ func (u *Uploader) finish(ctx context.Context, stream *client.Stream) error {
 // follow sends the log's bytes as they come, in pieces, not more often than u.Every.
 func (u *Uploader) follow(ctx context.Context, stream *client.Stream) error {
 	var sent int64
+	var last time.Time // when a piece was sent
 	backwards := 0
 	piece := make([]byte, maxPiece)
 	for {
-		closed := u.wait(ctx)
+		closed := u.wait(ctx, last)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -110,7 +111,7 @@ func (u *Uploader) follow(ctx context.Context, stream *client.Stream) error {
 			} else if backwards++; backwards > maxBackwards {
 				return fault.New(fault.Internal, "the server does not take bytes from %d on", sent)
 			}
-			sent = next
+			sent, last = next, time.Now()
 		}
 		if closed && sent == u.Log.Size() {
 			return nil
@@ -130,9 +131,10 @@ func (u *Uploader) send(ctx context.Context, stream *client.Stream, sent int64, 
 	return next, err
 }
 
-// wait returns when there is more to send, or the log is closed; after growth it waits a little
-// so that many small writes become one piece.
-func (u *Uploader) wait(ctx context.Context) (closed bool) {
+// wait returns when there is more to send, or the log is closed; soon after the last piece it waits a
+// little so that many small writes become one. The first piece, which tells a reader that the run
+// is alive, and what comes after a silence go at once.
+func (u *Uploader) wait(ctx context.Context, last time.Time) (closed bool) {
 	select {
 	case <-ctx.Done():
 		return false
@@ -144,7 +146,7 @@ func (u *Uploader) wait(ctx context.Context) (closed bool) {
 	if every == 0 {
 		every = DefaultEvery
 	}
-	timer := time.NewTimer(every)
+	timer := time.NewTimer(time.Until(last.Add(every)))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -21,8 +21,9 @@ import (
 )
 
 // TestNothingIsLostOrDoneTwice kills the server, workers and PostgreSQL, as kill -9 does, at
-// random moments while 200 tasks run, and then looks at every task: resolved, once, with one last
-// run and its log; and the pages, the counts and the feed agree.
+// random moments while 200 tasks run and somebody commits, and then looks at every task: resolved,
+// once, with one last run and its log; each commit is one push, decided once and green; and the
+// pages, the counts and the feed agree.
 func TestNothingIsLostOrDoneTwice(t *testing.T) {
 	const tasks, maxKills = 200, 20
 	seed := uint64(time.Now().UnixNano())
@@ -43,9 +44,10 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 	c := &chaos{machine: m, chance: chance}
 	group := c.create(tasks)
 	kills := []func(){c.killServer, c.killWorker, c.killWorker, c.killPostgres}
-	killed := 0
+	killed, commits := 0, []string{}
 	for left := tasks; left > tasks/10 && killed < maxKills; left = c.unresolved(group) {
 		chance.Shuffle(len(kills), func(i, j int) { kills[i], kills[j] = kills[j], kills[i] })
+		commits = append(commits, commit(t, m.repo(), "In a storm", map[string]string{"README.md": fmt.Sprintf("# Pebble after %d kills\n", killed)}))
 		for _, kill := range kills {
 			c.pause(time.Duration(300+chance.IntN(2200)) * time.Millisecond)
 			kill()
@@ -61,6 +63,14 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 		}
 		return nil
 	})
+	for _, revision := range commits {
+		if diff := cmp.Diff([]string{"docs-links"}, m.green(revision, 2*time.Minute)); diff != "" {
+			t.Errorf("the commit %s in the storm: %s", revision, diff)
+		}
+	}
+	if list := m.pushesOf("main", len(commits)+1); len(list) != len(commits)+1 {
+		t.Errorf("%d pushes of %d commits", len(list), len(commits)+1)
+	}
 	c.checkTasks(group, tasks)
 	c.checkPages(group, tasks)
 	c.checkFeed(group, tasks)

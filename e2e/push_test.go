@@ -98,7 +98,7 @@ func (m *machine) pushes(ctx context.Context, query url.Values) ([]pushed, error
 func (m *machine) outcome(revision string) pushed {
 	m.t.Helper()
 	var found pushed
-	m.eventually(time.Minute, "the push of "+revision+" is decided", func(ctx context.Context) error {
+	m.eventually(2*time.Minute, "the push of "+revision+" is decided", func(ctx context.Context) error {
 		list, err := m.pushes(ctx, url.Values{"revision": {revision}})
 		if err != nil {
 			return err

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/bench"
+	"github.com/treeline-ci/treeline/client"
 )
 
 func newBenchCommand() *cobra.Command {
@@ -21,7 +25,7 @@ The cost of an fdatasync is printed with the figures: what is promised to be kep
 disk, so compare figures of one machine at one time only.`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(newBenchCommitCommand())
+	cmd.AddCommand(newBenchCommitCommand(), newBenchQueueCommand())
 	return cmd
 }
 
@@ -34,7 +38,10 @@ func printReport(w io.Writer, r *bench.Report, asJSON bool) error {
 }
 
 func newBenchCommitCommand() *cobra.Command {
-	var asJSON bool
+	var (
+		asJSON bool
+		dir    string
+	)
 	o := bench.CommitOptions{}
 	cmd := &cobra.Command{
 		Use:   "commit",
@@ -45,32 +52,97 @@ events; the last ones by who follows the feed and the log.`,
 		Example: `  treeline bench commit
   treeline bench commit --commits 100 --json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if o.Program, err = os.Executable(); err != nil {
-				return fmt.Errorf("find this program, to run a server with: %w", err)
-			}
-			dir, err := os.MkdirTemp(o.Data, "treeline-bench-")
-			if err != nil {
-				return err
-			}
-			defer os.RemoveAll(dir)
-			if err := os.Chmod(dir, 0o755); err != nil { // tasks may run as another user
-				return err
-			}
-			o.Data = filepath.Join(dir, "data")
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Log = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
-			report, err := bench.Commit(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			return printReport(cmd.OutOrStdout(), report, asJSON)
+			return inDirectory(dir, func(program, data string) error {
+				o.Program, o.Data = program, data
+				report, err := bench.Commit(cmd.Context(), o)
+				if err != nil {
+					return err
+				}
+				return printReport(cmd.OutOrStdout(), report, asJSON)
+			})
 		},
 	}
 	f := cmd.Flags()
 	f.IntVar(&o.Commits, "commits", 30, "how many commits")
 	f.IntVar(&o.Workers, "workers", 2, "worker processes")
-	f.StringVar(&o.Data, "dir", "", "directory on the disk to measure (default: that of temporary files)")
+	f.StringVar(&dir, "dir", "", "directory on the disk to measure (default: that of temporary files)")
 	f.StringVar(&o.Changed, "change", "README.md", "file of the sample repository that each commit changes")
 	f.BoolVar(&asJSON, "json", false, "print JSON, for programs")
 	return cmd
+}
+
+func newBenchQueueCommand() *cobra.Command {
+	var (
+		asJSON, noBatches bool
+		rootURL, dir      string
+	)
+	o := bench.QueueOptions{}
+	cmd := &cobra.Command{
+		Use:   "queue",
+		Short: "What the queue does in a second",
+		Long: `Calls the queue as workers and decision tasks do, for a while each, and cancels in the end what it
+has made. Without --root-url it starts a server of its own. With it, the credentials in the
+TASKCLUSTER_ variables must hold the scope *; any server with the API of a Taskcluster queue will
+do, with --no-batches for those without createTasks.`,
+		Example: `  treeline bench queue
+  treeline bench queue --each 10s --json
+  treeline bench queue --root-url https://ci.example.org --no-batches`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Log = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
+			if rootURL != "" {
+				c, err := clientOf(rootURL)
+				if err != nil {
+					return err
+				}
+				o.Client, o.Batches = c, !noBatches
+				report, err := bench.Queue(cmd.Context(), o)
+				return errors.Join(printReport(cmd.OutOrStdout(), report, asJSON), err)
+			}
+			return inDirectory(dir, func(program, data string) error {
+				report, err := bench.OwnQueue(cmd.Context(), program, data, o)
+				if err != nil {
+					return err
+				}
+				return printReport(cmd.OutOrStdout(), report, asJSON)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&rootURL, "root-url", "", "server to measure (default: one of our own)")
+	f.BoolVar(&noBatches, "no-batches", false, "the server has no createTasks")
+	f.StringVar(&dir, "dir", "", "directory on the disk to measure (default: that of temporary files)")
+	f.DurationVar(&o.Each, "each", 3*time.Second, "how long each load lasts")
+	f.IntVar(&o.Group, "group", 10000, "tasks of the big group")
+	f.BoolVar(&asJSON, "json", false, "print JSON, for programs")
+	return cmd
+}
+
+// clientOf is a client of the server with the credentials of the environment, which tries each call
+// once: a load wants to see errors.
+func clientOf(rootURL string) (*client.Client, error) {
+	return client.New(client.Config{RootURL: rootURL, Patience: -1, Credentials: hawk.Credentials{
+		ClientID:    os.Getenv("TASKCLUSTER_CLIENT_ID"),
+		AccessToken: os.Getenv("TASKCLUSTER_ACCESS_TOKEN"),
+		Certificate: os.Getenv("TASKCLUSTER_CERTIFICATE"),
+	}})
+}
+
+// inDirectory calls do with this program and a directory for a server of its own, which is removed.
+func inDirectory(parent string, do func(program, data string) error) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program, to run a server with: %w", err)
+	}
+	dir, err := os.MkdirTemp(parent, "treeline-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // tasks may run as another user
+		return err
+	}
+	return do(program, filepath.Join(dir, "data"))
 }

@@ -1,0 +1,39 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// OwnQueue measures the queue of a server that it starts for that purpose with an empty directory
+// data, and therefore knows more of: the start, processor time, memory and syncs.
+func OwnQueue(ctx context.Context, program, data string, o QueueOptions) (report *Report, err error) {
+	var starts []Line
+	start := func(name string) (*machine, error) {
+		began := time.Now()
+		m, err := startMachine(ctx, program, data, 0)
+		starts = append(starts, Line{Name: name, Count: 1}.timed(Sample{time.Since(began)}))
+		return m, err
+	}
+	m, err := start("first start, until it answers")
+	if err != nil {
+		return nil, err
+	}
+	if err := m.stop(); err != nil {
+		return nil, err
+	}
+	if m, err = start("start again, until it answers"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, m.stop()) }()
+	o.Client, o.Batches = m.client, true
+	before := m.processes()
+	if report, err = o.measure(ctx, m.processes); err != nil {
+		return nil, err
+	}
+	report.Lines = append(report.Lines, starts...)
+	after := m.processes()
+	report.note("memory of all the server's processes: %d MiB before, %d MiB after the load", before.memory>>20, after.memory>>20)
+	return report, report.noteSync(data)
+}

@@ -115,7 +115,8 @@ func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 func (c *Cluster) URL(dbname string) string {
 	// No pooler stands before a private cluster, so statements may stay prepared: that halves a call.
 	q := url.Values{"host": {c.socket}, "user": {superuser}, "sslmode": {"disable"}, "default_query_exec_mode": {"cache_statement"}}
-	return "postgres:///" + url.PathEscape(dbname) + "?" + q.Encode()
+	// As libpq has it a plus is a plus; a space in the path of the socket is %20.
+	return "postgres:///" + url.PathEscape(dbname) + "?" + strings.ReplaceAll(q.Encode(), "+", "%20")
 }
 
 // PID returns the process id of the server that runs now; it changes when the supervisor had to

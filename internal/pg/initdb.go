@@ -24,6 +24,9 @@ const superuser = "treeline"
 // the 108 bytes (104 on some systems) that the kernel allows.
 const socketLimit = 80
 
+// listMarks mean something in the lists of directories and hosts that the server and its clients read.
+const listMarks = ",\"'\\"
+
 // owner is the unprivileged user that runs the server when Treeline runs as root: PostgreSQL
 // refuses to run as root. A nil owner means this process's own user.
 type owner struct {
@@ -153,14 +156,14 @@ func (c *Cluster) initialize(ctx context.Context) error {
 }
 
 // socketDir returns the private directory of the server's socket: in the cluster's directory where
-// the path is short and the server can reach it, else one under the system's temporary directory, and
-// where even that is deep, as inside a CI task, under /tmp.
+// the path is short and plain and the server can reach it, else one under the system's temporary
+// directory, and where even that is deep, as inside a CI task, under /tmp.
 func (c *Cluster) socketDir() (string, error) {
 	dir := filepath.Join(c.dir, "socket")
-	if len(dir) > socketLimit || !c.owner.reaches(dir) {
+	if len(dir) > socketLimit || strings.ContainsAny(dir, listMarks) || !c.owner.reaches(dir) {
 		sum := sha256.Sum256([]byte(c.dir))
 		name := fmt.Sprintf("treeline-%d-%x", os.Geteuid(), sum[:6])
-		if dir = filepath.Join(os.TempDir(), name); len(dir) > socketLimit {
+		if dir = filepath.Join(os.TempDir(), name); len(dir) > socketLimit || strings.ContainsAny(dir, listMarks) {
 			dir = filepath.Join("/tmp", name)
 		}
 	}

@@ -18,3 +18,15 @@ func TestDeepDirectoriesHaveAShortSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestAnyNameOfADirectoryWillDo(t *testing.T) {
+	for _, name := range []string{"My Documents", "50%+1", `it's, "so" \ and`} {
+		t.Run(name, func(t *testing.T) {
+			c := startCluster(t, filepath.Join(t.TempDir(), name))
+			pool := openPool(t, c.URL(pg.DatabaseName))
+			if err := pool.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

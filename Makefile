@@ -10,12 +10,13 @@ DATA     ?= treeline-data
 PORT     ?= 8080
 WORKERS  ?= 2
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+path      = $(subst $() ,\ ,$(1))
 GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 2>/dev/null)
 
 .PHONY: run test lint build ui bench clean
 
 run: need-run bin/treeline
-	@exec bin/treeline dev --data $(DATA) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(REPO))
+	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
 
 test: need-test ui
 	$(GO) vet ./...

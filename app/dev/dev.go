@@ -12,7 +12,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,6 +46,9 @@ type Config struct {
 // Run runs all until ctx ends, and then stops it politely: tasks at work are given up to be run
 // again, nothing is lost. It returns an error when it cannot start, with the remedy.
 func Run(ctx context.Context, c Config) (err error) {
+	if c.Workers < 0 || c.Port < 0 || c.Port > 65535 {
+		return fault.New(fault.Invalid, "--port must be a number from 0 to 65535 and --workers 0 or more, not %d and %d", c.Port, c.Workers)
+	}
 	data, err := filepath.Abs(c.Data)
 	if err != nil {
 		return fmt.Errorf("dev: %w", err)
@@ -173,11 +178,21 @@ func (c Config) banner(data, rootURL string, repo app.LocalRepository, s app.Sec
                   commit there, and see it decided and run
     Sign in       client id     %s
                   access token  %s
-    Command line  . %s/env && %s group list
+    Command line  . %s && %s group list
 
   Stop with Ctrl-C; the same command starts again where it was.
 
-`, took.Seconds(), rootURL, repo.Name, repo.Path, app.RootClient, s.RootToken, relative(data), relative(c.Program))
+`, took.Seconds(), rootURL, repo.Name, repo.Path, app.RootClient, s.RootToken, shellWord(relative(data)+"/env"), shellWord(relative(c.Program)))
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./+:=@%,-]+$`)
+
+// shellWord writes a path so that a shell takes it for one word.
+func shellWord(path string) string {
+	if plainWord.MatchString(path) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 // relative shortens a path for reading.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,6 +46,8 @@ func TestWhatKeepsItFromStarting(t *testing.T) {
 	}{
 		{"a data directory in use", func(c *Config) { c.Data = held }, fault.Conflict, "--data"},
 		{"a port in use", func(c *Config) { c.Port = busy.Addr().(*net.TCPAddr).Port }, fault.Conflict, "--port"},
+		{"a number that is no port", func(c *Config) { c.Port = 99999 }, fault.Invalid, "65535"},
+		{"fewer than no workers", func(c *Config) { c.Workers = -1 }, fault.Invalid, "--workers"},
 		{"a data directory that is a file", func(c *Config) { c.Data = file }, fault.Internal, "data directory"},
 		{"a repository that is none", func(c *Config) { c.Repo = t.TempDir() }, fault.Invalid, "git init"},
 		{"a repository that is not there", func(c *Config) { c.Repo = "/no/such/place" }, fault.Invalid, "/no/such/place"},
@@ -134,5 +137,24 @@ func TestStoppingHasItsOwnTime(t *testing.T) {
 	cancel()
 	if err := stop(ctx, func(ctx context.Context) error { return ctx.Err() }); err != nil {
 		t.Errorf("a part had no time to end: %v", err)
+	}
+}
+
+func TestTheBannerCanBeCopiedIntoAShell(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "it's here")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeEnv(data, "http://127.0.0.1:1", app.Secrets{RootToken: "the-token"}); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	c := Config{Out: &out, Program: "/bin/echo"}
+	c.banner(data, "http://127.0.0.1:1", app.LocalRepository{}, app.Secrets{}, 0)
+	_, line, _ := strings.Cut(out.String(), "Command line")
+	line, _, _ = strings.Cut(line, "\n")
+	got, err := exec.CommandContext(t.Context(), "sh", "-c", line+" $TASKCLUSTER_ACCESS_TOKEN").CombinedOutput()
+	if err != nil || string(got) != "group list the-token\n" {
+		t.Errorf("%s: %s%v", line, got, err)
 	}
 }

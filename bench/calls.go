@@ -46,7 +46,7 @@ func (q *queueRun) creates(ctx context.Context) error {
 	return nil
 }
 
-// claims takes pending tasks; the creations before left many, and more are made as needed.
+// claims takes pending tasks, which are made before each load.
 func (q *queueRun) claims(ctx context.Context) error {
 	for _, way := range []struct{ connections, tasks int }{{8, 1}, {32, 1}, {8, 32}} {
 		if err := q.fill(ctx, way.tasks); err != nil {
@@ -64,20 +64,23 @@ func (q *queueRun) claims(ctx context.Context) error {
 			return err
 		}
 	}
-	return q.drain(ctx)
+	return nil
 }
 
-// perSecond is more claims than any server here answers in a second.
-const perSecond = 4000
+// More tasks than a server here hands out in a second, by 1 or by 32.
+const (
+	onesPerSecond = 2500
+	manyPerSecond = 8000
+)
 
-// fill makes as many tasks as a load may claim, so that it never waits for work.
+// fill makes as many tasks as a load may claim, so that it does not wait for work.
 func (q *queueRun) fill(ctx context.Context, perCall int) error {
 	if !q.Batches {
-		return nil // what the creations left must do
+		return q.fillSlowly(ctx)
 	}
-	n := int(q.Each.Seconds()*perSecond) + 32*perCall
+	n := int(q.Each.Seconds() * onesPerSecond)
 	if perCall > 1 {
-		n *= 5
+		n = int(q.Each.Seconds() * manyPerSecond)
 	}
 	definition := q.definition(q.group())
 	for n > 0 {
@@ -93,14 +96,18 @@ func (q *queueRun) fill(ctx context.Context, perCall int) error {
 	return nil
 }
 
-func (q *queueRun) claim(ctx context.Context, connection, tasks int) ([]client.Claim, error) {
-	return q.Client.ClaimWork(ctx, q.taskQueue, client.ClaimRequest{WorkerGroup: "bench", WorkerID: "w" + strconv.Itoa(connection), Tasks: tasks})
+// fillSlowly does it by single calls, for as long as two loads last.
+func (q *queueRun) fillSlowly(ctx context.Context) error {
+	definition := q.definition(q.group())
+	o := load{connections: 8, do: func(ctx context.Context, _, _ int) error {
+		_, err := q.Client.CreateTask(ctx, slug.Nice(), definition)
+		return err
+	}}.run(ctx, 2*q.Each)
+	return o.first
 }
 
-// drain begins a new task queue: what is left in the old one must not answer the lifecycles' claims.
-func (q *queueRun) drain(context.Context) error {
-	q.taskQueue += "-2"
-	return nil
+func (q *queueRun) claim(ctx context.Context, connection, tasks int) ([]client.Claim, error) {
+	return q.Client.ClaimWork(ctx, q.taskQueue, client.ClaimRequest{WorkerGroup: "bench", WorkerID: "w" + strconv.Itoa(connection), Tasks: tasks})
 }
 
 // lifecycles takes tasks from their creation to their end: each connection creates one, claims one

@@ -15,11 +15,10 @@ import (
 
 // bigGroup makes a group in which all tasks wait for one, releases them, and lists them.
 func (q *queueRun) bigGroup(ctx context.Context) error {
-	q.taskQueue += "-3"
 	if err := q.singles(ctx); err != nil || !q.Batches {
 		return err
 	}
-	q.taskQueue += "-4"
+	q.taskQueue += "-batch"
 	root, batch := q.fan()
 	err := q.once(fmt.Sprintf("group of %d in one batch", q.Group), 1, q.Group, func() error {
 		_, err := q.Client.CreateTasks(ctx, batch)

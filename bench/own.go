@@ -29,9 +29,11 @@ func OwnQueue(ctx context.Context, program, data string, o QueueOptions) (report
 	defer func() { err = errors.Join(err, m.stop()) }()
 	o.Client, o.Batches = m.client, true
 	before := m.processes()
-	if report, err = o.measure(ctx, m.processes); err != nil {
+	q := newQueueRun(o, m.processes)
+	if err := q.all(ctx); err != nil {
 		return nil, err
 	}
+	report = q.report
 	report.Lines = append(report.Lines, starts...)
 	after := m.processes()
 	report.note("memory of all the server's processes: %d MiB before, %d MiB after the load", before.memory>>20, after.memory>>20)

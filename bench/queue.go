@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ type QueueOptions struct {
 	Each    time.Duration  // how long each load lasts
 	Group   int            // tasks of the big group
 	Batches bool           // the server takes createTasks; otherwise the big group is made by single calls
+	Parts   []string       // of PartNames, to do only these; none means all
 	Log     func(format string, args ...any)
 }
 
@@ -26,28 +28,38 @@ type QueueOptions struct {
 type queueRun struct {
 	QueueOptions
 	report    *Report
+	base      string // of the task queues' names
 	taskQueue string
 	created   []string // ids of tasks to ask about
 	groups    []string // to be canceled in the end
 	probe     func() usage
 }
 
+// PartNames are the parts of a measurement of a queue, in their order.
+func PartNames() []string { return []string{"reads", "creates", "claims", "lifecycles", "group"} }
+
 // Queue measures the queue of a server through its public API, one load after the other, and
 // cancels in the end what it has made. Times are those of whole calls, signature and transport
 // included; the load's own work competes for the same processors when the server is on this machine.
 func Queue(ctx context.Context, o QueueOptions) (*Report, error) {
-	return o.measure(ctx, nil)
+	q := newQueueRun(o, nil)
+	return q.report, errors.Join(q.all(ctx), q.cancel(ctx))
 }
 
-func (o QueueOptions) measure(ctx context.Context, probe func() usage) (*Report, error) {
-	q := &queueRun{QueueOptions: o, report: newReport("queue"), taskQueue: "bench/" + strings.ToLower(slug.Nice()[:12]), probe: probe}
-	err := errors.Join(q.all(ctx), q.cancel(ctx))
-	return q.report, err
+func newQueueRun(o QueueOptions, probe func() usage) *queueRun {
+	return &queueRun{QueueOptions: o, report: newReport("queue"), base: "bench/" + strings.ToLower(slug.Nice()[:12]), probe: probe}
 }
 
 func (q *queueRun) all(ctx context.Context) error {
-	for _, part := range []func(context.Context) error{q.reads, q.creates, q.claims, q.lifecycles, q.bigGroup} {
-		if err := part(ctx); err != nil {
+	do := map[string]func(context.Context) error{
+		"reads": q.reads, "creates": q.creates, "claims": q.claims, "lifecycles": q.lifecycles, "group": q.bigGroup,
+	}
+	for i, name := range PartNames() {
+		if len(q.Parts) > 0 && !slices.Contains(q.Parts, name) {
+			continue
+		}
+		q.taskQueue = fmt.Sprintf("%s-%d", q.base, i) // what a part leaves pending is not in the next one's way
+		if err := do[name](ctx); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +15,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/bench"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
 )
 
 func newBenchCommand() *cobra.Command {
@@ -92,6 +95,11 @@ do, with --no-batches for those without createTasks.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Log = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
+			for _, p := range o.Parts {
+				if !slices.Contains(bench.PartNames(), p) {
+					return fault.New(fault.Invalid, "--parts: there is no part %q, but %s", p, strings.Join(bench.PartNames(), ", "))
+				}
+			}
 			if rootURL != "" {
 				c, err := clientOf(rootURL)
 				if err != nil {
@@ -112,6 +120,7 @@ do, with --no-batches for those without createTasks.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&rootURL, "root-url", "", "server to measure (default: one of our own)")
+	f.StringSliceVar(&o.Parts, "parts", nil, "only these: "+strings.Join(bench.PartNames(), ", "))
 	f.BoolVar(&noBatches, "no-batches", false, "the server has no createTasks")
 	f.StringVar(&dir, "dir", "", "directory on the disk to measure (default: that of temporary files)")
 	f.DurationVar(&o.Each, "each", 3*time.Second, "how long each load lasts")

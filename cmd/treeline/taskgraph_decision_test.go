@@ -154,6 +154,40 @@ func TestFilesChangedAreThoseOfAllCommits(t *testing.T) {
 	}
 }
 
+// Git quotes such names where it can, and then no pattern would match them.
+func TestFilesChangedMayHaveAnyName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("a", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, "first")
+	const odd = "Übersicht, \"neu\"\n.md"
+	if err := os.WriteFile(odd, []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	last := commit(t, "second")
+	c, err := findCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range map[string]struct {
+		base string
+		want []string
+	}{"a range": {"", []string{odd}}, "a new branch": {strings.Repeat("0", 40), []string{"a", odd}}} {
+		got, err := c.changed(t.Context(), x.base, last)
+		slices.Sort(got)
+		if diff := cmp.Diff(x.want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", name, err, diff)
+		}
+	}
+	if err := os.WriteFile(odd, []byte("2"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.facts(t.Context()).FilesChanged; !cmp.Equal(got, []string{odd}) {
+		t.Errorf("facts: %q", got)
+	}
+}
+
 func TestTaskgraphDecisionCreatesTheTasks(t *testing.T) {
 	startRemote(t)
 	env := map[string]string{}

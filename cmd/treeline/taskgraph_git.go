@@ -75,7 +75,7 @@ func (c checkout) facts(ctx context.Context) params.Facts {
 		}
 		f.HeadRef = c.ask(ctx, "branch", "--show-current")
 		f.HeadRev = c.ask(ctx, "rev-parse", "--verify", "--quiet", "HEAD")
-		f.FilesChanged = lines(c.ask(ctx, "diff", "--name-only", "--no-renames", "--diff-filter=AM"))
+		f.FilesChanged = paths(c.ask(ctx, "diff", "-z", "--name-only", "--no-renames", "--diff-filter=AM"))
 	case "hg":
 		f.RepositoryURL = c.ask(ctx, "paths", "default")
 		f.HeadRef = c.ask(ctx, "branch")
@@ -144,17 +144,17 @@ func (c checkout) changed(ctx context.Context, base, rev string) ([]string, erro
 }
 
 func (c checkout) changedGit(ctx context.Context, base, rev string) ([]string, error) {
-	const names, filter = "--name-only", "--diff-filter=ADM"
+	const nul, names, filter = "-z", "--name-only", "--diff-filter=ADM" // without -z git quotes what is not ASCII
 	switch {
 	case base != "" && strings.Trim(base, "0") == "": // a new branch: all its files are new
-		out, err := c.run(ctx, "diff", "--no-renames", names, filter, emptyTree, rev, "--")
-		return lines(out), err
+		out, err := c.run(ctx, "diff", "--no-renames", nul, names, filter, emptyTree, rev, "--")
+		return paths(out), err
 	case c.ask(ctx, "rev-parse", "--is-shallow-repository") == "true":
 		if base == "" {
 			base = rev + "~1"
 		}
-		out, err := c.run(ctx, "diff", "--no-renames", names, filter, base, rev, "--")
-		return lines(out), err
+		out, err := c.run(ctx, "diff", "--no-renames", nul, names, filter, base, rev, "--")
+		return paths(out), err
 	}
 	if base == "" {
 		base = rev + "~1"
@@ -162,8 +162,8 @@ func (c checkout) changedGit(ctx context.Context, base, rev string) ([]string, e
 			return c.changedGit(ctx, strings.Repeat("0", 40), rev)
 		}
 	}
-	out, err := c.run(ctx, "log", "--format=format:", "--no-renames", names, filter, base+".."+rev, "--")
-	return lines(out), err
+	out, err := c.run(ctx, "log", "--format=format:", "--no-renames", nul, names, filter, base+".."+rev, "--")
+	return paths(out), err
 }
 
 // lines splits text and drops empty lines.
@@ -172,6 +172,17 @@ func lines(text string) []string {
 	for _, l := range strings.Split(text, "\n") {
 		if l = strings.TrimRight(l, "\r"); l != "" {
 			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// paths splits what git ends with NUL; a line end comes before the files of a commit.
+func paths(text string) []string {
+	out := []string{}
+	for _, p := range strings.Split(text, "\x00") {
+		if p = strings.TrimPrefix(p, "\n"); p != "" {
+			out = append(out, p)
 		}
 	}
 	return out

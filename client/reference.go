@@ -99,7 +99,11 @@ func (e Endpoint) Path(args []string) (string, error) {
 func (e Endpoint) CheckQuery(query url.Values) error {
 	for key := range query {
 		if !slices.Contains(e.Query, key) {
-			return fault.New(fault.BadArguments, "%s knows no query key %q, only: %s", e.Name, key, strings.Join(e.Query, ", "))
+			known := "it takes none"
+			if len(e.Query) > 0 {
+				known = "only: " + strings.Join(e.Query, ", ")
+			}
+			return fault.New(fault.BadArguments, "%s knows no query key %q, %s", e.Name, key, known)
 		}
 	}
 	return nil

@@ -64,6 +64,9 @@ func newArtifactGet(r *remote) *cobra.Command {
   treeline artifact get fN1SbArXTPSVFNUvaOlinQ public/report.json -o - | jq .`,
 		RunE: r.does(func(cmd *cobra.Command, args []string) error {
 			down := client.Download{TaskID: args[0], RunID: run, Name: args[1], Progress: r.progress(args[1])}
+			if output == "-" && r.json {
+				return errors.New("--json and --output - both want standard output: give a file, or leave --json out")
+			}
 			if output == "-" {
 				_, err := r.client.DownloadArtifact(cmd.Context(), down, r.out)
 				return err

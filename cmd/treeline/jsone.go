@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,9 +29,8 @@ func newJSONESpecCommand() *cobra.Command {
 		Short: "Run a file of JSON-e cases; the last line says how many passed and failed",
 		Long: "Run a YAML file of JSON-e cases: documents that are `section: name` or have title, context, template and\n" +
 			"result or error (the exact text, or true for any). Fails when a case fails.",
-		Args:          cobra.ExactArgs(1),
-		SilenceUsage:  true,
-		SilenceErrors: false,
+		Args:         cobra.ExactArgs(1),
+		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file, err := os.Open(args[0])
 			if err != nil {
@@ -48,8 +46,7 @@ func newJSONESpecCommand() *cobra.Command {
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%d passed, %d failed\n", passed, len(failed))
 			if len(failed) > 0 {
-				cmd.SilenceErrors = true // the last line has said it
-				return errors.New("some cases failed")
+				return exitCode(1) // the last line has said it
 			}
 			return nil
 		},

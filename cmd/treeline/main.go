@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,20 +27,82 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// exitInterrupted is what shells have for a program that Ctrl-C ended.
+const exitInterrupted = 130
+
 func run(ctx context.Context, args []string) int {
-	root := newRootCommand()
+	return execute(ctx, newRootCommand(), args)
+}
+
+// execute runs a command line and returns its exit code; errors have been told.
+func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := checkCommand(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	var code exitCode
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &code):
 		return int(code)
+	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))):
+		fmt.Fprintln(root.ErrOrStderr(), "treeline: interrupted")
+		return exitInterrupted
 	default:
 		fmt.Fprintln(root.ErrOrStderr(), "treeline:", err)
 		return 1
 	}
+}
+
+// checkCommand refuses a word that is no sub-command, for which cobra would print the help and call
+// it a success.
+func checkCommand(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err != nil || cmd.Runnable() || !cmd.HasParent() {
+		return nil // cobra says what is wrong, if anything
+	}
+	for _, word := range rest {
+		if !strings.HasPrefix(word, "-") {
+			return fmt.Errorf("unknown command %q for %q: \"%s --help\" lists them", word, cmd.CommandPath(), cmd.CommandPath())
+		}
+	}
+	return nil
+}
+
+// nameUsage makes errors about flags and arguments say what was expected.
+func nameUsage(cmd *cobra.Command) {
+	usage := func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\n  usage: %s\n  \"%s --help\" says more", err, cmd.UseLine(), cmd.CommandPath())
+	}
+	cmd.SetFlagErrorFunc(usage)
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usage(cmd, err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		nameUsage(sub)
+	}
+}
+
+// version says which program this is, as the Go toolchain recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v += " " + s.Value
+		}
+	}
+	return v
 }
 
 func newRootCommand() *cobra.Command {
@@ -54,6 +118,7 @@ TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 		Example: `  treeline dev                     # a sample repository, a server, workers
   treeline dev --repo ~/src/mine   # watch a repository of yours
   treeline group list              # what is going on`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -71,6 +136,7 @@ TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newDBCommand(), newBenchCommand())
 	add("use", newTaskCommand(), newGroupCommand(), newArtifactCommand(), newIndexCommand(), newAPICommand())
 	add("tree", newTaskgraphCommand(), newConfigCommand(), newJSONECommand())
+	nameUsage(root)
 	return root
 }
 

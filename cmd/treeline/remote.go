@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,7 +64,11 @@ func (r *remote) does(body func(cmd *cobra.Command, args []string) error) func(*
 			return err
 		}
 		r.client = c.WithPatience(cliPatience)
-		return r.explain(body(cmd, args))
+		err = body(cmd, args)
+		if err != nil && cmd.Context().Err() != nil {
+			return context.Cause(cmd.Context()) // Ctrl-C, and not what it did to a call
+		}
+		return r.explain(err)
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -85,19 +83,12 @@ func treeline(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	root := newRootCommand()
-	root.SetArgs(args)
 	root.SetIn(strings.NewReader(`{"scopes": ["a:b"]}`))
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := root.ExecuteContext(ctx)
-	if exit, ok := errors.AsType[exitCode](err); ok {
-		code = int(exit)
-	} else if err != nil {
-		code = 1
-		fmt.Fprintln(&errs, err)
-	}
+	code = execute(ctx, root, args)
 	return out.String(), errs.String(), code
 }
 
@@ -139,6 +130,7 @@ func TestRemoteCommands(t *testing.T) {
 		if err := json.Unmarshal([]byte(must(t, "artifact", "get", id, "public/logs/live_backing.log", "-o", file, "--json")), &got); err != nil || !got.Verified {
 			t.Errorf("%+v, %v", got, err)
 		}
+		checkJSONLog(t, must(t, "task", "log", id, "--json"), log)
 		if data, err := os.ReadFile(file); err != nil || string(data) != log {
 			t.Errorf("downloaded %d bytes, %v", len(data), err)
 		}
@@ -188,6 +180,22 @@ func TestRemoteCommands(t *testing.T) {
 	t.Run("errors name code, message and remedy", testRemoteErrors)
 }
 
+// checkJSONLog checks that a log is the same as JSON.
+func checkJSONLog(t *testing.T, got, want string) {
+	t.Helper()
+	var lines strings.Builder
+	for text := range strings.Lines(got) {
+		var l struct{ Line string }
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		lines.WriteString(l.Line + "\n")
+	}
+	if lines.String() != want {
+		t.Errorf("as JSON: %q, want %q", &lines, want)
+	}
+}
+
 // checkGroupList checks the exact shape that programs rely on.
 func checkGroupList(t *testing.T, id string) {
 	t.Helper()
@@ -230,6 +238,7 @@ func testAPICommand(t *testing.T) {
 		{[]string{"queue", "nonsense"}, "has no method nonsense"},
 		{[]string{"queue", "status"}, "takes 1 arguments (taskId)"},
 		{[]string{"queue", "listTaskGroup", id, "--query", "colour=blue"}, `knows no query key "colour"`},
+		{[]string{"queue", "status", id, "--query", "colour=blue"}, `knows no query key "colour", it takes none`},
 		{[]string{"queue", "status", id, "--query", "x"}, "key=value"},
 		{[]string{"auth", "expandScopes", "--body", "{"}, "is no JSON"},
 		{[]string{"nonsense"}, `has no service "nonsense"`},
@@ -253,6 +262,8 @@ func testRemoteErrors(t *testing.T) {
 		{"no credentials", map[string]string{"TASKCLUSTER_CLIENT_ID": ""}, []string{"task", "create", "--queue", cliQueue, "--", "true"}, exitDenied,
 			[]string{"InsufficientScopes (403)", "set TASKCLUSTER_CLIENT_ID"}},
 		{"no server", map[string]string{"TASKCLUSTER_ROOT_URL": ""}, []string{"group", "list"}, 1, []string{"TASKCLUSTER_ROOT_URL is not set"}},
+		{"an empty definition", nil, []string{"task", "create", "--file", "/dev/null"}, 1, []string{"/dev/null: is empty", "payload"}},
+		{"two for standard output", nil, []string{"artifact", "get", "fN1SbArXTPSVFNUvaOlinQ", "public/x", "-o", "-", "--json"}, 1, []string{"give a file"}},
 		{"nothing to make", nil, []string{"task", "create"}, 1, []string{"--file FILE, or --queue"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

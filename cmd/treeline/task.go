@@ -165,15 +165,20 @@ func newTaskLog(r *remote) *cobra.Command {
 	var run int
 	cmd := &cobra.Command{
 		Use: "log TASK", Short: "Print a task's log, following it while the task runs", Args: cobra.ExactArgs(1),
-		Long:    "Prints the log of a run. While the run goes on, the log is followed to its end; a run that has not begun is waited for.",
+		Long:    "Prints the log of a run. While the run goes on, the log is followed to its end; a run that has not begun is waited for.\nWith --json each line of the log is an object {\"line\": \"…\"} on a line of its own.",
 		Example: "  treeline task log fN1SbArXTPSVFNUvaOlinQ",
 		RunE: r.does(func(cmd *cobra.Command, args []string) error {
 			address, err := r.findLog(cmd.Context(), args[0], run)
 			if err != nil {
 				return err
 			}
-			_, err = r.client.Follow(cmd.Context(), address, 0, r.out)
-			return err
+			if !r.json {
+				_, err = r.client.Follow(cmd.Context(), address, 0, r.out)
+				return err
+			}
+			lines := &jsonLines{out: r.out}
+			_, err = r.client.Follow(cmd.Context(), address, 0, lines)
+			return errors.Join(err, lines.Close())
 		}),
 	}
 	runFlag(cmd, &run)

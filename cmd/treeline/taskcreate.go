@@ -88,9 +88,12 @@ func readDefinition(stdin io.Reader, file, queue string, args []string, maxRun t
 	if len(data) > maxTaskFile {
 		return nil, fmt.Errorf("%s: is larger than %s", file, size(maxTaskFile))
 	}
-	definition := map[string]any{}
+	var definition map[string]any
 	if err := yaml.Unmarshal(data, &definition); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if definition == nil {
+		return nil, fmt.Errorf("%s: is empty: a definition has at least taskQueueId and payload", file)
 	}
 	return definition, nil
 }
@@ -109,10 +112,10 @@ func completeDefinition(d map[string]any, name string, args []string, now time.T
 	}
 	fill(d, "created", task.At(now))
 	fill(d, "deadline", task.At(now.Add(deadline)))
+	fill(d, "metadata", map[string]any{})
 	metadata, ok := d["metadata"].(map[string]any)
 	if !ok {
-		metadata = map[string]any{}
-		d["metadata"] = metadata
+		return // the server says what is wrong with it
 	}
 	if name == "" {
 		name = strings.Join(args, " ")
@@ -121,7 +124,7 @@ func completeDefinition(d map[string]any, name string, args []string, now time.T
 	if u, err := user.Current(); err == nil {
 		owner = u.Username + "@localhost"
 	}
-	fill(metadata, "name", name[:min(len(name), 255)])
+	fill(metadata, "name", strings.ToValidUTF8(name[:min(len(name), 255)], ""))
 	fill(metadata, "description", "Made with treeline task create.")
 	fill(metadata, "owner", owner)
 	fill(metadata, "source", "https://localhost/treeline-task-create")

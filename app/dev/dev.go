@@ -70,7 +70,7 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(c.Port)
+	listener, err := c.listen(data)
 	if err != nil {
 		return err
 	}
@@ -129,6 +129,32 @@ func lock(data string) (unlock func(), err error) {
 		return nil, fault.New(fault.Conflict, "%s is in use by another Treeline: stop that one, or give this one its own directory with --data", data)
 	}
 	return func() { f.Close() }, nil
+}
+
+// listen opens the port asked for. For any free one it takes the one of the last start where it can:
+// tasks and pages that were made then name it.
+func (c Config) listen(data string) (net.Listener, error) {
+	if c.Port == 0 {
+		if l, err := listen(lastPort(data)); err == nil {
+			return l, nil
+		}
+	}
+	return listen(c.Port)
+}
+
+var rootURLPort = regexp.MustCompile(`(?m)^TASKCLUSTER_ROOT_URL=http://127\.0\.0\.1:([0-9]{1,5})$`)
+
+// lastPort is the port that the file of the last start names, 0 when there is none.
+func lastPort(data string) int {
+	text, err := os.ReadFile(filepath.Join(data, "env"))
+	if err != nil {
+		return 0
+	}
+	port := 0
+	if m := rootURLPort.FindSubmatch(text); m != nil {
+		port, _ = strconv.Atoi(string(m[1])) // five digits at most
+	}
+	return port
 }
 
 func listen(port int) (net.Listener, error) {

@@ -158,3 +158,33 @@ func TestTheBannerCanBeCopiedIntoAShell(t *testing.T) {
 		t.Errorf("%s: %s%v", line, got, err)
 	}
 }
+
+// What was made before the stop names the address: tasks mount what their decision left there.
+func TestAFreePortIsThatOfTheLastStartWhereItCanBe(t *testing.T) {
+	data := t.TempDir()
+	config := quiet(data)
+	first, err := config.listen(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := first.Addr().String()
+	if err := writeEnv(data, "http://"+address, app.Secrets{}); err != nil {
+		t.Fatal(err)
+	}
+	other, err := config.listen(data)
+	if err != nil {
+		t.Fatalf("its port is taken: %v", err)
+	}
+	defer other.Close()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := config.listen(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if other.Addr().String() == address || again.Addr().String() != address {
+		t.Errorf("first %s, while that was taken %s, then %s", address, other.Addr(), again.Addr())
+	}
+}

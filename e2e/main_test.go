@@ -19,11 +19,11 @@ var (
 func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 
 func runAll(m *testing.M) (code int) {
+	defer func() { os.RemoveAll(home) }() // as it is named by then
 	if err := build(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(home)
 	defer func() {
 		if common == nil {
 			return

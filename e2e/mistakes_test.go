@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"html"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/task"
 )
 
 // errorOn is the part of a push's page that shows what is wrong with it.
@@ -91,10 +93,13 @@ func TestMistakesAreShownWithTheirPlace(t *testing.T) {
 			if p.GroupID == "" {
 				return // not even the decision task was made
 			}
-			list, err := m.tasks(t.Context(), p.GroupID)
-			if err != nil || len(list) != 1 || list[0].Status.TaskID != p.GroupID || list[0].Status.State != "failed" {
-				t.Errorf("half a graph was made, or the decision has not failed: %v %+v", err, list)
-			}
+			m.eventually(time.Minute, "the decision fails, and is alone", func(ctx context.Context) error {
+				list, err := m.tasks(ctx, p.GroupID)
+				if err != nil || len(list) != 1 || list[0].Status.TaskID != p.GroupID || list[0].Status.State != task.Failed {
+					return fmt.Errorf("%+v, %v", list, err)
+				}
+				return nil
+			})
 			if log := m.cli("task", "log", p.GroupID); !strings.Contains(log, strings.Split(p.Error.Message, "\n")[0]) {
 				t.Errorf("the decision's log does not say %q:\n%s", p.Error.Message, log)
 			}

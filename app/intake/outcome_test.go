@@ -9,6 +9,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
@@ -146,6 +147,11 @@ func TestDecisionTaskIDFollowsFromThePush(t *testing.T) {
 	id := decisionTaskID(p)
 	if id != decisionTaskID(p) {
 		t.Error("it differs for the same push")
+	}
+	for i := range int64(200) {
+		if other := decisionTaskID(push.Push{Repository: "r", ID: i}); !slug.Valid(other) || other[0] < 'A' || other[0] > 'f' {
+			t.Errorf("%s does not start with a letter", other)
+		}
 	}
 	for _, other := range []push.Push{{Repository: "r", ID: 2, Revision: "a"}, {Repository: "r", ID: 1, Revision: "b"}, {Repository: "s", ID: 1, Revision: "a"}} {
 		if decisionTaskID(other) == id {

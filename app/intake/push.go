@@ -163,4 +163,9 @@ func decisionTaskID(p push.Push) string {
 	return derivedID("decision", p.Repository, strconv.FormatInt(p.ID, 10), p.Revision)
 }
 
-func derivedID(parts ...string) string { return slug.FromBytes(digest(parts...)) }
+// derivedID starts with a letter, so that a command line does not take it for an option.
+func derivedID(parts ...string) string {
+	id := digest(parts...)
+	id[0] &= 0x7f
+	return slug.FromBytes(id)
+}

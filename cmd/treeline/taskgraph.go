@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,9 +103,40 @@ func below(dir string) (string, bool) {
 	return found, err == nil
 }
 
-// open finds the tree: the directory that root names when that is the top of a repository, else the
-// current directory when root is below it, as patterns of files are relative to it, else the checkout that
-// root is part of.
+// splitRoot finds the top of the tree that root, a directory of config.yml, is in. For a root below the
+// current directory that is the current directory, as patterns of files are relative to it, unless root
+// is in a checkout of its own, or is taskcluster or ci of a directory further down.
+func splitRoot(root string) (top, below string, err error) {
+	c, err := findCheckout(root)
+	if err != nil {
+		return "", "", err
+	}
+	here, err := filepath.Abs(".")
+	if err != nil {
+		return "", "", err
+	}
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		return "", "", err
+	}
+	top = c.dir
+	if c.kind == "" {
+		top = filepath.Dir(abs)
+	}
+	inside := filepath.IsLocal(root)
+	own, err := filepath.Rel(here, top)
+	if err != nil {
+		return "", "", err
+	}
+	if inside && (!filepath.IsLocal(own) || c.kind == "" && !slices.Contains(config.Roots(), filepath.Base(root))) {
+		top = here
+	}
+	below, err = filepath.Rel(top, abs)
+	return top, below, err
+}
+
+// open finds the tree: the directory that root names when that is the top of a repository, else what
+// splitRoot finds.
 func (g *generator) open() error {
 	if g.root == "" {
 		g.root = config.Roots()[0]
@@ -115,20 +147,9 @@ func (g *generator) open() error {
 	top, root := ".", filepath.Clean(g.root)
 	if found, ok := below(root); ok {
 		top, root = root, found
-	} else if !filepath.IsLocal(root) {
-		c, err := findCheckout(root)
-		if err != nil {
-			return err
-		}
-		top = c.dir
-		if c.kind == "" {
-			top = filepath.Dir(root)
-		}
-		abs, err := filepath.Abs(root)
-		if err != nil {
-			return err
-		}
-		if root, err = filepath.Rel(top, abs); err != nil {
+	} else {
+		var err error
+		if top, root, err = splitRoot(root); err != nil {
 			return err
 		}
 	}

@@ -141,6 +141,11 @@ func TestTaskgraphOptions(t *testing.T) {
 	if diff := cmp.Diff(want, must(t, "taskgraph", "target", "--root", root, "-p", params)); diff != "" {
 		t.Errorf("--root: %s", diff)
 	}
+	t.Chdir(filepath.Dir(filepath.Dir(root)))
+	below := filepath.Join(filepath.Base(filepath.Dir(root)), "taskcluster")
+	if diff := cmp.Diff(want, must(t, "taskgraph", "target", "--root", below, "-p", params)); diff != "" {
+		t.Errorf("--root further down: %s", diff)
+	}
 	if diff := cmp.Diff(want, must(t, "taskgraph", "target", "--root", filepath.Dir(root), "-p", params)); diff != "" {
 		t.Errorf("--root naming the top: %s", diff)
 	}

@@ -95,10 +95,10 @@ func TestMistakesAreShownWithTheirPlace(t *testing.T) {
 			}
 			m.eventually(time.Minute, "the decision fails, and is alone", func(ctx context.Context) error {
 				list, err := m.tasks(ctx, p.GroupID)
-				if err != nil || len(list) != 1 || list[0].Status.TaskID != p.GroupID || list[0].Status.State != task.Failed {
-					return fmt.Errorf("%+v, %v", list, err)
+				if err == nil && (len(list) != 1 || list[0].Status.TaskID != p.GroupID || list[0].Status.State != task.Failed) {
+					err = fmt.Errorf("%+v", list)
 				}
-				return nil
+				return err
 			})
 			if log := m.cli("task", "log", p.GroupID); !strings.Contains(log, strings.Split(p.Error.Message, "\n")[0]) {
 				t.Errorf("the decision's log does not say %q:\n%s", p.Error.Message, log)

@@ -28,6 +28,7 @@ type Outcome struct {
 // SetOutcome records what became of a push and appends a push-changed event. It is idempotent,
 // and a push that is Decided or Failed does not go back to Received or Deciding.
 func (l *Log) SetOutcome(ctx context.Context, repository string, id int64, o Outcome) error {
+	o.Error = o.Error.clean()
 	changed := false
 	err := pg.Tx(ctx, l.pool, func(ctx context.Context, tx pgx.Tx) error {
 		changed = false

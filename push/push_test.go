@@ -62,6 +62,30 @@ func TestPushIsRecordedOnce(t *testing.T) {
 	}
 }
 
+func TestTextsThatCannotBeKeptDoNotKeepAPushAway(t *testing.T) {
+	l := newLog(t)
+	p := aPush()
+	p.FilesChanged = []string{"caf\xe9.txt", "plain"}
+	if _, fresh, err := l.Record(t.Context(), p, ""); err != nil || !fresh {
+		t.Fatalf("a push with a file name in Latin-1: %v, %v", fresh, err)
+	}
+	why := push.Error{Code: "bad-config", Message: "unknown \x00 in \xff", File: "a\x00b", Detail: "\x00"}
+	if err := l.SetOutcome(t.Context(), "sample", 1, push.Outcome{State: push.Failed, Error: &why}); err != nil {
+		t.Fatalf("an outcome with a zero byte: %v", err)
+	}
+	got, err := l.Get(t.Context(), "sample", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"caf\uFFFD.txt", "plain"}, got.FilesChanged); diff != "" {
+		t.Error(diff)
+	}
+	want := &push.Error{Code: "bad-config", Message: "unknown \uFFFD in \uFFFD", File: "a\uFFFDb", Detail: "\uFFFD"}
+	if diff := cmp.Diff(want, got.Error); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestStepsFollowTheRecordedHead(t *testing.T) {
 	l := newLog(t)
 	step := func(known, revision string) bool {

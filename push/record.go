@@ -43,6 +43,14 @@ type Error struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
+// clean returns the error with texts that PostgreSQL can hold: they quote what strangers wrote.
+func (e *Error) clean() *Error {
+	if e == nil {
+		return nil
+	}
+	return &Error{Code: clean(e.Code), Message: clean(e.Message), File: clean(e.File), Line: e.Line, Detail: clean(e.Detail)}
+}
+
 // Push is one step of a branch from Base to Revision.
 type Push struct {
 	Repository     string    `db:"repository" json:"repository"`
@@ -79,8 +87,10 @@ func (l *Log) Record(ctx context.Context, p Push, knownHead string) (recorded Pu
 		if recorded.Commits == nil {
 			recorded.Commits = []Commit{}
 		}
-		if recorded.FilesChanged == nil {
-			recorded.FilesChanged = []string{}
+		// Git keeps the bytes of names and messages as they came, in whatever encoding.
+		recorded.FilesChanged = make([]string, len(p.FilesChanged))
+		for i, name := range p.FilesChanged {
+			recorded.FilesChanged[i] = clean(name)
 		}
 		recorded.State = Received
 		err := tx.QueryRow(ctx, insertPushSQL.Text, p.Repository, recorded.ID, p.Revision, p.Base, p.Branch, clean(p.Author), clean(p.Email),

@@ -28,6 +28,7 @@ import (
 const (
 	MaxPath = 255      // characters
 	MaxData = 32 << 10 // bytes of JSON
+	maxYear = 9998     // of an expiry: namespaces live a day longer, and JSON knows no year 10000
 )
 
 // word is what the parts of a path consist of.
@@ -96,6 +97,10 @@ func (e Entry) check() error {
 		return fault.New(fault.Invalid, "the data of %s has %d bytes, more than the %d allowed", e.Namespace, len(e.Data), MaxData)
 	case json.Unmarshal(e.Data, &object) != nil || object == nil:
 		return fault.New(fault.Invalid, "the data of %s must be a JSON object", e.Namespace)
+	case !storable(e.Data):
+		return fault.New(fault.Invalid, "the data of %s has a character or a number that cannot be kept: a zero, half of a surrogate pair, or an exponent of five digits", e.Namespace)
+	case e.Expires.Year() > maxYear:
+		return fault.New(fault.Invalid, "%s cannot expire after the year %d", e.Namespace, maxYear)
 	case math.IsNaN(e.Rank) || math.IsInf(e.Rank, 0):
 		return fault.New(fault.Invalid, "the rank of %s must be a number", e.Namespace)
 	}

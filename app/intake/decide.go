@@ -49,7 +49,7 @@ func (in *Intake) takeDecisions(ctx context.Context) {
 // is recorded with its push; an error returned is ours, and the task is given back to be tried again.
 func (in *Intake) decideClaim(ctx context.Context, c queue.Claim) error {
 	d := &nativeDecision{Intake: in, claim: c, began: time.Now()}
-	held, release := in.holdClaim(ctx, c)
+	held, release := in.hold(ctx, c)
 	defer release()
 	err := d.do(held)
 	wrong, isMistake := errors.AsType[*mistakeError](err)
@@ -86,35 +86,6 @@ func (d *nativeDecision) refuse(ctx context.Context, wrong *mistakeError) error 
 	}
 	_, err := d.Queue.ReportFailed(ctx, d.claim.Status.TaskID, d.claim.RunID)
 	return err
-}
-
-// holdClaim renews the claim until release is called. The context it returns ends when the claim is
-// lost: the task was canceled, or the claim ran out while the database was away.
-func (in *Intake) holdClaim(ctx context.Context, c queue.Claim) (held context.Context, release func()) {
-	held, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		until := c.TakenUntil.Time
-		for {
-			select {
-			case <-held.Done():
-				return
-			case <-time.After(time.Until(until) / 2):
-			}
-			renewed, err := in.Queue.Reclaim(held, c.Status.TaskID, c.RunID)
-			switch {
-			case err == nil:
-				until = renewed.TakenUntil.Time
-			case errors.Is(err, fault.Conflict):
-				cancel()
-			case held.Err() == nil:
-				in.Log.WarnContext(held, "renew the claim of a decision; tried again", "task", c.Status.TaskID, "err", err)
-				until = time.Now().Add(2 * claimPause)
-			}
-		}
-	}()
-	return held, func() { cancel(); <-done }
 }
 
 // hold keeps the claim of a decision that takes long. The context it returns ends when the claim is

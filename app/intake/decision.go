@@ -47,8 +47,8 @@ func (d *nativeDecision) say(format string, args ...any) {
 	}
 }
 
-// do makes the graph and submits it. All artifacts are there before the first task is, and all
-// tasks are created at once.
+// do makes the graph and submits it. All artifacts are there before the first task is, in every run:
+// tasks fetch those of the last one. All tasks are created at once.
 func (d *nativeDecision) do(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
@@ -62,9 +62,6 @@ func (d *nativeDecision) do(ctx context.Context) error {
 	}
 	d.push = p
 	d.say("Push %d of %s: %s at %s, by %s", p.ID, p.Repository, p.Branch, p.Revision, p.Email)
-	if done, err := d.submittedBefore(ctx); done || err != nil {
-		return err
-	}
 	result, err := d.generate(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return mistake("too-slow", d.options.Root, 0, "The graph was not made within %v. The decision's log shows at which stage it was.", decisionTimeout)
@@ -85,20 +82,19 @@ func (d *nativeDecision) do(ctx context.Context) error {
 	return d.submit(ctx, result)
 }
 
-// submittedBefore reports whether an earlier run of this decision got as far as submitting its
-// graph: then the group has more than the decision task.
-func (d *nativeDecision) submittedBefore(ctx context.Context) (bool, error) {
+// submittedBefore reports whether an earlier run of this decision submitted the graph before it was
+// interrupted: tasks are created all or none, and their ids follow from the decision task's and their
+// labels. Other tasks of the group tell nothing: .taskcluster.yml may put some beside the decision.
+func (d *nativeDecision) submittedBefore(ctx context.Context, batch []queue.NewTask) (bool, error) {
 	if d.claim.RunID == 0 {
 		return false, nil
 	}
-	page, err := d.Queue.ListGroup(ctx, d.claim.Task.TaskGroupID, 2, "")
-	if err != nil {
-		return false, err
+	ids := make([]string, len(batch))
+	for i, t := range batch {
+		ids[i] = t.ID
 	}
-	if len(page.Tasks) > 1 {
-		d.say("An earlier run submitted the graph.")
-	}
-	return len(page.Tasks) > 1, nil
+	there, err := d.Queue.Statuses(ctx, ids)
+	return len(there) > 0, err
 }
 
 func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error) {
@@ -204,6 +200,12 @@ func (d *nativeDecision) submit(ctx context.Context, result *taskgraph.Result) e
 			return err
 		}
 		batch[i] = t
+	}
+	if done, err := d.submittedBefore(ctx, batch); err != nil {
+		return err
+	} else if done {
+		d.say("An earlier run submitted the graph.")
+		return nil
 	}
 	d.say("Submitting %d tasks", len(batch))
 	if _, err := d.Queue.CreateBatch(ctx, batch); isInput(err) {

@@ -51,6 +51,9 @@ func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {
 		return err
 	}
 	status, err := in.Queue.Status(ctx, e.TaskID)
+	if errors.Is(err, fault.NotFound) {
+		return nil // it has expired since, and nobody knows more than the push
+	}
 	if err != nil {
 		return err
 	}

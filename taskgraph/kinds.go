@@ -145,7 +145,7 @@ func resolve(k *loader.Kind, registry transform.Registry, files *star.Files) ([]
 			out = append(out, t)
 			continue
 		}
-		if t, ok := intree.Transform(files, ref.Name); ok {
+		if t, ok := intree.Transform(files, ref.Name, graph.Error{File: ref.File, Line: ref.Line}); ok {
 			out = append(out, t)
 			continue
 		}

@@ -14,8 +14,9 @@ import (
 )
 
 // Transform returns the transform that a name such as "taskcluster/x.star:function" stands for;
-// ok is false for a name of another form.
-func Transform(files *star.Files, name string) (t transform.Transform, ok bool) {
+// ok is false for a name of another form. at, where the kind lists it, is told when the file or the function
+// is not there.
+func Transform(files *star.Files, name string, at graph.Error) (t transform.Transform, ok bool) {
 	file, function, ok := star.SplitName(name)
 	if !ok {
 		return transform.Transform{}, false
@@ -24,18 +25,23 @@ func Transform(files *star.Files, name string) (t transform.Transform, ok bool) 
 	call := func(ctx context.Context, c *transform.Config, items []*transform.Item) ([]*transform.Item, error) {
 		module, err := files.Module(ctx, file)
 		if err != nil {
-			return nil, located(err)
+			return nil, located(err, at)
 		}
-		return run(ctx, c, module, file, f, items)
+		made, err := run(ctx, c, module, file, f, items)
+		return made, located(err, at)
 	}
 	return transform.Transform{Name: name, Steps: []transform.Step{{All: call}}}, true
 }
 
-// located makes the package's common error of one of Starlark.
-func located(err error) error {
+// located makes the package's common error of one of Starlark; one that is on no line of the file is
+// told of the place that names it.
+func located(err error, at graph.Error) error {
 	var e *star.Error
 	if !errors.As(err, &e) {
 		return err
+	}
+	if e.Line == 0 {
+		return &graph.Error{File: at.File, Line: at.Line, Label: e.Label, Message: "Starlark", Err: err}
 	}
 	return &graph.Error{File: e.File, Line: e.Line, Label: e.Label, Message: "Starlark", Err: err}
 }
@@ -62,7 +68,7 @@ func run(ctx context.Context, c *transform.Config, module *star.Module, file, fu
 		},
 	}, in)
 	if err != nil {
-		return nil, located(err)
+		return nil, err
 	}
 	out := make([]*transform.Item, len(made))
 	for i, m := range made {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/treeline-ci/treeline/client"
@@ -71,6 +72,11 @@ func (c *Config) complete() error {
 		return fault.New(fault.Invalid, "capacity %d must be between 1 and %d", c.Capacity, maxCapacity)
 	case c.Dir == "":
 		return fault.New(fault.Invalid, "a worker needs a directory")
+	}
+	for _, e := range c.Env {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
+			return fault.New(fault.Invalid, "environment %q must be of the form NAME=value", e)
+		}
 	}
 	c.Capacity = cmp.Or(c.Capacity, 1)
 	c.Grace = cmp.Or(c.Grace, DefaultGrace)

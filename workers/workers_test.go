@@ -428,6 +428,7 @@ func TestCannotBegin(t *testing.T) {
 	for name, change := range map[string]func(*workers.Config){
 		"no client": func(c *workers.Config) { c.Client = nil }, "bad queue": func(c *workers.Config) { c.TaskQueueID = "one" },
 		"bad id": func(c *workers.Config) { c.WorkerID = "a/b" }, "no directory": func(c *workers.Config) { c.Dir = "" },
+		"no value":     func(c *workers.Config) { c.Env = []string{"CI=1", "DEBUG"} },
 		"no such user": func(c *workers.Config) { c.RunAs = "no-such-user-here" },
 	} {
 		t.Run(name, func(t *testing.T) {

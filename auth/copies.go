@@ -17,9 +17,10 @@ import (
 const (
 	// trustFor is how long a copy is used without asking whether it is old.
 	trustFor = 500 * time.Millisecond
-	// maxClients and maxExpansions bound the memory of the copies; a full one starts afresh.
-	maxClients    = 20_000
-	maxExpansions = 2_000
+	// maxClients and maxMemo bound the memory of the copies; a full one starts afresh. Anybody may ask
+	// for expansions, of lists as long as a request's body.
+	maxClients = 20_000
+	maxMemo    = 32 << 20 // bytes
 )
 
 // copies holds what was read from the database, as of two version numbers.
@@ -38,6 +39,7 @@ type rolesCopy struct {
 	version int64
 	mu      sync.Mutex
 	memo    map[string][]string
+	bytes   int // of memo, about
 }
 
 // clientCopy is a client with its token.
@@ -108,13 +110,30 @@ func (r *rolesCopy) expand(scopes []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.remember(key, out)
+	return out, nil
+}
+
+// remember keeps an expansion, unless it alone would take much of the memory.
+func (r *rolesCopy) remember(key string, out []string) {
+	size := len(key)
+	for _, s := range out {
+		size += len(s) + 16 // a string's header
+	}
+	if size > maxMemo/8 {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.memo) >= maxExpansions {
+	if _, known := r.memo[key]; known {
+		return // somebody else was faster
+	}
+	if r.bytes+size > maxMemo {
 		clear(r.memo)
+		r.bytes = 0
 	}
 	r.memo[key] = out
-	return out, nil
+	r.bytes += size
 }
 
 // client returns a client by id; one that does not exist is a fault of kind NotFound.

@@ -22,6 +22,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/index"
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/object"
@@ -90,8 +91,9 @@ func (a *App) RootURL() string { return a.config.RootURL }
 // Failed delivers the error that ended the server, if it ends by itself.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// Stop ends the server: no new requests, running ones get their time until ctx ends, then the
-// loops stop and the database is closed.
+// Stop ends the server, in the reverse of the order of starting: the loops stop, then no request is
+// taken any more and the context of those that run ends, so that long polls and streams answer; when
+// the last has answered, or ctx ends, the database is closed.
 func (a *App) Stop(ctx context.Context) error {
 	var errs []error
 	for len(a.stops) > 0 {
@@ -160,16 +162,25 @@ func (a *App) bootstrap(ctx context.Context) error {
 	if scopes == nil {
 		scopes = auth.AnonymousScopes()
 	}
-	if err := a.auth.EnsureRole(ctx, "anonymous", scopes, "What everybody may do without credentials."); err != nil {
+	if err := a.role(ctx, auth.Anonymous, scopes, "What everybody may do without credentials."); err != nil {
 		return err
 	}
 	for name := range a.repos {
-		role := intake.Role(name)
-		if err := a.auth.EnsureRole(ctx, role+":*", intake.RoleScopes(name), "What a push to the local repository "+name+" may do."); err != nil {
+		err := a.role(ctx, intake.Role(name)+":*", intake.RoleScopes(name), "What a push to the local repository "+name+" may do.")
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// role makes a role unless there is one.
+func (a *App) role(ctx context.Context, id string, scopes []string, description string) error {
+	_, err := a.auth.CreateRole(ctx, RootClient, id, auth.RoleInput{Scopes: scopes, Description: description})
+	if errors.Is(err, fault.Conflict) {
+		return nil // made by an earlier start, and changed since
+	}
+	return err
 }
 
 func (a *App) serve(ctx context.Context, handler http.Handler) error {

@@ -34,7 +34,8 @@ type Config struct {
 	// StaticClients are clients that exist by configuration, besides the root and queue clients.
 	StaticClients []auth.StaticClient
 
-	// Anonymous are scopes that everybody has; the recommended set when nil.
+	// Anonymous are scopes that everybody has, until an operator changes the role anonymous; the
+	// recommended set when nil.
 	Anonymous []string
 
 	Log *slog.Logger

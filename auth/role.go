@@ -119,7 +119,8 @@ func (a *Auth) UpdateRole(ctx context.Context, actor, id string, in RoleInput, a
 	})
 }
 
-// EnsureRole makes a role what it is told, whatever it was before; for setting up a deployment.
+// EnsureRole makes a role what it is told, whatever it was before. What an operator may have changed
+// needs CreateRole instead.
 func (a *Auth) EnsureRole(ctx context.Context, id string, scopes []string, description string) error {
 	in := RoleInput{Scopes: scopes, Description: description}
 	_, err := a.changeRole(ctx, staticPrefix+"treeline", "updated", id, in, func(old *Role, _ []Role) (*Role, error) {

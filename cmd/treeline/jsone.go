@@ -46,7 +46,8 @@ func newJSONESpecCommand() *cobra.Command {
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%d passed, %d failed\n", passed, len(failed))
 			if len(failed) > 0 {
-				return exitCode(1) // the last line has said it
+				cmd.SilenceErrors = true // the last line has said it
+				return exitCode(1)
 			}
 			return nil
 		},

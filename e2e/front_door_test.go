@@ -2,11 +2,13 @@ package e2e_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -34,7 +36,8 @@ func (m *machine) raw(t *testing.T, request string, body io.Reader) (status int,
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
+	// A server that leaves bytes of ours unread resets the connection, which may cut its own text.
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Fatalf("half an answer: %v", err)
 	}
 	conn.Close()

@@ -25,6 +25,7 @@ func runIn(t *testing.T, cmd *cobra.Command, files map[string]string, args ...st
 		args[i] = strings.ReplaceAll(args[i], "%DIR%", dir)
 	}
 	var out bytes.Buffer
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true // as the root command does
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)
 	cmd.SetArgs(args)

@@ -163,9 +163,11 @@ func read(ctx context.Context, db querier, after int64, limit int) ([]Event, err
 
 var (
 	headSQL = pg.Statement{Name: "event.head", Text: `SELECT coalesce(max(position), 0) FROM event_order`}
+	// OFFSET 0 makes it look up one event after the other: the planner takes the limit for the number of
+	// rows, and would read all events to return the last few.
 	readSQL = pg.Statement{Name: "event.read", Text: `
 SELECT o.position, e.id, e.kind, e.time, e.task_id, e.task_group_id, e.run_id, e.routes, e.topic, e.payload
 FROM (SELECT position, seq FROM event_order WHERE position > $1 ORDER BY position LIMIT $2) AS o
-JOIN events AS e ON e.seq = o.seq
+CROSS JOIN LATERAL (SELECT * FROM events WHERE events.seq = o.seq OFFSET 0) AS e
 ORDER BY o.position`}
 )

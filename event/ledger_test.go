@@ -2,6 +2,7 @@ package event
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
@@ -79,7 +80,8 @@ func TestGapsAreGivenUp(t *testing.T) {
 		t.Fatalf("while one is open: %+v", s)
 	}
 	open.commit()
-	for range 3 {
+	// Transactions in other databases of the cluster, as of other tests, may run and hold the gap up.
+	for began := time.Now(); len(s.gaps) > 0 && time.Since(began) < 30*time.Second; {
 		pass()
 	}
 	if s.position != 10 || len(s.gaps) != 0 {

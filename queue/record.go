@@ -226,7 +226,12 @@ const (
        r.run_id, r.state, r.reason_created, r.reason_resolved, r.worker_group, r.worker_id,
        r.taken_until, r.scheduled, r.started, r.resolved`
 	definitionColumns = `d.created, d.dependencies, d.requires, d.scopes, d.payload, d.metadata, d.extra`
-	recordTables      = `JOIN definitions d USING (task_id) LEFT JOIN runs r USING (task_id)`
+	// OFFSET 0 keeps the planner to one look into the index of runs for each task: on tables of which
+	// it has no statistics yet it would rather read all of runs.
+	recordTables = `JOIN definitions d USING (task_id)
+LEFT JOIN LATERAL (
+    SELECT run_id, state, reason_created, reason_resolved, worker_group, worker_id, taken_until, scheduled, started, resolved
+    FROM runs WHERE runs.task_id = t.task_id OFFSET 0) r ON true`
 )
 
 var (

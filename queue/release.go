@@ -13,9 +13,12 @@ import (
 // satisfy adds to a batch the statement that marks the dependencies which the resolved tasks satisfy;
 // the dependents are noted for release.
 func (c *change) satisfy(batch *pgx.Batch, resolved []*record) {
-	ids, completed := make([]string, len(resolved)), make([]bool, len(resolved))
+	ids, completed := make([]string, len(resolved)), make([]string, 0, len(resolved))
 	for i, r := range resolved {
-		ids[i], completed[i] = r.TaskID, r.State == task.Completed
+		ids[i] = r.TaskID
+		if r.State == task.Completed {
+			completed = append(completed, r.TaskID)
+		}
 	}
 	batch.Queue(satisfySQL.Text, ids, completed).Query(func(rows pgx.Rows) (err error) {
 		c.met, err = pgx.CollectRows(rows, pgx.RowTo[string])
@@ -72,11 +75,13 @@ func (c *change) ids(ctx context.Context, s pg.Statement, args ...any) ([]string
 }
 
 var (
+	// The ids stand in the condition itself, not in a join: so the planner knows of each how many depend
+	// on it, and one big fan in the table does not make it read all of it for every task.
 	satisfySQL = pg.Statement{Name: "queue.satisfy", Text: `
 WITH met AS (
     UPDATE dependencies d SET satisfied = true
-    FROM unnest($1::text[], $2::boolean[]) AS u (required_id, completed)
-    WHERE d.required_id = u.required_id AND NOT d.satisfied AND (u.completed OR d.requires = 'all-resolved')
+    WHERE d.required_id = ANY($1::text[]) AND NOT d.satisfied
+      AND (d.requires = 'all-resolved' OR d.required_id = ANY($2::text[]))
     RETURNING d.task_id)
 SELECT DISTINCT task_id FROM met`}
 

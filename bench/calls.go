@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -32,11 +33,20 @@ func (q *queueRun) reads(ctx context.Context) error {
 	}})
 }
 
+// definitions are one for each connection, each in a group of its own, as pushes have.
+func (q *queueRun) definitions(connections int) []json.RawMessage {
+	list := make([]json.RawMessage, connections)
+	for i := range list {
+		list[i] = q.definition(q.group())
+	}
+	return list
+}
+
 func (q *queueRun) creates(ctx context.Context) error {
 	for _, connections := range []int{1, 8, 32} {
-		definition := q.definition(q.group())
-		err := q.do(ctx, load{name: "createTask", connections: connections, do: func(ctx context.Context, _, _ int) error {
-			_, err := q.Client.CreateTask(ctx, slug.Nice(), definition)
+		definitions := q.definitions(connections)
+		err := q.do(ctx, load{name: "createTask", connections: connections, do: func(ctx context.Context, connection, _ int) error {
+			_, err := q.Client.CreateTask(ctx, slug.Nice(), definitions[connection])
 			return err
 		}})
 		if err != nil {
@@ -114,9 +124,9 @@ func (q *queueRun) claim(ctx context.Context, connection, tasks int) ([]client.C
 // (whosever) and reports it completed with the claim's own credentials, as a worker does.
 func (q *queueRun) lifecycles(ctx context.Context) error {
 	for _, connections := range []int{1, 8, 32} {
-		definition := q.definition(q.group())
+		definitions := q.definitions(connections)
 		err := q.do(ctx, load{name: "create, claim, complete", connections: connections, do: func(ctx context.Context, connection, _ int) error {
-			if _, err := q.Client.CreateTask(ctx, slug.Nice(), definition); err != nil {
+			if _, err := q.Client.CreateTask(ctx, slug.Nice(), definitions[connection]); err != nil {
 				return err
 			}
 			claims, err := q.claim(ctx, connection, 1)

@@ -99,7 +99,10 @@ func Run(ctx context.Context, c Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop(ctx, server.Stop)) }()
 
-	workers := startWorkers(ctx, c, data, rootURL, secrets)
+	workers, err := startWorkers(ctx, c, data, rootURL, secrets)
+	if err != nil {
+		return err
+	}
 	defer workers.stop()
 
 	c.banner(data, rootURL, repo, secrets, time.Since(started))

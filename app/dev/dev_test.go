@@ -113,7 +113,10 @@ func TestWhereWorkersLive(t *testing.T) {
 	if err := os.Chmod(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	dir, runAs := workersDir(data)
+	dir, runAs, err := workersDir(data)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if os.Geteuid() != 0 {
 		if dir != filepath.Join(data, "workers") || runAs != "" {
 			t.Errorf("%s as %q", dir, runAs)
@@ -124,10 +127,18 @@ func TestWhereWorkersLive(t *testing.T) {
 	if strings.HasPrefix(dir, data) || runAs != taskUser {
 		t.Errorf("%s as %q", dir, runAs)
 	}
-	if again, _ := workersDir(data); again != dir {
+	defer os.Remove(dir)
+	if again, _, err := workersDir(data); err != nil || again != dir {
 		t.Errorf("%s at the next start", again)
 	}
-	if other, _ := workersDir(t.TempDir()); other == dir {
+	other, _, err := workersDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasPrefix(other, "/var/tmp/treeline-") {
+		defer os.Remove(other)
+	}
+	if other == dir {
 		t.Error("two data directories share it")
 	}
 }

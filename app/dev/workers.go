@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/internal/fault"
 )
 
 const workerClientID = "static/treeline/worker"
@@ -62,25 +65,45 @@ const taskUser = "nobody"
 
 // workersDir is where the workers keep tasks and caches: below data, unless tasks run as another
 // user who cannot enter there, as in root's home.
-func workersDir(data string) (dir, runAs string) {
+func workersDir(data string) (dir, runAs string, err error) {
 	dir = filepath.Join(data, "workers")
 	if os.Geteuid() != 0 {
-		return dir, ""
+		return dir, "", nil
 	}
 	for above := data; ; above = filepath.Dir(above) {
 		if info, err := os.Stat(above); err != nil || info.Mode().Perm()&0o001 == 0 {
 			sum := sha256.Sum256([]byte(data))
-			return filepath.Join("/var/tmp", "treeline-"+hex.EncodeToString(sum[:6])), taskUser
+			dir, err := ownDir(filepath.Join("/var/tmp", "treeline-"+hex.EncodeToString(sum[:6])))
+			return dir, taskUser, err
 		}
 		if above == filepath.Dir(above) {
-			return dir, taskUser
+			return dir, taskUser, nil
 		}
 	}
 }
 
+// ownDir makes a directory where everybody may make one, and refuses one that somebody else made.
+func ownDir(dir string) (string, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("dev: workers' directory: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", fmt.Errorf("dev: workers' directory: %w", err)
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || !ok || owner.Uid != uint32(os.Geteuid()) || info.Mode().Perm()&0o022 != 0 {
+		return "", fault.New(fault.Conflict, "%s is not this user's own directory: remove it, or give --data a directory that user %s can enter", dir, taskUser)
+	}
+	return dir, nil
+}
+
 // startWorkers keeps c.Workers worker processes running until stop.
-func startWorkers(ctx context.Context, c Config, data, rootURL string, s app.Secrets) *group {
-	dir, runAs := workersDir(data)
+func startWorkers(ctx context.Context, c Config, data, rootURL string, s app.Secrets) (*group, error) {
+	dir, runAs, err := workersDir(data)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	g := &group{cancel: cancel}
 	for i := range c.Workers {
@@ -102,7 +125,7 @@ func startWorkers(ctx context.Context, c Config, data, rootURL string, s app.Sec
 			}
 		})
 	}
-	return g
+	return g, nil
 }
 
 func (g *group) stop() {

@@ -25,8 +25,6 @@ import (
 const (
 	// heartbeatEvery is how often a silent stream says that it lives; proxies cut at a minute or so.
 	heartbeatEvery = 15 * time.Second
-	// writeLimit is how long a client may take to read what was sent.
-	writeLimit = 30 * time.Second
 	// maxSubjects bounds each list of a filter.
 	maxSubjects = 500
 )
@@ -183,11 +181,8 @@ type stream struct {
 	control *http.ResponseController
 }
 
-// send writes and flushes; a client that does not read is given up.
+// send writes and flushes; web gives up a client that does not read.
 func (s *stream) send(text string) error {
-	if err := s.control.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return err
 	}

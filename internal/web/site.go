@@ -40,6 +40,9 @@ func Mount(services []Service, auth Authenticator, o Options) (http.Handler, err
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
+	if s.Patience <= 0 {
+		s.Patience = defaultPatience
+	}
 	services = slices.Clone(services)
 	lib, err := loadSchemas(services)
 	if err != nil {
@@ -109,7 +112,8 @@ func (e *endpoint) compile(lib *library) (err error) {
 }
 
 // ServeHTTP implements http.Handler.
-func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *site) ServeHTTP(client http.ResponseWriter, r *http.Request) {
+	w := patient(client, r, s.Patience)
 	path := r.URL.EscapedPath()
 	switch {
 	case strings.HasPrefix(path, "/api/"):

@@ -107,6 +107,9 @@ type Options struct {
 	AccessLevel slog.Level // level of the line per call; the default is Info
 	CheckOutput bool       // answers must fit their schema; for tests
 	TrustProxy  bool       // take the caller's address from X-Forwarded-For
+	// Patience is how long a client may take to send a request's body, and to take each piece of an
+	// answer, before it is given up; 0 is two minutes.
+	Patience time.Duration
 }
 
 // Build says which program answers.

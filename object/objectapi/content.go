@@ -17,8 +17,9 @@ import (
 	"github.com/treeline-ci/treeline/object"
 )
 
-// idleLimit is how long a client may take or send nothing before it is given up. It holds for each
-// read and write, not for the whole transfer, which may take as long as it makes progress.
+// idleLimit is how long a client may send nothing before it is given up. It holds for each read, not
+// for the whole transfer, which may take as long as it makes progress. For a client that takes
+// nothing, see web.Options.Patience.
 const idleLimit = time.Minute
 
 // gone drops an error that comes of the client having left, which is nobody's fault.
@@ -40,20 +41,18 @@ func (d door) content(ctx context.Context, r *web.Request) (any, error) {
 		return nil, err
 	}
 	defer body.Close()
-	d.serve(r, name, o.ContentType, o.SHA256, o.Finished, body)
+	sendWhole(r, name, o.ContentType, o.SHA256, o.Finished, body)
 	return web.Streamed{}, nil
 }
 
-// serve answers with a content that cannot change, or the ranges of it that are asked for.
-func (d door) serve(r *web.Request, name, contentType, sha256 string, modified time.Time, body io.ReadSeeker) {
+// sendWhole answers with a content that cannot change, or the ranges of it that are asked for.
+func sendWhole(r *web.Request, name, contentType, sha256 string, modified time.Time, body io.ReadSeeker) {
 	h := r.Writer.Header()
 	guard(h, name, contentType)
 	h.Set("ETag", `"sha256-`+sha256+`"`)
 	// The URL ends, the content behind it does not change; but it is not for everybody's cache.
 	h.Set("Cache-Control", "private, max-age=1800, immutable")
-	w := d.patient(r.Writer)
-	defer w.done()
-	http.ServeContent(w, r.HTTP, "", modified, body)
+	http.ServeContent(r.Writer, r.HTTP, "", modified, body)
 }
 
 // guard sets headers that keep what tasks uploaded from acting in our name: a browser neither guesses
@@ -91,13 +90,13 @@ func (d door) stream(ctx context.Context, r *web.Request) (any, error) {
 	}
 	defer func() { _ = s.Close() }() // it was only read from
 	if !s.Growing {
-		d.serve(r, name, s.ContentType, s.SHA256, time.Time{}, s.Section())
+		sendWhole(r, name, s.ContentType, s.SHA256, time.Time{}, s.Section())
 		return web.Streamed{}, nil
 	}
 	if from > s.Size {
 		return web.Status{Code: http.StatusRequestedRangeNotSatisfiable, Header: http.Header{"Content-Range": {fmt.Sprintf("bytes */%d", s.Size)}}}, nil
 	}
-	return web.Streamed{}, gone(r, d.follow(r, name, s, from))
+	return web.Streamed{}, gone(r, follow(r, name, s, from))
 }
 
 // startOf understands the one form of Range that a growing content can answer: "bytes=N-". Any other is
@@ -116,7 +115,7 @@ func startOf(header string) int64 {
 const endless = 1<<53 - 1
 
 // follow sends what is there and then what comes, until the upload ends.
-func (d door) follow(r *web.Request, name string, s *object.Stream, from int64) error {
+func follow(r *web.Request, name string, s *object.Stream, from int64) error {
 	h := r.Writer.Header()
 	guard(h, name, s.ContentType)
 	h.Set("Cache-Control", "no-store")
@@ -126,13 +125,12 @@ func (d door) follow(r *web.Request, name string, s *object.Stream, from int64) 
 		status = http.StatusPartialContent
 		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/*", from, endless))
 	}
-	w := d.patient(r.Writer)
-	defer w.done()
+	w, flush := r.Writer, http.NewResponseController(r.Writer).Flush
 	w.WriteHeader(status)
 	if r.HTTP.Method == http.MethodHead {
 		return nil
 	}
-	if err := w.flush(); err != nil {
+	if err := flush(); err != nil {
 		return err
 	}
 	buf := make([]byte, 64<<10)
@@ -143,7 +141,7 @@ func (d door) follow(r *web.Request, name string, s *object.Stream, from int64) 
 				return fmt.Errorf("follow %s: %w", name, err)
 			}
 			if s.Waits() {
-				if err := w.flush(); err != nil {
+				if err := flush(); err != nil {
 					return fmt.Errorf("follow %s: %w", name, err)
 				}
 			}
@@ -189,44 +187,6 @@ func (d door) append(ctx context.Context, r *web.Request) (any, error) {
 	return answer, nil
 }
 
-// patient writes to a client as long as it takes something now and then.
-type patient struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	idle    time.Duration
-}
-
-func (d door) patient(w http.ResponseWriter) patient {
-	return patient{w, http.NewResponseController(w), d.idle}
-}
-
-// Write implements io.Writer.
-func (p patient) Write(b []byte) (int, error) {
-	p.extend(time.Now().Add(p.idle))
-	return p.ResponseWriter.Write(b)
-}
-
-func (p patient) flush() error {
-	p.extend(time.Now().Add(p.idle))
-	if err := p.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	return nil
-}
-
-// done sends what is still in buffers and takes the limit off the connection, which may serve other
-// requests; one that does not take the rest keeps its limit and is closed by it.
-func (p patient) done() {
-	if p.flush() == nil {
-		p.extend(time.Time{})
-	}
-}
-
-func (p patient) extend(until time.Time) {
-	// Connections that know no deadlines exist in tests only; there the limit is not needed.
-	_ = p.control.SetWriteDeadline(until)
-}
-
 // impatient reads a request's body and gives up on a client that sends nothing for a while.
 type impatient struct {
 	body    io.Reader
@@ -252,5 +212,6 @@ func (i impatient) Read(b []byte) (int, error) {
 }
 
 func (i impatient) extend(until time.Time) {
-	_ = i.control.SetReadDeadline(until) // as for patient
+	// Connections that know no deadlines exist in tests only; there the limit is not needed.
+	_ = i.control.SetReadDeadline(until)
 }

@@ -41,7 +41,7 @@ func serve(t *testing.T, scopes ...string) bench {
 		t.Fatal(err)
 	}
 	d := door{store, 300 * time.Millisecond}
-	server.Config.Handler, err = web.Mount([]web.Service{d.service()}, webtest.As("someone", scopes...), web.Options{RootURL: root, CheckOutput: true})
+	server.Config.Handler, err = web.Mount([]web.Service{d.service()}, webtest.As("someone", scopes...), web.Options{RootURL: root, CheckOutput: true, Patience: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

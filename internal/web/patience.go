@@ -1,0 +1,76 @@
+package web
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// defaultPatience is Options.Patience where nothing is said.
+const defaultPatience = 2 * time.Minute
+
+// patient bounds how long a client can hold a request without taking part: its body must have come in
+// that time, and it must take each piece of the answer in that time. A handler may wait as long as it
+// likes, and may set deadlines of its own.
+func patient(w http.ResponseWriter, r *http.Request, patience time.Duration) *patientWriter {
+	// Connections that know no deadlines exist in tests only; there they are not needed.
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{}) // that of the request before on this connection
+	if r.ContentLength != 0 {
+		_ = control.SetReadDeadline(time.Now().Add(patience))
+		r.Body = &patientBody{r.Body, control}
+	}
+	return &patientWriter{w, control, patience}
+}
+
+// patientBody takes the limit off when the body is there: from then on the server watches the
+// connection, to learn that the client left.
+type patientBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// piece is how many bytes a client must take at a time.
+const piece = 64 << 10
+
+// patientWriter writes as long as the client takes something now and then. The limit of the last write
+// stays for what the server has yet to send after the handler.
+type patientWriter struct {
+	http.ResponseWriter
+	control  *http.ResponseController
+	patience time.Duration
+}
+
+// Write implements http.ResponseWriter.
+func (w *patientWriter) Write(b []byte) (written int, err error) {
+	for {
+		part := b[written:min(len(b), written+piece)]
+		w.extend()
+		n, err := w.ResponseWriter.Write(part)
+		if written += n; err != nil || written == len(b) {
+			return written, err
+		}
+	}
+}
+
+// FlushError sends what is written so far.
+func (w *patientWriter) FlushError() error {
+	w.extend()
+	return w.control.Flush()
+}
+
+// Flush implements http.Flusher; a client that is gone shows at the next write.
+func (w *patientWriter) Flush() { _ = w.FlushError() }
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *patientWriter) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.patience)) }

@@ -33,6 +33,7 @@ func BenchmarkCreate(b *testing.B) {
 		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
 			e := queuetest.New(b)
 			b.SetParallelism(connections)
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					e.Create(b, slug.New(), sized())
@@ -147,6 +148,7 @@ func fill(b *testing.B, e *queuetest.Env, n int) {
 func BenchmarkLifecycle(b *testing.B) {
 	e := queuetest.New(b)
 	b.SetParallelism(8)
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		worker := slug.New()
 		for pb.Next() {

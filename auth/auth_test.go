@@ -158,13 +158,43 @@ func TestAuthenticate(t *testing.T) {
 		if _, err := a.CheckToken(ctx, hawk.Credentials{ClientID: ann.ClientID, AccessToken: "wrong"}); !errors.Is(err, fault.Unauthenticated) {
 			t.Errorf("a wrong token: %v", err)
 		}
-		if got, err := a.CallerFor(ctx, ann.ClientID); err != nil || !scope.Satisfies(got.Scopes, scope.String("dev:ann:1")) {
+		if got, err := a.CallerFor(ctx, ann.ClientID, time.Now()); err != nil || !scope.Satisfies(got.Scopes, scope.String("dev:ann:1")) {
 			t.Errorf("%v, %v", got, err)
 		}
-		if _, err := a.CallerFor(ctx, "nobody"); !errors.Is(err, fault.Unauthenticated) {
+		if _, err := a.CallerFor(ctx, "nobody", time.Now()); !errors.Is(err, fault.Unauthenticated) {
 			t.Errorf("an unknown client: %v", err)
 		}
 	})
+	t.Run("CallerFor refuses who proved themselves by a token of before", func(t *testing.T) {
+		if _, err := a.CallerFor(ctx, ann.ClientID, time.Now().Add(-time.Hour)); !errors.Is(err, fault.Unauthenticated) {
+			t.Errorf("a client made since: %v", err)
+		}
+	})
+}
+
+func TestAnotherTokenOfAStaticClientIsARotation(t *testing.T) {
+	pool := pgtest.DB(t)
+	rotated := func(change func(*auth.StaticClient)) time.Time {
+		t.Helper()
+		c := config()
+		change(&c.StaticClients[0])
+		a, err := auth.New(t.Context(), pool, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := a.Client(t.Context(), root.ClientID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client.LastRotated
+	}
+	first := rotated(func(*auth.StaticClient) {})
+	if again := rotated(func(c *auth.StaticClient) { c.Description = "another" }); !again.Equal(first) {
+		t.Error("another description counts as another token")
+	}
+	if again := rotated(func(c *auth.StaticClient) { c.AccessToken = strings.Repeat("q", 44) }); !again.After(first) {
+		t.Error("another token does not")
+	}
 }
 
 func TestTemporaryCredentials(t *testing.T) {

@@ -102,9 +102,17 @@ func (a *Auth) CheckToken(ctx context.Context, creds hawk.Credentials) (Caller, 
 	return caller, nil
 }
 
-// CallerFor returns a client with the scopes it holds now, for sessions that outlive a request. A
-// client that is unknown, disabled or expired is a fault.Unauthenticated.
-func (a *Auth) CallerFor(ctx context.Context, clientID string) (Caller, error) {
+// CallerFor returns a client with the scopes it holds now, for sessions that outlive a request: since
+// is when it proved to be that client, by the database's clock. A client that is unknown, disabled or
+// expired, or whose access token was changed after that, is a fault.Unauthenticated.
+func (a *Auth) CallerFor(ctx context.Context, clientID string, since time.Time) (Caller, error) {
+	client, err := a.find(ctx, clientID)
+	if err == nil && client.LastRotated.After(since) {
+		err = fault.New(fault.Unauthenticated, "The access token of client ID %s was changed since; sign in again.", clientID)
+	}
+	if err != nil {
+		return Caller{}, fmt.Errorf("auth: caller: %w", err)
+	}
 	caller, err := a.identify(ctx, a, clientID, "", func(string) error { return nil })
 	if err != nil {
 		return Caller{}, fmt.Errorf("auth: caller: %w", err)

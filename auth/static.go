@@ -48,7 +48,7 @@ func (a *Auth) applyStatic(ctx context.Context, tx pgx.Tx, wanted map[string]Sta
 	if err != nil {
 		return false, err
 	}
-	same := map[string]bool{}
+	same, kept := map[string]bool{}, map[string]bool{} // kept: with the token it had
 	for _, row := range stored {
 		want, ok := wanted[row.ID]
 		if !ok {
@@ -60,7 +60,8 @@ func (a *Auth) applyStatic(ctx context.Context, tx pgx.Tx, wanted map[string]Sta
 		}
 		token, err := a.vault.open(row.ID, row.EncryptedToken)
 		// A token that cannot be read was stored with another key; the configuration has it anyway.
-		same[row.ID] = err == nil && token == want.AccessToken && row.Description == want.Description &&
+		kept[row.ID] = err == nil && token == want.AccessToken
+		same[row.ID] = kept[row.ID] && row.Description == want.Description &&
 			slices.Equal(row.Scopes, sortedScopes(want.Scopes)) && !row.Disabled
 	}
 	for id, c := range wanted {
@@ -71,7 +72,7 @@ func (a *Auth) applyStatic(ctx context.Context, tx pgx.Tx, wanted map[string]Sta
 		if err != nil {
 			return false, err
 		}
-		if _, err := tx.Exec(ctx, putStaticSQL.Text, id, c.Description, sealed, sortedScopes(c.Scopes)); err != nil {
+		if _, err := tx.Exec(ctx, putStaticSQL.Text, id, c.Description, sealed, sortedScopes(c.Scopes), !kept[id]); err != nil {
 			return false, err
 		}
 		changed = true
@@ -102,4 +103,5 @@ var putStaticSQL = pg.Statement{Name: "auth.put_static", Text: `
 INSERT INTO auth_clients (client_id, description, encrypted_token, scopes, expires)
 VALUES ($1, $2, $3, $4, now() + interval '1000 years')
 ON CONFLICT (client_id) DO UPDATE SET description = excluded.description, encrypted_token = excluded.encrypted_token,
-	scopes = excluded.scopes, expires = excluded.expires, disabled = false, last_modified = now()`}
+	scopes = excluded.scopes, expires = excluded.expires, disabled = false, last_modified = now(),
+	last_rotated = CASE WHEN $5::boolean THEN now() ELSE auth_clients.last_rotated END`}

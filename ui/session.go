@@ -75,17 +75,17 @@ func (s sessions) start(ctx context.Context, clientID string, scopes []string, e
 	return token, nil
 }
 
-// find returns whose session a token is. An unknown or expired one is fault.NotFound.
-func (s sessions) find(ctx context.Context, token []byte) (clientID string, scopes []string, err error) {
+// find returns whose session a token is, and since when. An unknown or expired one is fault.NotFound.
+func (s sessions) find(ctx context.Context, token []byte) (clientID string, scopes []string, since time.Time, err error) {
 	sum := sha256.Sum256(token)
-	err = s.pool.QueryRow(ctx, findSQL.Text, sum[:]).Scan(&clientID, &scopes)
+	err = s.pool.QueryRow(ctx, findSQL.Text, sum[:]).Scan(&clientID, &scopes, &since)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", nil, fault.New(fault.NotFound, "The session has ended.")
+		return "", nil, since, fault.New(fault.NotFound, "The session has ended.")
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("ui: session: %w", pg.Classify(err))
+		return "", nil, since, fmt.Errorf("ui: session: %w", pg.Classify(err))
 	}
-	return clientID, scopes, nil
+	return clientID, scopes, since, nil
 }
 
 func (s sessions) end(ctx context.Context, token []byte) error {
@@ -97,13 +97,13 @@ func (s sessions) end(ctx context.Context, token []byte) error {
 }
 
 // sessionOf returns the session of a request with the scopes it has now. A session that has ended,
-// or whose client is gone, is that of a visitor.
+// or whose client is gone or has another access token by now, is that of a visitor.
 func (u *UI) sessionOf(r *http.Request) (session, error) {
 	ctx := r.Context()
 	if token := tokenOf(r); token != nil {
-		clientID, scopes, err := u.sessions.find(ctx, token)
+		clientID, scopes, since, err := u.sessions.find(ctx, token)
 		if err == nil && scopes == nil {
-			caller, callerErr := u.deps.Auth.CallerFor(ctx, clientID)
+			caller, callerErr := u.deps.Auth.CallerFor(ctx, clientID, since)
 			scopes, err = caller.Scopes, callerErr
 		}
 		switch {
@@ -150,7 +150,7 @@ WITH old AS (DELETE FROM ui_sessions WHERE expires < now())
 INSERT INTO ui_sessions (token_hash, client_id, scopes, expires) VALUES ($1, $2, $3, $4)`}
 
 	findSQL = pg.Statement{Name: "ui.find-session", Text: `
-SELECT client_id, scopes FROM ui_sessions WHERE token_hash = $1 AND expires > now()`}
+SELECT client_id, scopes, created FROM ui_sessions WHERE token_hash = $1 AND expires > now()`}
 
 	endSQL = pg.Statement{Name: "ui.end-session", Text: `DELETE FROM ui_sessions WHERE token_hash = $1`}
 )

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
@@ -64,6 +65,25 @@ func TestSignIn(t *testing.T) {
 		}
 		if d := ends.Sub(now); d < 59*time.Minute || d > 61*time.Minute {
 			t.Errorf("the session ends in %v, want an hour", d)
+		}
+	})
+	t.Run("a new access token ends the sessions begun with the old one", func(t *testing.T) {
+		_, old, err := s.Auth.CreateClient(t.Context(), uitest.Admin, "ann", auth.ClientInput{Expires: time.Now().Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := s.Browser(t)
+		b.SignIn(t, "ann", old)
+		_, fresh, err := s.Auth.ResetAccessToken(t.Context(), uitest.Admin, "ann")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := b.Get(t, "/"); len(d.Find("#sign-in")) != 1 {
+			t.Error("who has the old token is still signed in")
+		}
+		b.SignIn(t, "ann", fresh)
+		if d := b.Get(t, "/"); len(d.Find("#sign-in")) != 0 {
+			t.Error("who has the new one is not")
 		}
 	})
 	t.Run("signing out ends the session on the server too", func(t *testing.T) {

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -203,6 +204,12 @@ func TestGroupsAreListedNewestFirst(t *testing.T) {
 	for _, bad := range []string{"x", "WzFd", "bnVsbA", "W251bGwsbnVsbCxudWxsXQ"} {
 		if _, err := e.Queue.Groups(t.Context(), 3, bad); !errors.Is(err, fault.Invalid) {
 			t.Errorf("token %q: %v", bad, err)
+		}
+	}
+	for _, instant := range []string{"9223372036854775807", "-9223372036854775808"} {
+		forged := base64.RawURLEncoding.EncodeToString([]byte("[" + instant + `,"x"]`))
+		if _, err := e.Queue.Groups(t.Context(), 3, forged); err != nil {
+			t.Errorf("a forged token with the instant %s: %v", instant, err)
 		}
 	}
 }

@@ -149,6 +149,7 @@ func (q *Queue) Groups(ctx context.Context, limit int, token string) (GroupsPage
 		if err := readToken(token, &before, &id); err != nil {
 			return GroupsPage{}, err
 		}
+		before = min(max(before, 0), 1<<53) // a forged one: an instant that the database has
 	}
 	limit = pageSize(limit)
 	rows, err := q.deps.Pool.Query(ctx, groupsSQL.Text, before, id, limit+1)

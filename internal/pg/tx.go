@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"time"
 
@@ -104,10 +106,19 @@ func Classify(err error) error {
 		}
 		return err
 	}
-	if pgconn.SafeToRetry(err) {
+	if pgconn.SafeToRetry(err) || lost(err) {
 		return fault.Wrap(fault.Unavailable, err, "the database is not available")
 	}
 	return err
+}
+
+// lost reports whether the connection broke under a statement, as it does when the server is killed.
+// Whether a commit arrived is then unknown; verbs can be repeated, so trying again is the remedy.
+func lost(err error) bool {
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // unavailable reports SQLSTATEs that say something about the server, not about the statement:

@@ -3,9 +3,12 @@ package pg_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -131,6 +134,8 @@ func TestClassify(t *testing.T) {
 		{"a zero byte", &pgconn.PgError{Code: "22021"}, fault.Invalid},
 		{"a shutdown", &pgconn.PgError{Code: "57P01"}, fault.Unavailable},
 		{"too many connections", &pgconn.PgError{Code: "53300"}, fault.Unavailable},
+		{"a connection that broke", fmt.Errorf("commit: %w", io.ErrUnexpectedEOF), fault.Unavailable},
+		{"one that was reset", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, fault.Unavailable},
 		{"a defect", plain, plain},
 		{"a meaning", fault.New(fault.Gone, "x"), fault.Gone},
 		{"a cancelled context", context.Canceled, context.Canceled},

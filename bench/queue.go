@@ -47,8 +47,11 @@ func Queue(ctx context.Context, o QueueOptions) (*Report, error) {
 }
 
 func newQueueRun(o QueueOptions, probe func() usage) *queueRun {
-	return &queueRun{QueueOptions: o, report: newReport("queue"), base: "bench/" + strings.ToLower(slug.Nice()[:12]), probe: probe}
+	return &queueRun{QueueOptions: o, report: newReport("queue"), base: "bench/" + workerType(slug.Nice()[:12]), probe: probe}
 }
+
+// workerType is an id in the letters that the second half of a task queue's name may have.
+func workerType(id string) string { return strings.ReplaceAll(strings.ToLower(id), "_", "-") }
 
 func (q *queueRun) all(ctx context.Context) error {
 	do := map[string]func(context.Context) error{

@@ -1,12 +1,17 @@
 package intake
 
 import (
+	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/queuetest"
@@ -60,5 +65,33 @@ func TestADecisionThatExpiredDoesNotHoldUpTheReports(t *testing.T) {
 	}
 	if err := in.reportEvent(t.Context(), event.Event{Kind: "task-completed", TaskID: gone, TaskGroupID: gone, Time: time.Now()}); err != nil {
 		t.Errorf("the consumer would see this event for ever: %v", err)
+	}
+}
+
+func TestAPushThatCanNeverBeTakenIsRefusedWithTheReason(t *testing.T) {
+	w := watch(t)
+	w.in.Repos = map[string]*localgit.Repo{"mine": w.repo}
+	w.commit("a")
+	large, err := os.Create(filepath.Join(w.dir, configFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(large.Truncate(17<<20), large.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.git("add", "-A")
+	w.git("commit", "-q", "-m", "too much")
+	w.look()
+	for _, c := range []struct {
+		revision, code, text string
+	}{
+		{w.git("rev-parse", "HEAD"), "bad-config", "too large"},
+		{strings.Repeat("5", 40), "no-revision", "Push again"},
+	} {
+		_, err := w.in.render(t.Context(), push.Push{Repository: "mine", ID: 1, Revision: c.revision, Branch: "main"})
+		wrong, ok := errors.AsType[*mistakeError](err)
+		if !ok || wrong.what.Code != c.code || !strings.Contains(wrong.what.Message, c.text) {
+			t.Errorf("%s: %v", c.code, err)
+		}
 	}
 }

@@ -81,6 +81,9 @@ func (in *Intake) render(ctx context.Context, p push.Push) ([]templates.Task, er
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, mistake(codeNoConfig, configFile, 0, "The repository has no %s at this revision. Add one to tell Treeline what to do; docs/reference/taskcluster-yml.md has one to start from.", configFile)
 	}
+	if errors.Is(err, fault.TooLarge) {
+		return nil, mistake("bad-config", configFile, 0, "The file is too large: %s.", fault.Message(err))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +113,11 @@ func (in *Intake) open(ctx context.Context, p push.Push) (push.Repository, *loca
 		return push.Repository{}, nil, fmt.Errorf("intake: repository %s is not watched by this server", p.Repository)
 	}
 	tree, err := repo.Tree(ctx, p.Revision)
+	if err != nil && !repo.Has(ctx, p.Revision) {
+		if _, broken := repo.Heads(ctx); broken == nil { // the repository can be read, so it is gone for good
+			err = mistake("no-revision", "", 0, "The repository no longer has revision %s: its branch was rewritten, and git has cleaned up since. Push again.", p.Revision)
+		}
+	}
 	return repository, tree, err
 }
 

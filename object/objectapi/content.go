@@ -31,6 +31,9 @@ func gone(r *web.Request, err error) error {
 }
 
 func (d door) content(ctx context.Context, r *web.Request) (any, error) {
+	if err := notAsCode(r); err != nil {
+		return nil, err
+	}
 	name := r.Params["name"]
 	id, err := d.store.Holds(object.Read, name, r.Query("token"))
 	if err != nil {
@@ -72,12 +75,25 @@ func guard(h http.Header, name, contentType string) {
 	h.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": path.Base(name)}))
 }
 
+// notAsCode refuses a browser that wants the content as part of a page's program: contents come from
+// the origin of our own pages, which trust what is served there.
+func notAsCode(r *web.Request) error {
+	switch use := r.HTTP.Header.Get("Sec-Fetch-Dest"); use {
+	case "script", "worker", "sharedworker", "serviceworker", "audioworklet", "paintworklet", "style", "xslt":
+		return fault.New(fault.Invalid, "What tasks upload is not served as a page's %s. Fetch it as data.", use)
+	}
+	return nil
+}
+
 func pageLike(contentType string) bool {
 	kind, _, err := mime.ParseMediaType(contentType)
 	return err != nil || strings.Contains(kind, "html") || strings.HasSuffix(kind, "xml") || kind == "text/xsl" || kind == "application/xslt"
 }
 
 func (d door) stream(ctx context.Context, r *web.Request) (any, error) {
+	if err := notAsCode(r); err != nil {
+		return nil, err
+	}
 	name := r.Params["name"]
 	id, err := d.store.Holds(object.Follow, name, r.Query("token"))
 	if err != nil {

@@ -17,7 +17,7 @@ type CommitOptions struct {
 	Data    string // an empty directory for it; below it the database syncs
 	Commits int
 	Workers int
-	Changed string // file of the sample that each commit changes
+	Changed string // file of the sample to which each commit adds a comment (#)
 	Log     func(format string, args ...any)
 }
 
@@ -116,7 +116,7 @@ func (m *machine) journey(ctx context.Context, changed string, n int) (j journey
 	if err != nil {
 		return j, err
 	}
-	_, err = fmt.Fprintf(file, "\nChanged %d times.\n", n+1)
+	_, err = fmt.Fprintf(file, "\n# Changed %d times.\n", n+1)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return j, err
 	}

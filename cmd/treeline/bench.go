@@ -71,7 +71,7 @@ events; the last ones by who follows the feed and the log.`,
 	f.IntVar(&o.Commits, "commits", 30, "how many commits")
 	f.IntVar(&o.Workers, "workers", 2, "worker processes")
 	f.StringVar(&dir, "dir", "", "directory on the disk to measure (default: that of temporary files)")
-	f.StringVar(&o.Changed, "change", "README.md", "file of the sample repository that each commit changes")
+	f.StringVar(&o.Changed, "change", "README.md", "file of the sample repository to which each commit adds a line that begins with #")
 	f.BoolVar(&asJSON, "json", false, "print JSON, for programs")
 	return cmd
 }

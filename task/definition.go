@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -135,6 +136,6 @@ func (d *Definition) Equal(o *Definition) bool {
 		slices.Equal(a.Dependencies, b.Dependencies) && a.Requires == b.Requires &&
 		slices.Equal(a.Routes, b.Routes) && a.Priority == b.Priority && a.Retries == b.Retries &&
 		a.Created.Equal(b.Created.Time) && a.Deadline.Equal(b.Deadline.Time) && a.Expires.Equal(b.Expires.Time) &&
-		slices.Equal(a.Scopes, b.Scopes) && a.Metadata == b.Metadata && mapsEqual(a.Tags, b.Tags) &&
+		slices.Equal(a.Scopes, b.Scopes) && a.Metadata == b.Metadata && maps.Equal(a.Tags, b.Tags) &&
 		sameJSON(a.Payload, b.Payload) && sameJSON(a.Extra, b.Extra)
 }

@@ -3,11 +3,8 @@ package task
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"math/big"
 )
-
-func mapsEqual(a, b map[string]string) bool { return maps.Equal(a, b) }
 
 // sameJSON compares two JSON texts by value: key order and white space do not count, and numbers
 // are equal when their values are (1.0 and 1e0).

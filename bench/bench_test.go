@@ -6,11 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/treeline-ci/treeline/bench"
 )
@@ -34,8 +36,8 @@ func TestReport(t *testing.T) {
 	r := bench.Report{
 		Title: "things", Began: "2026-01-02T03:04:05Z", Notes: []string{"a note"},
 		Lines: []bench.Line{
-			{Name: "a long thing", Connections: 8, Count: 12345, PerSecond: 1234.6, P50: 1.25, P95: 2, P99: 3, Max: 4, Errors: 5},
-			{Name: "é", Count: 1},
+			{Name: "a long thing", Connections: 8, Count: 12345, PerSecond: 1234.6, P50: 1.25, P95: 2, P99: 3, Max: 4, Processor: 0.5, Errors: 5},
+			{Name: "é", Count: 1, Old: 7},
 		},
 	}
 	var table bytes.Buffer
@@ -43,9 +45,10 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `
-things        conn       n        /s    p50 ms    p95 ms    p99 ms    max ms  errors
-a long thing     8   12345      1235       1.2       2.0       3.0       4.0       5
-é                -       1         -       0.0       0.0       0.0       0.0       -
+things        conn       n        /s    p50 ms    p95 ms    p99 ms    max ms  cpu ms  errors
+a long thing     8   12345      1235       1.2       2.0       3.0       4.0    0.50       5
+with 7 old tasks:
+é                -       1         -       0.0       0.0       0.0       0.0       -       -
 a note
 `
 	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), table.String()); diff != "" {
@@ -59,7 +62,7 @@ a note
 	if err := json.Unmarshal(text.Bytes(), &back); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(r, back); diff != "" {
+	if diff := cmp.Diff(r, back, cmpopts.IgnoreUnexported(bench.Report{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -137,15 +140,21 @@ func TestMeasurementsOfTheRealProgram(t *testing.T) {
 		}
 	})
 	t.Run("the queue", func(t *testing.T) {
-		r, err := bench.OwnQueue(t.Context(), program, filepath.Join(dir, "queue"), bench.QueueOptions{Each: 100 * time.Millisecond, Group: 50, Log: t.Logf})
+		r, err := bench.OwnQueue(t.Context(), program, filepath.Join(dir, "queue"), bench.QueueOptions{Each: 100 * time.Millisecond, Group: 50, Old: 60, Log: t.Logf})
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkLines(t, r)
-		if len(r.Lines) != 17 {
-			t.Errorf("%d lines", len(r.Lines))
+		old := slices.IndexFunc(r.Lines, func(l bench.Line) bool { return l.Old == 60 })
+		if len(r.Lines) != 2*17+2 || old != 17 || r.Stranded > 0 {
+			t.Errorf("%d lines, %d of them before the old tasks, %d tasks stranded", len(r.Lines), old, r.Stranded)
 		}
-		if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "processor time") || !strings.Contains(notes, "MiB before") || !strings.Contains(notes, "fdatasync") {
+		for _, l := range r.Lines[:10] {
+			if l.Processor <= 0 {
+				t.Errorf("%s took the server no time", l.Name)
+			}
+		}
+		if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "MiB before") || !strings.Contains(notes, "fdatasync") {
 			t.Errorf("notes: %s", notes)
 		}
 	})

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -19,46 +20,58 @@ func (q *queueRun) bigGroup(ctx context.Context) error {
 		return err
 	}
 	q.taskQueue += "-batch"
-	root, batch := q.fan()
+	f := q.fan()
+	batch := []client.NewTask{{TaskID: f.root, Task: f.first}}
+	for _, id := range f.ids {
+		batch = append(batch, client.NewTask{TaskID: id, Task: f.waiting})
+	}
 	err := q.once(fmt.Sprintf("group of %d in one batch", q.Group), 1, q.Group, func() error {
-		_, err := q.Client.CreateTasks(ctx, batch)
+		_, err := q.client.CreateTasks(ctx, batch)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := q.release(ctx, root); err != nil {
+	if err := q.release(ctx, f.root); err != nil {
 		return err
 	}
-	return q.list(ctx, root)
+	return q.list(ctx, f.root)
 }
 
-// fan returns a root and a group of tasks that wait for it.
-func (q *queueRun) fan() (root string, tasks []client.NewTask) {
-	root = q.group()
-	tasks = []client.NewTask{{TaskID: root, Task: q.definition(root)}}
-	waiting := q.definition(root, root)
+// fan is a group in which all tasks wait for one.
+type fan struct {
+	root           string // id of the one, and of the group
+	first, waiting json.RawMessage
+	ids            []string // of those that wait
+}
+
+func (q *queueRun) fan() fan {
+	f := fan{root: q.group()}
+	f.first, f.waiting = q.definition(f.root), q.definition(f.root, f.root)
 	for range q.Group - 1 {
-		tasks = append(tasks, client.NewTask{TaskID: slug.Nice(), Task: waiting})
+		f.ids = append(f.ids, slug.Nice())
 	}
-	return root, tasks
+	return f
 }
 
 const singleConnections = 8
 
 // singles makes a fan by single calls.
 func (q *queueRun) singles(ctx context.Context) error {
-	root, tasks := q.fan()
+	f := q.fan()
 	err := q.once(fmt.Sprintf("group of %d by single calls", q.Group), singleConnections, q.Group, func() error {
-		if _, err := q.Client.CreateTask(ctx, root, tasks[0].Task); err != nil {
+		if err := q.create(ctx, 0, f.root, f.first); err != nil {
 			return err
 		}
 		calls, ctx := errgroup.WithContext(ctx)
-		calls.SetLimit(singleConnections)
-		for _, t := range tasks[1:] {
+		for connection := range singleConnections {
 			calls.Go(func() error {
-				_, err := q.Client.CreateTask(ctx, t.TaskID, t.Task)
-				return err
+				for i := connection; i < len(f.ids); i += singleConnections {
+					if err := q.create(ctx, connection, f.ids[i], f.waiting); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		}
 		return calls.Wait()
@@ -66,15 +79,15 @@ func (q *queueRun) singles(ctx context.Context) error {
 	if err != nil || q.Batches {
 		return err
 	}
-	if err := q.release(ctx, root); err != nil {
+	if err := q.release(ctx, f.root); err != nil {
 		return err
 	}
-	return q.list(ctx, root)
+	return q.list(ctx, f.root)
 }
 
 // release completes the root of a fan and waits until all others are pending.
 func (q *queueRun) release(ctx context.Context, root string) error {
-	claims, err := q.claim(ctx, 0, 1)
+	claims, err := q.take(ctx, 0, 1)
 	if err != nil {
 		return fmt.Errorf("bench: claim the root: %w", err)
 	}
@@ -82,7 +95,7 @@ func (q *queueRun) release(ctx context.Context, root string) error {
 		return fmt.Errorf("bench: the root of the group is not the one task to claim")
 	}
 	return q.once(fmt.Sprintf("root completed, %d dependents pending", q.Group-1), 1, q.Group-1, func() error {
-		if err := q.complete(ctx, claims[0]); err != nil {
+		if err := q.complete(ctx, 0, claims[0]); err != nil {
 			return err
 		}
 		for {
@@ -97,15 +110,6 @@ func (q *queueRun) release(ctx context.Context, root string) error {
 			}
 		}
 	})
-}
-
-// pending is what the API says of the task queue.
-func (q *queueRun) pending(ctx context.Context) (int, error) {
-	var out struct {
-		Pending int `json:"pendingTasks"`
-	}
-	err := q.Client.Call(ctx, "queue", "GET", "/pending/"+url.PathEscape(q.taskQueue), nil, nil, &out)
-	return out.Pending, err
 }
 
 const pageSize = 1000
@@ -123,7 +127,7 @@ func (q *queueRun) list(ctx context.Context, group string) error {
 			if token != "" {
 				query.Set("continuationToken", token)
 			}
-			if err := q.Client.Call(ctx, "queue", "GET", client.Path("task-group", group, "list"), query, nil, &page); err != nil {
+			if err := q.call(ctx, 0, "GET", "/task-group/"+group+"/list?"+query.Encode(), nil, &page); err != nil {
 				return err
 			}
 			count += len(page.Tasks)

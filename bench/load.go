@@ -14,6 +14,18 @@ type load struct {
 	things      int // how many are done by one call; 0 means 1
 	// do makes call number n of a connection. errDone ends the load.
 	do func(ctx context.Context, connection, n int) error
+	// timed, in place of do, says itself how long the part of it took that is measured.
+	timed func(ctx context.Context, connection, n int) (time.Duration, error)
+}
+
+// once does it a single time.
+func (l load) once(ctx context.Context, connection, n int) (time.Duration, error) {
+	if l.timed != nil {
+		return l.timed(ctx, connection, n)
+	}
+	began := time.Now()
+	err := l.do(ctx, connection, n)
+	return time.Since(began), err
 }
 
 // errDone says that there is nothing left to do.
@@ -40,8 +52,7 @@ func (l load) run(ctx context.Context, d time.Duration) outcome {
 		wg.Go(func() {
 			var mine outcome
 			for n := 0; time.Since(began) < d && ctx.Err() == nil; n++ {
-				start := time.Now()
-				err := l.do(ctx, connection, n)
+				took, err := l.once(ctx, connection, n)
 				if errors.Is(err, errDone) {
 					break
 				}
@@ -52,7 +63,7 @@ func (l load) run(ctx context.Context, d time.Duration) outcome {
 					}
 					continue
 				}
-				mine.took = append(mine.took, time.Since(start))
+				mine.took = append(mine.took, took)
 			}
 			mu.Lock()
 			defer mu.Unlock()

@@ -20,12 +20,14 @@ import (
 
 // machine is a treeline dev that runs for a benchmark, with the sample repository.
 type machine struct {
-	data   string
-	client *client.Client
-	cmd    *exec.Cmd
-	said   *saying
-	ended  chan struct{} // closed when the program has ended
-	err    error         // how; only after ended
+	data        string
+	client      *client.Client
+	rootURL     string
+	credentials hawk.Credentials
+	cmd         *exec.Cmd
+	said        *saying
+	ended       chan struct{} // closed when the program has ended
+	err         error         // how; only after ended
 }
 
 // saying keeps what a program printed.
@@ -91,10 +93,9 @@ func (m *machine) connect(ctx context.Context) error {
 			env[name] = value
 		}
 	}
-	m.client, err = client.New(client.Config{
-		RootURL: env["TASKCLUSTER_ROOT_URL"], Patience: -1,
-		Credentials: hawk.Credentials{ClientID: env["TASKCLUSTER_CLIENT_ID"], AccessToken: env["TASKCLUSTER_ACCESS_TOKEN"]},
-	})
+	m.rootURL = env["TASKCLUSTER_ROOT_URL"]
+	m.credentials = hawk.Credentials{ClientID: env["TASKCLUSTER_CLIENT_ID"], AccessToken: env["TASKCLUSTER_ACCESS_TOKEN"]}
+	m.client, err = client.New(client.Config{RootURL: m.rootURL, Patience: -1, Credentials: m.credentials})
 	if err != nil {
 		return err
 	}

@@ -27,9 +27,13 @@ func OwnQueue(ctx context.Context, program, data string, o QueueOptions) (report
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.stop()) }()
-	o.Client, o.Batches = m.client, true
+	o.RootURL, o.Credentials, o.Batches = m.rootURL, m.credentials, true
 	before := m.processes()
-	q := newQueueRun(o, m.processes)
+	q, err := newQueueRun(o, m.processes)
+	if err != nil {
+		return nil, err
+	}
+	defer q.close()
 	if err := q.all(ctx); err != nil {
 		return nil, err
 	}

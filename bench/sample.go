@@ -36,6 +36,10 @@ type Line struct {
 	P99         float64 `json:"p99Millis"`        //
 	Max         float64 `json:"maxMillis"`        //
 	Errors      int     `json:"errors,omitempty"` // calls that failed
+	// Processor is the time of all the server's processes for one of the things, in milliseconds, where
+	// they are known.
+	Processor float64 `json:"processorMillis,omitempty"`
+	Old       int     `json:"oldTasks,omitempty"` // how many resolved tasks the database had
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -48,10 +52,13 @@ func (l Line) timed(s Sample) Line {
 
 // Report is what a benchmark found.
 type Report struct {
-	Title string   `json:"title"`
-	Began string   `json:"began"` // RFC 3339
-	Lines []Line   `json:"lines"`
-	Notes []string `json:"notes"` // what one has to know to read the figures
+	Title string `json:"title"`
+	Began string `json:"began"` // RFC 3339
+	Lines []Line `json:"lines"`
+	// Stranded are tasks that were pending but that nobody got who asked.
+	Stranded int      `json:"stranded"`
+	Notes    []string `json:"notes"` // what one has to know to read the figures
+	peer     map[measure]figure
 }
 
 func newReport(title string) *Report {
@@ -86,10 +93,15 @@ func (r *Report) Table(w io.Writer) error {
 		wide = max(wide, utf8.RuneCountInString(l.Name))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-*s  conn       n        /s    p50 ms    p95 ms    p99 ms    max ms  errors\n", wide, r.Title)
+	fmt.Fprintf(&b, "%-*s  conn       n        /s    p50 ms    p95 ms    p99 ms    max ms  cpu ms  errors%s\n", wide, r.Title, r.peerHead())
+	old := 0
 	for _, l := range r.Lines {
-		fmt.Fprintf(&b, "%-*s  %4s  %6s  %8s  %8.1f  %8.1f  %8.1f  %8.1f  %6s\n", wide, l.Name,
-			whole(l.Connections), whole(l.Count), whole(int(math.Round(l.PerSecond))), l.P50, l.P95, l.P99, l.Max, whole(l.Errors))
+		if l.Old != old {
+			old = l.Old
+			fmt.Fprintf(&b, "with %d old tasks:\n", old)
+		}
+		fmt.Fprintf(&b, "%-*s  %4s  %6s  %8s  %8.1f  %8.1f  %8.1f  %8.1f  %6s  %6s%s\n", wide, l.Name,
+			whole(l.Connections), whole(l.Count), whole(int(math.Round(l.PerSecond))), l.P50, l.P95, l.P99, l.Max, hundredths(l.Processor), whole(l.Errors), r.peerColumns(l))
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("bench: table: %w", err)
@@ -100,6 +112,33 @@ func (r *Report) Table(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// peerHead and peerColumns set the peer's figures and ours to reach beside what was measured.
+func (r *Report) peerHead() string {
+	if r.peer == nil {
+		return ""
+	}
+	return "    peer/s       x  reach/s"
+}
+
+func (r *Report) peerColumns(l Line) string {
+	if r.peer == nil {
+		return ""
+	}
+	f := r.peer[measure{l.Name, l.Connections}]
+	times := "-"
+	if f.peer > 0 {
+		times = fmt.Sprintf("%.1f", l.PerSecond/f.peer)
+	}
+	return fmt.Sprintf("  %8s  %6s  %7s", whole(int(f.peer)), times, whole(int(f.reach)))
+}
+
+func hundredths(f float64) string {
+	if f == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", f)
 }
 
 func whole(n int) string {

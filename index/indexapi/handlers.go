@@ -122,7 +122,7 @@ func (d *door) findArtifact(ctx context.Context, r *web.Request) (any, error) {
 }
 
 func (d *door) listTasks(ctx context.Context, r *web.Request) (any, error) {
-	limit, token, err := r.Page()
+	limit, token, err := page(r)
 	if err != nil {
 		return nil, err
 	}
@@ -151,8 +151,21 @@ type namespacePage struct {
 	ContinuationToken string      `json:"continuationToken,omitempty"`
 }
 
+// page returns the limit and the token of a listing, from the query or, by POST, from the body.
+func page(r *web.Request) (limit int, token string, err error) {
+	if r.Body == nil {
+		return r.Page()
+	}
+	in := struct {
+		Limit             float64 `json:"limit"` // 1 to 1000, says the schema; 10.0 is an integer too
+		ContinuationToken string  `json:"continuationToken"`
+	}{Limit: 1000}
+	err = r.Decode(&in)
+	return int(in.Limit), in.ContinuationToken, err
+}
+
 func (d *door) listNamespaces(ctx context.Context, r *web.Request) (any, error) {
-	limit, token, err := r.Page()
+	limit, token, err := page(r)
 	if err != nil {
 		return nil, err
 	}
@@ -162,17 +175,17 @@ func (d *door) listNamespaces(ctx context.Context, r *web.Request) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	page := namespacePage{Namespaces: []namespace{}}
+	out := namespacePage{Namespaces: []namespace{}}
 	if len(list) > limit {
 		list = list[:limit]
-		if page.ContinuationToken, err = web.Token(list[limit-1].Name); err != nil {
+		if out.ContinuationToken, err = web.Token(list[limit-1].Name); err != nil {
 			return nil, err
 		}
 	}
 	for _, n := range list {
-		page.Namespaces = append(page.Namespaces, namespace{n.Namespace, n.Name, task.At(n.Expires)})
+		out.Namespaces = append(out.Namespaces, namespace{n.Namespace, n.Name, task.At(n.Expires)})
 	}
-	return page, nil
+	return out, nil
 }
 
 func (d *door) insertTask(ctx context.Context, r *web.Request) (any, error) {

@@ -160,6 +160,8 @@ func TestListings(t *testing.T) {
 		{"/namespaces/", "namespaces", []string{"a"}},
 		{"/namespaces/a", "namespaces", []string{"a.b", "a.c"}},
 		{"/tasks/", "tasks", []string{"top"}},
+		{"/tasks", "tasks", []string{"top"}},
+		{"/namespaces", "namespaces", []string{"a"}},
 		{"/tasks/a.b", "tasks", []string{"a.b.x", "a.b.y", "a.b.z"}},
 		{"/tasks/none", "tasks", nil},
 	} {
@@ -184,6 +186,31 @@ func TestListings(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("%s%s: %s", tt.path, limit, diff)
 			}
+		}
+	}
+}
+
+func TestListingsByPostTakeTheirPageFromTheBody(t *testing.T) {
+	d := open(t, index.New(pgtest.DB(t)), webtest.As("", "index:list-tasks:*", "index:list-namespaces:*"))
+	for _, path := range []string{"a.b.x", "a.b.y", "a.c.x", "top", "two"} {
+		d.insert(path, first)
+	}
+	for path, key := range map[string]string{"/tasks/": "tasks", "/tasks": "tasks", "/tasks/a.b": "tasks", "/namespaces/a": "namespaces"} {
+		status, page, _ := d.call("POST", path, map[string]any{"limit": 1})
+		list, _ := page[key].([]any)
+		if status != 200 || len(list) != 1 {
+			t.Fatalf("%s: %d %v", path, status, page)
+		}
+		status, page, _ = d.call("POST", path, map[string]any{"limit": 1, "continuationToken": page["continuationToken"]})
+		rest, _ := page[key].([]any)
+		if status != 200 || len(rest) != 1 || cmp.Equal(list, rest) || page["continuationToken"] != nil {
+			t.Errorf("%s: %d %v after %v", path, status, page, list)
+		}
+		if status, page, _ = d.call("POST", path, map[string]any{}); status != 200 || len(page[key].([]any)) != 2 {
+			t.Errorf("%s whole: %d %v", path, status, page)
+		}
+		if status, page, _ = d.call("POST", path, map[string]any{"limit": 0}); status != 400 || page["code"] != "InputValidationError" {
+			t.Errorf("%s without a page: %d %v", path, status, page)
 		}
 	}
 }
@@ -226,7 +253,8 @@ func TestEveryEndpointAsksForItsScope(t *testing.T) {
 		body         any
 	}{
 		{"GET", "/task/a.b", nil}, {"PUT", "/task/a.b", body}, {"DELETE", "/task/a.b", nil}, {"GET", "/tasks/a", nil}, {"GET", "/namespaces/a", nil},
-		{"GET", "/tasks/", nil}, {"GET", "/namespaces/", nil}, {"POST", "/tasks/indexes", map[string]any{"indexes": []string{"a.b"}}},
+		{"GET", "/tasks/", nil}, {"GET", "/namespaces/", nil}, {"GET", "/namespaces", nil},
+		{"POST", "/tasks/a", map[string]any{}}, {"POST", "/namespaces/", map[string]any{}}, {"POST", "/tasks/indexes", map[string]any{"indexes": []string{"a.b"}}},
 	} {
 		if status, got, _ := d.call(tt.method, tt.path, tt.body); status != 403 || got["code"] != "InsufficientScopes" {
 			t.Errorf("%s %s: %d %v", tt.method, tt.path, status, got)

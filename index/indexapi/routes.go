@@ -48,7 +48,7 @@ func Service(ix *index.Index, options ...Option) web.Service {
 	}
 }
 
-const category = "Index"
+const category = "Index Service"
 
 func (d *door) finding() []web.Endpoint {
 	return []web.Endpoint{
@@ -77,21 +77,23 @@ func (d *door) finding() []web.Endpoint {
 
 func (d *door) listing() []web.Endpoint {
 	namespaces := web.Endpoint{
-		Name: "listNamespaces", Method: "GET", Route: "/namespaces/<namespace>", Category: category, Stability: "stable", Query: pages(),
+		Name: "listNamespaces", Method: "GET", Route: "/namespaces/<namespace>", Also: []string{"/namespaces/", "/namespaces"}, Category: category, Stability: "stable", Query: pages(),
 		Scopes: scope.Text("index:list-namespaces:<namespace>"), Output: "list-namespaces-response.json", Handle: d.listNamespaces,
-		Title: "List namespaces", Description: "The namespaces directly in a namespace, by name. For people who look around; programs should know their paths.",
+		Title: "List namespaces", Description: "The namespaces directly in a namespace, by name; an empty namespace is the root. For people who look around; programs should know their paths.",
 	}
 	tasks := web.Endpoint{
-		Name: "listTasks", Method: "GET", Route: "/tasks/<namespace>", Category: category, Stability: "stable", Query: pages(),
+		Name: "listTasks", Method: "GET", Route: "/tasks/<namespace>", Also: []string{"/tasks/", "/tasks"}, Category: category, Stability: "stable", Query: pages(),
 		Scopes: scope.Text("index:list-tasks:<namespace>"), Output: "list-tasks-response.json", Handle: d.listTasks,
-		Title: "List tasks", Description: "The entries directly in a namespace, by name.",
+		Title: "List tasks", Description: "The entries directly in a namespace, by name; an empty namespace is the root.",
 	}
-	rootNamespaces, rootTasks := namespaces, tasks
-	rootNamespaces.Name, rootNamespaces.Route, rootNamespaces.Title = "listRootNamespaces", "/namespaces/", "List the namespaces of the root"
-	rootNamespaces.Scopes, rootNamespaces.Description = scope.Text("index:list-namespaces:"), "The first words of all paths that have more than one."
-	rootTasks.Name, rootTasks.Route, rootTasks.Title = "listRootTasks", "/tasks/", "List the tasks of the root"
-	rootTasks.Scopes, rootTasks.Description = scope.Text("index:list-tasks:"), "The entries whose path is a single word."
-	return []web.Endpoint{namespaces, rootNamespaces, tasks, rootTasks}
+	return []web.Endpoint{namespaces, tasks, byPost(namespaces, "listNamespacesPost"), byPost(tasks, "listTasksPost")}
+}
+
+// byPost is a listing as clients of old call it: limit and token stand in the body.
+func byPost(e web.Endpoint, name string) web.Endpoint {
+	e.Name, e.Method, e.Stability, e.Unpublished = name, "POST", "deprecated", true
+	e.Query, e.Input = nil, "list-namespaces-request.json"
+	return e
 }
 
 func (d *door) changing() []web.Endpoint {

@@ -93,6 +93,9 @@ func (s *site) absolute(v any) any {
 func reference(s *Service) (map[string]any, error) {
 	entries := make([]any, 0, len(s.Endpoints))
 	for _, e := range s.Endpoints {
+		if e.Unpublished {
+			continue
+		}
 		ready := &endpoint{Endpoint: e}
 		if err := (&node{}).add("", ready); err != nil {
 			return nil, err

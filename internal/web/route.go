@@ -95,7 +95,10 @@ func (n *node) find(method, escaped string) (*endpoint, map[string]string) {
 	if e == nil {
 		return nil, nil
 	}
-	params := make(map[string]string, len(values))
+	params := make(map[string]string, len(values)+len(e.absent))
+	for _, name := range e.absent {
+		params[name] = ""
+	}
 	for i, v := range values {
 		decoded, err := url.PathUnescape(v)
 		if err != nil {

@@ -19,7 +19,8 @@ type endpoint struct {
 	route         route
 	params, query map[string]*regexp.Regexp
 	input, output *jsonschema.Schema
-	early         bool // authorized before the handler
+	early         bool     // authorized before the handler
+	absent        []string // parameters that this way in lacks
 }
 
 // site serves all services.
@@ -68,14 +69,32 @@ func (s *site) mount(service *Service, lib *library) error {
 		}
 		names[row.Name] = true
 		e := &endpoint{Endpoint: row, service: service}
-		if err := s.routes.add("/api/"+service.Name+"/"+service.Version, e); err != nil {
+		prefix := "/api/" + service.Name + "/" + service.Version
+		if err := s.routes.add(prefix, e); err != nil {
 			return err
 		}
 		if err := e.compile(lib); err != nil {
 			return fmt.Errorf("endpoint %s: %w", row.Name, err)
 		}
+		for _, other := range row.Also {
+			if err := s.routes.add(prefix, e.by(other)); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// by returns the endpoint as another route leads to it.
+func (e *endpoint) by(way string) *endpoint {
+	other := *e
+	other.Route, other.route = way, route{}
+	for _, name := range e.route.params {
+		if !strings.Contains(way, "<"+name+">") && !strings.Contains(way, "<"+name+"*>") {
+			other.absent = append(other.absent, name)
+		}
+	}
+	return &other
 }
 
 // compile makes the patterns and schemas of an endpoint ready.

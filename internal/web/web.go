@@ -52,7 +52,12 @@ type Endpoint struct {
 	// Route is the path below the service, such as "/task/<taskId>/runs". A parameter stands for one
 	// segment, percent-encoded slashes included; one written <name*>, at the end only, for all the
 	// rest. References show it as <name>.
-	Route                                   string
+	Route string
+	// Also are further routes that lead here, such as one whose last parameter is left out. They are
+	// not published; a parameter that they lack is "", and is not held against its pattern.
+	Also []string
+	// Unpublished endpoints are served, but no part of the references: what old clients still call.
+	Unpublished                             bool
 	Title, Description, Category, Stability string
 	Query                                   map[string]string // allowed query parameters: anchored regular expressions
 	// Scopes is what the caller must hold; nil is public. When it uses route parameters only, it is

@@ -61,6 +61,8 @@ func sample() web.Service {
 			get("list", "/thing/<id>/artifacts", echo),
 			get("literal", "/thing/all/artifacts", answers(map[string]string{"literal": "yes"})),
 			get("slash", "/things/", echo),
+			with(get("optional", "/some/<id>", echo), func(e *web.Endpoint) { e.Also, e.Scopes = []string{"/some/", "/some"}, scope.Text("sample:some:<id>") }),
+			with(get("hidden", "/hidden", echo), func(e *web.Endpoint) { e.Unpublished = true }),
 			with(get("query", "/query", echo), func(e *web.Endpoint) {
 				e.Query = map[string]string{"limit": web.LimitPattern, "flag": "^(a|b)$"}
 			}),
@@ -441,5 +443,28 @@ func BenchmarkCall(b *testing.B) {
 		if w := c.do(h); w.Code != 200 {
 			b.Fatal(w.Code)
 		}
+	}
+}
+
+func TestFurtherAndUnpublishedRoutes(t *testing.T) {
+	h := mount(t, webtest.As("someone", "sample:some:", "sample:some:abc"))
+	for path, id := range map[string]string{"/some/abc": "abc", "/some/": "", "/some": ""} {
+		r := httptest.NewRequest("GET", "/api/sample/v1"+path, nil)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		var got struct{ Params map[string]string }
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 || !cmp.Equal(got.Params, map[string]string{"id": id}) {
+			t.Errorf("%s: %d %v %v", path, w.Code, got, err)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/sample/v1/hidden", nil))
+	if w.Code != 200 {
+		t.Errorf("an unpublished endpoint answers %d", w.Code)
+	}
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/references/sample/v1/api.json", nil))
+	if body := w.Body.String(); strings.Contains(body, "hidden") || !strings.Contains(body, `"/some/<id>"`) || strings.Contains(body, `"/some"`) {
+		t.Errorf("the reference says %s", body)
 	}
 }

@@ -1,0 +1,116 @@
+package conformance_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/internal/pgtest"
+)
+
+// server is a whole Treeline on a database of its own.
+type server struct {
+	url  string
+	root hawk.Credentials
+}
+
+// serve starts a server that ends with the test.
+func serve(t testing.TB) *server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{url: "http://" + listener.Addr().String(), root: hawk.Credentials{ClientID: app.RootClient, AccessToken: secrets.RootToken}}
+	running, err := app.Start(t.Context(), app.Config{
+		RootURL: s.url, Listener: listener, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "data"), Secrets: secrets,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+		defer cancel()
+		if err := running.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// document is one file of a bundle of references.
+type document struct {
+	Filename string          `json:"filename"`
+	Content  json.RawMessage `json:"content"`
+}
+
+// bundle is a set of references and schemas by file name, such as schemas/queue/v1/task.json.
+type bundle map[string]json.RawMessage
+
+func readBundle(t testing.TB, data []byte) bundle {
+	t.Helper()
+	var list []document
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	b := bundle{}
+	for _, d := range list {
+		b[d.Filename] = d.Content
+	}
+	return b
+}
+
+// served is the bundle that a server publishes: it does not depend on its database, so one is asked
+// for all tests.
+func served(t testing.TB) bundle {
+	t.Helper()
+	once.Do(func() {
+		resp, err := http.Get(serve(t).url + "/references/references.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%d %v", resp.StatusCode, err)
+		}
+		ours = readBundle(t, data)
+	})
+	if ours == nil {
+		t.Fatal("the server that was asked for its references did not answer")
+	}
+	return ours
+}
+
+var (
+	once sync.Once
+	ours bundle
+)
+
+// peer is the bundle of the peer's references; nil where it is not at hand.
+func peer(t testing.TB) bundle {
+	t.Helper()
+	name := os.Getenv("TREELINE_PEER_REFERENCES")
+	if name == "" {
+		return nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readBundle(t, data)
+}

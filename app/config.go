@@ -31,6 +31,10 @@ type Config struct {
 	// minutes when zero.
 	ClaimTimeout time.Duration
 
+	// LocalNames refuses requests that call the server by a name other than RootURL's or this
+	// machine's own: right for a server that only this machine may reach.
+	LocalNames bool
+
 	// StaticClients are clients that exist by configuration, besides the root and queue clients.
 	StaticClients []auth.StaticClient
 

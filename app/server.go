@@ -33,5 +33,6 @@ func (a *App) handler() (http.Handler, error) {
 	}
 	return web.Mount(services, a.auth, web.Options{
 		RootURL: a.config.RootURL, Build: build(), Fallback: rest, Healthy: a.pool.Ping, Log: a.config.Log,
+		LocalNames: a.config.LocalNames,
 	})
 }

@@ -92,7 +92,7 @@ func Run(ctx context.Context, c Config) (err error) {
 		RootURL: rootURL, Listener: listener,
 		DatabaseURL: cluster.URL(pg.DatabaseName), DataDir: filepath.Join(data, "objects"),
 		Secrets: secrets, Repositories: []app.LocalRepository{repo}, ClaimTimeout: claimTimeout,
-		StaticClients: workerClient(secrets), Anonymous: anonymous(), Log: c.Log,
+		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Log: c.Log,
 	})
 	if err != nil {
 		return err

@@ -28,10 +28,13 @@ type Request struct {
 	endpoint   *endpoint
 	raw        []byte // the body as sent
 	isJSON     bool
+	taken      bool // raw and isJSON hold
 	asked      bool // caller and callerErr hold
 	caller     Caller
 	callerErr  error
+	hash       string // of the body, as the caller signed it; "" when they did not
 	authorized bool
+	granted    scope.Expr // what was asked of the caller last, and satisfied
 }
 
 // Query returns a query parameter, "" when it is absent.
@@ -72,16 +75,23 @@ func (r *Request) authenticate(ctx context.Context) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	if result.Hash != "" {
-		if r.endpoint.Input == Blob {
-			return Caller{}, fault.New(fault.Unauthenticated, "A payload hash cannot be checked on this endpoint; leave it out.")
-		}
-		want := payloadHash(r.HTTP.Header.Get("Content-Type"), r.raw)
-		if subtle.ConstantTimeCompare([]byte(want), []byte(result.Hash)) != 1 {
-			return Caller{}, fault.New(fault.Unauthenticated, "The payload hash of the credentials does not fit the request's body.")
-		}
+	if result.Hash != "" && r.endpoint.Input == Blob {
+		return Caller{}, fault.New(fault.Unauthenticated, "A payload hash cannot be checked on this endpoint; leave it out.")
 	}
-	return result.Caller, nil
+	r.hash = result.Hash
+	return result.Caller, r.checkHash()
+}
+
+// checkHash holds the body, once it is taken in, to the hash that the caller signed.
+func (r *Request) checkHash() error {
+	if r.hash == "" || !r.taken {
+		return nil
+	}
+	want := payloadHash(r.HTTP.Header.Get("Content-Type"), r.raw)
+	if subtle.ConstantTimeCompare([]byte(want), []byte(r.hash)) != 1 {
+		return fault.New(fault.Unauthenticated, "The payload hash of the credentials does not fit the request's body.")
+	}
+	return nil
 }
 
 // payloadHash is Hawk's hash of a body: its normalized content type and its bytes.
@@ -123,7 +133,7 @@ func (r *Request) AuthorizeExpr(ctx context.Context, want scope.Expr) error {
 	if err := scope.Check(caller.ClientID, caller.Anonymous(), caller.Scopes, want); err != nil {
 		return err
 	}
-	r.authorized = true
+	r.authorized, r.granted = true, want
 	return nil
 }
 

@@ -1,21 +1,19 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"regexp"
 	"runtime/debug"
 	"time"
 
+	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 )
 
@@ -44,13 +42,20 @@ func (s *site) serve(w http.ResponseWriter, hr *http.Request, e *endpoint, param
 	if err != nil {
 		s.fail(out, r, err)
 	}
+	if !s.Log.Enabled(hr.Context(), s.AccessLevel) {
+		return
+	}
 	s.Log.LogAttrs(hr.Context(), s.AccessLevel, "api",
 		slog.String("name", e.Name), slog.String("service", e.service.Name), slog.String("method", hr.Method),
 		slog.String("resource", hr.URL.EscapedPath()), slog.Int("status", out.status),
 		slog.Float64("ms", float64(time.Since(began).Microseconds())/1000),
 		slog.Bool("public", e.Scopes == nil), slog.String("client", r.caller.ClientID),
+		slog.Any("satisfyingScopes", scope.Used(r.caller.Scopes, r.granted, loggedScopes)),
 		slog.String("source", s.sourceIP(hr)), slog.String("trace", trace))
 }
+
+// loggedScopes is how many scopes a line of the access log names at most: a batch may need thousands.
+const loggedScopes = 20
 
 // handle runs the checks and the handler. A panic becomes an error, whatever caused it.
 func (s *site) handle(ctx context.Context, r *Request) (result any, err error) {
@@ -63,7 +68,7 @@ func (s *site) handle(ctx context.Context, r *Request) (result any, err error) {
 		}
 	}()
 	e := r.endpoint
-	if err := r.read(); err != nil {
+	if err := r.read(ctx); err != nil {
 		return nil, err
 	}
 	if e.early {
@@ -85,34 +90,6 @@ func (s *site) handle(ctx context.Context, r *Request) (result any, err error) {
 		return nil, fmt.Errorf("the handler of %s answered without having asked for authorization", e.Name)
 	}
 	return result, err
-}
-
-// read takes in a JSON body; anything else is left for the handler.
-func (r *Request) read() error {
-	kind, _, err := mime.ParseMediaType(r.HTTP.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" || r.endpoint.Input == Blob {
-		return nil
-	}
-	limit := r.endpoint.MaxBody
-	if limit == 0 {
-		limit = DefaultBody
-	}
-	tooLarge := fault.New(fault.TooLarge, "The request's body is larger than %d bytes.", limit)
-	if r.HTTP.ContentLength > limit {
-		return tooLarge
-	}
-	var body bytes.Buffer
-	if n := r.HTTP.ContentLength; n > 0 {
-		body.Grow(int(n) + bytes.MinRead)
-	}
-	if _, err := io.Copy(&body, io.LimitReader(r.HTTP.Body, limit+1)); err != nil {
-		return fault.Wrap(fault.Malformed, err, "The request's body could not be read to its end.")
-	}
-	if int64(body.Len()) > limit {
-		return tooLarge
-	}
-	r.raw, r.isJSON = body.Bytes(), true
-	return nil
 }
 
 // recorder remembers the status of an answer; streaming works through it.

@@ -3,7 +3,9 @@ package web
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -135,6 +137,8 @@ func (s *site) ServeHTTP(client http.ResponseWriter, r *http.Request) {
 	w := patient(client, r, s.Patience)
 	path := r.URL.EscapedPath()
 	switch {
+	case s.LocalNames && !s.calledRightly(r):
+		s.plainStatus(w, r, http.StatusMisdirectedRequest, problem{"This server answers as " + s.RootURL + " only."})
 	case strings.HasPrefix(path, "/api/"):
 		s.api(w, r, path)
 	case path == "/references" || path == "/schemas" || strings.HasPrefix(path, "/references/") || strings.HasPrefix(path, "/schemas/"):
@@ -155,6 +159,17 @@ func (s *site) ServeHTTP(client http.ResponseWriter, r *http.Request) {
 	default:
 		s.plainStatus(w, r, http.StatusNotFound, problem{"Not found"})
 	}
+}
+
+// calledRightly reports whether a request was meant for this server, by the name it calls it.
+func (s *site) calledRightly(r *http.Request) bool {
+	host, _ := hostPort(r)
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback() {
+		return true
+	}
+	own, err := url.Parse(s.RootURL)
+	return err == nil && strings.EqualFold(own.Hostname(), host)
 }
 
 // problem is the body for an unknown route (taskcluster-map 3.3).

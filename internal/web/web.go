@@ -112,6 +112,10 @@ type Options struct {
 	AccessLevel slog.Level // level of the line per call; the default is Info
 	CheckOutput bool       // answers must fit their schema; for tests
 	TrustProxy  bool       // take the caller's address from X-Forwarded-For
+	// LocalNames answers only requests whose Host header is that of RootURL or names this machine:
+	// else a page of another site could, by pointing its own name here, read with a browser what
+	// people on this machine may read.
+	LocalNames bool
 	// Patience is how long a client may take to send a request's body, and to take each piece of an
 	// answer, before it is given up; 0 is two minutes.
 	Patience time.Duration

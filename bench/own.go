@@ -40,6 +40,7 @@ func OwnQueue(ctx context.Context, program, data string, o QueueOptions) (report
 	report = q.report
 	report.Lines = append(report.Lines, starts...)
 	after := m.processes()
-	report.note("memory of all the server's processes: %d MiB before, %d MiB after the load", before.memory>>20, after.memory>>20)
+	report.note("memory of the server: %d MiB before, %d MiB after the load; of PostgreSQL: %d and %d MiB",
+		before.memory>>20, after.memory>>20, before.database>>20, after.database>>20)
 	return report, report.noteSync(data)
 }

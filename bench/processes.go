@@ -13,7 +13,8 @@ import (
 // usage is what a number of processes have used.
 type usage struct {
 	processor time.Duration // since they began, that of their ended children included
-	memory    int64         // bytes now; what several share is counted once
+	memory    int64         // bytes now, of all but PostgreSQL; what several share is counted once
+	database  int64         // bytes now, of PostgreSQL
 }
 
 // tick is the unit of processor time in /proc, the same on all machines that Go runs on.
@@ -26,6 +27,7 @@ func (m *machine) processes() usage {
 		parent    int
 		processor time.Duration
 		ours      bool
+		database  bool
 	}
 	all := map[int]*process{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
@@ -38,13 +40,13 @@ func (m *machine) processes() usage {
 		if err != nil {
 			continue // it has ended
 		}
-		_, rest, _ := bytes.Cut(stat, []byte(") ")) // the name may have anything in it
+		name, rest, _ := bytes.Cut(stat, []byte(") ")) // the name may have anything in it
 		f := strings.Fields(string(rest))
 		if len(f) < 15 {
 			continue
 		}
 		command, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-		p := &process{ours: err == nil && bytes.Contains(command, []byte(m.data))}
+		p := &process{ours: err == nil && bytes.Contains(command, []byte(m.data)), database: bytes.HasSuffix(name, []byte("(postgres"))}
 		p.parent, _ = strconv.Atoi(f[1]) // the kernel writes numbers
 		for _, text := range f[11:15] {
 			n, _ := strconv.Atoi(text) // likewise
@@ -59,7 +61,11 @@ func (m *machine) processes() usage {
 		}
 		if p.ours {
 			sum.processor += p.processor
-			sum.memory += memoryOf(pid)
+			if p.database {
+				sum.database += memoryOf(pid)
+			} else {
+				sum.memory += memoryOf(pid)
+			}
 		}
 	}
 	return sum

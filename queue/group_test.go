@@ -39,7 +39,7 @@ func TestCompletedTasksEnterTheIndex(t *testing.T) {
 	e := queuetest.New(t, func(d *queue.Deps) { d.Index = w })
 	routed := func(extra string) func(*task.Definition) {
 		return func(d *task.Definition) {
-			d.Routes = []string{"index.a.b-1", "notify.x", "index.bad/path", "index.", "index.c"}
+			d.Routes = []string{"index.a.b-1", "notify.x", "index.c"}
 			d.Extra = json.RawMessage(extra)
 		}
 	}
@@ -64,6 +64,14 @@ func TestCompletedTasksEnterTheIndex(t *testing.T) {
 	e.Task(t, task.Exception, routed(`{}`))
 	if len(w.got) > 0 {
 		t.Errorf("a task that did not complete entered the index: %+v", w.got)
+	}
+	// A task from before bad routes were refused.
+	old := e.Task(t, task.Running, routed(`{}`))
+	if _, err := e.Pool.Exec(t.Context(), `UPDATE definitions SET routes = routes || '{index.bad/path,index.}' WHERE task_id = $1`, old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Queue.ReportCompleted(t.Context(), old, 0); err != nil || len(w.got) != 2 {
+		t.Errorf("%+v, %v", w.got, err)
 	}
 	// An index that fails keeps the task from being resolved: both happen, or neither.
 	id := e.Task(t, task.Running, routed(`{}`))

@@ -4,24 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/draft"
 	"github.com/treeline-ci/treeline/task"
 )
 
-const indexRoute = "index."
-
-// namespace is the index's grammar (taskcluster-map 6).
-var namespace = regexp.MustCompile(`^[a-zA-Z0-9_!~*'()%-]+(\.[a-zA-Z0-9_!~*'()%-]+)*$`)
-
-const maxNamespace = 255
-
-// enter gathers the index entries of the tasks that completed. A route that is no namespace is
-// dropped with a line in the log: the task is done, whatever its routes say.
+// enter gathers the index entries of the tasks that completed. No task is created any more with a
+// route that is no namespace; one of a task from before is dropped with a line in the log: the task
+// is done, whatever its routes say.
 func (c *change) enter(ctx context.Context, resolved []*record) error {
 	var ids []string
 	for _, r := range resolved {
@@ -42,8 +35,8 @@ func (c *change) enter(ctx context.Context, resolved []*record) error {
 			continue
 		}
 		for _, path := range indexPaths(r.routes) {
-			if len(path) > maxNamespace || !namespace.MatchString(path) {
-				c.q.log.WarnContext(ctx, "an index route is no namespace", "task", r.TaskID, "route", indexRoute+path)
+			if !draft.IsIndexPath(path) {
+				c.q.log.WarnContext(ctx, "an index route is no namespace", "task", r.TaskID, "path", path)
 				continue
 			}
 			c.entries = append(c.entries, indexEntry(r, path, extra))
@@ -55,7 +48,7 @@ func (c *change) enter(ctx context.Context, resolved []*record) error {
 func indexPaths(routes []string) []string {
 	var paths []string
 	for _, r := range routes {
-		if path, ok := strings.CutPrefix(r, indexRoute); ok {
+		if path, ok := draft.IndexPath(r); ok {
 			paths = append(paths, path)
 		}
 	}

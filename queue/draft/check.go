@@ -72,7 +72,7 @@ func (n *Task) check() error {
 	case d.Retries < 0 || d.Retries > task.MaxRetries:
 		return fmt.Errorf("retries must be 0 to %d, not %d", task.MaxRetries, d.Retries)
 	}
-	for _, check := range []func(*task.Definition) error{checkDependencies, checkRoutes, checkMetadata, checkTags, checkScopes, checkFree} {
+	for _, check := range []func(*task.Definition) error{checkDependencies, checkRoutes, checkMetadata, checkTags, checkScopes, checkFree, checkIndex} {
 		if err := check(d); err != nil {
 			return err
 		}

@@ -122,7 +122,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		{ClientID: RootClient, AccessToken: c.Secrets.RootToken, Scopes: []string{"*"}, Description: "The operator."},
 		{ClientID: queueClient, AccessToken: c.Secrets.QueueToken, Scopes: []string{"*"}, Description: "Signs the credentials of tasks."},
 	}, c.StaticClients...)
-	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, EncryptionKey: c.Secrets.EncryptionKey, Log: c.Log})
+	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, EncryptionKey: c.Secrets.EncryptionKey, Wake: a.feed.Wake, Log: c.Log})
 	if err != nil {
 		return err
 	}

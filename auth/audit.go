@@ -63,19 +63,26 @@ func (a *Auth) Clean(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, lockStateSQL.Text); err != nil {
 			return err
 		}
-		gone, err := tx.Exec(ctx, deleteExpiredSQL.Text)
+		rows, err := tx.Query(ctx, deleteExpiredSQL.Text)
 		if err != nil {
 			return err
 		}
-		if gone.RowsAffected() > 0 {
+		gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		if len(gone) > 0 {
 			if _, err := tx.Exec(ctx, touchClientsSQL.Text); err != nil {
 				return err
 			}
 		}
+		if err := tellClient(ctx, tx, clientDeleted, gone...); err != nil {
+			return err
+		}
 		_, err = tx.Exec(ctx, pruneAuditSQL.Text, a.keepAudit)
 		return err
 	})
-	a.forget()
+	a.changed()
 	if err != nil {
 		return fmt.Errorf("auth: clean: %w", err)
 	}
@@ -96,9 +103,11 @@ WHERE client_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2`}
 var deleteExpiredSQL = pg.Statement{Name: "auth.delete_expired", Text: `
 WITH gone AS (
 	DELETE FROM auth_clients WHERE delete_on_expiration AND expires < now() - interval '1 hour' RETURNING client_id
+), told AS (
+	INSERT INTO auth_audit (entity_type, entity_id, client_id, action)
+	SELECT 'client', client_id, 'static/taskcluster/auth', 'client expired' FROM gone
 )
-INSERT INTO auth_audit (entity_type, entity_id, client_id, action)
-SELECT 'client', client_id, 'static/taskcluster/auth', 'client expired' FROM gone`}
+SELECT client_id FROM gone ORDER BY client_id`}
 
 var pruneAuditSQL = pg.Statement{Name: "auth.prune_audit", Text: `
 DELETE FROM auth_audit WHERE created < now() - $1::interval`}

@@ -4,7 +4,8 @@
 // Scopes themselves are the business of auth/scope, signatures that of auth/hawk; this package joins
 // them with the tables auth_clients and auth_roles. Each server keeps a copy of all roles and of the
 // clients it met; a version number in the table auth_state, read at most twice a second, tells when
-// the copy is old. A change is seen at once by the server that made it and within a second by others.
+// the copy is old. A change is seen at once by the server that made it and within a second by others;
+// its transaction also appends an event to the feed.
 //
 // Errors carry a fault.Kind. Access tokens are encrypted in the database and appear in no error and no
 // log. All methods are safe for concurrent use.
@@ -36,6 +37,7 @@ type Config struct {
 	EncryptionKey []byte           // 32 bytes, for the access tokens at rest
 	Now           func() time.Time // the clock that signatures are checked by; nil: time.Now
 	KeepAudit     time.Duration    // how long audit rows are kept; 0: 30 days
+	Wake          func()           // called after a change, for the feed to look; may be nil
 }
 
 // StaticClient is a client that the configuration defines; its id begins with "static/".
@@ -52,6 +54,7 @@ type Auth struct {
 	vault     vault
 	now       func() time.Time
 	keepAudit time.Duration
+	wake      func()
 	copies    copies
 
 	running sync.WaitGroup
@@ -64,7 +67,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{pool: pool, log: cfg.Log, vault: v, now: cfg.Now, keepAudit: cfg.KeepAudit}
+	a := &Auth{pool: pool, log: cfg.Log, vault: v, now: cfg.Now, keepAudit: cfg.KeepAudit, wake: cfg.Wake}
 	if a.now == nil {
 		a.now = time.Now
 	}

@@ -50,7 +50,7 @@ func (a *Auth) CreateClient(ctx context.Context, actor, id string, in ClientInpu
 	if err != nil {
 		return Client{}, "", err
 	}
-	row, err := a.changeClient(ctx, actor, id, "client created", func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+	row, err := a.changeClient(ctx, Record{EntityID: id, ClientID: actor, Action: "client created"}, clientCreated, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
 		row, err := one(ctx, tx, insertClientSQL.Text, id, in.Description, sealed, sortedScopes(in.Scopes), in.Expires, in.DeleteOnExpiration)
 		return row, err
 	})
@@ -70,7 +70,7 @@ func (a *Auth) UpdateClient(ctx context.Context, actor, id string, in ClientInpu
 	if err := checkClient(id, in); err != nil {
 		return Client{}, fmt.Errorf("auth: update client: %w", err)
 	}
-	row, err := a.changeClient(ctx, actor, id, "client updated", func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+	row, err := a.changeClient(ctx, Record{EntityID: id, ClientID: actor, Action: "client updated"}, clientUpdated, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
 		old, err := one(ctx, tx, readClientSQL.Text, id)
 		if err != nil {
 			return clientRow{}, err
@@ -101,7 +101,7 @@ func (a *Auth) ResetAccessToken(ctx context.Context, actor, id string) (Client, 
 	if err != nil {
 		return Client{}, "", err
 	}
-	row, err := a.changeClient(ctx, actor, id, "access token reset", func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+	row, err := a.changeClient(ctx, Record{EntityID: id, ClientID: actor, Action: "access token reset"}, clientUpdated, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
 		return one(ctx, tx, resetTokenSQL.Text, id, sealed)
 	})
 	if err != nil {
@@ -120,7 +120,7 @@ func (a *Auth) SetDisabled(ctx context.Context, actor, id string, disabled bool)
 	if disabled {
 		action = "client disabled"
 	}
-	row, err := a.changeClient(ctx, actor, id, action, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+	row, err := a.changeClient(ctx, Record{EntityID: id, ClientID: actor, Action: action}, clientUpdated, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
 		return one(ctx, tx, disableClientSQL.Text, id, disabled)
 	})
 	if err != nil {
@@ -134,7 +134,7 @@ func (a *Auth) DeleteClient(ctx context.Context, actor, id string) error {
 	if err := checkClient(id, ClientInput{}); err != nil {
 		return fmt.Errorf("auth: delete client: %w", err)
 	}
-	_, err := a.changeClient(ctx, actor, id, "client deleted", func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+	_, err := a.changeClient(ctx, Record{EntityID: id, ClientID: actor, Action: "client deleted"}, clientDeleted, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
 		return one(ctx, tx, deleteClientSQL.Text, id)
 	})
 	if err != nil && fault.KindOf(err) != fault.NotFound {
@@ -143,8 +143,8 @@ func (a *Auth) DeleteClient(ctx context.Context, actor, id string) error {
 	return nil
 }
 
-// changeClient runs one change under the lock, with its audit row, and tells all servers.
-func (a *Auth) changeClient(ctx context.Context, actor, id, action string, change func(ctx context.Context, tx pgx.Tx) (clientRow, error)) (clientRow, error) {
+// changeClient runs one change under the lock, with its audit row and event, and tells all servers.
+func (a *Auth) changeClient(ctx context.Context, audit Record, kind string, change func(ctx context.Context, tx pgx.Tx) (clientRow, error)) (clientRow, error) {
 	var row clientRow
 	err := pg.Tx(ctx, a.pool, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockStateSQL.Text); err != nil {
@@ -152,14 +152,18 @@ func (a *Auth) changeClient(ctx context.Context, actor, id, action string, chang
 		}
 		var err error
 		if row, err = change(ctx, tx); err != nil {
-			return notFound(err, "Client ID %s does not exist.", id)
+			return notFound(err, "Client ID %s does not exist.", audit.EntityID)
 		}
 		if _, err := tx.Exec(ctx, touchClientsSQL.Text); err != nil {
 			return err
 		}
-		return Audit(ctx, tx, Record{EntityType: "client", EntityID: id, ClientID: actor, Action: action})
+		audit.EntityType = "client"
+		if err := Audit(ctx, tx, audit); err != nil {
+			return err
+		}
+		return tellClient(ctx, tx, kind, audit.EntityID)
 	})
-	a.forget()
+	a.changed()
 	return row, err
 }
 

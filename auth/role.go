@@ -146,9 +146,12 @@ func (a *Auth) DeleteRole(ctx context.Context, actor, id string) error {
 		if _, err := tx.Exec(ctx, touchRolesSQL.Text); err != nil {
 			return err
 		}
-		return Audit(ctx, tx, Record{EntityType: "role", EntityID: id, ClientID: actor, Action: "deleted"})
+		if err := Audit(ctx, tx, Record{EntityType: "role", EntityID: id, ClientID: actor, Action: "deleted"}); err != nil {
+			return err
+		}
+		return tellRole(ctx, tx, roleDeleted, id)
 	})
-	a.forget()
+	a.changed()
 	if err != nil {
 		return fmt.Errorf("auth: delete role %s: %w", id, err)
 	}
@@ -184,18 +187,21 @@ func (a *Auth) changeRole(ctx context.Context, actor, action, id string, in Role
 			out = *old
 			return nil
 		}
+		kind := roleCreated
 		if at >= 0 {
-			list[at] = *want
+			list[at], kind = *want, roleUpdated
 		} else {
 			list = append(list, *want)
 		}
 		if err := checkRoles(list); err != nil {
 			return err
 		}
-		out, err = writeRole(ctx, tx, *want, actor, action)
-		return err
+		if out, err = writeRole(ctx, tx, *want, actor, action); err != nil {
+			return err
+		}
+		return tellRole(ctx, tx, kind, id)
 	})
-	a.forget()
+	a.changed()
 	if err != nil {
 		return Role{}, fmt.Errorf("auth: role %s: %w", id, err)
 	}

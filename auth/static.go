@@ -35,7 +35,7 @@ func (a *Auth) syncStatic(ctx context.Context, clients []StaticClient) error {
 		_, err = tx.Exec(ctx, touchClientsSQL.Text)
 		return err
 	})
-	a.forget()
+	a.changed()
 	return err
 }
 
@@ -49,15 +49,20 @@ func (a *Auth) applyStatic(ctx context.Context, tx pgx.Tx, wanted map[string]Sta
 		return false, err
 	}
 	same, kept := map[string]bool{}, map[string]bool{} // kept: with the token it had
+	known := map[string]bool{}
 	for _, row := range stored {
 		want, ok := wanted[row.ID]
 		if !ok {
 			if _, err := tx.Exec(ctx, deleteClientSQL.Text, row.ID); err != nil {
 				return false, err
 			}
+			if err := tellClient(ctx, tx, clientDeleted, row.ID); err != nil {
+				return false, err
+			}
 			changed = true
 			continue
 		}
+		known[row.ID] = true
 		token, err := a.vault.open(row.ID, row.EncryptedToken)
 		// A token that cannot be read was stored with another key; the configuration has it anyway.
 		kept[row.ID] = err == nil && token == want.AccessToken
@@ -73,6 +78,13 @@ func (a *Auth) applyStatic(ctx context.Context, tx pgx.Tx, wanted map[string]Sta
 			return false, err
 		}
 		if _, err := tx.Exec(ctx, putStaticSQL.Text, id, c.Description, sealed, sortedScopes(c.Scopes), !kept[id]); err != nil {
+			return false, err
+		}
+		kind := clientCreated
+		if known[id] {
+			kind = clientUpdated
+		}
+		if err := tellClient(ctx, tx, kind, id); err != nil {
 			return false, err
 		}
 		changed = true

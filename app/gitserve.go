@@ -28,6 +28,14 @@ type gitServer struct {
 	repos map[string]*localgit.Repo
 	auth  *auth.Auth
 	log   *slog.Logger
+	packs chan struct{} // one entry for each git that packs now
+}
+
+// maxPacks is how many fetches are packed at a time; others wait for their turn.
+const maxPacks = 16
+
+func newGitServer(repos map[string]*localgit.Repo, a *auth.Auth, log *slog.Logger) *gitServer {
+	return &gitServer{repos: repos, auth: a, log: log, packs: make(chan struct{}, maxPacks)}
 }
 
 func (g *gitServer) routes(mux *http.ServeMux) {
@@ -131,6 +139,12 @@ func (g *gitServer) uploadPack(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		body = io.LimitReader(unzipped, maxFetchRequest)
+	}
+	select {
+	case g.packs <- struct{}{}:
+		defer func() { <-g.packs }()
+	case <-r.Context().Done():
+		return
 	}
 	w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
 	w.Header().Set("Cache-Control", "no-cache")

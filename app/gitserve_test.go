@@ -39,7 +39,7 @@ func serveGit(t *testing.T, anonymous []string) string {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	(&gitServer{repos: map[string]*localgit.Repo{"mine": repo}, auth: a, log: log}).routes(mux)
+	newGitServer(map[string]*localgit.Repo{"mine": repo}, a, log).routes(mux)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL

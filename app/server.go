@@ -23,8 +23,7 @@ func (a *App) handler() (http.Handler, error) {
 		return nil, err
 	}
 	rest := http.NewServeMux()
-	git := gitServer{repos: a.repos, auth: a.auth, log: a.config.Log}
-	git.routes(rest)
+	newGitServer(a.repos, a.auth, a.config.Log).routes(rest)
 	rest.Handle("/", pages)
 
 	services := []web.Service{

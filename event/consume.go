@@ -2,7 +2,6 @@ package event
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -67,38 +66,27 @@ func idle(ctx context.Context, changed <-chan struct{}) {
 func (f *Feed) batch(ctx context.Context, name string, handle func(context.Context, pgx.Tx, []Event) error) (n int, err error) {
 	err = pg.Tx(ctx, f.pool, func(ctx context.Context, tx pgx.Tx) error {
 		n = 0
-		var at int64
-		if err := tx.QueryRow(ctx, offsetSQL.Text, name).Scan(&at); err != nil {
-			if !errors.Is(err, pgx.ErrNoRows) {
-				return err
-			}
-			if _, err := tx.Exec(ctx, registerSQL.Text, name); err != nil {
-				return err
-			}
-			return nil // held by another replica, or registered just now
+		at, held, err := lockOffset(ctx, tx, tryOffsetSQL, name)
+		if err != nil {
+			return err
+		}
+		if !held { // by another replica, or it is not registered yet
+			_, err := tx.Exec(ctx, registerSQL.Text, name)
+			return err
 		}
 		events, err := read(ctx, tx, at, consumeBatch)
 		if err != nil || len(events) == 0 {
 			return err
 		}
+		f.warnGap(name, at, events)
 		if err := handle(ctx, tx, events); err != nil {
 			return fmt.Errorf("events %d to %d: %w", events[0].Position, events[len(events)-1].Position, err)
 		}
 		n = len(events)
-		_, err = tx.Exec(ctx, moveSQL.Text, name, events[n-1].Position)
-		return err
+		return move(ctx, tx, name, events[n-1].Position)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("event: consumer %s: %w", name, err)
 	}
 	return n, nil
 }
-
-var (
-	registerSQL = pg.Statement{Name: "event.consumer-register", Text: `
-INSERT INTO event_consumers (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING`}
-	offsetSQL = pg.Statement{Name: "event.consumer-offset", Text: `
-SELECT position FROM event_consumers WHERE name = $1 FOR UPDATE SKIP LOCKED`}
-	moveSQL = pg.Statement{Name: "event.consumer-move", Text: `
-UPDATE event_consumers SET position = $2, moved = clock_timestamp() WHERE name = $1`}
-)

@@ -26,6 +26,7 @@ type Feed struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
 	keep time.Duration
+	hold time.Duration // see HoldTime
 
 	wake  chan struct{}
 	live  live
@@ -44,7 +45,7 @@ func Keep(d time.Duration) Option { return func(f *Feed) { f.keep = d } }
 
 // NewFeed returns a feed on a database that has the schema.
 func NewFeed(pool *pgxpool.Pool, log *slog.Logger, opts ...Option) *Feed {
-	f := &Feed{pool: pool, log: log, keep: 14 * 24 * time.Hour, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	f := &Feed{pool: pool, log: log, keep: 14 * 24 * time.Hour, hold: holdTime, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	f.live.changed = make(chan struct{})
 	for _, opt := range opts {
 		opt(f)

@@ -165,6 +165,9 @@ func (f *Feed) next(ctx context.Context, at int64) ([]Event, error) {
 				return nil, err
 			}
 		}
+		if len(events) > 0 && events[0].Position > at+1 {
+			return nil, ErrTooFarBehind // what came in between was removed: see Prune
+		}
 		if len(events) > 0 {
 			return events, nil
 		}

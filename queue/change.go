@@ -22,6 +22,7 @@ type change struct {
 	entries []IndexEntry
 	groups  map[string]bool    // groups of which a task was resolved
 	arrived map[string]arrival // by task queue
+	hands   []*line.Hand       // turns given to tasks
 	met     []string           // tasks of which a dependency was just satisfied
 	err     error              // a body that could not be encoded
 }
@@ -36,7 +37,9 @@ type arrival struct {
 // index entries that fn's savings call for. Then it wakes who waits for them.
 func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *change) error) error {
 	var c *change
+	defer func() { c.settle(false) }()
 	err := pg.Tx(ctx, q.deps.Pool, func(ctx context.Context, tx pgx.Tx) error {
+		c.settle(false) // of an attempt before
 		c = &change{q: q, tx: tx, locked: map[string]bool{}, groups: map[string]bool{}, arrived: map[string]arrival{}}
 		if err := fn(ctx, c); err != nil {
 			return err
@@ -46,6 +49,7 @@ func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *chan
 	if err != nil {
 		return err
 	}
+	c.settle(true)
 	for name, a := range c.arrived {
 		q.marks.Lower(name, a.first)
 		q.waiters.Wake(name, a.count)

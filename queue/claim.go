@@ -38,7 +38,8 @@ type Claim struct {
 	Credentials Credentials     `json:"credentials"`
 }
 
-// Claim hands out pending tasks of a task queue: higher priority first, older first. It waits for the
+// Claim hands out pending tasks of a task queue: higher priority first, and
+// inside one priority by the turns of the task groups (docs/explanation/fairness.md). It waits for the
 // first task, not for as many as asked for, and returns none when there was none in time or ctx
 // ended (taskcluster-map 5.7). Every claim must be reported or reclaimed before TakenUntil.
 func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
@@ -188,6 +189,7 @@ func (c *change) pick(ctx context.Context, req ClaimRequest) (ids []string, pick
 		return nil, 0, fmt.Errorf("queue: %s: %w", pickSQL.Name, err)
 	}
 	c.q.marks.Raise(req.TaskQueueID, first)
+	c.q.turns.Served(req.TaskQueueID, first)
 	return ids, picked, nil
 }
 

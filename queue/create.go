@@ -16,6 +16,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue/draft"
+	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -199,6 +200,11 @@ func (b *creation) openGroups(ctx context.Context, c *change, fresh []NewTask) e
 		}
 		return nil
 	})
+	shares := make([]line.Share, len(fresh))
+	for i := range fresh {
+		shares[i] = shareOf(&fresh[i].Definition)
+	}
+	c.lookTurns(&batch, shares)
 	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("queue: groups: %w", err)
 	}
@@ -221,9 +227,9 @@ func (b *creation) insert(ctx context.Context, c *change, fresh []NewTask) error
 		order[i] = i
 	}
 	slices.SortFunc(order, func(x, y int) int { return strings.Compare(fresh[x].ID, fresh[y].ID) })
-	w := &creating{}
+	w, turns := &creating{}, c.turnsOfNew(fresh, needs)
 	for _, i := range order {
-		w.add(fresh[i], i, needs[fresh[i].ID])
+		w.add(fresh[i], turns[i], needs[fresh[i].ID])
 	}
 	if err := c.create(ctx, w); err != nil {
 		return err
@@ -234,6 +240,24 @@ func (b *creation) insert(ctx context.Context, c *change, fresh []NewTask) error
 		c.tell(r)
 	}
 	return nil
+}
+
+// turnsOfNew gives the ready ones of new tasks their turns, in the order of the batch; the others get 0.
+func (c *change) turnsOfNew(fresh []NewTask, needs map[string]need) []int64 {
+	var (
+		out   = make([]int64, len(fresh))
+		wants []line.Want
+		ready []int
+	)
+	for i := range fresh {
+		if needs[fresh[i].ID].ready {
+			wants, ready = append(wants, line.Want{Share: shareOf(&fresh[i].Definition)}), append(ready, i)
+		}
+	}
+	for k, turn := range c.deal(wants) {
+		out[ready[k]] = turn
+	}
+	return out
 }
 
 // record is the task as it was just written.

@@ -17,7 +17,8 @@ import (
 // creating has the columns of new tasks.
 type creating struct {
 	ids, queues, schedulers, projects, groups []string
-	priorities, retries, places               []int
+	priorities, retries                       []int
+	turns                                     []int64 // of the ready ones; 0 otherwise
 	created, deadlines, expires               []time.Time
 	requires, dependencies, routes, scopes    []string
 	payloads, metadata, tags, extras          []string
@@ -30,12 +31,12 @@ type creating struct {
 	}
 }
 
-// add adds a task; place is its position in the batch, in which the ready ones get into line.
-func (w *creating) add(t NewTask, place int, n need) {
+// add adds a task.
+func (w *creating) add(t NewTask, turn int64, n need) {
 	d := &t.Definition
 	w.ids, w.queues, w.schedulers = append(w.ids, t.ID), append(w.queues, d.TaskQueueID), append(w.schedulers, d.SchedulerID)
 	w.projects, w.groups = append(w.projects, d.ProjectID), append(w.groups, d.TaskGroupID)
-	w.priorities, w.retries, w.places = append(w.priorities, d.Priority.Rank()), append(w.retries, d.Retries), append(w.places, place)
+	w.priorities, w.retries, w.turns = append(w.priorities, d.Priority.Rank()), append(w.retries, d.Retries), append(w.turns, turn)
 	w.created, w.deadlines, w.expires = append(w.created, d.Created.Time), append(w.deadlines, d.Deadline.Time), append(w.expires, d.Expires.Time)
 	w.requires = append(w.requires, string(d.Requires))
 	w.dependencies, w.routes, w.scopes = append(w.dependencies, array(d.Dependencies)), append(w.routes, array(d.Routes)), append(w.scopes, array(d.Scopes))
@@ -91,7 +92,7 @@ func (c *change) create(ctx context.Context, w *creating) error {
 	}
 	var batch pgx.Batch
 	batch.Queue(createSQL.Text, w.ids, w.queues, w.schedulers, w.projects, w.groups, w.priorities, w.retries, w.created, w.deadlines, w.expires,
-		w.requires, w.dependencies, w.routes, w.scopes, w.payloads, w.metadata, w.tags, w.extras, w.ready, w.places).Query(c.arrive)
+		w.requires, w.dependencies, w.routes, w.scopes, w.payloads, w.metadata, w.tags, w.extras, w.ready, w.turns).Query(c.arrive)
 	if e := &w.edges; len(e.ids) > 0 {
 		batch.Queue(dependSQL.Text, e.ids, e.required, e.requires, e.satisfied).Exec(func(pgconn.CommandTag) error { return nil })
 	}
@@ -119,9 +120,9 @@ SELECT ` + groupColumns + ` FROM task_groups WHERE task_group_id = ANY($1) ORDER
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::smallint[],
         $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::text[],
-        $15::text[], $16::text[], $17::text[], $18::text[], $19::boolean[], $20::int[])
+        $15::text[], $16::text[], $17::text[], $18::text[], $19::boolean[], $20::bigint[])
     AS u (task_id, task_queue_id, scheduler_id, project_id, task_group_id, priority, retries, created, deadline, expires,
-        requires, dependencies, routes, scopes, payload, metadata, tags, extra, ready, place)
+        requires, dependencies, routes, scopes, payload, metadata, tags, extra, ready, turn)
 ), new_tasks AS (
     INSERT INTO tasks (task_id, task_queue_id, scheduler_id, project_id, task_group_id, priority, retries, retries_left, state, deadline, expires)
     SELECT task_id, task_queue_id, scheduler_id, project_id, task_group_id, priority, retries, retries,
@@ -137,8 +138,8 @@ WITH input AS MATERIALIZED (
 ), new_deadlines AS (
     INSERT INTO deadlines (task_id, deadline) SELECT task_id, deadline FROM input
 ), new_pending AS (
-    INSERT INTO pending (task_id, task_queue_id, priority, run_id)
-    SELECT task_id, task_queue_id, priority, 0 FROM input WHERE ready ORDER BY place
+    INSERT INTO pending (task_id, task_queue_id, priority, run_id, task_group_id, seq)
+    SELECT task_id, task_queue_id, priority, 0, task_group_id, turn FROM input WHERE ready
     RETURNING task_queue_id, priority, seq
 )
 SELECT task_queue_id, priority, min(seq), count(*)::int FROM new_pending GROUP BY task_queue_id, priority`}

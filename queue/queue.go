@@ -78,6 +78,7 @@ type Queue struct {
 	log     *slog.Logger
 	waiters line.Waiters
 	marks   line.Marks
+	turns   line.Turns
 	seen    line.Sightings
 	mu      sync.Mutex
 	cancel  context.CancelFunc

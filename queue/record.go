@@ -17,14 +17,15 @@ import (
 // record is a task as the database has it, and what a transition changes of it.
 type record struct {
 	task.Status
-	retries      int
-	everResolved bool
-	routes       []string
-	tags         json.RawMessage
-	now          time.Time  // the database's clock when the record was read
-	stored       task.State // the state in the database
-	touched      int        // index of the first run that differs from the database's
-	notices      []notice
+	retries        int
+	everResolved   bool
+	routes         []string
+	tags           json.RawMessage
+	now            time.Time  // the database's clock when the record was read
+	stored         task.State // the state in the database
+	storedPriority task.Priority
+	touched        int // index of the first run that differs from the database's
+	notices        []notice
 }
 
 // notice is an event to tell when the record is saved.
@@ -123,7 +124,7 @@ func collect(out []*record, next *record, rank int, run *runRow) []*record {
 		r.ProvisionerID, r.WorkerType, _ = strings.Cut(r.TaskQueueID, "/")
 		r.Priority = priorityOf(rank)
 		r.Deadline, r.Expires = task.At(r.Deadline.Time), task.At(r.Expires.Time)
-		r.State = r.stored
+		r.State, r.storedPriority = r.stored, r.Priority
 		r.Runs = []task.Run{}
 		out = append(out, &r)
 	}

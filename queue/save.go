@@ -35,7 +35,7 @@ func (c *change) save(ctx context.Context, records []*record) error {
 	}
 	for _, r := range records {
 		c.tell(r)
-		r.stored, r.touched, r.notices = r.State, len(r.Runs), nil
+		r.stored, r.storedPriority, r.touched, r.notices = r.State, r.Priority, len(r.Runs), nil
 	}
 	if err := c.enter(ctx, resolved); err != nil {
 		return err
@@ -46,17 +46,14 @@ func (c *change) save(ctx context.Context, records []*record) error {
 // writing has the columns of what save writes.
 type writing struct {
 	tasks struct {
-		ids, states         []string
-		left, priority      []int
-		resolved            []bool
-		unpend, unclaim     []string // tasks that leave pending, or running
-		done, again         []string // tasks that become resolved, or no longer are
-		againAt             []time.Time
-		moved               []string // pending tasks whose priority may have changed
-		movedTo             []int
-		pend, claim         []*record
-		queues              []string
-		pendRank, pendRunID []int
+		ids, states     []string
+		left, priority  []int
+		resolved        []bool
+		unpend, unclaim []string // tasks that leave pending, or running
+		done, again     []string // tasks that become resolved, or no longer are
+		againAt         []time.Time
+		moved           []*record // pending tasks whose priority changed
+		pend            []*record // tasks that become pending
 	}
 	runs struct {
 		ids                     []string
@@ -122,11 +119,11 @@ func (w *writing) enter(r *record) {
 	t := &w.tasks
 	switch {
 	case r.State == task.Pending && r.stored == task.Pending:
-		t.moved, t.movedTo = append(t.moved, r.TaskID), append(t.movedTo, r.Priority.Rank())
+		if r.Priority != r.storedPriority {
+			t.moved = append(t.moved, r)
+		}
 	case r.State == task.Pending:
 		t.pend = append(t.pend, r)
-		t.queues = append(t.queues, r.TaskQueueID)
-		t.pendRank, t.pendRunID = append(t.pendRank, r.Priority.Rank()), append(t.pendRunID, r.LastRun().RunID)
 	case r.State == task.Running:
 		run, c := r.LastRun(), &w.claims
 		c.ids, c.queues, c.runs = append(c.ids, r.TaskID), append(c.queues, r.TaskQueueID), append(c.runs, run.RunID)
@@ -153,15 +150,8 @@ func (c *change) write(ctx context.Context, w *writing, resolved []*record) erro
 	if len(t.unpend) > 0 {
 		add(unpendSQL, t.unpend)
 	}
-	if len(t.moved) > 0 {
-		add(movePendingSQL, t.moved, t.movedTo)
-	}
-	if len(t.pend) > 0 {
-		ids := make([]string, len(t.pend))
-		for i, r := range t.pend {
-			ids[i] = r.TaskID
-		}
-		batch.Queue(pendSQL.Text, ids, t.queues, t.pendRank, t.pendRunID).Query(c.arrive)
+	if err := c.line(ctx, &batch, w); err != nil {
+		return err
 	}
 	if len(t.unclaim) > 0 {
 		add(unclaimSQL, t.unclaim)
@@ -183,7 +173,31 @@ func (c *change) write(ctx context.Context, w *writing, resolved []*record) erro
 	return nil
 }
 
-// arrive notes what pendSQL put into the lines.
+// line adds to the batch what puts tasks into the lines, each at its turn.
+func (c *change) line(ctx context.Context, batch *pgx.Batch, w *writing) error {
+	t := &w.tasks
+	coming := slices.Concat(t.moved, t.pend)
+	turns, err := c.turns(ctx, coming)
+	if err != nil {
+		return err
+	}
+	var (
+		ids, queues, groups = make([]string, len(coming)), make([]string, len(coming)), make([]string, len(coming))
+		ranks, runs         = make([]int, len(coming)), make([]int, len(coming))
+	)
+	for i, r := range coming {
+		ids[i], queues[i], groups[i], ranks[i], runs[i] = r.TaskID, r.TaskQueueID, r.TaskGroupID, r.Priority.Rank(), r.LastRun().RunID
+	}
+	if n := len(t.moved); n > 0 {
+		batch.Queue(movePendingSQL.Text, ids[:n], ranks[:n], turns[:n]).Query(c.arrive)
+	}
+	if n := len(t.moved); n < len(coming) {
+		batch.Queue(pendSQL.Text, ids[n:], queues[n:], ranks[n:], runs[n:], groups[n:], turns[n:]).Query(c.arrive)
+	}
+	return nil
+}
+
+// arrive notes what a statement put into the lines.
 func (c *change) arrive(rows pgx.Rows) error {
 	var (
 		name     string
@@ -239,14 +253,17 @@ ON CONFLICT (task_id, run_id) DO UPDATE SET
 	unpendSQL = pg.Statement{Name: "queue.unpend", Text: `DELETE FROM pending WHERE task_id = ANY($1)`}
 
 	movePendingSQL = pg.Statement{Name: "queue.move-pending", Text: `
-UPDATE pending p SET priority = u.priority
-FROM unnest($1::text[], $2::smallint[]) AS u (task_id, priority)
-WHERE p.task_id = u.task_id AND p.priority <> u.priority`}
+WITH moved AS (
+    UPDATE pending p SET priority = u.priority, seq = u.turn
+    FROM unnest($1::text[], $2::smallint[], $3::bigint[]) AS u (task_id, priority, turn)
+    WHERE p.task_id = u.task_id
+    RETURNING p.task_queue_id, p.priority, p.seq)
+SELECT task_queue_id, priority, min(seq), count(*)::int FROM moved GROUP BY task_queue_id, priority`}
 
 	pendSQL = pg.Statement{Name: "queue.pend", Text: `
 WITH new AS (
-    INSERT INTO pending (task_id, task_queue_id, priority, run_id)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[])
+    INSERT INTO pending (task_id, task_queue_id, priority, run_id, task_group_id, seq)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::text[], $6::bigint[])
     RETURNING task_queue_id, priority, seq)
 SELECT task_queue_id, priority, min(seq), count(*)::int FROM new GROUP BY task_queue_id, priority`}
 

@@ -8,7 +8,7 @@ var Statements = []pg.Statement{
 	saveTasksSQL, saveRunsSQL, unpendSQL, movePendingSQL, pendSQL, unclaimSQL, saveClaimsSQL, dueSQL, notDueSQL,
 	satisfySQL, readySQL, extrasSQL,
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, openTaskSQL, groupResolverSQL,
-	pickSQL, linesSQL, marksSQL, sightSQL,
+	pickSQL, turnsSQL, linesSQL, marksSQL, sightSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, createSQL, dependSQL, shareDeadlinesSQL, shareTasksSQL,
 	artifactSQL, listArtifactsSQL, publishSQL, finishArtifactSQL, unmetCountSQL, unmetSQL, placeSQL, workersSQL,
 	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,

@@ -18,8 +18,8 @@ type Marks struct {
 
 // Place is a row in the line of a task queue.
 type Place struct {
-	Priority int // rank, 1 to 7
-	Seq      int64
+	Priority int   // rank, 1 to 7
+	Seq      int64 // its turn
 }
 
 type mark struct {
@@ -50,6 +50,16 @@ func (m *Marks) Get(queue string) (ranks []int, lows []int64) {
 		}
 	}
 	return ranks, lows
+}
+
+// Low returns the mark of one line; 0 when there is none.
+func (m *Marks) Low(l Line) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k := m.of[l.Queue]; k != nil {
+		return k.low[l.Priority]
+	}
+	return 0
 }
 
 // Raise sets the marks to where a claim found the line's first rows.

@@ -143,13 +143,13 @@ func (e *Env) bring(t testing.TB, id string, state task.State) {
 func (e *Env) Run(t testing.TB, id string) int {
 	t.Helper()
 	ctx := t.Context()
-	const aside = "test-provisioner/aside"
 	var line string
+	aside := "test-provisioner/aside-" + slug.New() // nothing is remembered of this line
 	if err := e.Pool.QueryRow(ctx, `SELECT task_queue_id FROM pending WHERE task_id = $1`, id).Scan(&line); err != nil {
 		t.Fatalf("task %s is not pending: %v", id, err)
 	}
-	e.exec(t, `UPDATE pending SET task_queue_id = $2 WHERE task_id = $1`, id, aside+"-"+id[:8])
-	claims, err := e.Queue.Claim(ctx, queue.ClaimRequest{TaskQueueID: aside + "-" + id[:8], WorkerGroup: WorkerGroup, WorkerID: WorkerID})
+	e.exec(t, `UPDATE pending SET task_queue_id = $2 WHERE task_id = $1`, id, aside)
+	claims, err := e.Queue.Claim(ctx, queue.ClaimRequest{TaskQueueID: aside, WorkerGroup: WorkerGroup, WorkerID: WorkerID})
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("claimed %d tasks: %v", len(claims), err)
 	}

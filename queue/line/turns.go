@@ -1,0 +1,244 @@
+package line
+
+import (
+	"maps"
+	"sync"
+	"time"
+)
+
+// Turns gives pending tasks their places in line, such that the task groups of one line share it by
+// their weights: start-time fair queuing. Every task gets a turn, lowest first served:
+//
+//	turn = max(front of the line, last turn of its group in this line + Unit/weight)
+//
+// A group without waiting tasks so joins at the front; its next tasks come one share later each. Those
+// that join while the front stands still come one after the other, a 1/Unit of a turn apart.
+//
+// Turns is the memory of one process. What is older than TurnAge is looked up in the database before
+// it is used; between looks it is what keeps concurrent transactions of this process from giving one
+// turn twice. Several processes that add tasks to one group at the same time do not see each other's
+// latest turns, and give the group, for these tasks, up to one share each.
+type Turns struct {
+	mu     sync.Mutex
+	lines  map[Line]*front
+	shares map[Share]*share
+	sweep  int // how many shares may be remembered until idle ones are forgotten
+}
+
+// Line is the pending tasks of a task queue that have one priority.
+type Line struct {
+	Queue    string
+	Priority int // rank, 1 to 7
+}
+
+// Share is a task group's part of a line.
+type Share struct {
+	Line
+	Group string
+}
+
+// Want is a task that needs a turn.
+type Want struct {
+	Share
+	Front bool // it had its turn and lost its worker: it goes before the front
+}
+
+// Found is what a look at the database found.
+type Found struct {
+	Share
+	Head   int64 // the lowest turn in the line; 0: it is empty
+	Last   int64 // the highest turn of the group in the line; 0: none of its tasks waits there
+	Weight int   // of the group
+}
+
+// Hand is the turns given to one transaction.
+type Hand struct {
+	turns  *Turns
+	shares []*share
+}
+
+const (
+	// Unit is one turn of a group of weight 1. Every weight up to 16 divides it.
+	Unit = 720720
+	// FirstTurn is the lowest turn; what is lower in a line was added by an older program, in its order.
+	FirstTurn = int64(1) << 40
+	// MaxWeight is the most that a group can weigh; the least is 1.
+	MaxWeight = 100
+	// TurnAge is how old may be what is remembered of the database.
+	TurnAge = 100 * time.Millisecond
+
+	// fallAge is how long the head of a line must be found below its front until the front is believed
+	// to be wrong: a row whose transaction took long to commit is there for a moment only.
+	fallAge   = 300 * time.Millisecond
+	maxShares = 20000
+)
+
+type front struct {
+	turn   int64     // how far the line has been served
+	newest int64     // the last turn of a group that joined
+	at     time.Time // of the last look
+	low    time.Time // since when looks find a lower head; zero: they do not
+}
+
+type share struct {
+	turn   int64 // the last given; 0: none
+	weight int64
+	at     time.Time // of the last look; zero: it must be looked up
+	dealt  time.Time // when turns were last given
+	open   int       // transactions that hold turns and have not ended
+}
+
+// Unknown returns those of the shares that must be looked up before Deal, each once.
+func (t *Turns) Unknown(now time.Time, shares []Share) []Share {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var (
+		out  []Share
+		seen map[Share]bool
+	)
+	for i, s := range shares {
+		if i > 0 && s == shares[i-1] || seen[s] || t.known(now, s) {
+			continue
+		}
+		if seen == nil {
+			seen = map[Share]bool{}
+		}
+		seen[s] = true
+		out = append(out, s)
+	}
+	return out
+}
+
+func (t *Turns) known(now time.Time, s Share) bool {
+	f, g := t.lines[s.Line], t.shares[s]
+	return f != nil && g != nil && now.Sub(f.at) < TurnAge && now.Sub(g.at) < TurnAge
+}
+
+// Learn takes what a look found that was asked for at the given time.
+func (t *Turns) Learn(asked time.Time, found []Found) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forget(asked)
+	for _, f := range found {
+		t.front(f.Line).learn(asked, f.Head)
+		g := t.share(f.Share)
+		// What this process gave since, or holds uncommitted, the look has not seen.
+		if g.open > 0 || !g.dealt.Before(asked) {
+			g.turn = max(g.turn, f.Last)
+		} else {
+			g.turn = f.Last
+		}
+		g.weight, g.at = int64(min(max(f.Weight, 1), MaxWeight)), asked
+	}
+}
+
+func (f *front) learn(now time.Time, head int64) {
+	f.at = now
+	switch {
+	case head == 0:
+		f.low = time.Time{}
+	case head >= f.turn:
+		f.turn, f.low = head, time.Time{}
+	case f.low.IsZero():
+		f.low = now
+	case now.Sub(f.low) >= fallAge:
+		f.turn, f.newest, f.low = head, 0, time.Time{}
+	}
+}
+
+func (t *Turns) front(l Line) *front {
+	if t.lines == nil {
+		t.lines = map[Line]*front{}
+	}
+	f := t.lines[l]
+	if f == nil {
+		f = &front{turn: FirstTurn}
+		t.lines[l] = f
+	}
+	return f
+}
+
+func (t *Turns) share(s Share) *share {
+	if t.shares == nil {
+		t.shares = map[Share]*share{}
+	}
+	g := t.shares[s]
+	if g == nil {
+		g = &share{weight: 1}
+		t.shares[s] = g
+	}
+	return g
+}
+
+// forget drops what is of no use any more when there is much of it.
+func (t *Turns) forget(now time.Time) {
+	if len(t.shares) < max(t.sweep, maxShares) {
+		return
+	}
+	maps.DeleteFunc(t.shares, func(_ Share, g *share) bool { return g.open == 0 && now.Sub(g.at) >= TurnAge })
+	maps.DeleteFunc(t.lines, func(_ Line, f *front) bool { return now.Sub(f.at) >= time.Minute })
+	t.sweep = 2 * len(t.shares)
+}
+
+// Deal gives each task its turn, in order. The hand must be told how its transaction ended.
+func (t *Turns) Deal(now time.Time, wants []Want) ([]int64, *Hand) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var (
+		turns = make([]int64, len(wants))
+		hand  = &Hand{turns: t}
+		held  = map[Share]bool{}
+	)
+	for i, w := range wants {
+		f := t.front(w.Line)
+		if w.Front {
+			turns[i] = f.turn - 1
+			continue
+		}
+		g := t.share(w.Share)
+		turns[i] = g.next(f)
+		g.dealt = now
+		if !held[w.Share] {
+			held[w.Share] = true
+			g.open++
+			hand.shares = append(hand.shares, g)
+		}
+	}
+	return turns, hand
+}
+
+// next gives the group its next turn in the line.
+func (g *share) next(f *front) int64 {
+	if turn := g.turn + Unit/g.weight; g.turn > 0 && turn > f.turn {
+		g.turn = turn
+	} else {
+		f.newest = max(f.turn, f.newest+1)
+		g.turn = f.newest
+	}
+	return g.turn
+}
+
+// Done ends the hand: its rows are in the database, or (kept is false) its turns were not used and
+// are looked up again.
+func (h *Hand) Done(kept bool) {
+	h.turns.mu.Lock()
+	defer h.turns.mu.Unlock()
+	for _, g := range h.shares {
+		g.open--
+		if !kept {
+			g.at = time.Time{}
+		}
+	}
+	h.shares = nil
+}
+
+// Served moves the fronts of a task queue's lines on to where a claim found them.
+func (t *Turns) Served(queue string, first []Place) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range first {
+		if f := t.lines[Line{queue, p.Priority}]; f != nil {
+			f.turn = max(f.turn, p.Seq)
+		}
+	}
+}

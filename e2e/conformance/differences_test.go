@@ -30,3 +30,18 @@ var endpointDifferences = map[string]string{
 	"queue.listWorkers missing":             notYet,
 	"queue.quarantineWorker missing":        notYet,
 }
+
+// schemaDifferences are the places in which a schema of ours takes what the peer's refuses, or the
+// other way round, each with the reason.
+var schemaDifferences = map[string]string{
+	"object/v1/create-upload-request /proposedUploadMethods/append": "our addition: a way to upload content that can be read while it grows",
+	"queue/v1/artifact-response /contentSha256":                     "our addition: the sha256 that the object service has checked",
+	"queue/v1/list-artifacts-response /artifacts/0/contentSha256":   "our addition: the sha256 that the object service has checked",
+	"queue/v1/claim-work-request /tasks":                            "the peer fills in the default of 1 before it validates, so it takes such a request too",
+	"queue/v1/pending-tasks-response /taskQueueId":                  anyQueue,
+	"queue/v1/pending-tasks-response /workerType":                   anyQueue,
+	"queue/v1/task-queue-counts-response /taskQueueId":              anyQueue,
+	"queue/v1/task-queue-counts-response /workerType":               anyQueue,
+}
+
+const anyQueue = "the route takes names of task queues that no task can have; the peer answers 500 to them, we answer 0"

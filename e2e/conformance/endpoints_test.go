@@ -146,6 +146,14 @@ func form(schema string) string {
 // TestEndpointsAreThoseClientsKnow compares every endpoint that a server publishes with the peer's.
 func TestEndpointsAreThoseClientsKnow(t *testing.T) {
 	theirs, mine := expected(t), facts(t, served(t))
+	found := differing(t, theirs, mine)
+	compareLists(t, endpointDifferences, found)
+	t.Logf("\n%s", countEndpoints(theirs, mine, found))
+}
+
+// differing returns what differs, by endpoint and what of it.
+func differing(t testing.TB, theirs, mine map[string]fact) map[string]string {
+	t.Helper()
 	found := map[string]string{}
 	for key, want := range theirs {
 		got, ok := mine[key]
@@ -157,8 +165,7 @@ func TestEndpointsAreThoseClientsKnow(t *testing.T) {
 			found[key+" "+what] = how
 		}
 	}
-	compareLists(t, endpointDifferences, found)
-	t.Logf("\n%s", countEndpoints(theirs, mine, found))
+	return found
 }
 
 // compareLists holds a list of known differences against those found, both ways.
@@ -178,9 +185,9 @@ func compareLists(t *testing.T, known, found map[string]string) {
 
 // tally counts the endpoints of a service.
 type tally struct {
-	service                string
-	endpoints, equal, more int
-	differing              []string
+	service          string
+	endpoints, equal int
+	differing, more  []string
 }
 
 func tallies(theirs, mine map[string]fact, found map[string]string) []tally {
@@ -205,9 +212,10 @@ func tallies(theirs, mine map[string]fact, found map[string]string) []tally {
 		}
 		for key, f := range mine {
 			if _, ok := theirs[key]; !ok && f.Service == service {
-				n.more++
+				n.more = append(n.more, f.Name)
 			}
 		}
+		slices.Sort(n.more)
 		list = append(list, n)
 	}
 	return list
@@ -218,7 +226,7 @@ func countEndpoints(theirs, mine map[string]fact, found map[string]string) strin
 	w := tabwriter.NewWriter(&buf, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "service\tendpoints\tequal\tdiffering\tours only")
 	for _, n := range tallies(theirs, mine, found) {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", n.service, n.endpoints, n.equal, n.endpoints-n.equal, n.more)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", n.service, n.endpoints, n.equal, n.endpoints-n.equal, len(n.more))
 		for _, d := range n.differing {
 			fmt.Fprintf(w, "  %s\t%s\n", d, endpointDifferences[n.service+"."+d])
 		}

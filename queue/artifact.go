@@ -10,6 +10,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/paging"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -155,14 +156,14 @@ type ArtifactsPage struct {
 // uploads; it pages like ListGroup.
 func (q *Queue) ListArtifacts(ctx context.Context, id string, run, limit int, token string) (ArtifactsPage, error) {
 	var after string
-	if err := readToken(token, &after); err != nil {
+	if err := paging.Read(token, &after); err != nil {
 		return ArtifactsPage{}, err
 	}
 	run, err := q.runOf(ctx, id, run)
 	if err != nil {
 		return ArtifactsPage{}, err
 	}
-	limit = pageSize(limit)
+	limit = paging.Size(limit)
 	rows, err := q.deps.Pool.Query(ctx, listArtifactsSQL.Text, id, run, after, limit+1)
 	if err != nil {
 		return ArtifactsPage{}, fmt.Errorf("queue: %s: %w", listArtifactsSQL.Name, pg.Classify(err))
@@ -172,7 +173,7 @@ func (q *Queue) ListArtifacts(ctx context.Context, id string, run, limit int, to
 		return ArtifactsPage{}, fmt.Errorf("queue: %s: %w", listArtifactsSQL.Name, pg.Classify(err))
 	}
 	var page ArtifactsPage
-	page.Artifacts, page.Next, err = cut(list, limit, func(a Artifact) []any { return []any{a.Name} })
+	page.Artifacts, page.Next, err = paging.Cut(list, limit, func(a Artifact) []any { return []any{a.Name} })
 	return page, err
 }
 

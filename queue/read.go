@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/paging"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -82,20 +83,20 @@ type GroupPage struct {
 // is "" for the first page and a page's Next for the following.
 func (q *Queue) ListGroup(ctx context.Context, id string, limit int, token string) (GroupPage, error) {
 	var after string
-	if err := readToken(token, &after); err != nil {
+	if err := paging.Read(token, &after); err != nil {
 		return GroupPage{}, err
 	}
 	g, err := q.Group(ctx, id)
 	if err != nil {
 		return GroupPage{}, err
 	}
-	limit = pageSize(limit)
+	limit = paging.Size(limit)
 	items, err := q.items(ctx, listGroupSQL, id, after, limit+1)
 	if err != nil {
 		return GroupPage{}, err
 	}
 	page := GroupPage{Group: g}
-	page.Tasks, page.Next, err = cut(items, limit, func(i Item) []any { return []any{i.Status.TaskID} })
+	page.Tasks, page.Next, err = paging.Cut(items, limit, func(i Item) []any { return []any{i.Status.TaskID} })
 	return page, err
 }
 
@@ -110,19 +111,19 @@ type DependentsPage struct {
 // ListGroup.
 func (q *Queue) Dependents(ctx context.Context, id string, limit int, token string) (DependentsPage, error) {
 	var after string
-	if err := readToken(token, &after); err != nil {
+	if err := paging.Read(token, &after); err != nil {
 		return DependentsPage{}, err
 	}
 	if _, err := q.Status(ctx, id); err != nil {
 		return DependentsPage{}, err
 	}
-	limit = pageSize(limit)
+	limit = paging.Size(limit)
 	items, err := q.items(ctx, dependentsSQL, id, after, limit+1)
 	if err != nil {
 		return DependentsPage{}, err
 	}
 	page := DependentsPage{TaskID: id}
-	page.Tasks, page.Next, err = cut(items, limit, func(i Item) []any { return []any{i.Status.TaskID} })
+	page.Tasks, page.Next, err = paging.Cut(items, limit, func(i Item) []any { return []any{i.Status.TaskID} })
 	return page, err
 }
 
@@ -146,12 +147,12 @@ type GroupsPage struct {
 func (q *Queue) Groups(ctx context.Context, limit int, token string) (GroupsPage, error) {
 	before, id := int64(1)<<53, "~" // after every id and instant
 	if token != "" {
-		if err := readToken(token, &before, &id); err != nil {
+		if err := paging.Read(token, &before, &id); err != nil {
 			return GroupsPage{}, err
 		}
 		before = min(max(before, 0), 1<<53) // a forged one: an instant that the database has
 	}
-	limit = pageSize(limit)
+	limit = paging.Size(limit)
 	rows, err := q.deps.Pool.Query(ctx, groupsSQL.Text, before, id, limit+1)
 	if err != nil {
 		return GroupsPage{}, fmt.Errorf("queue: %s: %w", groupsSQL.Name, pg.Classify(err))
@@ -172,7 +173,7 @@ func (q *Queue) Groups(ctx context.Context, limit int, token string) (GroupsPage
 	if err != nil {
 		return GroupsPage{}, fmt.Errorf("queue: %s: %w", groupsSQL.Name, pg.Classify(err))
 	}
-	list, next, err := cut(list, limit, func(s stamped) []any { return []any{s.micros, s.TaskGroupID} })
+	list, next, err := paging.Cut(list, limit, func(s stamped) []any { return []any{s.micros, s.TaskGroupID} })
 	if err != nil {
 		return GroupsPage{}, err
 	}

@@ -1,4 +1,6 @@
-package queue
+// Package paging cuts the queue's listings into pages by the columns that sort them, so that a page
+// stays right while rows come and go (taskcluster-map 3.6).
+package paging
 
 import (
 	"encoding/base64"
@@ -8,20 +10,23 @@ import (
 	"github.com/treeline-ci/treeline/queue/draft"
 )
 
-// maxToken bounds what readToken decodes.
+// Max is how many items a page has at most.
+const Max = 1000
+
+// maxToken bounds what Read decodes, in bytes.
 const maxToken = 2048
 
-// pageSize makes a page's size of a caller's limit.
-func pageSize(limit int) int {
-	if limit < 1 || limit > MaxPage {
-		return MaxPage
+// Size makes a page's size of a caller's limit; 0 and what is out of range mean Max.
+func Size(limit int) int {
+	if limit < 1 || limit > Max {
+		return Max
 	}
 	return limit
 }
 
-// cut takes a page of limit items from a list that was read one longer, and makes the token for the
-// next page from the columns that sort the last item.
-func cut[T any](list []T, limit int, key func(T) []any) (page []T, next string, err error) {
+// Cut takes a page of limit items from a list that was read one longer, and makes the token for the
+// next page from the columns that sort the last item. next is "" on the last page.
+func Cut[T any](list []T, limit int, key func(T) []any) (page []T, next string, err error) {
 	if list == nil {
 		list = []T{}
 	}
@@ -36,8 +41,9 @@ func cut[T any](list []T, limit int, key func(T) []any) (page []T, next string, 
 	return list, base64.RawURLEncoding.EncodeToString(data), nil
 }
 
-// readToken reads a token that cut made into the columns; an empty one leaves them as they are.
-func readToken(token string, columns ...any) error {
+// Read reads a token that Cut made into the columns; an empty one leaves them as they are. Any other
+// text is fault.Invalid.
+func Read(token string, columns ...any) error {
 	if token == "" {
 		return nil
 	}

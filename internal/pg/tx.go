@@ -30,8 +30,19 @@ type Beginner interface {
 // as the victim of a deadlock or could not serialize it; so fn must have no effects outside tx.
 // The returned error went through Classify.
 func Tx(ctx context.Context, db Beginner, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	return again(ctx, func() error {
+		tx, err := db.Begin(ctx)
+		if err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+		return run(ctx, tx, func(ctx context.Context) error { return fn(ctx, tx) })
+	})
+}
+
+// again runs a transaction until its outcome is not transient any more.
+func again(ctx context.Context, once func() error) error {
 	for attempt := 1; ; attempt++ {
-		err := once(ctx, db, fn)
+		err := once()
 		if err == nil || attempt == attempts || !transient(err) {
 			return Classify(err)
 		}
@@ -44,36 +55,11 @@ func Tx(ctx context.Context, db Beginner, fn func(ctx context.Context, tx pgx.Tx
 	}
 }
 
-func once(ctx context.Context, db Beginner, fn func(ctx context.Context, tx pgx.Tx) error) (err error) {
-	tx, err := db.Begin(ctx)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	done := false
-	defer func() {
-		if !done {
-			// The caller's context may be over already; the rollback must still happen.
-			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if back := tx.Rollback(late); back != nil && !errors.Is(back, pgx.ErrTxClosed) && err != nil {
-				err = fmt.Errorf("%w (and the rollback failed: %w)", err, back)
-			}
-		}
-	}()
-	if err := fn(ctx, tx); err != nil {
-		return err
-	}
-	done = true
-	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return nil
-}
-
-// transient reports whether PostgreSQL asks for the transaction to be tried again.
+// transient reports whether PostgreSQL asks for the transaction to be tried again. A kept plan whose
+// tables were changed meanwhile is one of the reasons: the next try plans anew.
 func transient(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (e.Code == "40001" || e.Code == "40P01")
+	return ok && (e.Code == "40001" || e.Code == "40P01" || e.Code == "0A000" && e.Routine == "RevalidateCachedQuery")
 }
 
 // Classify gives a database error its meaning: no rows is fault.NotFound, a unique violation is

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/queue"
@@ -40,7 +41,7 @@ func Issuer() hawk.Credentials {
 // Options change the dependencies before the queue is made.
 func New(t testing.TB, options ...func(*queue.Deps)) *Env {
 	t.Helper()
-	return On(t, pgtest.DB(t), options...)
+	return On(t, pool(t), options...)
 }
 
 // On is New on an existing database, such as for a second replica.
@@ -200,4 +201,15 @@ func (e *Env) exec(t testing.TB, sql string, args ...any) {
 	if _, err := e.Pool.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// pool returns a pool on a new database, as the program gives the queue one.
+func pool(t testing.TB) *pgxpool.Pool {
+	t.Helper()
+	p, err := pg.Open(t.Context(), pgtest.URL(t), pg.MaxConns(10), pg.KeepPlans())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
 }

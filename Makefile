@@ -4,6 +4,7 @@
 # make build  bin/treeline with the pages built in
 # make ui     the pages' scripts and styles (ui/dist)
 # make bench  benchmarks; prints tables, asserts nothing
+# make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
 GO       ?= go
 DATA     ?= treeline-data
@@ -13,7 +14,7 @@ GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 path      = $(subst $() ,\ ,$(1))
 GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 2>/dev/null)
 
-.PHONY: run test lint build ui bench clean
+.PHONY: run test lint build ui bench soak clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -47,6 +48,15 @@ bench: need-run bin/treeline
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 300ms -p 1 $(BENCHED)
 	@echo; bin/treeline bench commit
 	@echo; bin/treeline bench queue
+
+# Rounds of random operations, each with the next seed, until the minutes are over; SEED alone, with
+# MINUTES=0, plays the round of that seed again. The report as JSON is soak.json.
+SEED       ?= 0
+MINUTES    ?= 10
+OPERATIONS ?= 12000
+soak: need-run
+	$(GO) test ./queue/soaktest -run '^TestSoak$$' -v -count 1 -timeout 0 -seed $(SEED) -minutes $(MINUTES) -operations $(OPERATIONS) \
+		$(if $(LOCKSTEP),-lockstep) -report $(CURDIR)/soak.json
 
 clean:
 	rm -rf bin ui/dist/* ui/src/node_modules

@@ -1,6 +1,8 @@
 package queuetest
 
 import (
+	"context"
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -51,21 +53,40 @@ var violations = []struct{ invariant, sql string }{
 		 WHERE d.task_id IS NULL OR g.task_group_id IS NULL OR g.scheduler_id <> t.scheduler_id OR g.expires < t.expires + interval '1 hour'`},
 }
 
+// Querier is a pool, a connection or a transaction.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// Violations returns a line for every invariant that the state which db shows violates. In a
+// transaction that is repeatable read all of them are asked of one and the same snapshot.
+func Violations(ctx context.Context, db Querier) ([]string, error) {
+	var found []string
+	for _, v := range violations {
+		rows, err := db.Query(ctx, v.sql)
+		if err != nil {
+			return nil, err
+		}
+		offenders, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return nil, err
+		}
+		if len(offenders) > 0 {
+			found = append(found, fmt.Sprintf("violated: %s: %d offenders, the first is %s", v.invariant, len(offenders), offenders[0]))
+		}
+	}
+	return found, nil
+}
+
 // Check fails the test for every invariant that the committed state violates. It can run while
 // others work.
 func (e *Env) Check(t testing.TB) {
 	t.Helper()
-	for _, v := range violations {
-		rows, err := e.Pool.Query(t.Context(), v.sql)
-		if err != nil {
-			t.Fatal(err)
-		}
-		offenders, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(offenders) > 0 {
-			t.Errorf("violated: %s: %d offenders, the first is %s", v.invariant, len(offenders), offenders[0])
-		}
+	found, err := Violations(t.Context(), e.Pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range found {
+		t.Error(text)
 	}
 }

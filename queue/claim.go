@@ -46,6 +46,7 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 	if req.Tasks = max(req.Tasks, 1); req.Tasks > MaxClaim {
 		return nil, fault.New(fault.Invalid, "claim at most %d tasks at once, not %d", MaxClaim, req.Tasks)
 	}
+	worker := req.worker()
 	if err := q.sight(ctx, req); err != nil {
 		return []Claim{}, waitOver(ctx, err)
 	}
@@ -55,8 +56,14 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 	w := q.waiters.Join(req.TaskQueueID)
 	defer q.waiters.Leave(req.TaskQueueID, w)
 	for {
+		if held, err := q.roster.Quarantined(ctx, worker); err != nil || held {
+			return []Claim{}, q.standAside(ctx, req.TaskQueueID, w, timeout, err)
+		}
 		claims, err := q.claimNow(ctx, req)
 		if len(claims) > 0 {
+			for _, k := range claims {
+				q.roster.Took(worker, k.Status.TaskID, k.RunID)
+			}
 			return claims, nil
 		}
 		if err != nil {

@@ -76,12 +76,12 @@ func (q *Queue) sweep(ctx context.Context, candidates pg.Statement, act func(*re
 const removeBatch = 500
 
 // RemoveExpired deletes tasks, groups and artifacts that have expired, with the objects of the latter,
-// and forgets workers not seen for a day. It runs every five minutes.
+// and forgets workers not seen for a day and task queues not used for five. It runs every five minutes.
 func (q *Queue) RemoveExpired(ctx context.Context) error {
 	if err := q.removeArtifacts(ctx); err != nil {
 		return err
 	}
-	for _, s := range []pg.Statement{removeTasksSQL, removeGroupsSQL, removeWorkersSQL} {
+	for _, s := range []pg.Statement{removeTasksSQL, removeGroupsSQL} {
 		for {
 			tag, err := q.deps.Pool.Exec(ctx, s.Text, removeBatch)
 			if err != nil {
@@ -92,7 +92,7 @@ func (q *Queue) RemoveExpired(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return q.roster.Remove(ctx, removeBatch)
 }
 
 // removeArtifacts deletes the objects first: a row without its object is an error for readers, an
@@ -176,8 +176,4 @@ DELETE FROM task_groups WHERE task_group_id = ANY(ARRAY(
     SELECT task_group_id FROM task_groups g
     WHERE expires < now() AND NOT EXISTS (SELECT FROM tasks t WHERE t.task_group_id = g.task_group_id)
     LIMIT $1 FOR UPDATE SKIP LOCKED))`}
-
-	removeWorkersSQL = pg.Statement{Name: "queue.remove-workers", Text: `
-DELETE FROM queue_workers WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM queue_workers WHERE last_active < now() - interval '1 day' LIMIT $1 FOR UPDATE SKIP LOCKED))`}
 )

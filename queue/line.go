@@ -59,17 +59,6 @@ func (q *Queue) refreshMarks(ctx context.Context, queue string, age time.Duratio
 	return len(places) > 0, nil
 }
 
-// sight notes that a worker asked for work.
-func (q *Queue) sight(ctx context.Context, req ClaimRequest) error {
-	if !q.seen.Due(line.Sighting{Queue: req.TaskQueueID, Group: req.WorkerGroup, Worker: req.WorkerID}, time.Now()) {
-		return nil
-	}
-	if _, err := q.deps.Pool.Exec(ctx, sightSQL.Text, req.TaskQueueID, req.WorkerGroup, req.WorkerID); err != nil {
-		return fmt.Errorf("queue: note worker %s/%s: %w", req.WorkerGroup, req.WorkerID, pg.Classify(err))
-	}
-	return nil
-}
-
 var (
 	linesSQL = pg.Statement{Name: "queue.lines", Text: `
 SELECT u.task_queue_id, (SELECT count(*)::int FROM (SELECT FROM pending p WHERE p.task_queue_id = u.task_queue_id LIMIT u.waiting) AS x)
@@ -80,8 +69,4 @@ SELECT p.priority, l.seq
 FROM generate_series(1, 7) AS p (priority),
 LATERAL (
     SELECT seq FROM pending WHERE task_queue_id = $1 AND priority = p.priority ORDER BY seq LIMIT 1) AS l`}
-
-	sightSQL = pg.Statement{Name: "queue.sight", Text: `
-INSERT INTO queue_workers (task_queue_id, worker_group, worker_id) VALUES ($1, $2, $3)
-ON CONFLICT (task_queue_id, worker_group, worker_id) DO UPDATE SET last_active = now()`}
 )

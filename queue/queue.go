@@ -12,6 +12,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/queue/line"
+	"github.com/treeline-ci/treeline/queue/roster"
 )
 
 // Defaults and limits of the queue.
@@ -79,7 +80,7 @@ type Queue struct {
 	waiters line.Waiters
 	marks   line.Marks
 	turns   line.Turns
-	seen    line.Sightings
+	roster  *roster.Roster
 	mu      sync.Mutex
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -96,8 +97,11 @@ func New(deps Deps) *Queue {
 	if deps.Wake == nil {
 		deps.Wake = func() {}
 	}
-	return &Queue{deps: deps, log: deps.Log.With("room", "queue")}
+	return &Queue{deps: deps, log: deps.Log.With("room", "queue"), roster: roster.New(deps.Pool)}
 }
+
+// Roster is the record of those who ask this queue for work.
+func (q *Queue) Roster() *roster.Roster { return q.roster }
 
 // Start runs, until Stop is called or ctx ends, the loops that resolve expired claims and passed
 // deadlines, that remove what has expired, and that wake waiting claimers for work which another
@@ -118,6 +122,8 @@ func (q *Queue) Start(ctx context.Context) {
 		{"enforce deadlines", time.Second, q.EnforceDeadlines},
 		{"remove expired", 5 * time.Minute, q.RemoveExpired},
 		{"wake claimers", 100 * time.Millisecond, q.wakeWaiting},
+		{"note workers", time.Second, q.roster.Flush},
+		{"note task queues", time.Minute, q.roster.NoteLines},
 	} {
 		q.running.Go(func() { q.loop(ctx, l.name, l.every, l.round) })
 	}

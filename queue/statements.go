@@ -8,9 +8,9 @@ var Statements = []pg.Statement{
 	saveTasksSQL, saveRunsSQL, unpendSQL, movePendingSQL, pendSQL, unclaimSQL, saveClaimsSQL, dueSQL, notDueSQL,
 	satisfySQL, readySQL, extrasSQL,
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, openTaskSQL, groupResolverSQL,
-	pickSQL, turnsSQL, linesSQL, marksSQL, sightSQL,
+	pickSQL, turnsSQL, linesSQL, marksSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, createSQL, dependSQL, shareDeadlinesSQL, shareTasksSQL,
 	artifactSQL, listArtifactsSQL, publishSQL, finishArtifactSQL, unmetCountSQL, unmetSQL, placeSQL, workersSQL,
 	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
-	expiredClaimsSQL, passedDeadlinesSQL, expiredArtifactsSQL, removeArtifactsSQL, removeTasksSQL, removeGroupsSQL, removeWorkersSQL,
+	expiredClaimsSQL, passedDeadlinesSQL, expiredArtifactsSQL, removeArtifactsSQL, removeTasksSQL, removeGroupsSQL,
 }

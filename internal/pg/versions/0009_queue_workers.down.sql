@@ -1,0 +1,3 @@
+DROP INDEX artifacts_unfinished;
+DROP TABLE task_queues;
+DROP TABLE worker_details;

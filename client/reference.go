@@ -35,6 +35,7 @@ type Endpoint struct {
 	Input       string          `json:"input"`
 	Output      string          `json:"output"`
 	Stability   string          `json:"stability"`
+	Category    string          `json:"category"`
 }
 
 // Services returns the names of the services that the server describes.

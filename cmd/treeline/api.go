@@ -3,105 +3,93 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/client"
-	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/client/apicall"
 )
 
-const (
-	referenceAge = time.Hour // how long a description of a service is believed
-	maxBody      = 10 << 20
-)
+const maxBody = 10 << 20
 
 func newAPICommand() *cobra.Command {
 	r := &remote{}
-	call := apiCall{remote: r}
+	call := apiCommand{remote: r}
 	cmd := &cobra.Command{
 		Use:   "api [SERVICE [METHOD [ARGUMENT...]]]",
 		Short: "Call any method of any service",
 		Long: `Calls a method of the API as the server itself describes it, so that every service of any server
 can be used, also of a Taskcluster. Without METHOD the service's methods are listed, without
-SERVICE the services. The answer is printed as it comes, JSON indented.
+SERVICE the services; with --help behind a method it is described. The answer is printed as it
+comes, JSON indented.
 
 Descriptions are kept for an hour in the user's cache directory; --refresh asks anew.` + exitCodesHelp,
 		Example: `  treeline api
   treeline api queue
+  treeline api queue listTaskGroup --help
   treeline api queue status fN1SbArXTPSVFNUvaOlinQ
-  treeline api queue listTaskGroup fN1SbArXTPSVFNUvaOlinQ --query limit=10
+  treeline api queue listTaskGroup fN1SbArXTPSVFNUvaOlinQ --paginate
   treeline api auth expandScopes --body - <<< '{"scopes": ["assume:anonymous"]}'`,
 		RunE: r.does(call.run),
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&call.query, "query", nil, "query parameter key=value (repeatable)")
 	f.StringVarP(&call.body, "body", "b", "", "JSON body: a text, @FILE, or - for standard input")
+	f.BoolVar(&call.pages, "paginate", false, "ask for all pages and join them")
 	f.BoolVar(&call.refresh, "refresh", false, "ask the server for its description even if it is known")
 	f.BoolVar(&r.json, "json", false, "print lists as JSON too")
+	call.help(cmd)
+	cmd.ValidArgsFunction = call.completes((*apicall.Caller).Complete)
+	// The flag is there, so this cannot fail.
+	_ = cmd.RegisterFlagCompletionFunc("query", call.completes((*apicall.Caller).CompleteQuery))
 	return cmd
 }
 
-// apiCall is one use of the command.
-type apiCall struct {
+// apiCommand is one use of the command.
+type apiCommand struct {
 	*remote
 	query   []string
 	body    string
+	pages   bool
 	refresh bool
 }
 
-func (a *apiCall) run(cmd *cobra.Command, args []string) error {
-	ctx := cmd.Context()
-	if len(args) == 0 {
-		return a.listServices(ctx)
-	}
-	reference, err := a.reference(ctx, args[0])
-	if err != nil {
-		return err
-	}
-	if len(args) == 1 {
-		return a.listMethods(reference)
-	}
-	endpoint, err := reference.Endpoint(args[1])
-	if err != nil {
-		return fmt.Errorf("%w: \"treeline api %s\" lists them", err, args[0])
-	}
-	path, err := endpoint.Path(args[2:])
-	if err != nil {
-		return err
+func (a *apiCommand) caller() *apicall.Caller {
+	return &apicall.Caller{Client: a.client, Cache: apicall.DefaultCache(), Refresh: a.refresh}
+}
+
+func (a *apiCommand) run(cmd *cobra.Command, args []string) error {
+	ctx, caller := cmd.Context(), a.caller()
+	switch len(args) {
+	case 0:
+		return a.listServices(caller.Services(ctx))
+	case 1:
+		return a.listMethods(caller.Reference(ctx, args[0]))
 	}
 	query, err := parseQuery(a.query)
 	if err != nil {
 		return err
 	}
-	if err := endpoint.CheckQuery(query); err != nil {
-		return err
-	}
-	body, err := a.readBody(cmd.InOrStdin(), endpoint)
+	body, err := a.readBody(cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
-	reply, err := a.client.CallRaw(ctx, strings.ToUpper(endpoint.Method), a.client.URL(args[0], path, query), body)
+	answer, err := caller.Do(ctx, apicall.Call{
+		Service: args[0], Method: args[1], Args: args[2:], Query: query, Body: body, AllPages: a.pages,
+	})
 	if err != nil {
 		return err
 	}
-	return a.printReply(reply)
-}
-
-func (a *apiCall) printReply(reply *client.Reply) error {
 	var indented bytes.Buffer
-	if json.Indent(&indented, reply.Body, "", "  ") != nil {
-		_, err := a.out.Write(reply.Body)
+	if json.Indent(&indented, answer, "", "  ") != nil {
+		_, err := a.out.Write(answer)
 		return err
 	}
 	if text := bytes.TrimRight(indented.Bytes(), "\n"); len(text) > 0 {
@@ -110,8 +98,48 @@ func (a *apiCall) printReply(reply *client.Reply) error {
 	return nil
 }
 
-func (a *apiCall) listServices(ctx context.Context) error {
-	names, err := a.client.Services(ctx)
+// help makes --help behind a method describe the method. Where the server cannot be asked the help of
+// the command itself follows.
+func (a *apiCommand) help(cmd *cobra.Command) {
+	general := cmd.HelpFunc()
+	cmd.SetHelpFunc(func(cmd *cobra.Command, words []string) {
+		args := cmd.Flags().Args()
+		if len(args) < 2 {
+			general(cmd, words)
+			return
+		}
+		err := a.does(func(cmd *cobra.Command, _ []string) error {
+			text, err := a.caller().Describe(cmd.Context(), args[0], args[1])
+			if err == nil {
+				a.printf("%s", text)
+			}
+			return err
+		})(cmd, args)
+		if err != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "treeline: %v\n\n", err)
+			general(cmd, words)
+		}
+	})
+}
+
+type completer = func(*apicall.Caller, context.Context, []string, string) []string
+
+// completes asks the server what could come next.
+func (a *apiCommand) completes(ask completer) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) (list []string, _ cobra.ShellCompDirective) {
+		err := a.does(func(cmd *cobra.Command, _ []string) error {
+			a.client = a.client.WithPatience(-1) // nobody waits for a completion
+			list = ask(a.caller(), cmd.Context(), args, begun)
+			return nil
+		})(cmd, args)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *apiCommand) listServices(names []string, err error) error {
 	if err != nil {
 		return err
 	}
@@ -122,7 +150,10 @@ func (a *apiCall) listServices(ctx context.Context) error {
 	return nil
 }
 
-func (a *apiCall) listMethods(reference client.Reference) error {
+func (a *apiCommand) listMethods(reference client.Reference, err error) error {
+	if err != nil {
+		return err
+	}
 	if a.json {
 		return a.printJSON(reference)
 	}
@@ -148,15 +179,13 @@ func parseQuery(pairs []string) (url.Values, error) {
 	return query, nil
 }
 
-// readBody reads the body that was asked for; a method that takes one gets {} when none is given.
-func (a *apiCall) readBody(stdin io.Reader, endpoint client.Endpoint) ([]byte, error) {
+// readBody reads the body that was asked for; nil when there is none.
+func (a *apiCommand) readBody(stdin io.Reader) ([]byte, error) {
 	var body []byte
 	var err error
 	switch {
-	case a.body == "" && endpoint.Input == "":
-		return nil, nil
 	case a.body == "":
-		body = []byte("{}")
+		return nil, nil
 	case a.body == "-":
 		body, err = io.ReadAll(io.LimitReader(stdin, maxBody+1))
 	case strings.HasPrefix(a.body, "@"):
@@ -173,37 +202,4 @@ func (a *apiCall) readBody(stdin io.Reader, endpoint client.Endpoint) ([]byte, e
 		return nil, errors.New("--body: is no JSON")
 	}
 	return body, nil
-}
-
-// reference returns the description of a service, from the cache while it is fresh, and in need
-// when it is not.
-func (a *apiCall) reference(ctx context.Context, service string) (client.Reference, error) {
-	file := referenceFile(a.client.RootURL(), service)
-	var known client.Reference
-	data, err := os.ReadFile(file)
-	cached := err == nil && json.Unmarshal(data, &known) == nil && len(known.Entries) > 0
-	if info, err := os.Stat(file); cached && !a.refresh && err == nil && time.Since(info.ModTime()) < referenceAge {
-		return known, nil
-	}
-	fresh, err := a.client.Reference(ctx, service)
-	if errors.Is(err, fault.NotFound) {
-		return known, fault.New(fault.NotFound, "the server has no service %q: \"treeline api\" lists them", service)
-	}
-	if err != nil {
-		return known, fmt.Errorf("description of service %q: %w", service, err)
-	}
-	if data, err := json.Marshal(fresh); err == nil && file != "" && os.MkdirAll(filepath.Dir(file), 0o700) == nil {
-		_ = os.WriteFile(file, data, 0o600) // a cache that cannot be written only costs time
-	}
-	return fresh, nil
-}
-
-// referenceFile is where a description is kept, "" when there is no cache directory.
-func referenceFile(root, service string) string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(root + "\n" + service))
-	return filepath.Join(dir, "treeline", "references", hex.EncodeToString(sum[:12])+".json")
 }

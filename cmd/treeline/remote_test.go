@@ -177,6 +177,7 @@ func TestRemoteCommands(t *testing.T) {
 		}
 	})
 	t.Run("every method of every service", testAPICommand)
+	t.Run("help, pages and completions of every method", testAPIHelp)
 	t.Run("errors name code, message and remedy", testRemoteErrors)
 }
 
@@ -242,10 +243,55 @@ func testAPICommand(t *testing.T) {
 		{[]string{"queue", "status", id, "--query", "x"}, "key=value"},
 		{[]string{"auth", "expandScopes", "--body", "{"}, "is no JSON"},
 		{[]string{"nonsense"}, `has no service "nonsense"`},
+		{[]string{"queue", "status"}, "usage: treeline api queue status <taskId>"},
+		{[]string{"queue", "status", id, "--body", "{}"}, "status takes no body"},
+		{[]string{"queue", "status", id, "--paginate"}, "status gives no pages"},
 	} {
 		if _, errs, code := treeline(t, append([]string{"api"}, c.args...)...); code == 0 || !strings.Contains(errs, c.want) {
 			t.Errorf("%q: exit code %d, %s", c.args, code, errs)
 		}
+	}
+}
+
+// testAPIHelp asks for the help of every method of every service, for pages and for completions.
+func testAPIHelp(t *testing.T) {
+	for _, service := range strings.Fields(must(t, "api")) {
+		var reference client.Reference
+		if err := json.Unmarshal([]byte(must(t, "api", service, "--json")), &reference); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range reference.Entries {
+			help := must(t, "api", service, e.Name, "--help")
+			for _, part := range []string{e.Title, "Usage:\n  treeline api " + service + " " + e.Name, "Scopes:", "Examples:\n  treeline api " + service} {
+				if !strings.Contains(help, part) {
+					t.Errorf("the help of %s %s does not say %q:\n%s", service, e.Name, part, help)
+				}
+			}
+		}
+	}
+	if help := must(t, "api", "queue", "claimWork", "--help"); !regexp.MustCompile(`(?m)^  workerId +string +required`).MatchString(help) {
+		t.Errorf("the help of claimWork does not describe its body:\n%s", help)
+	}
+	group := strings.TrimSpace(must(t, "task", "create", "--queue", "cli/nobody", "--", "true"))
+	if got := must(t, "api", "auth", "listRoleIds", "--query", "limit=1", "--paginate"); strings.Contains(got, "continuationToken") || !strings.Contains(got, "anonymous") {
+		t.Errorf("all pages: %s", got)
+	}
+	for _, c := range []struct {
+		words []string
+		want  string
+	}{
+		{[]string{"qu"}, "queue\n"}, {[]string{"queue", "getTaskG"}, "getTaskGroup\t"},
+		{[]string{"queue", "listTaskGroup", group, "--query", "li"}, "limit=\n"},
+	} {
+		if got := must(t, append([]string{"__complete", "api"}, c.words...)...); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q completes to %q", c.words, got)
+		}
+	}
+	if help := must(t, "api", "--help"); !strings.Contains(help, "--paginate") {
+		t.Errorf("the help of the command: %s", help)
+	}
+	if out, errs, _ := treeline(t, "api", "queue", "nonsense", "--help"); !strings.Contains(errs, "no method nonsense") || !strings.Contains(out, "--paginate") {
+		t.Errorf("the help of no method: %s%s", out, errs)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/index"
@@ -41,6 +42,7 @@ type App struct {
 	config  Config
 	pool    *pgxpool.Pool
 	auth    *auth.Auth
+	cloud   *cloud.Cloud
 	feed    *event.Feed
 	index   *index.Index
 	objects *object.Store
@@ -124,6 +126,9 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	}, c.StaticClients...)
 	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, EncryptionKey: c.Secrets.EncryptionKey, Wake: a.feed.Wake, Log: c.Log})
 	if err != nil {
+		return err
+	}
+	if a.cloud, err = cloud.New(c.Cloud, c.Log); err != nil {
 		return err
 	}
 	a.objects, err = object.New(a.pool, object.Config{Dir: c.DataDir, RootURL: c.RootURL, URLKey: c.Secrets.URLKey, Log: c.Log})
@@ -214,6 +219,7 @@ func (a *App) startLoops(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	a.feed.Start(ctx)
 	a.auth.Start(ctx)
+	a.cloud.Start(ctx)
 	if err := a.objects.Start(ctx); err != nil {
 		return err
 	}
@@ -223,6 +229,7 @@ func (a *App) startLoops(ctx context.Context) error {
 	a.onStop(func(context.Context) error {
 		a.index.Stop()
 		a.queue.Stop()
+		a.cloud.Stop()
 		a.auth.Stop()
 		a.feed.Stop()
 		return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/auth/cloud"
 )
 
 // Config is the whole configuration of a server. Check fills defaults and says what is missing.
@@ -37,6 +38,9 @@ type Config struct {
 
 	// StaticClients are clients that exist by configuration, besides the root and queue clients.
 	StaticClients []auth.StaticClient
+
+	// Cloud says which credentials of other systems auth hands out; none when empty.
+	Cloud cloud.Config
 
 	// Anonymous are scopes that everybody has, until an operator changes the role anonymous; the
 	// recommended set when nil.

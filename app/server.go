@@ -27,7 +27,7 @@ func (a *App) handler() (http.Handler, error) {
 	rest.Handle("/", pages)
 
 	services := []web.Service{
-		authapi.Service(a.auth), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
+		authapi.Service(a.auth, authapi.WithCloud(a.cloud)), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
 		objectapi.Service(a.objects), eventapi.Service(a.feed),
 	}
 	return web.Mount(services, a.auth, web.Options{

@@ -30,7 +30,7 @@ type bench struct {
 	url  string
 }
 
-func serve(t *testing.T) bench {
+func serve(t *testing.T, options ...authapi.Option) bench {
 	t.Helper()
 	a, err := auth.New(t.Context(), pgtest.DB(t), auth.Config{
 		StaticClients: []auth.StaticClient{{ClientID: root.ClientID, AccessToken: root.AccessToken, Scopes: []string{"*"}}},
@@ -39,7 +39,7 @@ func serve(t *testing.T) bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := web.Mount([]web.Service{authapi.Service(a)}, a, web.Options{RootURL: "http://tc", CheckOutput: true})
+	handler, err := web.Mount([]web.Service{authapi.Service(a, options...)}, a, web.Options{RootURL: "http://tc", CheckOutput: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,6 +247,15 @@ func TestScopesAreNeeded(t *testing.T) {
 		{"GET", "/roleids/", "auth:list-roles", nil}, {"GET", "/roles/a", "auth:get-role:a", nil}, {"PUT", "/roles/a", "auth:create-role:a", role},
 		{"POST", "/roles/a", "auth:update-role:a", role}, {"DELETE", "/roles/a", "auth:delete-role:a", nil},
 		{"POST", "/scopes/expand", "auth:expand-scopes", object{"scopes": []string{}}}, {"GET", "/scopes/current", "auth:current-scopes", nil},
+		{"GET", "/aws/s3/read-write/bucket/a/b%2Fc/", "auth:aws-s3:read-write:bucket/a/b/c/", nil}, {"GET", "/aws/s3/read-write/bucket/", "auth:aws-s3:read-write:bucket/", nil},
+		{"GET", "/gcp/credentials/p/s@p", "auth:gcp:access-token:p/s@p", nil}, {"GET", "/sentry/web/dsn", "auth:sentry:web", nil},
+		{"GET", "/websocktunnel/logs/w.1~2", "auth:websocktunnel-token:logs/w.1~2", nil},
+		{"GET", "/azure/accounts", "auth:azure-table:list-accounts", nil}, {"GET", "/azure/acc/tables", "auth:azure-table:list-tables:acc", nil},
+		{"GET", "/azure/acc/containers", "auth:azure-container:list-containers:acc", nil},
+		{"GET", "/azure/acc/table/tab/read-write", "auth:azure-table:read-write:acc/tab", nil},
+		{"GET", "/azure/acc/containers/con/read-write", "auth:azure-container:read-write:acc/con", nil},
+		{"POST", "/github/bot/Team/repo-token", "auth:github-repo-token:bot/team/web:contents:read",
+			object{"repositories": []string{"Web"}, "permissions": object{"contents": "read"}}},
 	} {
 		t.Run(c.method+" "+c.path, func(t *testing.T) {
 			b := bench{t, b.auth, b.url}

@@ -31,12 +31,12 @@ func (d door) scopes() []web.Endpoint {
 func (d door) authentication() []web.Endpoint {
 	return stable(scopesAndAuth,
 		web.Endpoint{
-			Name: "authenticateHawk", Method: "POST", Route: "/authenticate-hawk", Secret: []string{"authorization"},
+			Name: "authenticateHawk", Method: "POST", Route: "/authenticate-hawk", Secret: []string{"authorization"}, MaxBody: smallBody,
 			Input: "authenticate-hawk-request.json", Output: "authenticate-hawk-response.json", Handle: d.authenticateHawk, Title: "Authenticate a request",
 			Description: "Tells who signed a request and which scopes they have, for services that do not know the access tokens themselves.",
 		},
 		web.Endpoint{
-			Name: "testAuthenticate", Method: "POST", Route: "/test-authenticate",
+			Name: "testAuthenticate", Method: "POST", Route: "/test-authenticate", MaxBody: smallBody,
 			Input: "test-authenticate-request.json", Output: "test-authenticate-response.json", Handle: d.testAuthenticate, Title: "Try out authentication",
 			Description: "For tests of client libraries. Sign with the client id `tester` and the access token `no-secret`; " +
 				"for this request that client has `clientScopes`, and `requiredScopes` are asked of it.",

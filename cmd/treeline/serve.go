@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/auth/cloud"
 )
 
 func newServeCommand() *cobra.Command {
@@ -25,7 +26,10 @@ Environment:
   DATABASE_URL        where PostgreSQL (15 or newer) is; required
   TREELINE_ROOT_URL   the address at which clients and browsers reach the server
   TREELINE_DATA       directory for the contents of artifacts and for secrets.json, which is made
-                      at the first start; servers that share a database share both`,
+                      at the first start; servers that share a database share both
+  TREELINE_CLOUD_CREDENTIALS
+                      a YAML file that says which credentials of AWS, Google Cloud, Azure, Sentry,
+                      websocktunnel and GitHub the server hands out; optional`,
 		Example: `  DATABASE_URL=postgres://treeline@/treeline TREELINE_DATA=/var/lib/treeline treeline serve --listen 127.0.0.1:8080`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,6 +44,9 @@ Environment:
 			}
 			secrets, err := app.LoadSecrets(filepath.Join(data, "secrets.json"))
 			if err != nil {
+				return err
+			}
+			if c.Cloud, err = cloud.LoadConfig(os.Getenv(cloud.Setting)); err != nil {
 				return err
 			}
 			c.Secrets = secrets

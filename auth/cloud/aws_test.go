@@ -1,0 +1,168 @@
+package cloud_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treeline-ci/treeline/auth/cloud"
+	"github.com/treeline-ci/treeline/internal/fault"
+)
+
+// checkSigV4 verifies an AWS signature by the rules of version 4, from the request alone.
+func checkSigV4(r *http.Request, body []byte, keyID, secret, region string) error {
+	header, ok := strings.CutPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ")
+	if !ok {
+		return fmt.Errorf("no signature of version 4: %q", r.Header.Get("Authorization"))
+	}
+	fields := map[string]string{}
+	for _, field := range strings.Split(header, ", ") {
+		name, value, _ := strings.Cut(field, "=")
+		fields[name] = value
+	}
+	date := r.Header.Get("X-Amz-Date")
+	place := date[:8] + "/" + region + "/sts/aws4_request"
+	if fields["Credential"] != keyID+"/"+place {
+		return fmt.Errorf("credential %s", fields["Credential"])
+	}
+	var canonical strings.Builder
+	canonical.WriteString(r.Method + "\n" + r.URL.EscapedPath() + "\n" + r.URL.RawQuery + "\n")
+	for _, name := range strings.Split(fields["SignedHeaders"], ";") {
+		value := r.Header.Get(name)
+		switch name {
+		case "host":
+			value = r.Host
+		case "content-length":
+			value = fmt.Sprint(r.ContentLength)
+		}
+		canonical.WriteString(name + ":" + strings.TrimSpace(value) + "\n")
+	}
+	sum := sha256.Sum256(body)
+	canonical.WriteString("\n" + fields["SignedHeaders"] + "\n" + hex.EncodeToString(sum[:]))
+	hashed := sha256.Sum256([]byte(canonical.String()))
+	mac := func(key []byte, text string) []byte {
+		m := hmac.New(sha256.New, key)
+		m.Write([]byte(text))
+		return m.Sum(nil)
+	}
+	key := []byte("AWS4" + secret)
+	for _, part := range strings.Split(place, "/") {
+		key = mac(key, part)
+	}
+	want := hex.EncodeToString(mac(key, "AWS4-HMAC-SHA256\n"+date+"\n"+place+"\n"+hex.EncodeToString(hashed[:])))
+	if want != fields["Signature"] {
+		return errors.New("the signature is wrong")
+	}
+	return nil
+}
+
+const federation = `<GetFederationTokenResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetFederationTokenResult>
+<Credentials><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>s3cr3t</SecretAccessKey><SessionToken>tok/en==</SessionToken>
+<Expiration>2026-11-21T13:30:15Z</Expiration></Credentials></GetFederationTokenResult></GetFederationTokenResponse>`
+
+func TestS3(t *testing.T) {
+	var form url.Values
+	status, answer := 200, federation
+	sts := serve(t, func(r *http.Request, body []byte) (err error) {
+		if form, err = url.ParseQuery(string(body)); err != nil {
+			return err
+		}
+		return checkSigV4(r, body, "AKIA2", "secret two", "eu-north-1")
+	}, map[string]func(http.ResponseWriter, *http.Request, []byte){"POST /": func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		w.Header().Set("Content-Type", "text/xml")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(answer))
+	}})
+	c := newCloud(t, cloud.Config{AWS: cloud.AWSConfig{STS: sts.URL, Region: "eu-north-1", Accounts: []cloud.AWSAccount{
+		{AccessKeyID: "AKIA1", SecretAccessKey: "secret one", Buckets: []string{"first"}},
+		{AccessKeyID: "AKIA2", SecretAccessKey: "secret two", Buckets: []string{"second", "third"}},
+	}}})
+
+	read, write := []any{"s3:GetObject"}, []any{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+	for _, p := range []struct {
+		name    string
+		level   cloud.Level
+		prefix  string
+		actions []any
+		below   string
+	}{
+		{"reading below a prefix", cloud.ReadOnly, "a/b/", read, "a/b/*"},
+		{"writing below a prefix", cloud.ReadWrite, "a/b/", write, "a/b/*"},
+		{"the whole bucket", cloud.ReadWrite, "", write, "*"},
+		{"a prefix without a slash", cloud.ReadOnly, "my-folder", read, "my-folder*"},
+		{"stars at the end mean what the prefix means", cloud.ReadOnly, "a/**", read, "a/*"},
+		{"wildcards and variables are letters", cloud.ReadWrite, "a?/*/${aws:userid}/", write, "a${?}/${*}/${$}{aws:userid}/*"},
+		{"quotes stay inside", cloud.ReadOnly, `a","Effect":"Allow`, read, `a","Effect":"Allow*`},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			got, err := c.S3(t.Context(), p.level, "third", p.prefix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := cloud.S3Credentials{AccessKeyID: "ASIA1", SecretAccessKey: "s3cr3t", SessionToken: "tok/en==", Expires: time.Date(2026, 11, 21, 13, 30, 15, 0, time.UTC)}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			var policy any
+			if err := json.Unmarshal([]byte(form.Get("Policy")), &policy); err != nil {
+				t.Fatal(err)
+			}
+			form.Del("Policy")
+			if diff := cmp.Diff(url.Values{"Action": {"GetFederationToken"}, "Version": {"2011-06-15"}, "DurationSeconds": {"3600"}, "Name": {"TemporaryS3ReadWriteCredentials"}}, form); diff != "" {
+				t.Error(diff)
+			}
+			bucket := []any{"arn:aws:s3:::third"}
+			if diff := cmp.Diff(map[string]any{"Version": "2012-10-17", "Statement": []any{
+				map[string]any{"Sid": "ReadWriteObjectsUnderPrefix", "Effect": "Allow", "Action": p.actions, "Resource": []any{"arn:aws:s3:::third/" + p.below}},
+				map[string]any{"Sid": "ListObjectsUnderPrefix", "Effect": "Allow", "Action": []any{"s3:ListBucket"}, "Resource": bucket,
+					"Condition": map[string]any{"StringLike": map[string]any{"s3:prefix": []any{p.below}}}},
+				map[string]any{"Sid": "GetBucketLocation", "Effect": "Allow", "Action": []any{"s3:GetBucketLocation"}, "Resource": bucket},
+			}}, policy); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+
+	t.Run("what cannot be given is refused before AWS is asked", func(t *testing.T) {
+		sts.asked()
+		for _, c2 := range []struct {
+			bucket, prefix string
+			kind           fault.Kind
+		}{{"fourth", "", fault.NotFound}, {"third", "/a", fault.Invalid}, {"third", strings.Repeat("a", 1000), fault.Invalid}} {
+			if _, err := c.S3(t.Context(), cloud.ReadOnly, c2.bucket, c2.prefix); !errors.Is(err, c2.kind) {
+				t.Errorf("%s/%.9s: %v", c2.bucket, c2.prefix, err)
+			}
+		}
+		if asked := sts.asked(); asked != nil {
+			t.Errorf("asked %v", asked)
+		}
+	})
+	for _, f := range []struct {
+		name, code string
+		status     int
+		kind       fault.Kind
+	}{
+		{"a policy that AWS finds too large", "PackedPolicyTooLarge", 400, fault.Invalid},
+		{"a key that AWS does not know is for the operator", "InvalidClientTokenId", 403, fault.Internal},
+		{"a fault of AWS may pass", "InternalFailure", 500, fault.Unavailable},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			status = f.status
+			answer = `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>` + f.code + `</Code><Message>no</Message></Error></ErrorResponse>`
+			_, err := c.S3(t.Context(), cloud.ReadOnly, "third", "a")
+			if fault.KindOf(err) != f.kind || strings.Contains(err.Error(), "secret two") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

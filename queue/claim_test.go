@@ -371,22 +371,3 @@ func TestExpiredTasksAreRemoved(t *testing.T) {
 	e.Status(t, kept)
 	e.Status(t, running) // nobody forgets what still runs
 }
-
-func TestWhyPending(t *testing.T) {
-	e := queuetest.New(t)
-	claim(t, e.Queue, ask("idle", 1, 0))
-	first := e.Task(t, task.Pending)
-	second := e.Task(t, task.Pending)
-	e.Task(t, task.Pending, func(d *task.Definition) { d.Priority = task.High })
-	waits := e.Task(t, task.Unscheduled, queuetest.After(first, second))
-	w, err := e.Queue.WhyPending(t.Context(), second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w.Place != 3 || w.Pending != 3 || len(w.Workers) != 1 || w.Workers[0].WorkerID != "idle" {
-		t.Errorf("why: %+v", w)
-	}
-	if w, err = e.Queue.WhyPending(t.Context(), waits); err != nil || w.UnmetCount != 2 || len(w.Unmet) != 2 || w.Unmet[0].State != task.Pending {
-		t.Errorf("why: %+v, %v", w, err)
-	}
-}

@@ -235,7 +235,7 @@ func (b *creation) insert(ctx context.Context, c *change, fresh []NewTask) error
 		return err
 	}
 	for i := range fresh {
-		r := b.record(&fresh[i], needs[fresh[i].ID].ready)
+		r := b.record(&fresh[i], needs[fresh[i].ID].Ready)
 		b.known[r.TaskID] = r
 		c.tell(r)
 	}
@@ -243,14 +243,14 @@ func (b *creation) insert(ctx context.Context, c *change, fresh []NewTask) error
 }
 
 // turnsOfNew gives the ready ones of new tasks their turns, in the order of the batch; the others get 0.
-func (c *change) turnsOfNew(fresh []NewTask, needs map[string]need) []int64 {
+func (c *change) turnsOfNew(fresh []NewTask, needs map[string]draft.Need) []int64 {
 	var (
 		out   = make([]int64, len(fresh))
 		wants []line.Want
 		ready []int
 	)
 	for i := range fresh {
-		if needs[fresh[i].ID].ready {
+		if needs[fresh[i].ID].Ready {
 			wants, ready = append(wants, line.Want{Share: shareOf(&fresh[i].Definition)}), append(ready, i)
 		}
 	}

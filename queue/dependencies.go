@@ -7,22 +7,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/draft"
 	"github.com/treeline-ci/treeline/task"
 )
 
-// need says how a new task stands towards what it depends on.
-type need struct {
-	ready     bool   // it waits for nothing
-	satisfied []bool // for each dependency
-}
-
 // needs looks at the dependencies of the new tasks. Those outside of the batch must exist and must
 // not expire before the task's deadline. The locks taken here make sure that each of them is either
 // seen as resolved, or its resolution will see the new task (see the package comment).
-func (b *creation) needs(ctx context.Context, c *change, fresh []NewTask) (map[string]need, error) {
+func (b *creation) needs(ctx context.Context, c *change, fresh []NewTask) (map[string]draft.Need, error) {
 	inside := make(map[string]bool, len(fresh))
 	for _, t := range fresh {
 		inside[t.ID] = true
@@ -39,43 +32,20 @@ func (b *creation) needs(ctx context.Context, c *change, fresh []NewTask) (map[s
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]need, len(fresh))
+	out := make(map[string]draft.Need, len(fresh))
 	for _, t := range fresh {
-		n, err := judge(t, inside, there)
+		n, err := draft.Judge(t, inside, func(id string) *task.Status {
+			if r := there[id]; r != nil {
+				return &r.Status
+			}
+			return nil
+		})
 		if err != nil {
 			return nil, err
 		}
 		out[t.ID] = n
 	}
 	return out, nil
-}
-
-// judge says what the task's dependencies mean for it.
-func judge(t NewTask, inside map[string]bool, there map[string]*record) (need, error) {
-	d := t.Definition
-	n := need{ready: true, satisfied: make([]bool, len(d.Dependencies))}
-	var missing, short []string
-	for i, id := range d.Dependencies {
-		r := there[id]
-		switch {
-		case inside[id]:
-			// New itself, so unresolved. A task that depends on itself waits for scheduleTask.
-		case r == nil:
-			missing = append(missing, id)
-		case r.Expires.Before(d.Deadline.Time):
-			short = append(short, id)
-		default:
-			n.satisfied[i] = d.Requires.Met(r.State)
-		}
-		n.ready = n.ready && n.satisfied[i]
-	}
-	if len(missing) > 0 {
-		return n, fault.New(fault.Invalid, "Task %s depends on tasks that do not exist: %s. Create them first, or in the same batch.", t.ID, draft.Some(missing))
-	}
-	if len(short) > 0 {
-		return n, fault.New(fault.Invalid, "Task %s depends on tasks that expire before its deadline %s: %s", t.ID, d.Deadline, draft.Some(short))
-	}
-	return n, nil
 }
 
 // share locks the tasks against being resolved, or made anew, and returns those that exist.

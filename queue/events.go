@@ -6,40 +6,15 @@ import (
 	"slices"
 
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/queue/message"
 	"github.com/treeline-ci/treeline/task"
 )
-
-// body is what an event of a task carries, with the fields of the peer's messages (taskcluster-map
-// appendix C).
-type body struct {
-	Status      *task.Status  `json:"status"`
-	RunID       *int          `json:"runId,omitempty"`
-	WorkerGroup string        `json:"workerGroup,omitempty"`
-	WorkerID    string        `json:"workerId,omitempty"`
-	TakenUntil  *task.Time    `json:"takenUntil,omitempty"`
-	Task        *bodyTask     `json:"task,omitempty"`
-	Artifact    *bodyArtifact `json:"artifact,omitempty"`
-	OldPriority task.Priority `json:"oldPriority,omitempty"`
-	NewPriority task.Priority `json:"newPriority,omitempty"`
-	Version     int           `json:"version"`
-}
-
-type bodyTask struct {
-	Tags json.RawMessage `json:"tags"`
-}
-
-type bodyArtifact struct {
-	StorageType StorageType `json:"storageType"`
-	Name        string      `json:"name"`
-	Expires     task.Time   `json:"expires"`
-	ContentType string      `json:"contentType"`
-}
 
 // tell gathers an event for each notice of the record. They show the status with all changes of this
 // transaction; only task-defined shows the task before its first run.
 func (c *change) tell(r *record) {
 	for _, n := range r.notices {
-		b := body{Version: 1, Task: &bodyTask{Tags: rawObject(r.tags)}}
+		b := message.Task{Version: message.Version, Task: &message.Tagged{Tags: rawObject(r.tags)}}
 		if n.kind == kindDefined {
 			before := r.Status
 			before.State, before.Runs = task.Unscheduled, []task.Run{}
@@ -50,6 +25,11 @@ func (c *change) tell(r *record) {
 		status := r.Status
 		status.Runs = slices.Clone(r.Runs)
 		b.Status = &status
+		if n.kind == kindPriority {
+			b.Task, b.OldPriority, b.NewPriority = nil, n.was, r.Priority
+			c.add(r, n.kind, nil, b)
+			continue
+		}
 		run := status.Runs[n.runID]
 		b.WorkerGroup, b.WorkerID = run.WorkerGroup, run.WorkerID
 		if n.kind == kindRunning {
@@ -59,27 +39,21 @@ func (c *change) tell(r *record) {
 	}
 }
 
-func (c *change) add(r *record, kind string, run *int, b body) {
+func (c *change) add(r *record, kind string, run *int, b message.Task) {
 	b.RunID = run
 	c.events = append(c.events, event.Event{
 		Kind: kind, TaskID: r.TaskID, TaskGroupID: r.TaskGroupID, RunID: run, Routes: r.routes, Payload: c.encode(b),
 	})
 }
 
-// groupBody is what an event of a task group carries.
-type groupBody struct {
-	TaskGroupID string     `json:"taskGroupId"`
-	SchedulerID string     `json:"schedulerId"`
-	Expires     task.Time  `json:"expires"`
-	Sealed      *task.Time `json:"sealed,omitempty"`
-	Version     int        `json:"version"`
+func (c *change) addGroup(kind string, g Group) {
+	c.addGroupBody(kind, g.TaskGroupID, message.Group{
+		TaskGroupID: g.TaskGroupID, SchedulerID: g.SchedulerID, Expires: g.Expires, Sealed: g.Sealed, Version: message.Version,
+	})
 }
 
-func (c *change) addGroup(kind string, g Group) {
-	c.events = append(c.events, event.Event{
-		Kind: kind, TaskGroupID: g.TaskGroupID,
-		Payload: c.encode(groupBody{g.TaskGroupID, g.SchedulerID, g.Expires, g.Sealed, 1}),
-	})
+func (c *change) addGroupBody(kind, id string, body any) {
+	c.events = append(c.events, event.Event{Kind: kind, TaskGroupID: id, Payload: c.encode(body)})
 }
 
 // encode marshals the body of an event; an error fails the transaction in finish.

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/draft"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -32,7 +33,7 @@ type creating struct {
 }
 
 // add adds a task.
-func (w *creating) add(t NewTask, turn int64, n need) {
+func (w *creating) add(t NewTask, turn int64, n draft.Need) {
 	d := &t.Definition
 	w.ids, w.queues, w.schedulers = append(w.ids, t.ID), append(w.queues, d.TaskQueueID), append(w.schedulers, d.SchedulerID)
 	w.projects, w.groups = append(w.projects, d.ProjectID), append(w.groups, d.TaskGroupID)
@@ -46,11 +47,11 @@ func (w *creating) add(t NewTask, turn int64, n need) {
 	}
 	w.payloads, w.metadata = append(w.payloads, string(d.Payload)), append(w.metadata, string(meta))
 	w.tags, w.extras = append(w.tags, string(tagsOf(d))), append(w.extras, string(d.Extra))
-	w.ready = append(w.ready, n.ready)
+	w.ready = append(w.ready, n.Ready)
 	for i, id := range d.Dependencies {
 		e := &w.edges
 		e.ids, e.required, e.requires = append(e.ids, t.ID), append(e.required, id), append(e.requires, string(d.Requires))
-		e.satisfied = append(e.satisfied, n.satisfied[i])
+		e.satisfied = append(e.satisfied, n.Satisfied[i])
 	}
 }
 

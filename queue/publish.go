@@ -11,6 +11,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/queue/draft"
+	"github.com/treeline-ci/treeline/queue/message"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -248,9 +249,9 @@ func (q *Queue) DownloadCredentials(a Artifact) (Credentials, error) {
 
 func (c *change) tellArtifact(r *record, run task.Run, a Artifact) {
 	status := r.Status
-	c.add(r, kindArtifact, &run.RunID, body{
-		Status: &status, WorkerGroup: run.WorkerGroup, WorkerID: run.WorkerID, Version: 1,
-		Artifact: &bodyArtifact{StorageType: a.StorageType, Name: a.Name, Expires: a.Expires, ContentType: a.ContentType},
+	c.add(r, kindArtifact, &run.RunID, message.Task{
+		Status: &status, WorkerGroup: run.WorkerGroup, WorkerID: run.WorkerID, Version: message.Version,
+		Artifact: &message.Artifact{StorageType: string(a.StorageType), Name: a.Name, Expires: a.Expires, ContentType: a.ContentType},
 	})
 }
 

@@ -32,6 +32,7 @@ type record struct {
 type notice struct {
 	kind  string
 	runID int
+	was   task.Priority // of a change of priority
 }
 
 // Item is a task's definition together with how it stands.

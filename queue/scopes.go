@@ -54,6 +54,19 @@ func steerScopes(what string, s task.Status) scope.Expr {
 	)
 }
 
+// PriorityScopes returns what changing the task's priority asks for.
+func PriorityScopes(s task.Status) scope.Expr {
+	return scope.AnyOf(scope.String("queue:change-task-priority:"+s.TaskID), scope.String("queue:change-task-priority-in-queue:"+s.TaskQueueID))
+}
+
+// GroupPriorityScopes returns what changing the priority of the group's tasks asks for.
+func GroupPriorityScopes(g Group) scope.Expr {
+	return scope.String("queue:change-task-group-priority:" + g.SchedulerID + "/" + g.TaskGroupID)
+}
+
+// WeighGroupScopes returns what changing the group's weight asks for.
+func WeighGroupScopes(g Group) scope.Expr { return groupScope("weigh", g) }
+
 // SealGroupScopes returns what sealing the group asks for.
 func SealGroupScopes(g Group) scope.Expr { return groupScope("seal", g) }
 

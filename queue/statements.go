@@ -1,16 +1,23 @@
 package queue
 
-import "github.com/treeline-ci/treeline/internal/pg"
+import (
+	"slices"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/line"
+	"github.com/treeline-ci/treeline/queue/weigh"
+	"github.com/treeline-ci/treeline/queue/why"
+)
 
 // Statements lists every statement of the room, for tests that have PostgreSQL parse them.
-var Statements = []pg.Statement{
+var Statements = slices.Concat([]pg.Statement{
 	recordsSQL, itemsSQL, lockSQL, lockToResolveSQL, lockFreeSQL, nowSQL,
 	saveTasksSQL, saveRunsSQL, unpendSQL, movePendingSQL, pendSQL, unclaimSQL, saveClaimsSQL, dueSQL, notDueSQL,
 	satisfySQL, readySQL, extrasSQL,
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, openTaskSQL, groupResolverSQL,
-	pickSQL, turnsSQL, linesSQL, marksSQL,
+	pickSQL, line.LookSQL, linesSQL, marksSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, createSQL, dependSQL, shareDeadlinesSQL, shareTasksSQL,
-	artifactSQL, listArtifactsSQL, publishSQL, finishArtifactSQL, unmetCountSQL, unmetSQL, placeSQL, workersSQL,
+	artifactSQL, listArtifactsSQL, publishSQL, finishArtifactSQL, otherPrioritySQL,
 	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
 	expiredClaimsSQL, passedDeadlinesSQL, expiredArtifactsSQL, removeArtifactsSQL, removeTasksSQL, removeGroupsSQL,
-}
+}, why.Statements, weigh.Statements)

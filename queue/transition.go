@@ -8,16 +8,17 @@ import (
 
 // The kinds of events the queue tells.
 const (
-	kindDefined   = "task-defined"
-	kindPending   = "task-pending"
-	kindRunning   = "task-running"
-	kindCompleted = "task-completed"
-	kindFailed    = "task-failed"
-	kindException = "task-exception"
-	kindPriority  = "task-priority-changed"
-	kindArtifact  = "artifact-created"
-	kindResolved  = "task-group-resolved"
-	kindSealed    = "task-group-sealed"
+	kindDefined       = "task-defined"
+	kindPending       = "task-pending"
+	kindRunning       = "task-running"
+	kindCompleted     = "task-completed"
+	kindFailed        = "task-failed"
+	kindException     = "task-exception"
+	kindPriority      = "task-priority-changed"
+	kindGroupPriority = "task-group-priority-changed"
+	kindArtifact      = "artifact-created"
+	kindResolved      = "task-group-resolved"
+	kindSealed        = "task-group-sealed"
 )
 
 // The functions of this file are the state machine of taskcluster-map 5.4. They change the record
@@ -32,8 +33,10 @@ func (r *record) addRun(why task.ReasonCreated) {
 	r.tell(kindPending, id)
 }
 
-func (r *record) touch(run int)             { r.touched = min(r.touched, run) }
-func (r *record) tell(kind string, run int) { r.notices = append(r.notices, notice{kind, run}) }
+func (r *record) touch(run int) { r.touched = min(r.touched, run) }
+func (r *record) tell(kind string, run int) {
+	r.notices = append(r.notices, notice{kind: kind, runID: run})
+}
 
 // schedule gives a task its first run; a task that has one stays as it is.
 func (r *record) schedule() {
@@ -97,6 +100,16 @@ func (r *record) end(why task.ReasonResolved) {
 	r.Runs = append(r.Runs, task.Run{State: task.Exception, ReasonCreated: task.CreatedException, ReasonResolved: why, Scheduled: at, Resolved: &at})
 	r.State = task.Exception
 	r.tell(kindException, 0)
+}
+
+// reprioritize changes the priority; it reports whether that is another one.
+func (r *record) reprioritize(to task.Priority) bool {
+	if r.Priority == to {
+		return false
+	}
+	r.notices = append(r.notices, notice{kind: kindPriority, was: r.Priority})
+	r.Priority = to
+	return true
 }
 
 // rerun appends a run to a task without runs or with a resolved last run.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -18,33 +17,10 @@ import (
 func (c *change) lookTurns(batch *pgx.Batch, shares []line.Share) bool {
 	now := time.Now()
 	unknown := c.q.turns.Unknown(now, shares)
-	if len(unknown) == 0 {
-		return false
+	if len(unknown) > 0 {
+		c.q.turns.Look(batch, now, unknown, &c.q.marks)
 	}
-	var (
-		queues, groups = make([]string, len(unknown)), make([]string, len(unknown))
-		ranks, lows    = make([]int, len(unknown)), make([]int64, len(unknown))
-		marks          = map[line.Line]int64{}
-	)
-	for i, s := range unknown {
-		low, ok := marks[s.Line]
-		if !ok {
-			low = max(c.q.marks.Low(s.Line), line.FirstTurn)
-			marks[s.Line] = low
-		}
-		queues[i], ranks[i], groups[i], lows[i] = s.Queue, s.Priority, s.Group, low
-	}
-	batch.Queue(turnsSQL.Text, queues, ranks, groups, lows).Query(func(rows pgx.Rows) error {
-		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f line.Found, err error) {
-			return f, row.Scan(&f.Queue, &f.Priority, &f.Group, &f.Head, &f.Last, &f.Weight)
-		})
-		if err != nil {
-			return err
-		}
-		c.q.turns.Learn(now, found)
-		return nil
-	})
-	return true
+	return len(unknown) > 0
 }
 
 // deal gives turns to tasks whose lines were looked at in this transaction, or lately.
@@ -69,7 +45,7 @@ func (c *change) turns(ctx context.Context, records []*record) ([]int64, error) 
 	var batch pgx.Batch
 	if c.lookTurns(&batch, shares) {
 		if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
-			return nil, fmt.Errorf("queue: %s: %w", turnsSQL.Name, err)
+			return nil, fmt.Errorf("queue: %s: %w", line.LookSQL.Name, err)
 		}
 	}
 	return c.deal(wants), nil
@@ -93,22 +69,3 @@ func (c *change) settle(kept bool) {
 	}
 	c.hands = nil
 }
-
-// A group's last turn is only of interest from the line's mark on: it joins at the front otherwise.
-var turnsSQL = pg.Statement{Name: "queue.turns", Text: `
-WITH asked AS MATERIALIZED (
-    SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[]) AS u (task_queue_id, priority, task_group_id, low)
-), heads AS MATERIALIZED (
-    SELECT l.task_queue_id, l.priority, (
-        SELECT p.seq FROM pending p
-        WHERE p.task_queue_id = l.task_queue_id AND p.priority = l.priority AND p.seq >= l.low
-        ORDER BY p.seq LIMIT 1) AS seq
-    FROM (SELECT DISTINCT task_queue_id, priority, low FROM asked) AS l
-)
-SELECT a.task_queue_id, a.priority, a.task_group_id, coalesce(h.seq, 0), coalesce((
-        SELECT p.seq FROM pending p
-        WHERE p.task_group_id = a.task_group_id AND p.task_queue_id = a.task_queue_id AND p.priority = a.priority AND p.seq >= a.low
-        ORDER BY p.seq DESC LIMIT 1), 0), coalesce(g.weight, 1)
-FROM asked a
-LEFT JOIN heads h ON h.task_queue_id = a.task_queue_id AND h.priority = a.priority
-LEFT JOIN task_groups g ON g.task_group_id = a.task_group_id`}

@@ -1,0 +1,53 @@
+package line
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+// Look adds to a batch the look at the database that Deal needs for the shares, and learns from its
+// answer. Lines are looked at from their marks on.
+func (t *Turns) Look(batch *pgx.Batch, now time.Time, shares []Share, marks *Marks) {
+	var (
+		queues, groups = make([]string, len(shares)), make([]string, len(shares))
+		ranks, lows    = make([]int, len(shares)), make([]int64, len(shares))
+		low            = map[Line]int64{}
+	)
+	for i, s := range shares {
+		if _, ok := low[s.Line]; !ok {
+			low[s.Line] = max(marks.Low(s.Line), FirstTurn)
+		}
+		queues[i], ranks[i], groups[i], lows[i] = s.Queue, s.Priority, s.Group, low[s.Line]
+	}
+	batch.Queue(LookSQL.Text, queues, ranks, groups, lows).Query(func(rows pgx.Rows) error {
+		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f Found, err error) {
+			return f, row.Scan(&f.Queue, &f.Priority, &f.Group, &f.Head, &f.Last, &f.Weight)
+		})
+		if err == nil {
+			t.Learn(now, found)
+		}
+		return err
+	})
+}
+
+// LookSQL finds the head of each line, and of each group its last turn there and its weight. A group's last turn is only of interest from the line's mark on: it joins at the front otherwise.
+var LookSQL = pg.Statement{Name: "queue.turns", Text: `
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[]) AS u (task_queue_id, priority, task_group_id, low)
+), heads AS MATERIALIZED (
+    SELECT l.task_queue_id, l.priority, (
+        SELECT p.seq FROM pending p
+        WHERE p.task_queue_id = l.task_queue_id AND p.priority = l.priority AND p.seq >= l.low
+        ORDER BY p.seq LIMIT 1) AS seq
+    FROM (SELECT DISTINCT task_queue_id, priority, low FROM asked) AS l
+)
+SELECT a.task_queue_id, a.priority, a.task_group_id, coalesce(h.seq, 0), coalesce((
+        SELECT p.seq FROM pending p
+        WHERE p.task_group_id = a.task_group_id AND p.task_queue_id = a.task_queue_id AND p.priority = a.priority AND p.seq >= a.low
+        ORDER BY p.seq DESC LIMIT 1), 0), coalesce(g.weight, 1)
+FROM asked a
+LEFT JOIN heads h ON h.task_queue_id = a.task_queue_id AND h.priority = a.priority
+LEFT JOIN task_groups g ON g.task_group_id = a.task_group_id`}

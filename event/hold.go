@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +29,7 @@ type Cursor struct {
 	f            *Feed
 	name, holder string
 	at           int64 // the last event handed out
+	saved        atomic.Bool
 }
 
 // Hold consumes the feed under a name for work that cannot be done in a transaction, such as talking
@@ -35,7 +37,7 @@ type Cursor struct {
 // time. While this one does, work runs, takes events from the cursor, and saves how far it came when
 // what it did with them is safe; so each event is worked on at least once, and first times are in
 // order. The context of work ends when the replica could not renew its hold; when work fails the hold
-// is given up, and tried for again after a pause that grows to 30 s. A new consumer begins with what
+// is given up, and tried for again after a pause that grows to 30 s unless it got further. A new consumer begins with what
 // happens after its first Hold.
 func (f *Feed) Hold(ctx context.Context, name string, work func(ctx context.Context, c *Cursor) error) error {
 	pause := time.Duration(0)
@@ -43,10 +45,9 @@ func (f *Feed) Hold(ctx context.Context, name string, work func(ctx context.Cont
 		c := &Cursor{f: f, name: name, holder: slug.New()}
 		held, err := c.take(ctx)
 		if held {
-			began := time.Now()
 			err = c.run(ctx, work)
-			if time.Since(began) > maxBackoff {
-				pause = 0
+			if c.saved.Load() {
+				pause = 0 // it did something before it failed
 			}
 		}
 		switch {
@@ -160,6 +161,9 @@ func (c *Cursor) Save(ctx context.Context, position int64) error {
 		}
 		return move(ctx, tx, c.name, position)
 	})
+	if err == nil {
+		c.saved.Store(true)
+	}
 	if errors.Is(err, ErrLost) {
 		return ErrLost
 	}

@@ -1,0 +1,122 @@
+package pulse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	dialTime      = 10 * time.Second // to connect, and to agree on everything
+	heartbeatTime = 10 * time.Second // a broker silent for three of them is away
+	closeTime     = 2 * time.Second
+)
+
+// session is a connection to the broker on which all exchanges are there.
+type session struct {
+	p       *Publisher
+	log     *slog.Logger
+	broker  string // host and port
+	conn    *amqp.Connection
+	channel *amqp.Channel
+	closed  chan *amqp.Error // of the connection
+	failed  chan *amqp.Error // of the channel
+}
+
+// connect opens a session. Errors name the broker by host and port alone.
+func (p *Publisher) connect(ctx context.Context) (_ *session, err error) {
+	uri, err := amqp.ParseURI(p.config.URL)
+	if err != nil {
+		return nil, p.config.Check()
+	}
+	s := &session{p: p, broker: net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))}
+	s.log = p.config.Log.With("broker", s.broker)
+	s.conn, err = amqp.DialConfig(p.config.URL, amqp.Config{
+		Heartbeat:  heartbeatTime,
+		Properties: amqp.Table{"product": "Treeline", "connection_name": "treeline-" + p.config.Namespace},
+		Dial: func(network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, dialTime)
+			defer cancel()
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return conn, conn.SetDeadline(time.Now().Add(dialTime)) // lifted when all is agreed on
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("pulse: connect to the broker at %s: %w", s.broker, explained(err))
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	s.closed = s.conn.NotifyClose(make(chan *amqp.Error, 1))
+	go s.tellBlocked(s.conn.NotifyBlocked(make(chan amqp.Blocking, 8)))
+	if err := s.open(ctx); err != nil {
+		return nil, fmt.Errorf("pulse: broker at %s: %w", s.broker, explained(err))
+	}
+	return s, nil
+}
+
+// open makes the channel and declares the exchanges.
+func (s *session) open(ctx context.Context) (err error) {
+	// The library waits for answers without a limit.
+	stop := context.AfterFunc(ctx, s.close)
+	defer stop()
+	limit := time.AfterFunc(3*dialTime, s.close)
+	defer limit.Stop()
+	if s.channel, err = s.conn.Channel(); err != nil {
+		return err
+	}
+	s.failed = s.channel.NotifyClose(make(chan *amqp.Error, 1))
+	for _, kind := range slices.Sorted(maps.Keys(s.p.routes)) {
+		name := s.p.routes[kind].exchange
+		if err := s.channel.ExchangeDeclare(name, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
+			return fmt.Errorf("declare the topic exchange %s: %w", name, err)
+		}
+	}
+	return s.channel.Confirm(false)
+}
+
+// tellBlocked logs when the broker stops taking messages, as it does when short of memory or disk.
+func (s *session) tellBlocked(changes <-chan amqp.Blocking) {
+	for b := range changes {
+		if b.Active {
+			s.log.Warn("the broker takes no messages for now; they wait in the feed", "reason", b.Reason)
+		} else {
+			s.log.Info("the broker takes messages again")
+		}
+	}
+}
+
+// close ends the session; a broker that does not answer is not waited for.
+func (s *session) close() {
+	_ = s.conn.CloseDeadline(time.Now().Add(closeTime)) // what was not confirmed is published again
+}
+
+// explained adds what to do to the errors that an operator can remedy.
+func explained(err error) error {
+	refusal, ok := errors.AsType[*amqp.Error](err)
+	switch {
+	case !ok:
+		return err
+	case refusal.Code == amqp.AccessRefused && errors.Is(err, amqp.ErrCredentials):
+		return fmt.Errorf("%w (check user and password of TREELINE_PULSE_URL)", err)
+	case refusal.Code == amqp.AccessRefused:
+		return fmt.Errorf("%w (the user needs the permissions to configure and write exchange/.*)", err)
+	case refusal.Code == amqp.PreconditionFailed:
+		return fmt.Errorf("%w (remove the exchange, or choose another namespace)", err)
+	}
+	return err
+}

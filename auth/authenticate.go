@@ -102,24 +102,6 @@ func (a *Auth) CheckToken(ctx context.Context, creds hawk.Credentials) (Caller, 
 	return caller, nil
 }
 
-// CallerFor returns a client with the scopes it holds now, for sessions that outlive a request: since
-// is when it proved to be that client, by the database's clock. A client that is unknown, disabled or
-// expired, or whose access token was changed after that, is a fault.Unauthenticated.
-func (a *Auth) CallerFor(ctx context.Context, clientID string, since time.Time) (Caller, error) {
-	client, err := a.find(ctx, clientID)
-	if err == nil && client.LastRotated.After(since) {
-		err = fault.New(fault.Unauthenticated, "The access token of client ID %s was changed since; sign in again.", clientID)
-	}
-	if err != nil {
-		return Caller{}, fmt.Errorf("auth: caller: %w", err)
-	}
-	caller, err := a.identify(ctx, a, clientID, "", func(string) error { return nil })
-	if err != nil {
-		return Caller{}, fmt.Errorf("auth: caller: %w", err)
-	}
-	return caller, nil
-}
-
 // identify finds the client behind an id and ext, has verify check the key that they must have signed
 // with, and works out their scopes (taskcluster-map 4.6 to 4.8).
 func (a *Auth) identify(ctx context.Context, clients directory, id, ext string, verify func(key string) error) (Caller, error) {

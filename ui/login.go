@@ -19,8 +19,8 @@ func (u *UI) loginPage(v *visit) error {
 	return v.show(http.StatusOK, view{Title: "Sign in", Name: "login", Main: "narrow", Body: signIn{Next: localPath(v.r.FormValue("next"))}}, nil)
 }
 
-// login checks the credentials and starts a session. Temporary credentials keep their scopes and
-// their end; a client's session has what the client holds at each request.
+// login checks the credentials and starts a session, which is checked again at each request.
+// Temporary credentials keep their end.
 func (u *UI) login(v *visit) error {
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, 64<<10)
 	creds := hawk.Credentials{
@@ -40,14 +40,14 @@ func (u *UI) login(v *visit) error {
 		return err
 	}
 	expires := time.Now().Add(sessionLife)
-	var scopes []string
+	who := begun{clientID: caller.ClientID, certificate: creds.Certificate}
 	if creds.Certificate != "" {
-		scopes = append([]string{}, caller.Scopes...)
+		who.scopes = append([]string{}, caller.Scopes...) // for servers of an older version
 		if caller.Expires.Before(expires) {
 			expires = caller.Expires
 		}
 	}
-	token, err := u.sessions.start(ctx, caller.ClientID, scopes, expires)
+	token, err := u.sessions.start(ctx, who, expires)
 	if err != nil {
 		return err
 	}

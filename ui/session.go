@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -63,29 +64,37 @@ func xor(a, b []byte) []byte {
 // sessions keeps who is signed in.
 type sessions struct{ pool *pgxpool.Pool }
 
-// start makes a session and returns its token. scopes is nil for a client whose scopes are looked up
-// at each request.
-func (s sessions) start(ctx context.Context, clientID string, scopes []string, expires time.Time) ([]byte, error) {
+// begun is who began a session.
+type begun struct {
+	clientID    string
+	scopes      []string // at its begin; nil for a client, whose scopes are looked up at each request
+	certificate string   // of temporary credentials, held against their issuer at each request
+	since       time.Time
+}
+
+// start makes a session and returns its token.
+func (s sessions) start(ctx context.Context, who begun, expires time.Time) ([]byte, error) {
 	token := make([]byte, 32)
 	rand.Read(token) // never fails
 	sum := sha256.Sum256(token)
-	if _, err := s.pool.Exec(ctx, startSQL.Text, sum[:], clientID, scopes, expires); err != nil {
-		return nil, fmt.Errorf("ui: start a session of %s: %w", clientID, pg.Classify(err))
+	if _, err := s.pool.Exec(ctx, startSQL.Text, sum[:], who.clientID, who.scopes, expires, who.certificate); err != nil {
+		return nil, fmt.Errorf("ui: start a session of %s: %w", who.clientID, pg.Classify(err))
 	}
 	return token, nil
 }
 
 // find returns whose session a token is, and since when. An unknown or expired one is fault.NotFound.
-func (s sessions) find(ctx context.Context, token []byte) (clientID string, scopes []string, since time.Time, err error) {
+func (s sessions) find(ctx context.Context, token []byte) (begun, error) {
+	var who begun
 	sum := sha256.Sum256(token)
-	err = s.pool.QueryRow(ctx, findSQL.Text, sum[:]).Scan(&clientID, &scopes, &since)
+	err := s.pool.QueryRow(ctx, findSQL.Text, sum[:]).Scan(&who.clientID, &who.scopes, &who.certificate, &who.since)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", nil, since, fault.New(fault.NotFound, "The session has ended.")
+		return begun{}, fault.New(fault.NotFound, "The session has ended.")
 	}
 	if err != nil {
-		return "", nil, since, fmt.Errorf("ui: session: %w", pg.Classify(err))
+		return begun{}, fmt.Errorf("ui: session: %w", pg.Classify(err))
 	}
-	return clientID, scopes, since, nil
+	return who, nil
 }
 
 func (s sessions) end(ctx context.Context, token []byte) error {
@@ -97,18 +106,19 @@ func (s sessions) end(ctx context.Context, token []byte) error {
 }
 
 // sessionOf returns the session of a request with the scopes it has now. A session that has ended,
-// or whose client is gone or has another access token by now, is that of a visitor.
+// or whose client is gone or has another access token by now, is that of a visitor; so is one of
+// temporary credentials whose issuer is.
 func (u *UI) sessionOf(r *http.Request) (session, error) {
 	ctx := r.Context()
 	if token := tokenOf(r); token != nil {
-		clientID, scopes, since, err := u.sessions.find(ctx, token)
-		if err == nil && scopes == nil {
-			caller, callerErr := u.deps.Auth.CallerFor(ctx, clientID, since)
-			scopes, err = caller.Scopes, callerErr
+		who, err := u.sessions.find(ctx, token)
+		var caller auth.Caller
+		if err == nil {
+			caller, err = u.callerOf(ctx, who)
 		}
 		switch {
 		case err == nil:
-			return session{clientID, scopes, token}, nil
+			return session{who.clientID, caller.Scopes, token}, nil
 		case !errors.Is(err, fault.NotFound) && !errors.Is(err, fault.Unauthenticated):
 			return session{}, err
 		}
@@ -118,6 +128,16 @@ func (u *UI) sessionOf(r *http.Request) (session, error) {
 		return session{}, fmt.Errorf("ui: visitor: %w", err)
 	}
 	return session{scopes: caller.Scopes}, nil
+}
+
+func (u *UI) callerOf(ctx context.Context, who begun) (auth.Caller, error) {
+	switch {
+	case who.certificate != "":
+		return u.deps.Auth.TemporaryCallerFor(ctx, who.clientID, who.certificate)
+	case who.scopes != nil: // by a version that did not keep the certificate
+		return auth.Caller{}, fault.New(fault.Unauthenticated, "The session cannot be checked; sign in again.")
+	}
+	return u.deps.Auth.CallerFor(ctx, who.clientID, who.since)
 }
 
 func tokenOf(r *http.Request) []byte {
@@ -147,10 +167,10 @@ func (u *UI) setCookie(w http.ResponseWriter, token []byte, expires time.Time) {
 var (
 	startSQL = pg.Statement{Name: "ui.start-session", Text: `
 WITH old AS (DELETE FROM ui_sessions WHERE expires < now())
-INSERT INTO ui_sessions (token_hash, client_id, scopes, expires) VALUES ($1, $2, $3, $4)`}
+INSERT INTO ui_sessions (token_hash, client_id, scopes, expires, certificate) VALUES ($1, $2, $3, $4, nullif($5, ''))`}
 
 	findSQL = pg.Statement{Name: "ui.find-session", Text: `
-SELECT client_id, scopes, created FROM ui_sessions WHERE token_hash = $1 AND expires > now()`}
+SELECT client_id, scopes, coalesce(certificate, ''), created FROM ui_sessions WHERE token_hash = $1 AND expires > now()`}
 
 	endSQL = pg.Statement{Name: "ui.end-session", Text: `DELETE FROM ui_sessions WHERE token_hash = $1`}
 )

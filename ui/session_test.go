@@ -10,6 +10,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
@@ -86,6 +87,53 @@ func TestSignIn(t *testing.T) {
 			t.Error("who has the new one is not")
 		}
 	})
+	for _, c := range []struct {
+		name string
+		act  func(issuer string) error
+	}{
+		{"is disabled", func(id string) error { _, err := s.Auth.SetDisabled(t.Context(), uitest.Admin, id, true); return err }},
+		{"is deleted", func(id string) error { return s.Auth.DeleteClient(t.Context(), uitest.Admin, id) }},
+		{"has another access token", func(id string) error {
+			_, _, err := s.Auth.ResetAccessToken(t.Context(), uitest.Admin, id)
+			return err
+		}},
+		{"loses what it gave", func(id string) error {
+			_, err := s.Auth.UpdateClient(t.Context(), uitest.Admin, id, auth.ClientInput{Expires: time.Now().Add(time.Hour), Scopes: []string{"other"}},
+				func([]string) error { return nil })
+			return err
+		}},
+		{"has a session of an older version, without its certificate", func(string) error {
+			_, err := s.Pool.Exec(t.Context(), `UPDATE ui_sessions SET certificate = NULL`)
+			return err
+		}},
+	} {
+		t.Run("a session of temporary credentials ends when their issuer "+c.name, func(t *testing.T) {
+			issuer := "issuer-" + slug.New()
+			_, token, err := s.Auth.CreateClient(t.Context(), uitest.Admin, issuer, auth.ClientInput{
+				Expires: time.Now().Add(time.Hour), Scopes: []string{"auth:create-client:guest", "queue:cancel-task:*"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			guest, err := hawk.CreateTemporary(hawk.Credentials{ClientID: issuer, AccessToken: token}, hawk.TempOptions{
+				ClientID: "guest", Scopes: []string{"queue:cancel-task:*"}, Start: time.Now().Add(-time.Minute), Expiry: time.Now().Add(time.Hour),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := s.Browser(t)
+			b.Post(t, "/login", url.Values{"clientId": {guest.ClientID}, "accessToken": {guest.AccessToken}, "certificate": {guest.Certificate}})
+			if d := b.Get(t, "/tasks/"+id); len(d.Find("#sign-in")) != 0 || !strings.Contains(d.Text("#user"), "guest") || strings.Contains(d.Body, " disabled>") {
+				t.Fatalf("not signed in, or without the right to cancel: %q", d.Text("#user"))
+			}
+			if err := c.act(issuer); err != nil {
+				t.Fatal(err)
+			}
+			if d := b.Get(t, "/tasks/"+id); len(d.Find("#sign-in")) != 1 {
+				t.Errorf("still signed in: %q", d.Text("#user"))
+			}
+		})
+	}
 	t.Run("signing out ends the session on the server too", func(t *testing.T) {
 		b := s.Browser(t)
 		b.SignIn(t, uitest.Admin, uitest.AdminToken)

@@ -234,6 +234,9 @@ func (a *App) startLoops(ctx context.Context) error {
 		a.feed.Stop()
 		return nil
 	})
+	if err := a.startPulse(ctx); err != nil {
+		return err
+	}
 	a.onStop(func(context.Context) error { a.intake.Stop(); return nil })
 	return a.intake.Start(ctx)
 }

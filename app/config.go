@@ -11,6 +11,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
+	"github.com/treeline-ci/treeline/event/pulse"
 )
 
 // Config is the whole configuration of a server. Check fills defaults and says what is missing.
@@ -42,6 +43,10 @@ type Config struct {
 	// Cloud says which credentials of other systems auth hands out; none when empty.
 	Cloud cloud.Config
 
+	// Pulse says on which RabbitMQ the events are published for listeners; on none when its URL is
+	// empty. Its log is that of the server.
+	Pulse pulse.Config
+
 	// Anonymous are scopes that everybody has, until an operator changes the role anonymous; the
 	// recommended set when nil.
 	Anonymous []string
@@ -67,6 +72,7 @@ func (c *Config) Check() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.Pulse.Log = c.Log
 	var problems []error
 	if u, err := url.Parse(c.RootURL); err != nil || u.Host == "" || u.Path != "" || u.Scheme != "http" && u.Scheme != "https" {
 		problems = append(problems, fmt.Errorf("root URL %q: give scheme and host, such as https://ci.example.com", c.RootURL))
@@ -76,6 +82,11 @@ func (c *Config) Check() error {
 	}
 	if c.DataDir == "" {
 		problems = append(problems, errors.New("data directory: set TREELINE_DATA to a directory that is kept"))
+	}
+	if c.Pulse.URL != "" {
+		if err := c.Pulse.Check(); err != nil {
+			problems = append(problems, fmt.Errorf("pulse (--pulse-url or TREELINE_PULSE_URL): %w", err))
+		}
 	}
 	problems = append(problems, c.Secrets.check())
 	return errors.Join(problems...)

@@ -30,8 +30,12 @@ func (a *App) handler() (http.Handler, error) {
 		authapi.Service(a.auth, authapi.WithCloud(a.cloud)), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
 		objectapi.Service(a.objects), eventapi.Service(a.feed),
 	}
+	references, err := exchangeReferences(a.config.Pulse.Namespace)
+	if err != nil {
+		return nil, err
+	}
 	return web.Mount(services, a.auth, web.Options{
 		RootURL: a.config.RootURL, Build: build(), Fallback: rest, Healthy: a.pool.Ping, Log: a.config.Log,
-		LocalNames: a.config.LocalNames,
+		LocalNames: a.config.LocalNames, References: references,
 	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -29,7 +30,11 @@ Environment:
                       at the first start; servers that share a database share both
   TREELINE_CLOUD_CREDENTIALS
                       a YAML file that says which credentials of AWS, Google Cloud, Azure, Sentry,
-                      websocktunnel and GitHub the server hands out; optional`,
+                      websocktunnel and GitHub the server hands out; optional
+  TREELINE_PULSE_URL  the RabbitMQ on which events are published for listeners, such as
+                      amqps://user:password@host:5671/vhost; optional
+  TREELINE_PULSE_NAMESPACE
+                      what the names of the exchanges there begin with; see --pulse-namespace`,
 		Example: `  DATABASE_URL=postgres://treeline@/treeline TREELINE_DATA=/var/lib/treeline treeline serve --listen 127.0.0.1:8080`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,6 +57,8 @@ Environment:
 			c.Secrets = secrets
 			c.DatabaseURL = os.Getenv("DATABASE_URL")
 			c.RootURL = os.Getenv("TREELINE_ROOT_URL")
+			c.Pulse.URL = cmp.Or(c.Pulse.URL, os.Getenv("TREELINE_PULSE_URL"))
+			c.Pulse.Namespace = cmp.Or(c.Pulse.Namespace, os.Getenv("TREELINE_PULSE_NAMESPACE"))
 			c.DataDir = filepath.Join(data, "objects")
 			for _, path := range repos {
 				c.Repositories = append(c.Repositories, app.LocalRepository{Path: path})
@@ -71,5 +78,7 @@ Environment:
 	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address to listen on")
 	cmd.Flags().StringArrayVar(&repos, "repo", nil, "git repository on this machine to watch (repeatable)")
 	cmd.Flags().DurationVar(&c.ClaimTimeout, "claim-timeout", 0, "how long a worker may be silent before its tasks are given to others (default 20m)")
+	cmd.Flags().StringVar(&c.Pulse.URL, "pulse-url", "", "RabbitMQ on which events are published; other users of this machine see it, TREELINE_PULSE_URL they do not")
+	cmd.Flags().StringVar(&c.Pulse.Namespace, "pulse-namespace", "", "what the names of the exchanges begin with: exchange/NAMESPACE-queue/v1/… (default taskcluster, which existing listeners know)")
 	return cmd
 }

@@ -33,6 +33,17 @@ func (s *site) publish(services []Service, lib *library) error {
 			return err
 		}
 	}
+	for _, r := range s.References {
+		public := path.Join("/references", r.Service, r.Version, r.Name)
+		references = append(references, public)
+		content, err := plain(r.Content)
+		if err != nil {
+			return err
+		}
+		if err := put(public, content); err != nil {
+			return err
+		}
+	}
 	for _, public := range slices.Sorted(maps.Keys(lib.files)) {
 		content := maps.Clone(lib.files[public])
 		content["$id"] = public + "#"
@@ -127,12 +138,16 @@ func reference(s *Service) (map[string]any, error) {
 		"$schema": "/schemas/common/api-reference-v0.json#", "apiVersion": s.Version, "serviceName": s.Name,
 		"title": s.Title, "description": s.Description, "entries": entries,
 	}
-	// Through JSON, so that a document is made of plain values only.
+	return plain(content)
+}
+
+// plain is a document through JSON, so that it is made of plain values only.
+func plain(content any) (map[string]any, error) {
 	text, err := json.Marshal(content)
 	if err != nil {
 		return nil, err
 	}
-	var plain map[string]any
-	err = json.Unmarshal(text, &plain)
-	return plain, err
+	var out map[string]any
+	err = json.Unmarshal(text, &out)
+	return out, err
 }

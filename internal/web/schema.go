@@ -25,8 +25,9 @@ type library struct {
 	used     map[string]bool
 }
 
-// loadSchemas reads the schema files of all services, and those common to all.
-func loadSchemas(services []Service) (*library, error) {
+// loadSchemas reads the schema files of all services, those common to all, and those of further
+// references.
+func loadSchemas(services []Service, references []Reference) (*library, error) {
 	lib := &library{compiler: jsonschema.NewCompiler(), files: map[string]map[string]any{}, used: map[string]bool{}}
 	lib.compiler.DefaultDraft(jsonschema.Draft6)
 	lib.compiler.AssertFormat()
@@ -49,6 +50,14 @@ func loadSchemas(services []Service) (*library, error) {
 		}
 		if err := lib.load("/schemas/"+s.Name+"/"+s.Version, files); err != nil {
 			return nil, fmt.Errorf("service %s: %w", s.Name, err)
+		}
+	}
+	for _, r := range references {
+		if r.Schemas == nil {
+			continue
+		}
+		if err := lib.load("/schemas/"+r.Service+"/"+r.Version, r.Schemas); err != nil {
+			return nil, fmt.Errorf("reference %s of %s: %w", r.Name, r.Service, err)
 		}
 	}
 	return lib, nil

@@ -112,6 +112,8 @@ type Options struct {
 	AccessLevel slog.Level // level of the line per call; the default is Info
 	CheckOutput bool       // answers must fit their schema; for tests
 	TrustProxy  bool       // take the caller's address from X-Forwarded-For
+	// References are published beside those made from the tables.
+	References []Reference
 	// LocalNames answers only requests whose Host header is that of RootURL or names this machine:
 	// else a page of another site could, by pointing its own name here, read with a browser what
 	// people on this machine may read.
@@ -119,6 +121,16 @@ type Options struct {
 	// Patience is how long a client may take to send a request's body, and to take each piece of an
 	// answer, before it is given up; 0 is two minutes.
 	Patience time.Duration
+}
+
+// Reference is a machine-readable document about a service that is not made from its table, such as
+// that of its exchanges.
+type Reference struct {
+	Service, Version string // whose it is
+	Name             string // file, such as "exchanges.json"
+	Content          any    // JSON
+	// Schemas are published with those of the service, which they may refer to; nil for none.
+	Schemas fs.FS
 }
 
 // Build says which program answers.

@@ -98,7 +98,7 @@ func same(f io.ReaderAt, size, offset int64, piece []byte) (bool, error) {
 	}
 	known := piece[:min(int64(len(piece)), size-offset)]
 	there := make([]byte, len(known))
-	if _, err := f.ReadAt(there, offset); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := f.ReadAt(there, offset); err != nil && len(there) > 0 && !errors.Is(err, io.EOF) {
 		return false, storage(err)
 	}
 	return bytes.Equal(known, there), nil
@@ -122,11 +122,22 @@ func (s *Store) appendedBefore(ctx context.Context, id, offset int64, piece []by
 			return 0, false, err
 		}
 	}
-	f, err := os.Open(s.disk.content(*o.SHA256))
+	f, err := s.openContent(ctx, o, "")
 	if err != nil {
-		return 0, false, fmt.Errorf("object: append: %w", storage(err))
+		return 0, false, fmt.Errorf("object: append: %w", err)
 	}
 	defer f.Close()
-	fits, err = same(f, *o.Size, offset, piece)
+	fits, err = same(seeking{f}, *o.Size, offset, piece)
 	return *o.Size, fits && offset+int64(len(piece)) <= *o.Size, err
+}
+
+// seeking reads at any place of something that one reader has for itself.
+type seeking struct{ io.ReadSeeker }
+
+// ReadAt implements io.ReaderAt.
+func (s seeking) ReadAt(p []byte, at int64) (int, error) {
+	if _, err := s.Seek(at, io.SeekStart); err != nil {
+		return 0, err
+	}
+	return io.ReadFull(s, p)
 }

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -18,7 +17,9 @@ import (
 
 const (
 	cleanEvery = 10 * time.Minute
-	batch      = 500
+	batch      = 200
+	batches    = 50             // of each kind in a round; the next round goes on
+	removers   = 8              // contents removed at once
 	quietFor   = 24 * time.Hour // an upload by pieces without a piece for so long is given up
 )
 
@@ -28,8 +29,8 @@ func (s *Store) Start(ctx context.Context) error {
 	s.running.Go(func() {
 		tick := time.NewTicker(cleanEvery)
 		defer tick.Stop()
-		for round := 0; ; round++ {
-			if err := errors.Join(s.Clean(ctx), s.Sweep(ctx, round%256)); err != nil && ctx.Err() == nil {
+		for {
+			if err := errors.Join(s.Clean(ctx), s.Sweep(ctx)); err != nil && ctx.Err() == nil {
 				s.log.Error("object: cleaning failed; it is tried again", "err", err, "in", cleanEvery)
 			}
 			select {
@@ -52,8 +53,8 @@ func (s *Store) Stop(context.Context) error {
 	return nil
 }
 
-// Clean removes expired objects and their files, and settles uploads that were given up. Any number
-// of servers may do it at once.
+// Clean removes expired objects and their contents, also from the stores of other regions, and settles
+// uploads that were given up: up to 10,000 of each. Any number of servers may do it at once.
 func (s *Store) Clean(ctx context.Context) error {
 	if err := s.expire(ctx); err != nil {
 		return fmt.Errorf("object: expire: %w", pg.Classify(err))
@@ -68,33 +69,17 @@ func (s *Store) Clean(ctx context.Context) error {
 }
 
 func (s *Store) expire(ctx context.Context) error {
-	for {
+	for range batches {
 		rows, err := s.pool.Query(ctx, expireSQL.Text, batch)
 		if err != nil {
 			return err
 		}
-		counted := &counter{Rows: rows}
-		if err := s.dropFiles(counted); err != nil {
+		n, err := s.dropUploads(ctx, rows)
+		if err != nil || n < batch {
 			return err
 		}
-		if counted.n < batch {
-			return nil
-		}
 	}
-}
-
-// counter counts the rows read.
-type counter struct {
-	pgx.Rows
-	n int
-}
-
-func (c *counter) Next() bool {
-	ok := c.Rows.Next()
-	if ok {
-		c.n++
-	}
-	return ok
+	return nil
 }
 
 // settle ends uploads whose time is over. One by pieces that others may have read is worth keeping: it
@@ -142,144 +127,114 @@ func (s *Store) settleOne(ctx context.Context, o *record) error {
 	if err != nil {
 		return err
 	}
-	return s.dropFiles(rows)
-}
-
-// removeUnused removes files that no object has had for an hour.
-func (s *Store) removeUnused(ctx context.Context) error {
-	for {
-		removed := 0
-		err := pg.Tx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
-			rows, err := tx.Query(ctx, unusedSQL.Text, batch)
-			if err != nil {
-				return err
-			}
-			list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct {
-				SHA256 string
-				Used   bool
-			}])
-			if err != nil {
-				return err
-			}
-			removed = len(list)
-			for _, c := range list {
-				sql := deleteContentSQL.Text
-				if c.Used {
-					sql = keepContentSQL.Text
-				} else if err := os.Remove(s.disk.content(c.SHA256)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return storage(err)
-				}
-				if _, err := tx.Exec(ctx, sql, c.SHA256); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil || removed < batch {
-			return err
-		}
-	}
-}
-
-// Sweep looks for files that a killed process left: temporary ones, uploads without an object, and,
-// in one of the 256 folders of contents, contents without a row. Only old files are touched.
-func (s *Store) Sweep(ctx context.Context, folder int) error {
-	err := errors.Join(
-		s.sweepDir(filepath.Join(s.disk.dir, "tmp"), quietFor, func(path, _ string) error { return os.Remove(path) }),
-		s.sweepDir(filepath.Join(s.disk.dir, "partial"), time.Hour, func(path, name string) error { return s.sweepPartial(ctx, path, name) }),
-		s.sweepContents(ctx, fmt.Sprintf("%02x", folder)),
-	)
-	if err != nil {
-		return fmt.Errorf("object: sweep: %w", err)
-	}
-	return nil
-}
-
-// sweepDir calls visit for the files of a folder that were not changed for some time.
-func (s *Store) sweepDir(dir string, age time.Duration, visit func(path, name string) error) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < age {
-			continue
-		}
-		if err := visit(filepath.Join(dir, e.Name()), e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Store) sweepPartial(ctx context.Context, path, name string) error {
-	id, err := strconv.ParseInt(name, 10, 64)
-	if err != nil {
-		return fmt.Errorf("%s is no file of ours; move it away", path)
-	}
-	o, err := s.read(ctx, s.pool, readByIDSQL.Text, id)
-	switch {
-	case errors.Is(err, fault.NotFound):
-		return os.Remove(path)
-	case err != nil:
-		return err
-	case o.Finished != nil || o.Method != methodAppend:
-		return os.Remove(path)
-	}
-	return nil
-}
-
-// sweepContents gives files without a row one that says they are unused; removeUnused, which knows how
-// to do it safely, then removes them.
-func (s *Store) sweepContents(ctx context.Context, folder string) error {
-	sizes := map[string]int64{}
-	err := s.sweepDir(filepath.Join(s.disk.dir, "sha256", folder), quietFor, func(path, name string) error {
-		info, err := os.Stat(path)
-		if err == nil && len(name) == 62 && hexPattern.MatchString(name) {
-			sizes[folder+name] = info.Size()
-		}
-		return err
-	})
-	for sum, size := range sizes {
-		if _, err := s.pool.Exec(ctx, adoptContentSQL.Text, sum, size); err != nil {
-			return pg.Classify(err)
-		}
-	}
+	_, err = s.dropUploads(ctx, rows)
 	return err
+}
+
+// removeUnused removes contents that no object has had for an hour.
+func (s *Store) removeUnused(ctx context.Context) error {
+	for range batches {
+		n := 0
+		err := pg.Tx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (err error) {
+			n, err = s.removeBatch(ctx, tx)
+			return err
+		})
+		if err != nil || n < batch {
+			return err
+		}
+	}
+	return nil
+}
+
+// unusedContent is a content that may go, and where it is.
+type unusedContent struct {
+	SHA256 string
+	Used   bool
+	Stores []string
+	failed error
+}
+
+// removeBatch removes contents while their rows are locked. One that a store does not let go of now is
+// tried again in an hour.
+func (s *Store) removeBatch(ctx context.Context, tx pgx.Tx) (int, error) {
+	rows, err := tx.Query(ctx, unusedSQL.Text, batch)
+	if err != nil {
+		return 0, err
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c unusedContent, err error) {
+		err = row.Scan(&c.SHA256, &c.Used, &c.Stores)
+		return c, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	var removing errgroup.Group
+	removing.SetLimit(removers)
+	for i := range list {
+		if c := &list[i]; !c.Used {
+			removing.Go(func() error {
+				c.failed = s.removeEverywhere(ctx, c.SHA256, c.Stores)
+				return nil
+			})
+		}
+	}
+	_ = removing.Wait() // errors are in the list
+	var gone, kept, later []string
+	for _, c := range list {
+		switch {
+		case c.Used:
+			kept = append(kept, c.SHA256)
+		case c.failed != nil:
+			s.log.WarnContext(ctx, "object: a content was not removed; it is tried again in an hour", "sha256", c.SHA256, "err", c.failed)
+			later = append(later, c.SHA256)
+		default:
+			gone = append(gone, c.SHA256)
+		}
+	}
+	_, err = tx.Exec(ctx, settleContentsSQL.Text, gone, kept, later)
+	return len(list), err
+}
+
+func (s *Store) removeEverywhere(ctx context.Context, sum string, stores []string) error {
+	var failed []error
+	for _, name := range stores {
+		p, err := s.places.named(name)
+		if err == nil {
+			err = p.Store.Remove(ctx, sum)
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
 }
 
 var expireSQL = pg.Statement{Name: "object.expire", Text: `
 WITH gone AS (
 	DELETE FROM objects WHERE name IN (
 		SELECT name FROM objects WHERE expires <= now() ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED
-	) RETURNING id, sha256
+	) RETURNING id, store, ticket, sha256
 ),
 marked AS (UPDATE object_contents SET unused_since = now() WHERE sha256 IN (SELECT sha256 FROM gone))
-SELECT id FROM gone`}
+SELECT id, store, ticket FROM gone`}
 
 var abandonedSQL = pg.Statement{Name: "object.abandoned", Text: `
-SELECT ` + columns + fromObjects + `WHERE o.finished IS NULL AND (o.upload_expires <= now() OR o.method = 'append' AND o.sha256 IS NOT NULL)
+SELECT ` + columns + fromObjects + `WHERE o.finished IS NULL AND (o.upload_expires <= now() OR o.method IN ('append', 'parts', 'directPut') AND o.sha256 IS NOT NULL)
 ORDER BY o.upload_expires LIMIT $1`}
 
 var prolongSQL = pg.Statement{Name: "object.prolong", Text: `
 UPDATE objects SET upload_expires = now() + interval '1 hour' WHERE id = $1`}
 
 var deleteUnfinishedSQL = pg.Statement{Name: "object.delete_unfinished", Text: `
-WITH gone AS (DELETE FROM objects WHERE id = $1 AND finished IS NULL AND upload_expires <= now() RETURNING id, sha256),
+WITH gone AS (DELETE FROM objects WHERE id = $1 AND finished IS NULL AND upload_expires <= now() RETURNING id, store, ticket, sha256),
 marked AS (UPDATE object_contents SET unused_since = now() WHERE sha256 IN (SELECT sha256 FROM gone))
-SELECT id FROM gone`}
+SELECT id, store, ticket FROM gone`}
 
+// unusedSQL also returns every store that has the content, or may have it because it is copied there.
 var unusedSQL = pg.Statement{Name: "object.unused", Text: `
-SELECT c.sha256, EXISTS (SELECT FROM objects o WHERE o.sha256 = c.sha256) FROM object_contents c
+SELECT c.sha256, EXISTS (SELECT FROM objects o WHERE o.sha256 = c.sha256),
+	array(SELECT c.store UNION SELECT k.store FROM object_copies k WHERE k.sha256 = c.sha256)
+FROM object_contents c
 WHERE c.unused_since <= now() - interval '1 hour' ORDER BY c.unused_since LIMIT $1 FOR UPDATE OF c SKIP LOCKED`}
 
-var deleteContentSQL = pg.Statement{Name: "object.delete_content", Text: `DELETE FROM object_contents WHERE sha256 = $1`}
-
-var keepContentSQL = pg.Statement{Name: "object.keep_content", Text: `UPDATE object_contents SET unused_since = NULL WHERE sha256 = $1`}
-
-var adoptContentSQL = pg.Statement{Name: "object.adopt_content", Text: `
-INSERT INTO object_contents (sha256, size, unused_since) VALUES ($1, $2, now() - interval '2 hours') ON CONFLICT (sha256) DO NOTHING`}
+var settleContentsSQL = pg.Statement{Name: "object.settle_contents", Text: `
+WITH gone AS (DELETE FROM object_contents WHERE sha256 = ANY ($1))
+UPDATE object_contents SET unused_since = CASE WHEN sha256 = ANY ($3) THEN now() END WHERE sha256 = ANY ($2) OR sha256 = ANY ($3)`}

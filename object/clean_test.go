@@ -102,7 +102,7 @@ func TestUploadsGivenUp(t *testing.T) {
 	put := request("put")
 	put.Put = &PutUpload{ContentType: "text/plain", ContentLength: 1}
 	u := must[Upload](t)(s.CreateUpload(t.Context(), put))
-	if err := s.PutContent(t.Context(), holder(t, s, Write, "put", u.Put.URL), "text/plain", 1, strings.NewReader("x")); err != nil {
+	if err := s.PutContent(t.Context(), holder(t, s, Write, "put", u.Put.URL), "text/plain", "", 1, strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}
 	clean(t, s)
@@ -151,10 +151,8 @@ func TestSweep(t *testing.T) {
 	}
 	putText(t, s, "kept", "content")
 	age(t, s.disk.content(hashOf("content")))
-	for folder := range 256 {
-		if err := s.Sweep(t.Context(), folder); err != nil {
-			t.Fatal(err)
-		}
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	clean(t, s)
 	for _, path := range old {

@@ -117,7 +117,7 @@ func TestKilled(t *testing.T) {
 		continued += checkAll(t, s)
 	}
 	t.Logf("%d broken uploads were continued", continued)
-	if err := s.Sweep(t.Context(), 0); err != nil {
+	if err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

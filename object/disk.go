@@ -2,12 +2,7 @@ package object
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,101 +12,31 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/object/store"
 )
 
-// disk is the folder that files are in:
+// disk is the data folder: a store of contents, and beside them
 //
-//	sha256/ab/cdef…   whole contents, by their hash
-//	partial/17        uploads by pieces, by the id of their object
-//	tmp/…             contents being written
-//
-// Nothing that a caller chooses becomes part of a path: hashes are checked and ids are numbers.
-type disk struct{ dir string }
+//	partial/17   uploads by pieces, by the id of their object
+type disk struct {
+	*store.Disk
+	dir string
+}
 
 func openDisk(dir string) (disk, error) {
-	if dir == "" {
-		return disk{}, fault.New(fault.Invalid, "no folder for objects is configured")
+	contents, err := store.OpenDisk(dir)
+	if err != nil {
+		return disk{}, err
 	}
-	for _, sub := range []string{"sha256", "partial", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return disk{}, err
-		}
-	}
-	return disk{dir}, nil
+	return disk{contents, dir}, os.MkdirAll(filepath.Join(dir, "partial"), 0o700)
 }
 
 func (d disk) partial(id int64) string {
 	return filepath.Join(d.dir, "partial", strconv.FormatInt(id, 10))
 }
 
-// content is the path of a content; sum must be 64 hexadecimal digits, as the database makes sure.
-func (d disk) content(sum string) string {
-	return filepath.Join(d.dir, "sha256", sum[:2], sum[2:])
-}
-
-// sums are the hashes and the size of a content.
-type sums struct {
-	SHA256, SHA512 string
-	Size           int64
-}
-
-// hashed copies r to w, which may be io.Discard, and returns what went through.
-func hashed(w io.Writer, r io.Reader) (sums, error) {
-	h256, h512 := sha256.New(), sha512.New()
-	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(w, h256, h512)}, struct{ io.Reader }{r}, make([]byte, 128<<10))
-	return sums{hex.EncodeToString(h256.Sum(nil)), hex.EncodeToString(h512.Sum(nil)), n}, err
-}
-
-// receive writes r to a temporary file, at most limit bytes, and syncs it. The caller places or
-// removes the file.
-func (d disk) receive(r io.Reader, limit int64) (path string, s sums, err error) {
-	f, err := os.CreateTemp(filepath.Join(d.dir, "tmp"), "content-")
-	if err != nil {
-		return "", sums{}, storage(err)
-	}
-	defer func() {
-		err = errors.Join(err, f.Close())
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	s, err = hashed(writeOnly{f}, io.LimitReader(r, limit+1))
-	if err != nil {
-		return "", sums{}, err
-	}
-	if s.Size > limit {
-		return "", sums{}, fault.New(fault.TooLarge, "The content is larger than the %d bytes allowed.", limit)
-	}
-	return f.Name(), s, storage(f.Sync())
-}
-
-// writeOnly marks errors of the disk as such, so that they are told apart from those of the sender.
-type writeOnly struct{ f *os.File }
-
-func (w writeOnly) Write(p []byte) (int, error) {
-	n, err := w.f.Write(p)
-	return n, storage(err)
-}
-
-// place moves a written and synced file to where its content belongs. It may be repeated.
-func (d disk) place(path, sum string) error {
-	to := d.content(sum)
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return storage(err)
-	}
-	// Files without a row are removed by their age, so that of one just placed must be small.
-	now := time.Now()
-	if err := os.Chtimes(path, now, now); err != nil {
-		return storage(err)
-	}
-	if err := os.Chmod(path, 0o400); err != nil { // nobody writes to it any more
-		return storage(err)
-	}
-	if err := os.Rename(path, to); err != nil {
-		return storage(err)
-	}
-	return syncDir(filepath.Dir(to))
-}
+// content is where a content is or would be.
+func (d disk) content(sum string) string { return d.Path(sum) }
 
 func syncDir(dir string) error {
 	f, err := os.Open(dir)
@@ -149,7 +74,7 @@ func (d disk) locked(id int64, flag int, fn func(f *os.File) error) error {
 			break
 		}
 		if !errors.Is(err, syscall.EINTR) {
-			return storage(fmt.Errorf("lock %s: %w", f.Name(), err))
+			return storage(err)
 		}
 	}
 	if !d.isPartial(id, f) {

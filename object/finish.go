@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/object/store"
 )
 
 // FinishUpload makes an object visible and unchangeable. The sha256 and sha512 given now or before
@@ -28,13 +28,26 @@ func (s *Store) FinishUpload(ctx context.Context, name, projectID, uploadID stri
 	if o.UploadID != uploadID || o.ProjectID != projectID {
 		return fault.New(fault.Conflict, "The upload of object %q has another upload id or project.", name)
 	}
-	if o.Finished == nil && !o.sealed() && o.Method == methodAppend {
-		if err := s.seal(ctx, o, hashes); err != nil {
+	if o.Finished == nil && !o.sealed() {
+		if err := s.decide(ctx, o, hashes); err != nil {
 			return fmt.Errorf("object: finish upload of %s: %w", name, err)
 		}
 	}
 	if err := s.finish(ctx, name, o.ID, hashes); err != nil {
 		return fmt.Errorf("object: finish upload of %s: %w", name, err)
+	}
+	return nil
+}
+
+// decide seals an upload whose content is not looked at before it is finished.
+func (s *Store) decide(ctx context.Context, o *record, hashes map[string]string) error {
+	switch o.Method {
+	case methodAppend:
+		return s.seal(ctx, o, hashes)
+	case methodParts:
+		return s.sealParts(ctx, o, hashes)
+	case methodDirect:
+		return s.sealDirect(ctx, o, hashes)
 	}
 	return nil
 }
@@ -51,7 +64,7 @@ func (s *Store) seal(ctx context.Context, o *record, hashes map[string]string) e
 		if err := f.Sync(); err != nil {
 			return storage(err)
 		}
-		got, err := hashed(io.Discard, f)
+		got, err := store.HashOf(f)
 		if err != nil {
 			return storage(err)
 		}
@@ -60,32 +73,37 @@ func (s *Store) seal(ctx context.Context, o *record, hashes map[string]string) e
 		if err := f.Chmod(markedMode); err != nil {
 			return storage(err)
 		}
-		err = pg.Tx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
-			now, err := s.read(ctx, tx, readLockedSQL.Text, o.Name)
-			if err != nil {
-				return err
-			}
-			if now.ID != o.ID || now.Finished != nil || now.Method != methodAppend || now.SHA256 != nil {
-				return errMoved
-			}
-			if err := agree(now.Claimed, hashes, got.SHA256, got.SHA512); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, enterContentSQL.Text, got.SHA256, got.Size); err != nil {
-				return err
-			}
-			_, err = tx.Exec(ctx, setContentSQL.Text, o.ID, got.SHA256, got.SHA512, nil)
-			return err
-		})
-		if err != nil {
-			return err // the mark stays: whether the commit arrived may be unknown
-		}
-		return s.disk.place(s.disk.partial(o.ID), got.SHA256)
+		return s.sealAs(ctx, o, hashes, &store.Staged{Sums: got}) // the mark stays: whether the commit arrived may be unknown
 	})
 	if errors.Is(err, errMoved) {
 		return nil // finished, sealed or deleted meanwhile; finish sees which
 	}
 	return err
+}
+
+// sealAs writes the hash of an upload to its row, if it is the one that was given. From then on the
+// upload is decided. Another state than expected is errMoved.
+func (s *Store) sealAs(ctx context.Context, o *record, hashes map[string]string, got *store.Staged) error {
+	return pg.Tx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+		now, err := s.read(ctx, tx, readLockedSQL.Text, o.Name)
+		if err != nil {
+			return err
+		}
+		if now.ID != o.ID || now.Finished != nil || now.Method != o.Method || now.SHA256 != nil || now.Ticket != o.Ticket {
+			return errMoved
+		}
+		if now.ExpectedSize != nil && *now.ExpectedSize != got.Size {
+			return fault.New(fault.Invalid, "The upload was announced with %d bytes, but has %d.", *now.ExpectedSize, got.Size)
+		}
+		if err := agree(now.Claimed, hashes, got.SHA256, got.SHA512); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, enterSealedSQL.Text, got.SHA256, got.Size, now.Store); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, sealSQL.Text, o.ID, got.SHA256, got.SHA512, got.Ticket)
+		return err
+	})
 }
 
 // agree checks the hashes claimed before and now against those of the content.
@@ -114,7 +132,8 @@ func (s *Store) finish(ctx context.Context, name string, id int64, hashes map[st
 	if o.SHA256 == nil {
 		return fault.New(fault.Conflict, "No content was uploaded.")
 	}
-	if err := agree(o.Claimed, hashes, *o.SHA256, *o.SHA512); err != nil {
+	sha256, sha512 := o.hashes()
+	if err := agree(o.Claimed, hashes, sha256, sha512); err != nil {
 		return err
 	}
 	if o.Finished != nil {
@@ -140,22 +159,40 @@ func (s *Store) finish(ctx context.Context, name string, id int64, hashes map[st
 	return nil
 }
 
-// complete moves the file of a sealed upload to its place and marks the object finished. Every step
+// complete gives the content of a sealed upload its place and marks the object finished. Every step
 // may be repeated, by any process.
 func (s *Store) complete(ctx context.Context, o *record) (*record, error) {
-	partial := s.disk.partial(o.ID)
-	err := s.disk.place(partial, *o.SHA256)
-	if errors.Is(err, fs.ErrNotExist) {
-		_, err = os.Stat(s.disk.content(*o.SHA256)) // another one placed it
-	}
+	home, err := s.places.named(o.Store)
 	if err != nil {
-		return nil, fmt.Errorf("place content: %w", err)
-	}
-	if err := syncDir(filepath.Dir(partial)); err != nil {
 		return nil, err
 	}
-	if _, err := s.pool.Exec(ctx, finishSQL.Text, o.ID, *o.SHA256, o.Claimed); err != nil {
+	staged := &store.Staged{Sums: store.Sums{SHA256: *o.SHA256, SHA512: *o.SHA512, Size: *o.Size}, Ticket: o.Ticket}
+	partial := s.disk.partial(o.ID)
+	place := func() error {
+		if o.Method == methodAppend {
+			return home.Store.Import(ctx, partial, staged.Sums)
+		}
+		return home.Store.Place(ctx, staged)
+	}
+	if err := place(); err != nil {
+		return nil, fmt.Errorf("place content: %w", err)
+	}
+	if _, err := s.pool.Exec(ctx, completeSQL.Text, o.ID, *o.SHA256, o.Claimed, home.Name); err != nil {
 		return nil, pg.Classify(err)
+	}
+	// Had the same bytes been there before, Sweep could have removed them as ones nobody knew of.
+	if _, err := home.Store.Stat(ctx, *o.SHA256); errors.Is(err, fs.ErrNotExist) {
+		if err := place(); err != nil {
+			return nil, fmt.Errorf("place content: %w", err)
+		}
+	}
+	if o.Method == methodAppend {
+		err = errors.Join(os.Remove(partial), syncDir(filepath.Dir(partial)))
+	} else {
+		err = home.Store.Discard(context.WithoutCancel(ctx), staged)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.WarnContext(ctx, "object: what is left of a finished upload is removed later", "name", o.Name, "err", err)
 	}
 	s.growth.grown(o.ID)
 	return s.read(ctx, s.pool, readByIDSQL.Text, o.ID)
@@ -163,3 +200,17 @@ func (s *Store) complete(ctx context.Context, o *record) (*record, error) {
 
 var finishSQL = pg.Statement{Name: "object.finish", Text: `
 UPDATE objects SET finished = coalesce(finished, now()), claimed = $3 WHERE id = $1 AND sha256 = $2`}
+
+// completeSQL also says where the content is now.
+var completeSQL = pg.Statement{Name: "object.complete", Text: `
+WITH home AS (UPDATE object_contents SET store = $4, unused_since = NULL, lost_since = NULL WHERE sha256 = $2),
+forgotten AS (DELETE FROM object_parts WHERE object_id = $1)
+UPDATE objects SET finished = coalesce(finished, now()), claimed = $3, ticket = '' WHERE id = $1 AND sha256 = $2`}
+
+// enterSealedSQL does not say of a content that is there already that it is elsewhere: this one has
+// no place yet.
+var enterSealedSQL = pg.Statement{Name: "object.enter_sealed", Text: `
+INSERT INTO object_contents (sha256, size, store) VALUES ($1, $2, $3)
+ON CONFLICT (sha256) DO UPDATE SET unused_since = NULL`}
+
+var sealSQL = pg.Statement{Name: "object.seal", Text: `UPDATE objects SET sha256 = $2, sha512 = $3, ticket = $4 WHERE id = $1`}

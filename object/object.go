@@ -2,16 +2,20 @@
 // (taskcluster-map 11).
 //
 // An object is made by an upload and cannot be changed once that is finished. What is known of it
-// stands in the table objects; its bytes are a file named by their sha256, shared by all objects with
-// the same bytes. No part of an object's name ever becomes part of a path.
+// stands in the table objects; its bytes, the content, are in a store (package store) under their
+// sha256, shared by all objects with the same bytes. No part of an object's name ever becomes part of
+// a path or key.
 //
-// Bytes arrive in one of three ways: inside the call (small ones), by PUT to a signed URL, or, our
-// addition, in pieces appended to a file that others can read while it grows. A file gets its place
-// only after it was written, synced and hashed, so whenever the server is killed there is either no
-// object or a whole one; an upload by pieces goes on where it was.
+// Bytes arrive inside the call (small ones), by PUT to a signed URL of ours or of the store, or, our
+// additions, in numbered parts that can be sent again after a crash, or in pieces appended to a file
+// that others can read while it grows. A content gets its name only after it was written, made
+// durable and hashed, so whenever the server is killed there is either no object or a whole one.
 //
-// The folder must be on one file system, and shared by all servers of a deployment. All methods are
-// safe for concurrent use, by several processes too. Errors carry a fault.Kind.
+// There is always the store "disk", a folder, in which uploads by pieces grow; it must be on one file
+// system, and shared by all servers of a deployment. New contents go to the store chosen for uploads;
+// a content is read from a store of the reader's region, to which the first reader has it copied.
+//
+// All methods are safe for concurrent use, by several processes too. Errors carry a fault.Kind.
 package object
 
 import (
@@ -34,13 +38,20 @@ import (
 	"github.com/treeline-ci/treeline/internal/slug"
 )
 
-// Config says where objects are kept and how they are reached. All but MaxSize are required.
+// Config says where objects are kept and how they are reached. Dir, RootURL, URLKey and Log are
+// required.
 type Config struct {
-	Dir     string // made when it does not exist
+	Dir     string // made when it does not exist; the store "disk" and uploads under way
 	RootURL string // of the deployment, without trailing slash; signed URLs begin with it
 	URLKey  []byte // at least 32 bytes; signs URLs
 	Log     *slog.Logger
 	MaxSize int64 // bytes of the largest object; 0: 50 GiB
+
+	Places     []Place       // stores besides the folder
+	Uploads    string        // the name of the place that new contents go to; "": disk
+	DiskRegion string        // the region of the folder
+	CopyWait   time.Duration // how long the first reader in a region waits for its copy; 0: 10 s
+	Regions    Regions
 }
 
 // Store keeps objects.
@@ -48,10 +59,14 @@ type Store struct {
 	pool    *pgxpool.Pool
 	log     *slog.Logger
 	disk    disk
+	places  places
+	regions Regions
 	rootURL string
 	key     []byte
 	maxSize int64
 	growth  growth
+	copies  copies
+	sweeper sweeper
 
 	ending  chan struct{} // closed when the store stops: nobody waits for more any longer
 	endOnce sync.Once
@@ -69,6 +84,12 @@ type Object struct {
 	Expires     time.Time
 	Finished    time.Time
 	Hashes      map[string]string // by algorithm, lower-case hex; those we know verified
+
+	// Encoding is "gzip" for a content that is stored compressed; SHA256, Size and Hashes are of what
+	// is in it, StoredSHA256 and StoredSize of what is stored.
+	Encoding     string
+	StoredSHA256 string
+	StoredSize   int64
 }
 
 // New opens the store in a folder, making what is missing.
@@ -80,9 +101,15 @@ func New(pool *pgxpool.Pool, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("object: %w", err)
 	}
+	stores, err := cfg.places(d.Disk)
+	if err != nil {
+		return nil, fmt.Errorf("object: %w", err)
+	}
 	s := &Store{
-		pool: pool, log: cfg.Log, disk: d, rootURL: strings.TrimRight(cfg.RootURL, "/"), key: cfg.URLKey, maxSize: cfg.MaxSize,
-		growth: growth{waiting: map[int64]chan struct{}{}}, ending: make(chan struct{}),
+		pool: pool, log: cfg.Log, disk: d, places: stores, regions: cfg.Regions,
+		rootURL: strings.TrimRight(cfg.RootURL, "/"), key: cfg.URLKey, maxSize: cfg.MaxSize,
+		growth: growth{waiting: map[int64]chan struct{}{}}, copies: newCopies(cfg.CopyWait), ending: make(chan struct{}),
+		sweeper: sweeper{after: map[string]string{}},
 	}
 	if s.maxSize <= 0 {
 		s.maxSize = 50 << 30
@@ -107,7 +134,7 @@ func (s *Store) Get(ctx context.Context, name string) (Object, error) {
 func (s *Store) Delete(ctx context.Context, name string) error {
 	rows, err := s.pool.Query(ctx, deleteSQL.Text, name)
 	if err == nil {
-		err = s.dropFiles(rows)
+		_, err = s.dropUploads(ctx, rows)
 	}
 	if err != nil {
 		return fmt.Errorf("object: delete %s: %w", name, pg.Classify(err))
@@ -115,20 +142,41 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// dropFiles removes the files of uploads by pieces whose ids a statement returned. Files of whole
-// contents are left to Clean, for other objects may have them.
-func (s *Store) dropFiles(rows pgx.Rows) error {
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+// dropped is what a statement that deletes objects returns of each.
+type dropped struct {
+	ID            int64
+	Store, Ticket string
+}
+
+// dropUploads removes what came of the unfinished uploads of objects that a statement deleted, and
+// returns how many those were. Whole contents are left to Clean, for other objects may have them.
+func (s *Store) dropUploads(ctx context.Context, rows pgx.Rows) (int, error) {
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[dropped])
 	if err != nil {
-		return err
+		return 0, err
 	}
-	for _, id := range ids {
-		if err := os.Remove(s.disk.partial(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.log.Warn("object: a file of a deleted upload is left; it is removed later", "id", id, "err", err)
+	for _, o := range list {
+		if err := os.Remove(s.disk.partial(o.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.WarnContext(ctx, "object: a file of a deleted upload is left; it is removed later", "id", o.ID, "err", err)
 		}
-		s.growth.grown(id)
+		s.dropTicket(ctx, o.Store, o.Ticket)
+		s.growth.grown(o.ID)
 	}
-	return nil
+	return len(list), nil
+}
+
+// dropTicket removes what a store has of an upload that nobody will finish.
+func (s *Store) dropTicket(ctx context.Context, name, ticket string) {
+	if ticket == "" {
+		return
+	}
+	p, err := s.places.named(name)
+	if err == nil {
+		err = p.Store.DropParts(ctx, ticket)
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "object: a part of a deleted upload is left; it is removed later", "store", name, "err", err)
+	}
 }
 
 // record is a row of objects with what belongs to it.
@@ -144,13 +192,30 @@ type record struct {
 	Expires, UploadExpires time.Time
 	Finished               *time.Time
 	Expired                bool
+	Store, Ticket          string // of its upload
+	Encoding               string
+	PlainSHA256            *string
+	PlainSHA512            *string
+	PlainSize              *int64
+	Home                   *string // of its content
+	Lost                   bool
 }
 
 func (o *record) visible() bool { return o.Finished != nil && !o.Expired }
 
-// sealed reports whether an upload by pieces has got its hash, but perhaps not its place yet.
+// sealed reports whether an upload is decided and has its hash, but its content perhaps not its place
+// yet. In the other ways content has its place as soon as it has come.
 func (o *record) sealed() bool {
-	return o.Method == methodAppend && o.SHA256 != nil && o.Finished == nil
+	late := o.Method == methodAppend || o.Method == methodParts || o.Method == methodDirect
+	return late && o.SHA256 != nil && o.Finished == nil
+}
+
+// hashes are those of the content as readers see it.
+func (o *record) hashes() (sha256, sha512 string) {
+	if o.Encoding != "" {
+		return *o.PlainSHA256, *o.PlainSHA512
+	}
+	return *o.SHA256, *o.SHA512
 }
 
 func (o *record) object() Object {
@@ -158,14 +223,13 @@ func (o *record) object() Object {
 	for algorithm, value := range o.Claimed {
 		out.Hashes[algorithm] = value
 	}
-	if o.SHA256 != nil {
-		out.SHA256, out.Hashes["sha256"] = *o.SHA256, *o.SHA256
+	if o.SHA256 != nil && o.SHA512 != nil && o.Size != nil {
+		out.StoredSHA256, out.StoredSize, out.Size = *o.SHA256, *o.Size, *o.Size
+		sha256, sha512 := o.hashes()
+		out.SHA256, out.Hashes["sha256"], out.Hashes["sha512"] = sha256, sha256, sha512
 	}
-	if o.SHA512 != nil {
-		out.Hashes["sha512"] = *o.SHA512
-	}
-	if o.Size != nil {
-		out.Size = *o.Size
+	if o.Encoding != "" && o.PlainSize != nil {
+		out.Encoding, out.Size = o.Encoding, *o.PlainSize
 	}
 	if o.Finished != nil {
 		out.Finished = *o.Finished
@@ -232,7 +296,8 @@ func checkHashes(hashes map[string]string) error {
 }
 
 const columns = `o.id, o.name, o.project_id, o.upload_id, o.content_type, o.method, o.expected_size, o.claimed, o.sha256, o.sha512,
-	c.size, o.expires, o.upload_expires, o.finished, o.expires <= now()`
+	c.size, o.expires, o.upload_expires, o.finished, o.expires <= now(), o.store, o.ticket, o.encoding, o.plain_sha256, o.plain_sha512,
+	o.plain_size, c.store, coalesce(c.lost_since IS NOT NULL, false)`
 
 const fromObjects = ` FROM objects o LEFT JOIN object_contents c ON c.sha256 = o.sha256 `
 
@@ -244,6 +309,6 @@ var readByIDSQL = pg.Statement{Name: "object.read_by_id", Text: `SELECT ` + colu
 
 // deleteSQL also tells that the content may be unused now.
 var deleteSQL = pg.Statement{Name: "object.delete", Text: `
-WITH gone AS (DELETE FROM objects WHERE name = $1 RETURNING id, sha256),
+WITH gone AS (DELETE FROM objects WHERE name = $1 RETURNING id, store, ticket, sha256),
 marked AS (UPDATE object_contents SET unused_since = now() WHERE sha256 IN (SELECT sha256 FROM gone))
-SELECT id FROM gone`}
+SELECT id, store, ticket FROM gone`}

@@ -195,21 +195,21 @@ func TestPutUpload(t *testing.T) {
 		t.Error(diff)
 	}
 	wantKind(t, s.FinishUpload(ctx, "put", "p", r.UploadID, nil), fault.Conflict)
-	wantKind(t, s.PutContent(ctx, id, "text/html", 5, strings.NewReader("hello")), fault.Invalid)
-	wantKind(t, s.PutContent(ctx, id, "text/plain", 4, strings.NewReader("hell")), fault.Invalid)
-	wantKind(t, s.PutContent(ctx, id, "text/plain", -1, strings.NewReader("hell")), fault.Invalid)
-	wantKind(t, s.PutContent(ctx, id, "text/plain", -1, strings.NewReader("hello!")), fault.TooLarge)
+	wantKind(t, s.PutContent(ctx, id, "text/html", "", 5, strings.NewReader("hello")), fault.Invalid)
+	wantKind(t, s.PutContent(ctx, id, "text/plain", "", 4, strings.NewReader("hell")), fault.Invalid)
+	wantKind(t, s.PutContent(ctx, id, "text/plain", "", -1, strings.NewReader("hell")), fault.Invalid)
+	wantKind(t, s.PutContent(ctx, id, "text/plain", "", -1, strings.NewReader("hello!")), fault.TooLarge)
 	broken := io.MultiReader(strings.NewReader("he"), errReader{})
-	wantKind(t, s.PutContent(ctx, id, "text/plain", 5, broken), fault.Invalid)
+	wantKind(t, s.PutContent(ctx, id, "text/plain", "", 5, broken), fault.Invalid)
 	for _, text := range []string{"first", "hello", "hello"} { // the last one counts
-		if err := s.PutContent(ctx, id, "text/plain", 5, strings.NewReader(text)); err != nil {
+		if err := s.PutContent(ctx, id, "text/plain", "", 5, strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wantKind(t, s.FinishUpload(ctx, "put", "p", r.UploadID, map[string]string{"sha256": hashOf("first")}), fault.Invalid)
 	finish(t, s, r, map[string]string{"sha256": hashOf("hello")})
 	wantContent(t, s, "put", "hello")
-	wantKind(t, s.PutContent(ctx, id, "text/plain", 5, strings.NewReader("later")), fault.Conflict)
+	wantKind(t, s.PutContent(ctx, id, "text/plain", "", 5, strings.NewReader("later")), fault.Conflict)
 	t.Run("nothing is left in the folder for temporary files", func(t *testing.T) {
 		if left := must[[]os.DirEntry](t)(os.ReadDir(filepath.Join(s.disk.dir, "tmp"))); len(left) != 0 {
 			t.Errorf("%v", left)
@@ -226,12 +226,12 @@ func TestPutUpload(t *testing.T) {
 		r.Put = &PutUpload{ContentType: "text/plain", ContentLength: 3}
 		u := must[Upload](t)(s.CreateUpload(ctx, r))
 		put := holder(t, s, Write, r.Name, u.Put.URL)
-		if err := s.PutContent(ctx, put, "text/plain", 3, strings.NewReader("put")); err != nil {
+		if err := s.PutContent(ctx, put, "text/plain", "", 3, strings.NewReader("put")); err != nil {
 			t.Fatal(err)
 		}
 		r.Put = nil
 		id := begin(t, s, r)
-		wantKind(t, s.PutContent(ctx, put, "text/plain", 3, strings.NewReader("put")), fault.Conflict)
+		wantKind(t, s.PutContent(ctx, put, "text/plain", "", 3, strings.NewReader("put")), fault.Conflict)
 		add(t, s, id, 0, "pieces")
 		finish(t, s, r, nil)
 		wantContent(t, s, "switch", "pieces")
@@ -269,7 +269,7 @@ func TestPut(t *testing.T) {
 
 func TestNamesNeverBecomePaths(t *testing.T) {
 	s := fresh(t)
-	ours := regexp.MustCompile(`^(sha256(/[0-9a-f]{2}(/[0-9a-f]{62})?)?|partial(/[0-9]+)?|tmp|\.)$`)
+	ours := regexp.MustCompile(`^(sha256(/[0-9a-f]{2}(/[0-9a-f]{62})?)?|partial(/[0-9]+)?|tmp|parts|\.)$`)
 	for i, name := range []string{"../../etc/passwd", "/etc/passwd", "..", ".", "a/../../../b", "a\\..\\b", "~root", "%2e%2e%2f", "sha256/ab", "x/\x20/y", "-rf", "a//b", "a;rm -rf $HOME|"} {
 		text := fmt.Sprint("content ", i)
 		r := request(name)
@@ -296,5 +296,7 @@ func TestNamesNeverBecomePaths(t *testing.T) {
 
 func TestStatements(t *testing.T) {
 	pgtest.PrepareAll(t, pgtest.DB(t), readSQL, readLockedSQL, readByIDSQL, deleteSQL, insertSQL, renewSQL, enterContentSQL, setContentSQL,
-		insertWholeSQL, finishSQL, expireSQL, abandonedSQL, prolongSQL, deleteUnfinishedSQL, unusedSQL, deleteContentSQL, keepContentSQL, adoptContentSQL)
+		insertWholeSQL, finishSQL, expireSQL, abandonedSQL, prolongSQL, deleteUnfinishedSQL, unusedSQL, settleContentsSQL, completeSQL, enterSealedSQL,
+		sealSQL, keepTicketSQL, enterPartSQL, partsSQL, forgetPartsSQL, restartSQL, insertSignedSQL, copiesSQL, copyStateSQL, claimCopySQL,
+		renewCopySQL, finishCopySQL, failCopySQL, dropCopySQL, ticketUsedSQL, knownSQL, adoptSQL, strayLockedSQL, unadoptSQL, foundSQL, lostSQL, moveHomeSQL)
 }

@@ -20,6 +20,7 @@ const (
 	Read   Right = "content" // read a finished object
 	Follow Right = "stream"  // read an object that may still grow
 	Write  Right = "put"     // give the whole content
+	Parts  Right = "parts"   // give the content in numbered parts
 	Append Right = "append"  // give the content in pieces
 )
 
@@ -27,6 +28,7 @@ const (
 const (
 	readFor   = 30 * time.Minute
 	writeFor  = 24 * time.Hour
+	signedFor = 45 * time.Minute    // see SignedPut (taskcluster-map 5.7)
 	followFor = 31 * 24 * time.Hour // at most; it ends with the object
 )
 

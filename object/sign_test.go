@@ -56,7 +56,7 @@ func TestSignedURLs(t *testing.T) {
 			t.Fatal(err)
 		}
 		put()
-		_, _, err := s.OpenSigned(t.Context(), "n", id)
+		_, _, err := s.OpenSigned(t.Context(), "n", id, "")
 		wantKind(t, err, fault.NotFound)
 	})
 }

@@ -8,19 +8,24 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/object/store"
 )
 
 // The ways in which content can arrive, as the database has them.
 const (
 	methodInline = "dataInline"
-	methodPut    = "putUrl"
+	methodPut    = "putUrl"    // PUT to us
+	methodDirect = "directPut" // PUT to the store; putUrl on the wire as well
+	methodParts  = "parts"
 	methodAppend = "append"
+	methodSigned = "signedPut" // see SignedPut
 )
 
 // maxInline is how many bytes may travel inside a call (taskcluster-map 11).
@@ -34,6 +39,7 @@ type UploadRequest struct {
 	Hashes                    map[string]string
 	Inline                    *InlineUpload
 	Put                       *PutUpload
+	Parts                     *PartsUpload
 	Append                    *AppendUpload
 }
 
@@ -46,14 +52,21 @@ type PutUpload struct {
 	ContentLength int64
 }
 
+// PartsUpload announces content in numbered parts, which come in any order.
+type PartsUpload struct {
+	ContentType   string
+	ContentLength int64
+}
+
 // AppendUpload announces content in pieces.
 type AppendUpload struct{ ContentType string }
 
-// Upload is how to go on; at most one of Inline, Put and Append is set.
+// Upload is how to go on; at most one of Inline, Put, Parts and Append is set.
 type Upload struct {
 	Expires time.Time // of the object
 	Inline  bool      // the content is stored
 	Put     *PutTarget
+	Parts   *PartsTarget
 	Append  *AppendTarget
 }
 
@@ -79,23 +92,58 @@ func (s *Store) CreateUpload(ctx context.Context, r UploadRequest) (Upload, erro
 	if err := checkHashes(r.Hashes); err != nil {
 		return Upload{}, fmt.Errorf("object: create upload: %w", err)
 	}
-	if r.Put != nil && (r.Put.ContentLength < 0 || r.Put.ContentLength > s.maxSize) {
+	if _, _, size := s.way(r); size != nil && (*size < 0 || *size > s.maxSize) {
 		return Upload{}, fault.New(fault.TooLarge, "An object may have up to %d bytes.", s.maxSize)
 	}
 	var o *record
+	var before dropped
 	err := pg.Tx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (err error) {
-		o, err = s.claim(ctx, tx, r)
+		o, before, err = s.claim(ctx, tx, r)
 		return err
 	})
 	if err != nil {
 		return Upload{}, fmt.Errorf("object: create upload of %s: %w", r.Name, err)
 	}
+	s.dropTicket(ctx, before.Store, before.Ticket)
 	return s.offer(ctx, o, r)
 }
 
-// claim makes the object's row, or checks that the one there belongs to this upload.
-func (s *Store) claim(ctx context.Context, tx pgx.Tx, r UploadRequest) (*record, error) {
-	method, contentType, size := r.method()
+// claim makes the object's row, or checks that the one there belongs to this upload. It also returns
+// what is to be dropped because the upload goes another way now.
+func (s *Store) claim(ctx context.Context, tx pgx.Tx, r UploadRequest) (_ *record, before dropped, _ error) {
+	o, err := s.own(ctx, tx, r)
+	if err != nil {
+		return nil, before, err
+	}
+	claimed, err := merged(o.Claimed, r.Hashes)
+	if err != nil {
+		return nil, before, err
+	}
+	method, contentType, size := s.way(r)
+	if method == "" { // nothing usable proposed: what was agreed before stays
+		method, contentType, size = o.Method, o.ContentType, o.ExpectedSize
+	}
+	goesOn := method == o.Method && equal(size, o.ExpectedSize)
+	if !goesOn {
+		before = dropped{o.ID, o.Store, o.Ticket}
+		if _, err := tx.Exec(ctx, forgetPartsSQL.Text, o.ID); err != nil {
+			return nil, before, err
+		}
+	}
+	if !goesOn || o.Ticket == "" {
+		o.Store, o.Ticket = s.places.uploads.Name, ""
+	}
+	if _, err := tx.Exec(ctx, renewSQL.Text, o.ID, method, contentType, size, claimed, o.Store, o.Ticket); err != nil {
+		return nil, before, err
+	}
+	o.Method, o.ContentType, o.ExpectedSize, o.Claimed = method, contentType, size, claimed
+	return o, before, nil
+}
+
+func equal(a, b *int64) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
+
+// own makes the object's row when there is none, locks it, and refuses one that is not of this upload.
+func (s *Store) own(ctx context.Context, tx pgx.Tx, r UploadRequest) (*record, error) {
 	expires := r.Expires.UTC().Truncate(time.Millisecond)
 	if _, err := tx.Exec(ctx, insertSQL.Text, r.Name, r.ProjectID, r.UploadID, expires); err != nil {
 		return nil, err
@@ -112,26 +160,21 @@ func (s *Store) claim(ctx context.Context, tx pgx.Tx, r UploadRequest) (*record,
 	case o.Finished != nil || o.sealed():
 		return nil, fault.New(fault.Conflict, "The upload of object %q is finished.", r.Name)
 	}
-	claimed, err := merged(o.Claimed, r.Hashes)
-	if err != nil {
-		return nil, err
-	}
-	if method == "" { // nothing usable proposed: what was agreed before stays
-		method, contentType, size = o.Method, o.ContentType, o.ExpectedSize
-	}
-	if _, err := tx.Exec(ctx, renewSQL.Text, o.ID, method, contentType, size, claimed); err != nil {
-		return nil, err
-	}
-	o.Method, o.ContentType, o.ExpectedSize, o.Claimed = method, contentType, size, claimed
 	return o, nil
 }
 
-func (r UploadRequest) method() (method, contentType string, size *int64) {
+// way chooses among what is proposed.
+func (s *Store) way(r UploadRequest) (method, contentType string, size *int64) {
 	switch {
 	case r.Inline != nil:
 		return methodInline, r.Inline.ContentType, nil
 	case r.Put != nil:
+		if signer, ok := s.places.uploads.signer(s.places.uploads.DirectUploads); ok && r.Put.ContentLength <= signer.MaxPut() {
+			return methodDirect, r.Put.ContentType, &r.Put.ContentLength
+		}
 		return methodPut, r.Put.ContentType, &r.Put.ContentLength
+	case r.Parts != nil:
+		return methodParts, r.Parts.ContentType, &r.Parts.ContentLength
 	case r.Append != nil:
 		return methodAppend, r.Append.ContentType, nil
 	}
@@ -154,60 +197,74 @@ func merged(before, more map[string]string) (map[string]string, error) {
 // offer does what the way chosen asks for: store the content, or make the place and URLs for it.
 func (s *Store) offer(ctx context.Context, o *record, r UploadRequest) (Upload, error) {
 	out := Upload{Expires: o.Expires}
-	now := time.Now()
+	var err error
+	until := time.Now().Add(writeFor)
 	switch {
 	case r.Inline != nil:
-		data, err := base64.StdEncoding.DecodeString(r.Inline.Data)
-		if err != nil {
-			return Upload{}, fault.New(fault.Invalid, "objectData is not base64: %v", err)
-		}
-		if len(data) > maxInline {
-			return Upload{}, fault.New(fault.TooLarge, "objectData has %d bytes; up to %d may be inline.", len(data), maxInline)
-		}
-		if err := s.store(ctx, o, bytes.NewReader(data), int64(len(data))); err != nil {
-			return Upload{}, fmt.Errorf("object: inline upload of %s: %w", o.Name, err)
-		}
-		out.Inline = true
+		out.Inline, err = true, s.storeInline(ctx, o, r.Inline.Data)
+	case r.Put != nil && o.Method == methodDirect:
+		out.Put, err = s.offerDirect(ctx, o)
 	case r.Put != nil:
-		until := now.Add(writeFor)
 		out.Put = &PutTarget{URL: s.sign(Write, o.Name, o.ID, until), Expires: until, Headers: map[string]string{
 			"Content-Type": o.ContentType, "Content-Length": fmt.Sprint(*o.ExpectedSize),
 		}}
+	case r.Parts != nil:
+		out.Parts = &PartsTarget{URL: s.sign(Parts, o.Name, o.ID, until), PartSize: store.PartSize(*o.ExpectedSize), Expires: until}
+		_, err = s.ticket(ctx, o)
 	case r.Append != nil:
-		f, err := os.OpenFile(s.disk.partial(o.ID), os.O_CREATE|os.O_WRONLY, 0o600)
-		if err == nil {
-			err = f.Close()
-		}
-		if err != nil {
-			return Upload{}, storage(err)
-		}
-		until, readable := now.Add(writeFor), now.Add(followFor)
-		if o.Expires.Before(readable) {
-			readable = o.Expires
-		}
-		out.Append = &AppendTarget{
-			AppendURL: s.sign(Append, o.Name, o.ID, until), StreamURL: s.sign(Follow, o.Name, o.ID, readable), Expires: until,
-		}
+		out.Append, err = s.offerAppend(o, until)
+	}
+	if err != nil {
+		return Upload{}, fmt.Errorf("object: create upload of %s: %w", o.Name, err)
 	}
 	return out, nil
 }
 
-// ownMethod returns the upload that a signed URL belongs to, if it may still take content this way.
-func (s *Store) ownMethod(ctx context.Context, id int64, method string) (*record, error) {
-	o, err := s.read(ctx, s.pool, readByIDSQL.Text, id)
+func (s *Store) storeInline(ctx context.Context, o *record, text string) error {
+	data, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		if errors.Is(err, fault.NotFound) {
-			return nil, fault.New(fault.NotFound, "The upload that this URL belongs to does not exist any more.")
-		}
-		return nil, err
+		return fault.New(fault.Invalid, "objectData is not base64: %v", err)
 	}
-	switch {
-	case o.Finished != nil || o.sealed():
-		return nil, fault.New(fault.Conflict, "The upload of object %q is finished.", o.Name)
-	case o.Method != method:
+	if len(data) > maxInline {
+		return fault.New(fault.TooLarge, "objectData has %d bytes; up to %d may be inline.", len(data), maxInline)
+	}
+	return s.store(ctx, o, incoming{body: bytes.NewReader(data), size: int64(len(data))})
+}
+
+func (s *Store) offerAppend(o *record, until time.Time) (*AppendTarget, error) {
+	f, err := os.OpenFile(s.disk.partial(o.ID), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return nil, storage(err)
+	}
+	readable := time.Now().Add(followFor)
+	if o.Expires.Before(readable) {
+		readable = o.Expires
+	}
+	return &AppendTarget{
+		AppendURL: s.sign(Append, o.Name, o.ID, until), StreamURL: s.sign(Follow, o.Name, o.ID, readable), Expires: until,
+	}, nil
+}
+
+// byURL returns the upload that a signed URL belongs to, if it goes one of these ways.
+func (s *Store) byURL(ctx context.Context, id int64, methods ...string) (*record, error) {
+	o, err := s.read(ctx, s.pool, readByIDSQL.Text, id)
+	if errors.Is(err, fault.NotFound) {
+		return nil, fault.New(fault.NotFound, "The upload that this URL belongs to does not exist any more.")
+	}
+	if err == nil && !slices.Contains(methods, o.Method) {
 		return nil, fault.New(fault.Conflict, "The upload of object %q goes another way now.", o.Name)
 	}
-	return o, nil
+	return o, err
+}
+
+func finishedBefore(o *record) error {
+	if o.Finished != nil || o.sealed() {
+		return fault.New(fault.Conflict, "The upload of object %q is finished.", o.Name)
+	}
+	return nil
 }
 
 var insertSQL = pg.Statement{Name: "object.insert", Text: `
@@ -218,5 +275,6 @@ var renewSQL = pg.Statement{Name: "object.renew", Text: `
 WITH changed AS (SELECT sha256 FROM objects WHERE id = $1 AND method <> $2),
 left_behind AS (UPDATE object_contents SET unused_since = now() WHERE sha256 IN (SELECT sha256 FROM changed))
 UPDATE objects SET method = $2, content_type = $3, expected_size = $4, claimed = $5, upload_expires = now() + interval '1 day',
+	store = $6, ticket = $7,
 	sha256 = CASE WHEN method = $2 THEN sha256 END, sha512 = CASE WHEN method = $2 THEN sha512 END
 WHERE id = $1`}

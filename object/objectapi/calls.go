@@ -27,6 +27,7 @@ type uploadRequest struct {
 	Proposed  struct {
 		DataInline *inlineBody   `json:"dataInline"`
 		PutURL     *announcement `json:"putUrl"`
+		Parts      *announcement `json:"parts"`
 		Append     *announcement `json:"append"`
 	} `json:"proposedUploadMethods"`
 }
@@ -38,17 +39,25 @@ func (in uploadRequest) request(name string) object.UploadRequest {
 		r.Inline = &object.InlineUpload{ContentType: p.DataInline.ContentType, Data: p.DataInline.ObjectData}
 	case p.PutURL != nil:
 		r.Put = &object.PutUpload{ContentType: p.PutURL.ContentType, ContentLength: p.PutURL.ContentLength}
+	case p.Parts != nil:
+		r.Parts = &object.PartsUpload{ContentType: p.Parts.ContentType, ContentLength: p.Parts.ContentLength}
 	case p.Append != nil:
 		r.Append = &object.AppendUpload{ContentType: p.Append.ContentType}
 	}
 	return r
 }
 
-// putMethod and appendMethod are how to go on with an upload.
+// putMethod, partsMethod and appendMethod are how to go on with an upload.
 type putMethod struct {
 	URL     string            `json:"url"`
 	Expires task.Time         `json:"expires"`
 	Headers map[string]string `json:"headers"`
+}
+
+type partsMethod struct {
+	URL      string    `json:"url"`
+	PartSize int64     `json:"partSize"`
+	Expires  task.Time `json:"expires"`
 }
 
 type appendMethod struct {
@@ -60,6 +69,7 @@ type appendMethod struct {
 type uploadMethod struct {
 	DataInline bool          `json:"dataInline,omitempty"`
 	PutURL     *putMethod    `json:"putUrl,omitempty"`
+	Parts      *partsMethod  `json:"parts,omitempty"`
 	Append     *appendMethod `json:"append,omitempty"`
 }
 
@@ -67,6 +77,9 @@ func toMethod(u object.Upload) uploadMethod {
 	m := uploadMethod{DataInline: u.Inline}
 	if u.Put != nil {
 		m.PutURL = &putMethod{u.Put.URL, task.At(u.Put.Expires), u.Put.Headers}
+	}
+	if u.Parts != nil {
+		m.Parts = &partsMethod{u.Parts.URL, u.Parts.PartSize, task.At(u.Parts.Expires)}
 	}
 	if u.Append != nil {
 		m.Append = &appendMethod{u.Append.AppendURL, u.Append.StreamURL, task.At(u.Append.Expires)}
@@ -116,7 +129,9 @@ func (d door) startDownload(ctx context.Context, r *web.Request) (any, error) {
 	if err := r.Decode(&in); err != nil {
 		return nil, err
 	}
-	o, address, until, err := d.store.Download(ctx, r.Params["name"])
+	reader := d.reader(r)
+	reader.Gzip = in.Accept.GetURL || reader.Gzip // who takes getUrl takes gzip
+	o, address, until, err := d.store.Download(ctx, r.Params["name"], reader)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +162,7 @@ func (d door) object(ctx context.Context, r *web.Request) (any, error) {
 }
 
 func (d door) download(ctx context.Context, r *web.Request) (any, error) {
-	address, err := d.store.DownloadURL(ctx, r.Params["name"])
+	_, address, _, err := d.store.Download(ctx, r.Params["name"], d.reader(r))
 	if err != nil {
 		return nil, err
 	}

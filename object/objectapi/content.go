@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/object"
+	"github.com/treeline-ci/treeline/object/store"
 )
 
 // idleLimit is how long a client may send nothing before it is given up. It holds for each read, not
@@ -39,40 +38,37 @@ func (d door) content(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, body, err := d.store.OpenSigned(ctx, name, id)
+	reader := d.reader(r)
+	address, err := d.store.Direct(ctx, name, id, reader)
+	if err != nil {
+		return nil, err
+	}
+	if address != "" {
+		return web.Redirect{Location: address, Header: http.Header{"Cache-Control": {"no-store"}, "Vary": {"Accept-Encoding"}}}, nil
+	}
+	o, body, err := d.store.OpenSigned(ctx, name, id, reader.Region)
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close()
-	sendWhole(r, name, o.ContentType, o.SHA256, o.Finished, body)
-	return web.Streamed{}, nil
+	return web.Streamed{}, gone(r, sendStored(r, o, body))
 }
 
-// sendWhole answers with a content that cannot change, or the ranges of it that are asked for.
-func sendWhole(r *web.Request, name, contentType, sha256 string, modified time.Time, body io.ReadSeeker) {
-	h := r.Writer.Header()
-	guard(h, name, contentType)
-	h.Set("ETag", `"sha256-`+sha256+`"`)
-	// The URL ends, the content behind it does not change; but it is not for everybody's cache.
-	h.Set("Cache-Control", "private, max-age=1800, immutable")
-	http.ServeContent(r.Writer, r.HTTP, "", modified, body)
+// reader is who asks. A page's script stays with us: the store would not let it read from there.
+func (d door) reader(r *web.Request) object.Reader {
+	mode := r.HTTP.Header.Get("Sec-Fetch-Mode")
+	return object.Reader{Region: d.store.RegionOf(r.HTTP), Gzip: takesGzip(r.HTTP.Header), Own: mode == "cors" || mode == "same-origin"}
 }
 
 // guard sets headers that keep what tasks uploaded from acting in our name: a browser neither guesses
 // types nor gives scripts our origin, and what could be a page is saved instead of shown.
 func guard(h http.Header, name, contentType string) {
-	if contentType == "" {
-		contentType = "application/octet-stream"
-	}
-	h.Set("Content-Type", contentType)
+	kind, disposition := object.Presented(name, contentType)
+	h.Set("Content-Type", kind)
+	h.Set("Content-Disposition", disposition)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'")
 	h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, ETag, Accept-Ranges")
-	disposition := "inline"
-	if pageLike(contentType) {
-		disposition = "attachment"
-	}
-	h.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": path.Base(name)}))
 }
 
 // notAsCode refuses a browser that wants the content as part of a page's program: contents come from
@@ -83,11 +79,6 @@ func notAsCode(r *web.Request) error {
 		return fault.New(fault.Invalid, "What tasks upload is not served as a page's %s. Fetch it as data.", use)
 	}
 	return nil
-}
-
-func pageLike(contentType string) bool {
-	kind, _, err := mime.ParseMediaType(contentType)
-	return err != nil || strings.Contains(kind, "html") || strings.HasSuffix(kind, "xml") || kind == "text/xsl" || kind == "application/xslt"
 }
 
 func (d door) stream(ctx context.Context, r *web.Request) (any, error) {
@@ -106,7 +97,8 @@ func (d door) stream(ctx context.Context, r *web.Request) (any, error) {
 	}
 	defer func() { _ = s.Close() }() // it was only read from
 	if !s.Growing {
-		sendWhole(r, name, s.ContentType, s.SHA256, time.Time{}, s.Section())
+		guard(r.Writer.Header(), name, s.ContentType)
+		sendAs(r, "sha256-"+s.SHA256, time.Time{}, s.Section())
 		return web.Streamed{}, nil
 	}
 	if from > s.Size {
@@ -176,12 +168,60 @@ func (d door) put(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = d.store.PutContent(ctx, id, r.HTTP.Header.Get("Content-Type"), r.HTTP.ContentLength, d.impatient(r))
-	if err != nil {
+	h := r.HTTP.Header
+	encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding")))
+	if encoding == "identity" {
+		encoding = ""
+	}
+	if err = d.store.PutContent(ctx, id, h.Get("Content-Type"), encoding, r.HTTP.ContentLength, d.impatient(r)); err != nil {
 		return nil, err
 	}
 	return web.Status{Code: http.StatusOK}, nil
 }
+
+func (d door) putPart(ctx context.Context, r *web.Request) (any, error) {
+	id, err := d.store.Holds(object.Parts, r.Params["name"], r.Query("token"))
+	if err != nil {
+		return nil, err
+	}
+	number, err := strconv.Atoi(r.Query("part"))
+	if err != nil || r.Query("sha256") == "" {
+		return nil, fault.New(fault.BadArguments, "The query parameters part, from 1 on, and sha256, of the part in hexadecimal, are required.")
+	}
+	part, err := d.store.PutPart(ctx, id, number, r.Query("sha256"), d.impatient(r))
+	if err != nil {
+		return nil, err
+	}
+	return toPart(part), nil
+}
+
+func (d door) listParts(ctx context.Context, r *web.Request) (any, error) {
+	id, err := d.store.Holds(object.Parts, r.Params["name"], r.Query("token"))
+	if err != nil {
+		return nil, err
+	}
+	state, err := d.store.ListParts(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]part, len(state.Parts))
+	for i, p := range state.Parts {
+		parts[i] = toPart(p)
+	}
+	return struct {
+		PartSize int64  `json:"partSize"`
+		Count    int    `json:"count"`
+		Parts    []part `json:"parts"`
+	}{state.PartSize, state.Count, parts}, nil
+}
+
+type part struct {
+	Part   int    `json:"part"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+func toPart(p store.Part) part { return part{p.Number, p.Size, p.SHA256} }
 
 func (d door) append(ctx context.Context, r *web.Request) (any, error) {
 	id, err := d.store.Holds(object.Append, r.Params["name"], r.Query("token"))

@@ -95,6 +95,18 @@ func (d door) contents() []web.Endpoint {
 			Category: "Content", Stability: "experimental", Title: "Send content", Description: "Takes the whole content of an upload.",
 		},
 		{
+			Name: "putPart", Method: "PUT", Route: "/parts/<name>", Input: web.Blob, Output: "part.json", Handle: d.putPart, Category: "Content",
+			Query:     map[string]string{"token": tokenPattern, "part": `^[0-9]{1,5}$`, "sha256": `^[0-9a-f]{64}$`},
+			Stability: "experimental", Title: "Send a part",
+			Description: "Takes the part `part`, from 1 on, of an upload in parts. All but the last have the size that createUpload named. When it answers, the part " +
+				"is durable and has the given `sha256`. Parts may come in any order, several at a time, and again.",
+		},
+		{
+			Name: "listParts", Method: "GET", Route: "/parts/<name>", Query: query, Output: "parts.json", Handle: d.listParts,
+			Category: "Content", Stability: "experimental", Title: "List parts",
+			Description: "Says which parts of an upload in parts are there, so that it can go on after a crash of either side.",
+		},
+		{
 			Name: "appendContent", Method: "POST", Route: "/append/<name>", Query: map[string]string{"token": tokenPattern, "offset": `^[0-9]{1,18}$`},
 			Input: web.Blob, Output: "append-response.json", Handle: d.append, Category: "Content", Stability: "experimental", Title: "Append content",
 			Description: "Takes a piece of the content that begins at `offset`. The answer is the size of the upload: with 200 it ends with the piece or lies beyond it, " +

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +17,40 @@ import (
 
 // lines are the task queues of a round.
 var lines = [...]string{"soak/first", "soak/second"}
+
+// line is the task queue of a new task. What waits in one line may stand in any order where groups
+// take turns, so in lockstep each task has a line of its own.
+func (c *client) line() string {
+	if c.Lockstep {
+		return fmt.Sprint("soak/of-", c.r.IntN(1<<40))
+	}
+	return lines[c.r.IntN(len(lines))]
+}
+
+// claimable is a line to claim from.
+func (c *client) claimable() string {
+	if !c.Lockstep {
+		return c.line()
+	}
+	id := c.any()
+	c.known.mu.RLock()
+	defer c.known.mu.RUnlock()
+	if bodies := c.known.bodies[id]; len(bodies) > 0 {
+		return bodies[0].TaskQueueID
+	}
+	return lines[0]
+}
+
+// allLines are the lines of all tasks.
+func (k *known) allLines() []string {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	set := map[string]bool{}
+	for _, bodies := range k.bodies {
+		set[bodies[0].TaskQueueID] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
 
 // client does random operations on one replica. It is a creator, a worker and somebody who steers.
 type client struct {
@@ -178,6 +214,11 @@ func (c *client) call(ctx context.Context, k Call, do func(ctx context.Context, 
 	k.End, k.Outcome = c.clock(), judge(err)
 	if err != nil {
 		k.Error = err.Error()
+	}
+	if c.Lockstep {
+		// What a process remembers of the lines goes by its age: a new one remembers nothing.
+		c.at.queue = newQueue(c.at.pool)
+		c.at.door = c.at.queue
 	}
 	c.calls = append(c.calls, k)
 	c.tally.call(&k)

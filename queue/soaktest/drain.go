@@ -14,8 +14,8 @@ import (
 	"github.com/treeline-ci/treeline/task"
 )
 
-// drainer is the number of the client that works off what is left.
-const drainer = -1
+// Drainer is the number of the client that works off what is left.
+const Drainer = -1
 
 // end works off what is left without any disturbance, and gathers the evidence: what is pending can be
 // claimed, claims that nobody holds end, and what still waits then is ended by its deadline.
@@ -37,7 +37,7 @@ func (r *round) end(t testing.TB) error {
 	}
 	last := &replica{pool: r.clean, queue: newQueue(r.clean), feed: event.NewFeed(r.clean, slog.New(slog.DiscardHandler))}
 	last.door = last.queue
-	c := &client{round: r, n: drainer, r: rand.New(rand.NewPCG(r.Seed, 1<<36)), at: last, name: "last"}
+	c := &client{round: r, n: Drainer, r: rand.New(rand.NewPCG(r.Seed, 1<<36)), at: last, name: "last"}
 	r.clients = append(r.clients, c)
 	if err := c.drain(ctx); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (c *client) drain(ctx context.Context) error {
 
 // work claims and completes all that is pending.
 func (c *client) work(ctx context.Context) (worked int, err error) {
-	for _, line := range lines {
+	for _, line := range c.known.allLines() {
 		for {
 			c.mine = nil
 			n := c.claimFrom(ctx, queue.ClaimRequest{TaskQueueID: line, WorkerGroup: "soak", WorkerID: c.name, Tasks: queue.MaxClaim})

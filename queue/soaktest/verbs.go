@@ -17,7 +17,7 @@ func (c *client) define(group string) task.Definition {
 	now := time.Now()
 	priorities := task.Priorities()
 	return task.Definition{
-		TaskQueueID: lines[c.r.IntN(len(lines))], SchedulerID: "-", ProjectID: "none", TaskGroupID: group,
+		TaskQueueID: c.line(), SchedulerID: "-", ProjectID: "none", TaskGroupID: group,
 		Requires: []task.Requires{task.AllCompleted, task.AllResolved}[c.r.IntN(2)], Priority: priorities[c.r.IntN(len(priorities))], Retries: c.r.IntN(4),
 		Created: task.At(now), Deadline: task.At(now.Add(time.Hour)), Expires: task.At(now.Add(24 * time.Hour)),
 		Dependencies: []string{}, Routes: []string{}, Tags: map[string]string{}, Extra: json.RawMessage(`{}`),
@@ -125,7 +125,7 @@ func (c *client) createOther(ctx context.Context) {
 
 func (c *client) claim(ctx context.Context) {
 	most := []int{1, 1, 1, 2, 4, 32}[c.r.IntN(6)]
-	req := queue.ClaimRequest{TaskQueueID: lines[c.r.IntN(len(lines))], WorkerGroup: "soak", WorkerID: c.name, Tasks: most}
+	req := queue.ClaimRequest{TaskQueueID: c.claimable(), WorkerGroup: "soak", WorkerID: c.name, Tasks: most}
 	if c.r.IntN(3) == 0 {
 		req.Wait = time.Duration(c.r.IntN(5)) * time.Millisecond
 	}

@@ -19,5 +19,6 @@ var Statements = slices.Concat([]pg.Statement{
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, createSQL, dependSQL, shareDeadlinesSQL, shareTasksSQL,
 	artifactSQL, listArtifactsSQL, publishSQL, finishArtifactSQL, otherPrioritySQL,
 	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
+	claimsOfSQL, pendingTasksSQL, claimedTasksSQL,
 	expiredClaimsSQL, passedDeadlinesSQL, expiredArtifactsSQL, removeArtifactsSQL, removeTasksSQL, removeGroupsSQL,
 }, why.Statements, weigh.Statements)

@@ -7,18 +7,6 @@ var endpointDifferences = map[string]string{
 	"queue.changeTaskGroupPriority missing": notYet,
 	"queue.changeTaskPriority missing":      notYet,
 	"queue.claimTask missing":               notYet,
-	"queue.declareWorker missing":           notYet,
-	"queue.getProvisioner missing":          notYet,
-	"queue.getTaskQueue missing":            notYet,
-	"queue.getWorker missing":               notYet,
-	"queue.getWorkerType missing":           notYet,
-	"queue.listClaimedTasks missing":        notYet,
-	"queue.listPendingTasks missing":        notYet,
-	"queue.listProvisioners missing":        notYet,
-	"queue.listTaskQueues missing":          notYet,
-	"queue.listWorkerTypes missing":         notYet,
-	"queue.listWorkers missing":             notYet,
-	"queue.quarantineWorker missing":        notYet,
 }
 
 // schemaDifferences are the places in which a schema of ours takes what the peer's refuses, or the
@@ -32,6 +20,14 @@ var schemaDifferences = map[string]string{
 	"queue/v1/pending-tasks-response /workerType":                   anyQueue,
 	"queue/v1/task-queue-counts-response /taskQueueId":              anyQueue,
 	"queue/v1/task-queue-counts-response /workerType":               anyQueue,
+	"queue/v1/list-taskqueues-response /taskQueues/0/taskQueueId":   anyQueue,
+	"queue/v1/list-workertypes-response /workerTypes/0/taskQueueId": anyQueue,
+	"queue/v1/list-workertypes-response /workerTypes/0/workerType":  anyQueue,
+	"queue/v1/taskqueue-response /taskQueueId":                      anyQueue,
+	"queue/v1/worker-response /taskQueueId":                         anyQueue,
+	"queue/v1/worker-response /workerType":                          anyQueue,
+	"queue/v1/workertype-response /taskQueueId":                     anyQueue,
+	"queue/v1/workertype-response /workerType":                      anyQueue,
 }
 
-const anyQueue = "the route takes names of task queues that no task can have; the peer answers 500 to them, we answer 0"
+const anyQueue = "the route takes names of task queues that no task can have; the peer answers 500 to them, we do not"

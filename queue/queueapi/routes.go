@@ -1,6 +1,6 @@
 // Package queueapi is the HTTP door of the queue: tasks, task groups, the workers' interface and
-// artifacts, as in taskcluster-map 5 and appendix A, with two additions of ours: createTasks and
-// listTaskGroups.
+// artifacts, as in taskcluster-map 5 and appendix A, with additions of ours: createTasks,
+// listTaskGroups and workerGone.
 package queueapi
 
 import (
@@ -19,6 +19,7 @@ type door struct{ queue *queue.Queue }
 
 const (
 	slugPattern = `^[A-Za-z0-9_-]{8}[Q-T][A-Za-z0-9_-][CGKOSWaeimquy26-][A-Za-z0-9_-]{10}[AQgw]$`
+	idPattern   = `^[a-zA-Z0-9_-]{1,38}$`
 	statusFile  = "task-status-response.json"
 )
 
@@ -35,9 +36,14 @@ func Service(q *queue.Queue) web.Service {
 			"runId":       `^[1-9]*[0-9]+$`,
 			"taskQueueId": `^[a-zA-Z0-9_-]{1,38}/[a-zA-Z0-9_-]{1,38}$`,
 			"name":        `^[\x20-\x7e]+$`,
+
+			"provisionerId": idPattern,
+			"workerType":    idPattern,
+			"workerGroup":   idPattern,
+			"workerId":      idPattern,
 		},
 	}
-	for _, list := range [][]web.Endpoint{d.tasks(), d.steering(), d.groups(), d.workers(), d.artifacts(), d.contents(), d.queues()} {
+	for _, list := range [][]web.Endpoint{d.tasks(), d.steering(), d.groups(), d.workers(), d.artifacts(), d.contents(), d.lines(), d.queues(), d.roster()} {
 		s.Endpoints = append(s.Endpoints, list...)
 	}
 	return s

@@ -2,7 +2,6 @@ package queueapi
 
 import (
 	"context"
-	"strings"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/web"
@@ -37,8 +36,17 @@ func (d door) workers() []web.Endpoint {
 			Name: "reportException", Method: "POST", Route: "/task/<taskId>/runs/<runId>/exception", Scopes: resolve, Input: "task-exception-request.json", Output: statusFile,
 			Handle: d.exception, Title: "Report an exception", Description: "Resolves a run that could not be carried out. Some reasons make the queue try again, and then the answer shows the next run.",
 		},
+		web.Endpoint{
+			Name: "workerGone", Method: "POST", Route: "/workers/<workerGroup>/<workerId>/gone", Scopes: goneScopes, Stability: "experimental",
+			Input: "worker-gone-request.json", Output: "worker-gone-response.json", Handle: d.gone, Title: "Give back what a worker has claimed",
+			Description: "For whoever knows that a worker is no more, the worker itself or the provider of its machine: the runs that it has claimed are resolved as worker-shutdown " +
+				"and tried again at once, instead of when the claims expire.",
+		},
 	)
 }
+
+// goneScopes lets a worker speak for itself, and whoever looks after it.
+var goneScopes = scope.Any{scope.Text("queue:worker-gone:<workerGroup>/<workerId>"), scope.Text("queue:worker-id:<workerGroup>/<workerId>")}
 
 func (d door) claim(ctx context.Context, r *web.Request) (any, error) {
 	var in struct {
@@ -57,6 +65,9 @@ func (d door) claim(ctx context.Context, r *web.Request) (any, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil { // there is nobody to take them
+		return map[string]any{"tasks": []queue.Claim{}}, d.queue.GiveBack(context.WithoutCancel(ctx), claims)
 	}
 	return map[string]any{"tasks": claims}, nil
 }
@@ -94,39 +105,16 @@ func (d door) exception(ctx context.Context, r *web.Request) (any, error) {
 	return status(d.queue.ReportException(ctx, r.Params["taskId"], n, in.Reason))
 }
 
-func (d door) queues() []web.Endpoint {
-	return as("Worker Metadata",
-		web.Endpoint{
-			Name: "pendingTasks", Method: "GET", Route: "/pending/<taskQueueId*>", Scopes: scope.Text("queue:pending-count:<taskQueueId>"),
-			Output: "pending-tasks-response.json", Stability: "deprecated", Handle: d.pending,
-			Title: "Number of pending tasks", Description: "How many tasks of the task queue are pending. taskQueueCounts tells more.",
-		},
-		web.Endpoint{
-			Name: "taskQueueCounts", Method: "GET", Route: "/task-queues/<taskQueueId>/counts", Handle: d.counts, Output: "task-queue-counts-response.json",
-			Scopes: scope.All{scope.Text("queue:pending-count:<taskQueueId>"), scope.Text("queue:claimed-count:<taskQueueId>")},
-			Title:  "Numbers of pending and claimed tasks", Description: "How many tasks of the task queue are pending, and how many are being worked on.",
-		},
-	)
-}
-
-func (d door) pending(ctx context.Context, r *web.Request) (any, error) {
-	return d.countsOf(ctx, r, func(body map[string]any) { delete(body, "claimedTasks") })
-}
-
-func (d door) counts(ctx context.Context, r *web.Request) (any, error) {
-	return d.countsOf(ctx, r, func(map[string]any) {})
-}
-
-func (d door) countsOf(ctx context.Context, r *web.Request, trim func(map[string]any)) (any, error) {
-	id := r.Params["taskQueueId"]
-	c, err := d.queue.PendingCounts(ctx, id)
+func (d door) gone(ctx context.Context, r *web.Request) (any, error) {
+	var in struct {
+		TaskQueueID string `json:"taskQueueId"`
+	}
+	if err := r.Decode(&in); err != nil {
+		return nil, err
+	}
+	ids, err := d.queue.WorkerGone(ctx, in.TaskQueueID, r.Params["workerGroup"], r.Params["workerId"])
 	if err != nil {
 		return nil, err
 	}
-	provisioner, worker, _ := strings.Cut(id, "/")
-	body := map[string]any{
-		"provisionerId": provisioner, "workerType": worker, "taskQueueId": id, "pendingTasks": c.PendingTasks, "claimedTasks": c.ClaimedTasks,
-	}
-	trim(body)
-	return body, nil
+	return map[string]any{"taskIds": ids}, nil
 }

@@ -79,11 +79,10 @@ func pretty(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	return indented(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
 }
 
 // compressFrom is the size in bytes from which an answer is worth compressing.

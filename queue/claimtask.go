@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -29,6 +30,10 @@ func (q *Queue) ClaimTask(ctx context.Context, id string, runID int, req ClaimRe
 		if err := beforeDeadline(r, "claimed"); err != nil {
 			return err
 		}
+		req.TaskQueueID = r.TaskQueueID
+		if held, err := q.roster.Quarantined(ctx, req.worker()); err != nil || held {
+			return cmp.Or(err, fault.New(fault.Conflict, "Worker %s/%s is in quarantine: it gets no work.", req.WorkerGroup, req.WorkerID))
+		}
 		again := run.State == task.Running && run.WorkerGroup == req.WorkerGroup && run.WorkerID == req.WorkerID && run.TakenUntil.After(r.now)
 		if !again {
 			if runID != len(r.Runs)-1 || run.State != task.Pending {
@@ -51,7 +56,7 @@ func (q *Queue) ClaimTask(ctx context.Context, id string, runID int, req ClaimRe
 		return nil
 	})
 	if err == nil {
-		req.TaskQueueID = out.Status.TaskQueueID
+		q.roster.Took(req.worker(), id, runID)
 		err = q.sight(ctx, req)
 	}
 	if err != nil {

@@ -221,3 +221,24 @@ func TestClaimTask(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+func TestClaimTaskRefusesAWorkerInQuarantine(t *testing.T) {
+	e := queuetest.New(t)
+	id := e.Task(t, task.Pending)
+	_, err := e.Pool.Exec(t.Context(), `INSERT INTO worker_details (task_queue_id, worker_group, worker_id, quarantine_until)
+		VALUES ($1, 'g', 'w', now() + interval '1 hour')`, queuetest.TaskQueueID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Queue.ClaimTask(t.Context(), id, 0, queue.ClaimRequest{WorkerGroup: "g", WorkerID: "w"}); !errors.Is(err, fault.Conflict) {
+		t.Errorf("claimed: %v", err)
+	}
+	claim(t, e.Queue, ask("w2", 0, 0))
+	if _, err := e.Pool.Exec(t.Context(), `INSERT INTO queue_workers (task_queue_id, worker_group, worker_id) VALUES ($1, 'g', 'w')`, queuetest.TaskQueueID); err != nil {
+		t.Fatal(err)
+	}
+	a, err := e.Queue.WhyPending(t.Context(), e.Task(t, task.Pending))
+	if err != nil || a.Line.QuarantinedWorkers != 1 || a.Line.BusyWorkers != 1 {
+		t.Errorf("%+v, %v", a.Line, err)
+	}
+}

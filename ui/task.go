@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/why"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -269,17 +270,24 @@ func (u *UI) addWaiting(ctx context.Context, v *visit, data *taskJSON, i *queue.
 		if v.allow(scope.Strings("queue:pending-count:"+data.Queue, "queue:claimed-count:"+data.Queue)) != nil {
 			return nil
 		}
-		counts, err := u.deps.Queue.PendingCounts(ctx, data.Queue)
+		reply, err := u.deps.Queue.WhyPending(ctx, data.ID)
 		if err != nil {
 			return err
 		}
-		text := fmt.Sprintf("%d pending and %d running in %s.", counts.PendingTasks, counts.ClaimedTasks, data.Queue)
-		if counts.ClaimedTasks == 0 {
-			text += " No worker of this queue is at work now; is one running?"
+		say(waitJSON{Text: reply.Sentence})
+		if l := reply.Line; l != nil {
+			say(waitJSON{Text: fmt.Sprintf("%s pending and %d running in %s.", atLeast(l.PendingTasks), l.ClaimedTasks, data.Queue)})
 		}
-		say(waitJSON{Text: text})
 	}
 	return nil
+}
+
+// atLeast is a number that was not counted beyond the limit.
+func atLeast(n int) string {
+	if n == why.MaxCounted {
+		return fmt.Sprintf("At least %d", n)
+	}
+	return strconv.Itoa(n)
 }
 
 // met reports whether a dependency in a state of the pages is satisfied.

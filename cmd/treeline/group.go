@@ -17,7 +17,7 @@ import (
 func newGroupCommand() *cobra.Command {
 	return newRemoteGroup("group", "Look at task groups, watch them, cancel them",
 		"Works on task groups of the server named by TASKCLUSTER_ROOT_URL.",
-		newGroupList, newGroupShow, newGroupWatch, newGroupCancel)
+		newGroupList, newGroupShow, newGroupWatch, newGroupCancel, newGroupPriority, newGroupWeigh)
 }
 
 // groupCounts is a group as programs read it: every state has its number.

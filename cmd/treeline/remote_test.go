@@ -176,6 +176,7 @@ func TestRemoteCommands(t *testing.T) {
 			t.Errorf("%s", got)
 		}
 	})
+	t.Run("why a task waits, priorities and weights", testWhyCommand)
 	t.Run("every method of every service", testAPICommand)
 	t.Run("help, pages and completions of every method", testAPIHelp)
 	t.Run("errors name code, message and remedy", testRemoteErrors)

@@ -23,10 +23,11 @@ const (
 func newTaskCommand() *cobra.Command {
 	return newRemoteGroup("task", "Look at tasks, make them, act on them",
 		"Works on tasks of the server named by TASKCLUSTER_ROOT_URL.",
-		newTaskCreate, newTaskShow, newTaskStatus, newTaskLog, newTaskWait, newTaskArtifacts,
+		newTaskCreate, newTaskShow, newTaskStatus, newTaskWhy, newTaskLog, newTaskWait, newTaskArtifacts,
 		taskAct("cancel", "Cancel a task", (*client.Client).Cancel),
 		taskAct("rerun", "Run a resolved task again", (*client.Client).Rerun),
 		taskAct("schedule", "Make a task pending without regard to its dependencies", (*client.Client).Schedule),
+		newTaskPriority,
 	)
 }
 

@@ -1,6 +1,6 @@
 // Package queueapi is the HTTP door of the queue: tasks, task groups, the workers' interface and
 // artifacts, as in taskcluster-map 5 and appendix A, with additions of ours: createTasks,
-// listTaskGroups and workerGone.
+// listTaskGroups, setTaskGroupWeight, whyTask and workerGone.
 package queueapi
 
 import (
@@ -28,7 +28,7 @@ func Service(q *queue.Queue) web.Service {
 	d := door{q}
 	s := web.Service{
 		Name: "queue", Version: "v1", Title: "Queue",
-		Description: "Takes tasks, hands them to workers by priority and age, retries what was lost, and keeps what is known of them until they expire.",
+		Description: "Takes tasks, hands them to workers by priority, task groups taking turns, retries what was lost, and keeps what is known of them until they expire.",
 		Schemas:     schemas,
 		Params: map[string]string{
 			"taskId":      slugPattern,
@@ -43,7 +43,7 @@ func Service(q *queue.Queue) web.Service {
 			"workerId":      idPattern,
 		},
 	}
-	for _, list := range [][]web.Endpoint{d.tasks(), d.steering(), d.groups(), d.workers(), d.artifacts(), d.contents(), d.lines(), d.queues(), d.roster()} {
+	for _, list := range [][]web.Endpoint{d.tasks(), d.steering(), d.groups(), d.workers(), d.artifacts(), d.contents(), d.lines(), d.queues(), d.roster(), d.priorities(), d.claimTask()} {
 		s.Endpoints = append(s.Endpoints, list...)
 	}
 	return s

@@ -45,6 +45,8 @@ type Line struct {
 	Workers     []Worker `json:"workers"`
 	BusyWorkers int      `json:"busyWorkers"` // have claims of the task queue
 	IdleWorkers int      `json:"idleWorkers"` // have none, and asked for work in the last three minutes
+	// QuarantinedWorkers asked for work in the last hour, but get none.
+	QuarantinedWorkers int `json:"quarantinedWorkers"`
 }
 
 // Group is a task group's part of what is before a task.
@@ -61,6 +63,7 @@ type Worker struct {
 	WorkerID    string    `json:"workerId"`
 	LastActive  task.Time `json:"lastActive"` // true to a minute
 	Claims      int       `json:"claims"`     // of this task queue
+	Quarantined bool      `json:"quarantined"`
 }
 
 // Limits of an answer.
@@ -127,12 +130,12 @@ func (a *Answer) askLine(batch *pgx.Batch) {
 	})
 	queue := a.Status.TaskQueueID
 	batch.Queue(loadSQL.Text, queue, MaxCounted).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&l.PendingTasks, &l.ClaimedTasks, &l.BusyWorkers, &l.IdleWorkers)
+		return row.Scan(&l.PendingTasks, &l.ClaimedTasks, &l.BusyWorkers, &l.IdleWorkers, &l.QuarantinedWorkers)
 	})
 	batch.Queue(workersSQL.Text, queue, MaxListed).Query(func(rows pgx.Rows) (err error) {
 		l.Workers, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (w Worker, err error) {
 			var at time.Time
-			err = row.Scan(&w.WorkerGroup, &w.WorkerID, &at, &w.Claims)
+			err = row.Scan(&w.WorkerGroup, &w.WorkerID, &at, &w.Claims, &w.Quarantined)
 			w.LastActive = task.At(at)
 			return w, err
 		})
@@ -163,7 +166,7 @@ func (l *Line) before() string {
 	case l.More:
 		return fmt.Sprintf("More than %d tasks are before it.", MaxCounted)
 	case len(l.Groups) == 1:
-		return fmt.Sprintf("%s of task group %s before it.", are(l.Place-1), l.Groups[0].TaskGroupID)
+		return fmt.Sprintf("%s before it, all of task group %s.", are(l.Place-1), l.Groups[0].TaskGroupID)
 	}
 	return are(l.Place-1) + " before it."
 }
@@ -174,6 +177,9 @@ func (l *Line) served(queue string) string {
 		return fmt.Sprintf("%s for work of %s now, %s at work.", waits(l.IdleWorkers), queue, are2(l.BusyWorkers))
 	case l.BusyWorkers > 0:
 		return fmt.Sprintf("All of %s seen lately %s at work.", many(l.BusyWorkers, "worker", "workers"), verb(l.BusyWorkers, "is", "are"))
+	case l.QuarantinedWorkers > 0:
+		return fmt.Sprintf("%s asked for work of %s in the last hour, but %s in quarantine.",
+			many(l.QuarantinedWorkers, "worker", "workers"), queue, verb(l.QuarantinedWorkers, "is", "are"))
 	case len(l.Workers) > 0:
 		return fmt.Sprintf("No worker asks for work of %s now; the last one did at %s.", queue, l.Workers[0].LastActive)
 	}
@@ -192,6 +198,11 @@ func verb(n int, one, more string) string {
 func are(n int) string   { return many(n, "task is", "tasks are") }
 func are2(n int) string  { return many(n, "is", "are") }
 func waits(n int) string { return many(n, "worker waits", "workers wait") }
+
+// held says of a row w of queue_workers whether the worker is in quarantine.
+const held = `EXISTS (
+        SELECT FROM worker_details d
+        WHERE d.task_queue_id = w.task_queue_id AND d.worker_group = w.worker_group AND d.worker_id = w.worker_id AND d.quarantine_until > now())`
 
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.
 var Statements = []pg.Statement{unmetCountSQL, unmetSQL, placeSQL, loadSQL, workersSQL}
@@ -233,17 +244,21 @@ SELECT * FROM (
 	loadSQL = pg.Statement{Name: "queue.load", Text: `
 WITH busy AS MATERIALIZED (
     SELECT worker_group, worker_id, count(*) AS claims FROM claims WHERE task_queue_id = $1 GROUP BY worker_group, worker_id
+), seen AS MATERIALIZED (
+    SELECT worker_group, worker_id, last_active, ` + held + ` AS held
+    FROM queue_workers w WHERE w.task_queue_id = $1 AND w.last_active > now() - interval '1 hour'
 )
 SELECT (SELECT count(*)::int FROM (SELECT FROM pending WHERE task_queue_id = $1 LIMIT $2) AS p),
     (SELECT coalesce(sum(claims), 0)::int FROM busy), (SELECT count(*)::int FROM busy),
-    (SELECT count(*)::int FROM queue_workers w WHERE w.task_queue_id = $1 AND w.last_active > now() - interval '3 minutes'
-        AND NOT EXISTS (SELECT FROM busy b WHERE b.worker_group = w.worker_group AND b.worker_id = w.worker_id))`}
+    (SELECT count(*)::int FROM seen w WHERE NOT held AND last_active > now() - interval '3 minutes'
+        AND NOT EXISTS (SELECT FROM busy b WHERE b.worker_group = w.worker_group AND b.worker_id = w.worker_id)),
+    (SELECT count(*)::int FROM seen WHERE held)`}
 
 	workersSQL = pg.Statement{Name: "queue.workers", Text: `
 SELECT w.worker_group, w.worker_id, w.last_active, (
-    SELECT count(*)::int FROM claims c WHERE c.task_queue_id = $1 AND c.worker_group = w.worker_group AND c.worker_id = w.worker_id)
+    SELECT count(*)::int FROM claims c WHERE c.task_queue_id = $1 AND c.worker_group = w.worker_group AND c.worker_id = w.worker_id), ` + held + `
 FROM (
-    SELECT worker_group, worker_id, last_active FROM queue_workers
+    SELECT task_queue_id, worker_group, worker_id, last_active FROM queue_workers
     WHERE task_queue_id = $1 AND last_active > now() - interval '1 hour' ORDER BY last_active DESC LIMIT $2) AS w
 ORDER BY w.last_active DESC`}
 )

@@ -134,7 +134,7 @@ TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 		}
 	}
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newDBCommand(), newBenchCommand())
-	add("use", newTaskCommand(), newGroupCommand(), newArtifactCommand(), newIndexCommand(), newAPICommand())
+	add("use", newTaskCommand(), newGroupCommand(), newArtifactCommand(), newIndexCommand(), newEventsCommand(), newAPICommand())
 	add("tree", newTaskgraphCommand(), newConfigCommand(), newJSONECommand())
 	nameUsage(root)
 	return root

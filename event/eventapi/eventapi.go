@@ -37,7 +37,8 @@ func Service(feed *event.Feed) web.Service {
 	return web.Service{
 		Name: "events", Version: "v1", Title: "Events",
 		Description: "The ordered feed of everything that happens, live.",
-		Endpoints: []web.Endpoint{{
+		Schemas:     schemas,
+		Endpoints: []web.Endpoint{listConsumers(feed), {
 			Name: "stream", Method: http.MethodGet, Route: "/stream",
 			Title: "Live events", Category: "Events", Stability: "experimental",
 			Description: "Answers with a `text/event-stream` that does not end. `taskId`, `taskGroupId` and `repo` choose subjects, " +

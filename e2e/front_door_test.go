@@ -123,6 +123,15 @@ func TestOddRequestsAreRefusedPolitely(t *testing.T) {
 			}
 		})
 	}
+	for _, path := range []string{"/jobs?repo=pebble", "/api/queue/v1/ping", "/git/pebble/info/refs?service=git-upload-pack"} {
+		t.Run("another site's name for this machine, at "+path, func(t *testing.T) {
+			m := shared(t)
+			status, answer := m.raw(t, "GET "+path+" HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n", strings.NewReader(""))
+			if status != http.StatusMisdirectedRequest || strings.Contains(answer, "pebble") {
+				t.Errorf("%d: %s", status, tail(answer, 600))
+			}
+		})
+	}
 	if said := m.out.from(from); strings.Contains(said, "level=ERROR") || strings.Contains(said, "panic") {
 		t.Errorf("the server found fault with itself:\n%s", tail(said, 4000))
 	}

@@ -173,3 +173,47 @@ func TestExpansionHasALimit(t *testing.T) {
 	b.want(400, root, "POST", "/scopes/expand", object{"scopes": []string{"ä"}})
 	b.want(400, root, "POST", "/scopes/expand", object{"scopes": "a"})
 }
+
+// TestTryingOutWithLimits is what client libraries check of their temporary credentials and
+// authorizedScopes (taskcluster-map 4.10).
+func TestTryingOutWithLimits(t *testing.T) {
+	b := serve(t)
+	tester := hawk.Credentials{ClientID: "tester", AccessToken: "no-secret"}
+	temporary := func(name string, scopes ...string) hawk.Credentials {
+		t.Helper()
+		c, err := hawk.CreateTemporary(tester, hawk.TempOptions{ClientID: name, Scopes: scopes, Start: time.Now(), Expiry: time.Now().Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	limited := func(c hawk.Credentials, scopes ...string) hawk.Credentials {
+		c.AuthorizedScopes = scopes
+		return c
+	}
+	for _, c := range []struct {
+		name     string
+		who      hawk.Credentials
+		required string
+		status   int
+		clientID string
+	}{
+		{"limited to what is asked", limited(tester, "test:a"), "test:a", 200, "tester"},
+		{"limited to something else", limited(tester, "test:b"), "test:a", 403, ""},
+		{"limited beyond what is held", limited(tester, "other"), "test:a", 401, ""},
+		{"unnamed temporary credentials", temporary("", "test:a"), "test:a", 200, "tester"},
+		{"with less than is asked", temporary("", "test:b"), "test:a", 403, ""},
+		{"with more than the issuer holds", temporary("", "other"), "test:a", 401, ""},
+		{"named ones", temporary("try/one", "test:*"), "test:a", 200, "try/one"},
+		{"with a name that may not be given", temporary("else/one", "test:*"), "test:a", 401, ""},
+		{"named ones, limited", limited(temporary("try/one", "test:*"), "test:a"), "test:a", 200, "try/one"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			body := object{"clientScopes": []string{"test:*", "auth:create-client:try/*"}, "requiredScopes": []string{c.required}}
+			got := bench{t, b.auth, b.url}.want(c.status, c.who, "POST", "/test-authenticate", body)
+			if c.status == 200 && got["clientId"] != c.clientID {
+				t.Errorf("%v", got)
+			}
+		})
+	}
+}

@@ -30,7 +30,14 @@ func (s *site) serve(w http.ResponseWriter, hr *http.Request, e *endpoint, param
 	out.Header().Set("X-For-Trace-Id", trace)
 	out.Header().Set("X-For-Request-Id", identifier())
 
-	result, err := s.handle(hr.Context(), r)
+	ctx := hr.Context()
+	if hr.Method == http.MethodHead {
+		// Nothing of a body is sent: a handler that streams one ends when it would begin. Else it would
+		// hold the connection, on which the client has its answer already, for as long as it streams.
+		ctx, out.began = context.WithCancel(ctx)
+		defer out.began()
+	}
+	result, err := s.handle(ctx, r)
 	switch {
 	case err == nil:
 		err = s.reply(out, r, result)
@@ -96,6 +103,7 @@ func (s *site) handle(ctx context.Context, r *Request) (result any, err error) {
 type recorder struct {
 	http.ResponseWriter
 	status int
+	began  context.CancelFunc // called at the first byte of a body; may be nil
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -108,6 +116,9 @@ func (w *recorder) WriteHeader(status int) {
 func (w *recorder) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
+	}
+	if w.began != nil {
+		w.began()
 	}
 	return w.ResponseWriter.Write(b)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -106,6 +107,11 @@ func sample() web.Service {
 				return web.Streamed{}, err
 			}),
 			get("who", "/who", func(ctx context.Context, r *web.Request) (any, error) { return r.Caller(ctx) }),
+			get("endless", "/endless", func(ctx context.Context, r *web.Request) (any, error) {
+				_, err := io.WriteString(r.Writer, "a beginning")
+				<-ctx.Done()
+				return web.Streamed{}, err
+			}),
 			get("long", "/long", answers(strings.Repeat("long ", 5000))),
 		},
 	}
@@ -466,5 +472,23 @@ func TestFurtherAndUnpublishedRoutes(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/references/sample/v1/api.json", nil))
 	if body := w.Body.String(); strings.Contains(body, "hidden") || !strings.Contains(body, `"/some/<id>"`) || strings.Contains(body, `"/some"`) {
 		t.Errorf("the reference says %s", body)
+	}
+}
+
+func TestAStreamEndsWhereOnlyItsHeadIsWanted(t *testing.T) {
+	server := httptest.NewServer(mount(t, webtest.As("someone")))
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for range 3 { // on one connection
+		req, err := http.NewRequestWithContext(ctx, http.MethodHead, server.URL+"/api/sample/v1/endless", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := server.Client().Do(req)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		resp.Body.Close()
 	}
 }

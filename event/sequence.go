@@ -103,7 +103,8 @@ func (s *sequencer) look(ctx context.Context, tx pgx.Tx) (v view, err error) {
 	b.Queue(findSQL.Text, s.mark, lo, hi, passLimit)
 	results := tx.SendBatch(ctx, &b)
 	defer func() { err = errors.Join(err, results.Close()) }()
-	if err := results.QueryRow().Scan(&v.locked); err != nil {
+	var off string
+	if err := results.QueryRow().Scan(&v.locked, &off); err != nil {
 		return v, err
 	}
 	if err := results.QueryRow().Scan(&v.oldest); err != nil {
@@ -156,10 +157,12 @@ func (s *sequencer) checkpoint(ctx context.Context, tx pgx.Tx) error {
 }
 
 var (
-	loadSQL    = pg.Statement{Name: "event.sequence-load", Text: `SELECT position, mark, gap_from, gap_to FROM event_checkpoint`}
-	tryLockSQL = pg.Statement{Name: "event.sequence-lock", Text: `SELECT pg_try_advisory_xact_lock($1)`}
-	oldestSQL  = pg.Statement{Name: "event.sequence-oldest", Text: `SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint`}
-	deltaSQL   = pg.Statement{Name: "event.sequence-delta", Text: `
+	loadSQL = pg.Statement{Name: "event.sequence-load", Text: `SELECT position, mark, gap_from, gap_to FROM event_checkpoint`}
+	// Before a table has statistics, the planner would read all of it to find the few rows at its end.
+	tryLockSQL = pg.Statement{Name: "event.sequence-lock", Text: `
+SELECT pg_try_advisory_xact_lock($1), set_config('enable_seqscan', 'off', true)`}
+	oldestSQL = pg.Statement{Name: "event.sequence-oldest", Text: `SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint`}
+	deltaSQL  = pg.Statement{Name: "event.sequence-delta", Text: `
 SELECT seq FROM event_order WHERE position > $1 ORDER BY position LIMIT $2`}
 	// One statement, hence one snapshot: were the gaps looked at first and the new rows then, a task's
 	// second event could be seen without its first.

@@ -1,10 +1,13 @@
 package queue_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
+	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/queuetest"
@@ -118,20 +121,109 @@ func TestGroupsTakeTurns(t *testing.T) {
 		e := queuetest.New(t)
 		push(t, e, 5)
 		older := []string{e.Task(t, task.Pending), e.Task(t, task.Pending)}
-		for _, id := range older { // as the older statement inserts them
-			if _, err := e.Pool.Exec(t.Context(), `WITH gone AS (DELETE FROM pending WHERE task_id = $1 RETURNING *)
-				INSERT INTO pending (task_id, task_queue_id, priority, run_id) SELECT task_id || '', task_queue_id, priority, run_id FROM gone
-				ON CONFLICT DO NOTHING`, id); err != nil {
-				t.Fatal(err)
+		for _, id := range older { // as the older program inserts them
+			for _, sql := range []string{
+				`DELETE FROM pending WHERE task_id = $1`,
+				`INSERT INTO pending (task_id, task_queue_id, priority, run_id) SELECT task_id, task_queue_id, priority, 0 FROM tasks WHERE task_id = $1`,
+			} {
+				if _, err := e.Pool.Exec(t.Context(), sql, id); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		e = queuetest.On(t, e.Pool)
-		claims, err := e.Queue.Claim(t.Context(), queue.ClaimRequest{TaskQueueID: queuetest.TaskQueueID, WorkerGroup: "g", WorkerID: "w", Tasks: 2})
-		if err != nil || len(claims) != 2 {
-			t.Fatal(claims, err)
+		if diff := cmp.Diff(older, take(t, e, 2)); diff != "" {
+			t.Error(diff)
 		}
-		if diff := cmp.Diff(older, []string{claims[0].Status.TaskID, claims[1].Status.TaskID}); diff != "" {
+		e.Check(t)
+	})
+	t.Run("an older version of the database keeps the order", func(t *testing.T) {
+		e := queuetest.New(t)
+		push(t, e, 30)
+		push(t, e, 10)
+		want := inLine(t, e)
+		if err := pg.Downgrade(t.Context(), e.Pool, 7); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, inLine(t, e)); diff != "" {
+			t.Error(diff)
+		}
+		// What the older program adds comes last.
+		if _, err := e.Pool.Exec(t.Context(), `INSERT INTO pending (task_id, task_queue_id, priority, run_id) VALUES ('last', $1, 1, 0)`, queuetest.TaskQueueID); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, "last")
+		if err := pg.Upgrade(t.Context(), e.Pool, 0); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, inLine(t, e)); diff != "" {
 			t.Error(diff)
 		}
 	})
+}
+
+// take claims n tasks one by one and returns them.
+func take(t testing.TB, e *queuetest.Env, n int) (ids []string) {
+	t.Helper()
+	for range n {
+		claims, err := e.Queue.Claim(t.Context(), queue.ClaimRequest{TaskQueueID: queuetest.TaskQueueID, WorkerGroup: "g", WorkerID: "w"})
+		if err != nil || len(claims) != 1 {
+			t.Fatalf("claimed %d tasks: %v", len(claims), err)
+		}
+		ids = append(ids, claims[0].Status.TaskID)
+	}
+	return ids
+}
+
+// inLine returns the pending tasks in their order; equal turns stand by id.
+func inLine(t testing.TB, e *queuetest.Env) []string {
+	t.Helper()
+	rows, err := e.Pool.Query(t.Context(), `SELECT task_id FROM pending ORDER BY priority DESC, seq, task_id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// TestSharesWhileReplicasWork has two replicas add tasks to two groups and claim them at the same time:
+// whatever comes late or is seen late, each group gets its share, and about that in any window of claims.
+func TestSharesWhileReplicasWork(t *testing.T) {
+	one := queuetest.New(t)
+	two := queuetest.On(t, one.Pool)
+	batch, singles := push(t, one, 900), slug.New()
+	var adding sync.WaitGroup
+	for i := range 8 {
+		e := []*queuetest.Env{one, two}[i%2]
+		adding.Go(func() {
+			for range 75 {
+				if _, err := e.Queue.Create(t.Context(), slug.New(), queuetest.Define(queuetest.In(singles))); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	var served []string
+	for i := range 100 { // while they are added, slower than that
+		served = append(served, serve(t, []*queuetest.Env{one, two}[i%2], 1, 1)...)
+	}
+	adding.Wait()
+	for i := range 400 {
+		served = append(served, serve(t, []*queuetest.Env{one, two}[i%2], 1, 1)...)
+	}
+	const window = 100
+	for from := 40; from+window <= len(served); from += 20 {
+		if got := count(served[from : from+window])[singles]; got < window/2-window/4 || got > window/2+window/4 {
+			t.Errorf("of claims %d to %d, the group that two replicas add to got %d", from, from+window, got)
+		}
+	}
+	if all := count(served); all[singles] < 210 || all[singles] > 290 {
+		t.Errorf("of %d claims the group that two replicas add to got %d", len(served), all[singles])
+	}
+	t.Logf("of %d claims %v went to the batch and %v to the tasks that two replicas added one by one", len(served), count(served)[batch], count(served)[singles])
+	one.Check(t)
 }

@@ -22,7 +22,7 @@ func (t *Turns) Look(batch *pgx.Batch, now time.Time, shares []Share, marks *Mar
 		}
 		queues[i], ranks[i], groups[i], lows[i] = s.Queue, s.Priority, s.Group, low[s.Line]
 	}
-	batch.Queue(LookSQL.Text, queues, ranks, groups, lows).Query(func(rows pgx.Rows) error {
+	batch.Queue(LookSQL.Text, queues, ranks, groups, lows, Unit).Query(func(rows pgx.Rows) error {
 		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f Found, err error) {
 			return f, row.Scan(&f.Queue, &f.Priority, &f.Group, &f.Head, &f.Last, &f.Weight)
 		})
@@ -33,10 +33,16 @@ func (t *Turns) Look(batch *pgx.Batch, now time.Time, shares []Share, marks *Mar
 	})
 }
 
-// LookSQL finds the head of each line, and of each group its last turn there and its weight. A group's last turn is only of interest from the line's mark on: it joins at the front otherwise.
-var LookSQL = pg.Statement{Name: "queue.turns", Text: `
+// LookSQL finds the head of each line, and of each group its weight and the last turn it has had there.
+// A group's turns are only of interest from the line's mark on: it joins at the front otherwise.
+//
+// Processes that do not see each other's latest turns give some of them twice. So the last turn is
+// no lower than it would be had they been given one after the other: the latest thousand are counted.
+var LookSQL = pg.Statement{Name: "queue.look", Text: `
 WITH asked AS MATERIALIZED (
-    SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[]) AS u (task_queue_id, priority, task_group_id, low)
+    SELECT u.*, coalesce(g.weight, 1) AS weight
+    FROM unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[]) AS u (task_queue_id, priority, task_group_id, low)
+    LEFT JOIN task_groups g ON g.task_group_id = u.task_group_id
 ), heads AS MATERIALIZED (
     SELECT l.task_queue_id, l.priority, (
         SELECT p.seq FROM pending p
@@ -45,9 +51,9 @@ WITH asked AS MATERIALIZED (
     FROM (SELECT DISTINCT task_queue_id, priority, low FROM asked) AS l
 )
 SELECT a.task_queue_id, a.priority, a.task_group_id, coalesce(h.seq, 0), coalesce((
-        SELECT p.seq FROM pending p
-        WHERE p.task_group_id = a.task_group_id AND p.task_queue_id = a.task_queue_id AND p.priority = a.priority AND p.seq >= a.low
-        ORDER BY p.seq DESC LIMIT 1), 0), coalesce(g.weight, 1)
+        SELECT greatest(max(latest.seq), min(latest.seq) + (count(*) - 1) * ($5::int / a.weight)) FROM (
+            SELECT p.seq FROM pending p
+            WHERE p.task_group_id = a.task_group_id AND p.task_queue_id = a.task_queue_id AND p.priority = a.priority AND p.seq >= a.low
+            ORDER BY p.seq DESC LIMIT 1000) AS latest), 0), a.weight
 FROM asked a
-LEFT JOIN heads h ON h.task_queue_id = a.task_queue_id AND h.priority = a.priority
-LEFT JOIN task_groups g ON g.task_group_id = a.task_group_id`}
+LEFT JOIN heads h ON h.task_queue_id = a.task_queue_id AND h.priority = a.priority`}

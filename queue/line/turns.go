@@ -16,8 +16,8 @@ import (
 //
 // Turns is the memory of one process. What is older than TurnAge is looked up in the database before
 // it is used; between looks it is what keeps concurrent transactions of this process from giving one
-// turn twice. Several processes that add tasks to one group at the same time do not see each other's
-// latest turns, and give the group, for these tasks, up to one share each.
+// turn twice. Several processes that add tasks to one group at the same time give a turn twice now and
+// then, as each does not see the other's latest ones; the next look makes up for it (LookSQL).
 type Turns struct {
 	mu     sync.Mutex
 	lines  map[Line]*front
@@ -47,7 +47,7 @@ type Want struct {
 type Found struct {
 	Share
 	Head   int64 // the lowest turn in the line; 0: it is empty
-	Last   int64 // the highest turn of the group in the line; 0: none of its tasks waits there
+	Last   int64 // the last turn that the group has had in the line; 0: none of its tasks waits there
 	Weight int   // of the group
 }
 

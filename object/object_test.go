@@ -297,6 +297,6 @@ func TestNamesNeverBecomePaths(t *testing.T) {
 func TestStatements(t *testing.T) {
 	pgtest.PrepareAll(t, pgtest.DB(t), readSQL, readLockedSQL, readByIDSQL, deleteSQL, insertSQL, renewSQL, enterContentSQL, setContentSQL,
 		insertWholeSQL, finishSQL, expireSQL, abandonedSQL, prolongSQL, deleteUnfinishedSQL, unusedSQL, settleContentsSQL, completeSQL, enterSealedSQL,
-		sealSQL, keepTicketSQL, enterPartSQL, partsSQL, forgetPartsSQL, restartSQL, insertSignedSQL, copiesSQL, copyStateSQL, claimCopySQL,
+		sealSQL, keepTicketSQL, enterPartSQL, partsSQL, forgetPartsSQL, restartSQL, insertSignedSQL, extendSQL, copiesSQL, copyStateSQL, claimCopySQL,
 		renewCopySQL, finishCopySQL, failCopySQL, dropCopySQL, ticketUsedSQL, knownSQL, adoptSQL, strayLockedSQL, unadoptSQL, foundSQL, lostSQL, moveHomeSQL)
 }

@@ -4,59 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/fault"
-	"github.com/treeline-ci/treeline/internal/pg"
-	"github.com/treeline-ci/treeline/queue/paging"
-	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/queue/artifact"
 )
 
-// StorageType says where the content of an artifact is.
-type StorageType string
+// What package artifact calls them.
+type (
+	Artifact      = artifact.Artifact
+	ArtifactsPage = artifact.Page
+	NewArtifact   = artifact.New
+	StorageType   = artifact.StorageType
+)
 
 // The storage types (taskcluster-map 5.8).
 const (
-	StorageS3        StorageType = "s3"
-	StorageObject    StorageType = "object"
-	StorageReference StorageType = "reference"
-	StorageLink      StorageType = "link"
-	StorageError     StorageType = "error"
+	StorageS3        = artifact.S3
+	StorageObject    = artifact.Object
+	StorageReference = artifact.Reference
+	StorageLink      = artifact.Link
+	StorageError     = artifact.Error
 )
 
 // LatestRun stands for the last run of a task where a run's number is asked for, even for one
 // that has not begun.
 const LatestRun = -1
 
-// Artifact is what the queue knows of an artifact.
-type Artifact struct {
-	TaskID        string      `json:"-"`
-	RunID         int         `json:"-"`
-	ProjectID     string      `json:"-"`
-	StorageType   StorageType `json:"storageType"`
-	Name          string      `json:"name"`
-	Expires       task.Time   `json:"expires"`
-	ContentType   string      `json:"contentType"`
-	ContentLength *int64      `json:"contentLength,omitempty"` // bytes
-	ContentSHA256 string      `json:"contentSha256,omitempty"` // hex; ours, the peer does not have it
-	Target        string      `json:"-"`                       // a reference's URL, the name that a link means
-	Reason        string      `json:"-"`                       // of an error
-	Message       string      `json:"-"`                       // of an error
-	UploadID      string      `json:"-"`                       // of an object
-	Present       bool        `json:"-"`                       // false for an object that is not finished
-
-	now time.Time
+// ObjectName is the name in the object store of an artifact whose content is there.
+func ObjectName(taskID string, run int, name string) string {
+	return artifact.ObjectName(taskID, run, name)
 }
-
-// objectName is the name in the object store of an artifact of type object.
-func objectName(taskID string, run int, name string) string {
-	return fmt.Sprintf("t/%s/%d/%s", taskID, run, name)
-}
-
-// ObjectName returns the name in the object store of an artifact of type object.
-func (a *Artifact) ObjectName() string { return objectName(a.TaskID, a.RunID, a.Name) }
 
 // Artifact returns an artifact of a run, LatestRun for the task's last one. Links are not followed.
 // One that is not there, or is an unfinished upload, is fault.NotFound; one past its expiry fault.Gone.
@@ -69,28 +46,49 @@ func (q *Queue) Artifact(ctx context.Context, id string, run int, name string) (
 }
 
 func (q *Queue) artifact(ctx context.Context, id string, run int, name string) (Artifact, error) {
-	a, err := readArtifact(ctx, q.deps.Pool, artifactSQL, id, run, name)
-	switch {
-	case err != nil:
+	a, err := artifact.Read(ctx, q.deps.Pool, id, run, name)
+	if err != nil {
 		return Artifact{}, err
-	case !a.Present:
-		return Artifact{}, fault.New(fault.NotFound, "Artifact %q of run %d of task %s is still being uploaded.", name, run, id)
-	case !a.Expires.After(a.now):
-		return Artifact{}, fault.New(fault.Gone, "Artifact %q of run %d of task %s expired at %s.", name, run, id, a.Expires)
 	}
-	return a, nil
+	if err := q.settle(ctx, &a); err != nil {
+		return Artifact{}, err
+	}
+	if !a.Present {
+		return Artifact{}, a.Uploading()
+	}
+	return a, a.Expired()
 }
 
-// runOf makes a run's number of LatestRun; other numbers must be runs of the task.
+// settle looks whether the content of an artifact of type s3 has come: its PUT is all that the worker
+// does.
+func (q *Queue) settle(ctx context.Context, a *Artifact) error {
+	if a.Present || a.StorageType != StorageS3 || q.deps.Uploads == nil {
+		return nil
+	}
+	content, err := q.deps.Uploads.Content(ctx, a.ObjectName())
+	if errors.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("queue: artifact %s: %w", a.ObjectName(), err)
+	}
+	return artifact.Finish(ctx, q.deps.Pool, a, content.SHA256, content.Size)
+}
+
+// runOf makes a run's number of LatestRun; other numbers must be runs of the task. The artifacts of a
+// task that has expired are fault.Gone, as they will be when they are removed.
 func (q *Queue) runOf(ctx context.Context, id string, run int) (int, error) {
-	status, err := q.Status(ctx, id)
+	records, err := readRecords(ctx, q.deps.Pool, recordsSQL, []string{id})
 	if err != nil {
 		return 0, err
 	}
-	if run == LatestRun {
-		run = len(status.Runs) - 1
+	if len(records) == 0 {
+		return 0, noTask(id)
 	}
-	if run < 0 || run >= len(status.Runs) {
+	if run == LatestRun {
+		run = len(records[0].Runs) - 1
+	}
+	if run < 0 || run >= len(records[0].Runs) {
 		return 0, noRun(id, run)
 	}
 	return run, nil
@@ -126,10 +124,10 @@ func (q *Queue) FollowLinks(ctx context.Context, id string, run int, name string
 // Location returns the URL where the artifact's content is. Links must have been followed; errors have
 // no content.
 func (q *Queue) Location(ctx context.Context, a Artifact) (string, error) {
-	switch a.StorageType {
-	case StorageReference:
+	switch {
+	case a.StorageType == StorageReference:
 		return a.Target, nil
-	case StorageObject:
+	case a.StorageType.Stored():
 		if q.deps.Uploads == nil {
 			return "", noUploads()
 		}
@@ -146,73 +144,26 @@ func noUploads() error {
 	return fault.New(fault.Unavailable, "This server keeps no objects: no object store is configured.")
 }
 
-// ArtifactsPage is a page of artifacts, sorted by name.
-type ArtifactsPage struct {
-	Artifacts []Artifact `json:"artifacts"`
-	Next      string     `json:"continuationToken,omitempty"`
-}
-
 // ListArtifacts lists the artifacts of a run, LatestRun for the task's last one, without unfinished
 // uploads; it pages like ListGroup.
 func (q *Queue) ListArtifacts(ctx context.Context, id string, run, limit int, token string) (ArtifactsPage, error) {
-	var after string
-	if err := paging.Read(token, &after); err != nil {
-		return ArtifactsPage{}, err
-	}
 	run, err := q.runOf(ctx, id, run)
 	if err != nil {
 		return ArtifactsPage{}, err
 	}
-	limit = paging.Size(limit)
-	rows, err := q.deps.Pool.Query(ctx, listArtifactsSQL.Text, id, run, after, limit+1)
+	page, err := artifact.List(ctx, q.deps.Pool, id, run, limit, token)
 	if err != nil {
-		return ArtifactsPage{}, fmt.Errorf("queue: %s: %w", listArtifactsSQL.Name, pg.Classify(err))
+		return ArtifactsPage{}, err
 	}
-	list, err := pgx.CollectRows(rows, scanArtifact)
-	if err != nil {
-		return ArtifactsPage{}, fmt.Errorf("queue: %s: %w", listArtifactsSQL.Name, pg.Classify(err))
+	present := make([]Artifact, 0, len(page.Artifacts))
+	for _, a := range page.Artifacts {
+		if err := q.settle(ctx, &a); err != nil {
+			return ArtifactsPage{}, err
+		}
+		if a.Present {
+			present = append(present, a)
+		}
 	}
-	var page ArtifactsPage
-	page.Artifacts, page.Next, err = paging.Cut(list, limit, func(a Artifact) []any { return []any{a.Name} })
-	return page, err
+	page.Artifacts = present
+	return page, nil
 }
-
-func readArtifact(ctx context.Context, db querier, s pg.Statement, id string, run int, name string) (Artifact, error) {
-	rows, err := db.Query(ctx, s.Text, id, run, name)
-	if err != nil {
-		return Artifact{}, fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
-	}
-	a, err := pgx.CollectExactlyOneRow(rows, scanArtifact)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Artifact{}, fault.New(fault.NotFound, "Run %d of task %s has no artifact %q.", run, id, name)
-	}
-	if err != nil {
-		return Artifact{}, fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
-	}
-	return a, nil
-}
-
-func scanArtifact(row pgx.CollectableRow) (Artifact, error) {
-	var (
-		a      Artifact
-		sha256 *string
-	)
-	err := row.Scan(&a.TaskID, &a.RunID, &a.ProjectID, &a.Name, &a.StorageType, &a.ContentType, &a.ContentLength, &sha256,
-		&a.Target, &a.Reason, &a.Message, &a.UploadID, &a.Present, &a.Expires.Time, &a.now)
-	a.ContentSHA256, a.Expires = text(sha256), task.At(a.Expires.Time)
-	return a, err
-}
-
-const artifactColumns = `a.task_id, a.run_id, t.project_id, a.name, a.storage_type, a.content_type, a.content_length, a.content_sha256,
-    a.target, a.reason, a.message, a.upload_id, a.present, a.expires, now()`
-
-var (
-	artifactSQL = pg.Statement{Name: "queue.artifact", Text: `
-SELECT ` + artifactColumns + ` FROM artifacts a JOIN tasks t USING (task_id)
-WHERE a.task_id = $1 AND a.run_id = $2 AND a.name = $3`}
-
-	listArtifactsSQL = pg.Statement{Name: "queue.list-artifacts", Text: `
-SELECT ` + artifactColumns + ` FROM artifacts a JOIN tasks t USING (task_id)
-WHERE a.task_id = $1 AND a.run_id = $2 AND a.name > $3 AND a.present
-ORDER BY a.name LIMIT $4`}
-)

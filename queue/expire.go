@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -101,27 +102,19 @@ func (q *Queue) removeArtifacts(ctx context.Context) error {
 	for {
 		removed := 0
 		err := pg.Tx(ctx, q.deps.Pool, func(ctx context.Context, tx pgx.Tx) error {
-			rows, err := tx.Query(ctx, expiredArtifactsSQL.Text, removeBatch)
+			list, err := artifact.Expire(ctx, tx, removeBatch)
 			if err != nil {
 				return err
 			}
-			keys, err := pgx.CollectRows(rows, pgx.RowToStructByPos[artifactKey])
-			if err != nil {
-				return err
-			}
-			removed = len(keys)
-			var ids, names []string
-			var runs []int
-			for _, k := range keys {
-				if k.StorageType == StorageObject && q.deps.Uploads != nil {
-					if err := q.deps.Uploads.Delete(ctx, objectName(k.TaskID, k.RunID, k.Name)); err != nil {
+			removed = len(list)
+			for i := range list {
+				if list[i].StorageType.Stored() && q.deps.Uploads != nil {
+					if err := q.deps.Uploads.Delete(ctx, list[i].ObjectName()); err != nil {
 						return err
 					}
 				}
-				ids, runs, names = append(ids, k.TaskID), append(runs, k.RunID), append(names, k.Name)
 			}
-			_, err = tx.Exec(ctx, removeArtifactsSQL.Text, ids, runs, names)
-			return err
+			return artifact.Remove(ctx, tx, list)
 		})
 		if err != nil {
 			return fmt.Errorf("queue: remove expired artifacts: %w", err)
@@ -130,13 +123,6 @@ func (q *Queue) removeArtifacts(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-type artifactKey struct {
-	TaskID      string
-	RunID       int
-	Name        string
-	StorageType StorageType
 }
 
 var (
@@ -149,15 +135,6 @@ SELECT task_id FROM deadlines WHERE deadline <= now() ORDER BY deadline LIMIT $1
 
 	lockFreeSQL = pg.Statement{Name: "queue.lock-free", Text: `
 SELECT task_id FROM tasks WHERE task_id = ANY($1) ORDER BY task_id FOR NO KEY UPDATE SKIP LOCKED`}
-
-	// Artifacts stay readable as "expired" for half an hour, so that readers learn why they are gone.
-	expiredArtifactsSQL = pg.Statement{Name: "queue.expired-artifacts", Text: `
-SELECT task_id, run_id, name, storage_type FROM artifacts
-WHERE expires < now() - interval '30 minutes' ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED`}
-
-	removeArtifactsSQL = pg.Statement{Name: "queue.remove-artifacts", Text: `
-DELETE FROM artifacts a USING unnest($1::text[], $2::smallint[], $3::text[]) AS u (task_id, run_id, name)
-WHERE a.task_id = u.task_id AND a.run_id = u.run_id AND a.name = u.name`}
 
 	// A task with artifacts waits for their removal; artifacts do not outlive their task.
 	removeTasksSQL = pg.Statement{Name: "queue.remove-tasks", Text: `

@@ -8,27 +8,14 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/internal/fault"
-	"github.com/treeline-ci/treeline/internal/pg"
-	"github.com/treeline-ci/treeline/internal/slug"
-	"github.com/treeline-ci/treeline/queue/draft"
+	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/queue/message"
 	"github.com/treeline-ci/treeline/task"
 )
 
-// NewArtifact is an artifact to create.
-type NewArtifact struct {
-	StorageType   StorageType `json:"storageType"`
-	ContentType   string      `json:"contentType"`
-	ContentLength *int64      `json:"contentLength"` // bytes, when known
-	Expires       task.Time   `json:"expires"`       // at most the task's
-	URL           string      `json:"url"`           // of a reference
-	Artifact      string      `json:"artifact"`      // what a link means: an artifact of the same run
-	Reason        string      `json:"reason"`        // of an error
-	Message       string      `json:"message"`       // of an error
-}
-
-// Upload says what to do next for a created artifact: an object has to be uploaded to the object store
-// under Name with these credentials and UploadID, and then finished by FinishArtifact.
+// Upload says what to do next for a created artifact. An object has to be uploaded to the object store
+// under Name with these credentials and UploadID, and then finished by FinishArtifact; Expires is the
+// object's. For s3, one PUT to PutURL, before Expires, with the ContentType, is all.
 type Upload struct {
 	StorageType StorageType  `json:"storageType"`
 	Name        string       `json:"name,omitempty"`
@@ -36,32 +23,30 @@ type Upload struct {
 	UploadID    string       `json:"uploadId,omitempty"`
 	Expires     *task.Time   `json:"expires,omitempty"`
 	Credentials *Credentials `json:"credentials,omitempty"`
+	PutURL      string       `json:"putUrl,omitempty"`
+	ContentType string       `json:"contentType,omitempty"`
 }
 
-// Limits of artifacts (taskcluster-map 5.8).
+// How long the credentials for uploads and downloads hold (taskcluster-map 5.8).
 const (
-	maxArtifactName   = 1024
-	lateArtifacts     = 25 * time.Minute // after the run ended as exception
-	uploadTime        = 24 * time.Hour
-	downloadTime      = time.Hour
-	plainContentType  = "application/octet-stream"
-	errorContentType  = "application/json"
-	maxArtifactTarget = 8192
+	uploadTime   = 24 * time.Hour
+	downloadTime = time.Hour
 )
 
 // CreateArtifact announces an artifact of a run that is running, or ended as exception a short while
 // ago. The same artifact again is no error; a changed one is fault.Conflict, but the expiry may grow,
 // and a reference may become another reference or a link.
 func (q *Queue) CreateArtifact(ctx context.Context, id string, runID int, name string, n NewArtifact) (Upload, error) {
-	if err := n.check(name); err != nil {
+	if err := n.Check(name); err != nil {
 		return Upload{}, err
 	}
-	if n.StorageType == StorageObject && q.deps.Uploads == nil {
+	if n.StorageType.Stored() && q.deps.Uploads == nil {
 		return Upload{}, noUploads()
 	}
 	var (
-		a   Artifact
-		run task.Run
+		a     Artifact
+		run   task.Run
+		again bool
 	)
 	err := q.change(ctx, func(ctx context.Context, c *change) error {
 		r, err := c.one(ctx, id)
@@ -72,126 +57,47 @@ func (q *Queue) CreateArtifact(ctx context.Context, id string, runID int, name s
 			return noRun(id, runID)
 		}
 		run = *r.run(runID)
-		if err := mayPublish(r, run, name, n); err != nil {
+		if a, err = n.Of(&r.Status, &run, name, r.now); err != nil {
 			return err
 		}
-		a = n.artifact(r, runID, name)
-		changed, err := c.publish(ctx, &a)
+		var changed bool
+		changed, again, err = artifact.Publish(ctx, c.tx, &a)
 		if err == nil && changed && a.Present {
 			c.tellArtifact(r, run, a)
 		}
 		return err
 	})
+	if err == nil && again && a.StorageType.Stored() {
+		err = q.deps.Uploads.Extend(ctx, a.ObjectName(), a.Expires.Time)
+	}
 	if err != nil {
 		return Upload{}, fmt.Errorf("queue: artifact %q of %s/%d: %w", name, id, runID, err)
 	}
-	if a.StorageType != StorageObject {
-		return Upload{StorageType: a.StorageType}, nil
-	}
-	creds, err := q.mint(hawk.TempOptions{
-		ClientID: fmt.Sprintf("artifact-upload/%s/%d/on/%s/%s", id, runID, run.WorkerGroup, run.WorkerID),
-		Scopes:   []string{"object:upload:" + a.ProjectID + ":" + a.ObjectName()},
-		Start:    a.now, Expiry: a.now.Add(uploadTime),
-	})
-	return Upload{
-		StorageType: StorageObject, Name: a.ObjectName(), ProjectID: a.ProjectID, UploadID: a.UploadID, Expires: &a.Expires, Credentials: &creds,
-	}, err
+	return q.upload(ctx, a, run)
 }
 
-func (n *NewArtifact) check(name string) error {
-	switch {
-	case len(name) < 1 || len(name) > maxArtifactName || !draft.Printable(name):
-		return fault.New(fault.Invalid, "An artifact's name must have 1 to %d printable ASCII characters.", maxArtifactName)
-	case n.StorageType == StorageS3:
-		return fault.New(fault.Invalid, "This server has no s3 storage: create the artifact with storageType %q.", StorageObject)
-	case !draft.Storable(n.ContentType) || !draft.Storable(n.URL) || !draft.Storable(n.Artifact) || !draft.Storable(n.Message) || !draft.Storable(n.Reason):
-		return fault.New(fault.Invalid, "An artifact's properties must be UTF-8 without NUL.")
-	case len(n.URL) > maxArtifactTarget || len(n.Artifact) > maxArtifactName:
-		return fault.New(fault.Invalid, "What the artifact refers to has too long a name.")
-	}
-	return nil
-}
-
-// mayPublish refuses artifacts of runs that do not take any, and expiries out of range.
-func mayPublish(r *record, run task.Run, name string, n NewArtifact) error {
-	at := fmt.Sprintf("Artifact %q of run %d of task %s", name, run.RunID, r.TaskID)
-	late := run.State == task.Exception && run.Started != nil && run.Resolved.After(r.now.Add(-lateArtifacts))
-	switch {
-	case run.State != task.Running && !late:
-		return fault.New(fault.Conflict, "%s cannot be created: the run is %s%s. Only a running one takes artifacts, or one that ended as exception less than %v ago.",
-			at, run.State, because(&run), lateArtifacts)
-	case n.Expires.After(r.Expires.Time):
-		return fault.New(fault.Invalid, "%s cannot expire at %s, after its task (%s).", at, n.Expires, r.Expires)
-	case n.Expires.Before(r.now.Add(-task.ClockTolerance)):
-		return fault.New(fault.Invalid, "%s cannot expire at %s, which has passed.", at, n.Expires)
-	}
-	return nil
-}
-
-func (n *NewArtifact) artifact(r *record, run int, name string) Artifact {
-	a := Artifact{
-		TaskID: r.TaskID, RunID: run, ProjectID: r.ProjectID, Name: name, StorageType: n.StorageType, ContentType: n.ContentType,
-		ContentLength: n.ContentLength, Expires: n.Expires, Target: n.URL + n.Artifact, Reason: n.Reason, Message: n.Message,
-		Present: n.StorageType != StorageObject, now: r.now,
-	}
-	switch {
-	case a.StorageType == StorageError:
-		a.ContentType = errorContentType
-	case a.ContentType == "":
-		a.ContentType = plainContentType
-	}
-	if a.StorageType == StorageObject {
-		a.UploadID = slug.New()
-	}
-	return a
-}
-
-// publish writes the artifact, unless it is there already; then a becomes what is there.
-func (c *change) publish(ctx context.Context, a *Artifact) (changed bool, err error) {
-	there, err := readArtifact(ctx, c.tx, artifactSQL, a.TaskID, a.RunID, a.Name)
-	if err != nil && !errors.Is(err, fault.NotFound) {
-		return false, err
-	}
-	if err == nil {
-		if reason := collides(&there, a); reason != "" {
-			return false, fault.New(fault.Conflict, "Artifact %q of run %d of task %s exists already, and %s.", a.Name, a.RunID, a.TaskID, reason)
+// upload says how the content of a created artifact is to be sent.
+func (q *Queue) upload(ctx context.Context, a Artifact, run task.Run) (Upload, error) {
+	switch a.StorageType {
+	case StorageObject:
+		creds, err := q.mint(hawk.TempOptions{
+			ClientID: fmt.Sprintf("artifact-upload/%s/%d/on/%s/%s", a.TaskID, a.RunID, run.WorkerGroup, run.WorkerID),
+			Scopes:   []string{"object:upload:" + a.ProjectID + ":" + a.ObjectName()},
+			Start:    a.Now, Expiry: a.Now.Add(uploadTime),
+		})
+		return Upload{
+			StorageType: StorageObject, Name: a.ObjectName(), ProjectID: a.ProjectID, UploadID: a.UploadID, Expires: &a.Expires, Credentials: &creds,
+		}, err
+	case StorageS3:
+		// The length that was announced may be that of the content, while what is sent is compressed.
+		url, until, err := q.deps.Uploads.SignedPut(ctx, a.ObjectName(), a.ProjectID, a.ContentType, -1, a.Expires.Time)
+		if err != nil {
+			return Upload{}, fmt.Errorf("queue: artifact %s: %w", a.ObjectName(), err)
 		}
-		if there.StorageType == a.StorageType {
-			a.UploadID, a.Present, a.ContentLength, a.ContentSHA256 = there.UploadID, there.Present, there.ContentLength, there.ContentSHA256
-			changed = there.Target != a.Target
-			if !changed && there.Expires.Equal(a.Expires.Time) {
-				return false, nil
-			}
-		}
+		ends := task.At(until)
+		return Upload{StorageType: StorageS3, PutURL: url, ContentType: a.ContentType, Expires: &ends}, nil
 	}
-	_, err = c.tx.Exec(ctx, publishSQL.Text, a.TaskID, a.RunID, a.Name, a.StorageType, a.ContentType, a.ContentLength, a.Target, a.Reason, a.Message,
-		a.UploadID, a.Present, a.Expires.Time)
-	if err != nil {
-		return false, fmt.Errorf("queue: %s: %w", publishSQL.Name, err)
-	}
-	return changed || there.StorageType != a.StorageType, nil
-}
-
-// collides says what is wrong with replacing the artifact that is there, "" when nothing is.
-func collides(there, a *Artifact) string {
-	toLink := a.StorageType == StorageLink
-	switch {
-	case there.StorageType != a.StorageType && (there.StorageType != StorageReference || !toLink):
-		return fmt.Sprintf("its storageType is %s", there.StorageType)
-	case a.Expires.Before(there.Expires.Time):
-		return fmt.Sprintf("it expires at %s: that may only become later", there.Expires)
-	case !toLink && a.ContentType != there.ContentType:
-		return fmt.Sprintf("its contentType is %q", there.ContentType)
-	case a.StorageType == StorageObject && a.ContentLength != nil && there.ContentLength != nil && *a.ContentLength != *there.ContentLength:
-		return fmt.Sprintf("its contentLength is %d", *there.ContentLength)
-	case there.StorageType == StorageReference:
-		return ""
-	case a.Target != there.Target:
-		return fmt.Sprintf("it means %q", there.Target)
-	case a.Reason != there.Reason || a.Message != there.Message:
-		return "its reason or message is another"
-	}
-	return ""
+	return Upload{StorageType: a.StorageType}, nil
 }
 
 // FinishArtifact makes an artifact of type object visible, when its upload is finished. It is
@@ -200,7 +106,7 @@ func (q *Queue) FinishArtifact(ctx context.Context, id string, runID int, name, 
 	if q.deps.Uploads == nil {
 		return noUploads()
 	}
-	content, missing := q.deps.Uploads.Content(ctx, objectName(id, runID, name))
+	content, missing := q.deps.Uploads.Content(ctx, ObjectName(id, runID, name))
 	if missing != nil && !errors.Is(missing, fault.NotFound) {
 		return fmt.Errorf("queue: finish artifact %q of %s/%d: %w", name, id, runID, missing)
 	}
@@ -212,7 +118,7 @@ func (q *Queue) FinishArtifact(ctx context.Context, id string, runID int, name, 
 		if r.run(runID) == nil {
 			return noRun(id, runID)
 		}
-		a, err := readArtifact(ctx, c.tx, artifactSQL, id, runID, name)
+		a, err := artifact.Read(ctx, c.tx, id, runID, name)
 		switch {
 		case err != nil:
 			return err
@@ -225,9 +131,8 @@ func (q *Queue) FinishArtifact(ctx context.Context, id string, runID int, name, 
 		case missing != nil:
 			return fault.New(fault.Conflict, "Artifact %q cannot be finished: its upload %s to the object service is not.", name, uploadID)
 		}
-		_, err = c.tx.Exec(ctx, finishArtifactSQL.Text, id, runID, name, orNull(content.SHA256), content.Size)
-		if err != nil {
-			return fmt.Errorf("queue: %s: %w", finishArtifactSQL.Name, err)
+		if err := artifact.Finish(ctx, c.tx, &a, content.SHA256, content.Size); err != nil {
+			return err
 		}
 		c.tellArtifact(r, *r.run(runID), a)
 		return nil
@@ -243,7 +148,7 @@ func (q *Queue) DownloadCredentials(a Artifact) (Credentials, error) {
 	return q.mint(hawk.TempOptions{
 		ClientID: fmt.Sprintf("artifact-download/%s/%d", a.TaskID, a.RunID),
 		Scopes:   []string{"object:download:" + a.ObjectName()},
-		Start:    a.now, Expiry: a.now.Add(downloadTime),
+		Start:    a.Now, Expiry: a.Now.Add(downloadTime),
 	})
 }
 
@@ -254,15 +159,3 @@ func (c *change) tellArtifact(r *record, run task.Run, a Artifact) {
 		Artifact: &message.Artifact{StorageType: string(a.StorageType), Name: a.Name, Expires: a.Expires, ContentType: a.ContentType},
 	})
 }
-
-var (
-	publishSQL = pg.Statement{Name: "queue.publish", Text: `
-INSERT INTO artifacts (task_id, run_id, name, storage_type, content_type, content_length, target, reason, message, upload_id, present, expires)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-ON CONFLICT (task_id, run_id, name) DO UPDATE SET
-    storage_type = excluded.storage_type, content_type = excluded.content_type, content_length = excluded.content_length, target = excluded.target,
-    expires = excluded.expires`}
-
-	finishArtifactSQL = pg.Statement{Name: "queue.finish-artifact", Text: `
-UPDATE artifacts SET present = true, content_sha256 = $4, content_length = $5 WHERE task_id = $1 AND run_id = $2 AND name = $3`}
-)

@@ -53,6 +53,13 @@ type Uploads interface {
 	DownloadURL(ctx context.Context, name string) (string, error)
 	// Content describes a finished object; one that is not there is fault.NotFound.
 	Content(ctx context.Context, name string) (Content, error)
+	// SignedPut returns a URL to which a content of the type can be PUT until the given instant; then it
+	// is an object that is finished. contentLength is in bytes, -1 when it is not known. Asking again
+	// gives another URL.
+	SignedPut(ctx context.Context, name, projectID, contentType string, contentLength int64, expires time.Time) (url string, until time.Time, err error)
+	// Extend lets an object, finished or not, expire no earlier than the given instant; one that is
+	// not there is no error.
+	Extend(ctx context.Context, name string, expires time.Time) error
 	// Delete removes an object; one that is not there is no error.
 	Delete(ctx context.Context, name string) error
 }
@@ -62,7 +69,7 @@ type Deps struct {
 	Pool    *pgxpool.Pool
 	Log     *slog.Logger
 	Index   IndexWriter // nil: index routes are ignored
-	Uploads Uploads     // nil: artifacts of type object are refused
+	Uploads Uploads     // nil: artifacts of type object and s3 are refused
 	// Wake is called after each commit that appended events; it must return quickly.
 	Wake func()
 	// Issuer signs the credentials of claims and uploads; it needs auth:create-client for

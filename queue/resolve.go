@@ -6,15 +6,25 @@ package queue
 
 import (
 	"context"
+	"errors"
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/task"
 )
 
 // ReportCompleted resolves a running run as completed. The same report again is no error; a run that
-// ended otherwise, or is not the last any more, is fault.Conflict (taskcluster-map 5.4).
+// ended otherwise, or is not the last any more, is fault.Conflict (taskcluster-map 5.4). So is one with
+// an upload that is not finished: who waits for the task would miss an artifact. The other reports,
+// and what ends by time, are taken then too: a worker that cannot upload has a way out.
 func (q *Queue) ReportCompleted(ctx context.Context, id string, run int) (task.Status, error) {
-	return q.report(ctx, id, run, task.ReasonCompleted)
+	status, err := q.report(ctx, id, run, task.ReasonCompleted)
+	if u, ok := errors.AsType[*unfinished](err); ok && u.puts() {
+		if err := q.settleAll(ctx, u.uploads); err != nil {
+			return task.Status{}, err
+		}
+		status, err = q.report(ctx, id, run, task.ReasonCompleted)
+	}
+	return status, err
 }
 
 // ReportFailed resolves a running run as failed; see ReportCompleted.
@@ -49,6 +59,11 @@ func (q *Queue) report(ctx context.Context, id string, runID int, reason task.Re
 			return fault.New(fault.Conflict,
 				"Run %d of task %s cannot be resolved as %s: it is not the running last run any more. It is %s%s, and the task is %s.",
 				runID, id, reason, run.State, because(run), r.State)
+		}
+		if reason == task.ReasonCompleted {
+			if err := c.uploaded(ctx, id, runID); err != nil {
+				return err
+			}
 		}
 		r.resolve(reason)
 		status = r.Status

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -15,9 +16,6 @@ type Whole struct {
 	Size        int64  // bytes
 	Expires     task.Time
 }
-
-// ObjectName is the name in the object store of an artifact of type object.
-func ObjectName(taskID string, run int, name string) string { return objectName(taskID, run, name) }
 
 // PublishWhole makes finished artifacts of type object of a run, in one transaction: for work that is
 // done in the server. It is idempotent; its refusals are those of CreateArtifact.
@@ -45,19 +43,19 @@ func (q *Queue) PublishWhole(ctx context.Context, id string, runID int, artifact
 
 func (c *change) publishWhole(ctx context.Context, r *record, runID int, w Whole) error {
 	n := NewArtifact{StorageType: StorageObject, ContentType: w.ContentType, ContentLength: &w.Size, Expires: w.Expires}
-	if err := n.check(w.Name); err != nil {
+	if err := n.Check(w.Name); err != nil {
 		return err
 	}
 	run := *r.run(runID)
-	if err := mayPublish(r, run, w.Name, n); err != nil {
+	a, err := n.Of(&r.Status, &run, w.Name, r.now)
+	if err != nil {
 		return err
 	}
-	a := n.artifact(r, runID, w.Name)
-	if _, err := c.publish(ctx, &a); err != nil || a.Present {
+	if _, _, err := artifact.Publish(ctx, c.tx, &a); err != nil || a.Present {
 		return err
 	}
-	if _, err := c.tx.Exec(ctx, finishArtifactSQL.Text, r.TaskID, runID, w.Name, orNull(w.SHA256), w.Size); err != nil {
-		return fmt.Errorf("queue: %s: %w", finishArtifactSQL.Name, err)
+	if err := artifact.Finish(ctx, c.tx, &a, w.SHA256, w.Size); err != nil {
+		return err
 	}
 	c.tellArtifact(r, run, a)
 	return nil

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -56,6 +57,12 @@ func (o *objects) Content(_ context.Context, name string) (queue.Content, error)
 	}
 	return c, nil
 }
+
+func (o *objects) SignedPut(_ context.Context, name, _, _ string, _ int64, _ time.Time) (string, time.Time, error) {
+	return "http://objects.example/put/" + name, time.Now().Add(time.Hour), nil
+}
+
+func (o *objects) Extend(context.Context, string, time.Time) error { return nil }
 
 func (o *objects) Delete(_ context.Context, name string) error {
 	o.mu.Lock()
@@ -347,14 +354,32 @@ func TestArtifactsThroughTheDoor(t *testing.T) {
 	if status, _, _ := get("a"); status != 400 {
 		t.Errorf("a circle of links: %d", status)
 	}
-	create(400, "s3", map[string]any{"storageType": "s3", "contentType": "text/plain"})
+	put := map[string]any{"storageType": "s3", "contentType": "text/plain"}
+	if up := create(200, "s3", put); up["putUrl"] != "http://objects.example/put/t/"+id+"/0/s3" || up["contentType"] != "text/plain" {
+		t.Errorf("s3: %v", up)
+	}
+	create(200, "s3", put)
+	create(409, "s3", map[string]any{"storageType": "s3", "contentType": "text/html"})
+	if status, _, _ := get("s3"); status != 404 {
+		t.Errorf("s3 before its content has come: %d", status)
+	}
+	if answer := b.want(409, "POST", "/task/"+id+"/runs/0/completed", nil); !strings.Contains(answer["message"].(string), `"s3"`) {
+		t.Errorf("completed before an upload: %v", answer)
+	}
+	b.objects.put("t/"+id+"/0/s3", queue.Content{SHA256: sum, Size: 7})
+	if status, location, answer := get("s3"); status != 303 || location != "http://objects.example/t/"+id+"/0/s3" || answer["storageType"] != "s3" {
+		t.Errorf("s3: %d %s %v", status, location, answer)
+	}
+	if c := b.want(200, "GET", "/task/"+id+"/runs/0/artifact-content/s3", nil); c["storageType"] != "s3" || c["url"] == nil {
+		t.Errorf("s3 content: %v", c)
+	}
 
 	list := b.want(200, "GET", "/task/"+id+"/artifacts", nil)["artifacts"].([]any)
 	var names []string
 	for _, a := range list {
 		names = append(names, a.(map[string]any)["name"].(string))
 	}
-	if diff := cmp.Diff([]string{"a", "b", "bad", "public/logs/live.log", "public/logs/live_backing.log"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"a", "b", "bad", "public/logs/live.log", "public/logs/live_backing.log", "s3"}, names); diff != "" {
 		t.Error(diff)
 	}
 	info := b.want(200, "GET", "/task/"+id+"/artifact-info/public/logs/live_backing.log", nil)

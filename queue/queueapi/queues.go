@@ -7,6 +7,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/queue/roster"
+	"github.com/treeline-ci/treeline/task"
 )
 
 // lines are the endpoints about the tasks of one task queue. Its id stands as one segment, %2F in it, or
@@ -89,12 +90,41 @@ func (d door) countsOf(ctx context.Context, r *web.Request, trim func(map[string
 	return body, nil
 }
 
+// definitions returns those of the tasks that there are, by id.
+func (d door) definitions(ctx context.Context, n int, id func(int) string) (map[string]task.Definition, error) {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = id(i)
+	}
+	items, err := d.queue.Items(ctx, ids)
+	out := make(map[string]task.Definition, len(items))
+	for _, item := range items {
+		out[item.Status.TaskID] = item.Task
+	}
+	return out, err
+}
+
 func (d door) pendingList(ctx context.Context, r *web.Request) (any, error) {
 	limit, token, err := r.Page()
 	if err != nil {
 		return nil, err
 	}
-	return d.queue.PendingTasks(ctx, taskQueue(r), limit, token)
+	line, next, err := d.queue.Roster().Waiting(ctx, taskQueue(r), limit, token)
+	if err != nil {
+		return nil, err
+	}
+	definitions, err := d.definitions(ctx, len(line), func(i int) string { return line[i].TaskID })
+	type entry struct {
+		roster.Waiting
+		Task task.Definition `json:"task"`
+	}
+	list := []entry{}
+	for _, w := range line {
+		if definition, ok := definitions[w.TaskID]; ok {
+			list = append(list, entry{w, definition})
+		}
+	}
+	return paged("tasks", list, next), err
 }
 
 func (d door) claimedList(ctx context.Context, r *web.Request) (any, error) {
@@ -102,7 +132,22 @@ func (d door) claimedList(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.queue.ClaimedTasks(ctx, taskQueue(r), limit, token)
+	claims, next, err := d.queue.Roster().Working(ctx, taskQueue(r), limit, token)
+	if err != nil {
+		return nil, err
+	}
+	definitions, err := d.definitions(ctx, len(claims), func(i int) string { return claims[i].TaskID })
+	type entry struct {
+		roster.Working
+		Task task.Definition `json:"task"`
+	}
+	list := []entry{}
+	for _, w := range claims {
+		if definition, ok := definitions[w.TaskID]; ok {
+			list = append(list, entry{w, definition})
+		}
+	}
+	return paged("tasks", list, next), err
 }
 
 // queues are the endpoints about task queues, whole and by the halves of their ids.

@@ -2,7 +2,6 @@ package roster
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -111,13 +110,9 @@ func collect[T any, P interface {
 	if err := r.Flush(ctx); err != nil {
 		return nil, err
 	}
-	rows, err := r.pool.Query(ctx, s.Text, args...)
+	list, err := rows(ctx, r, s, scan, args...)
 	if err != nil {
-		return nil, fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
-	}
-	list, err := pgx.CollectRows(rows, scan)
-	if err != nil {
-		return nil, fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
+		return nil, err
 	}
 	for i := range list {
 		P(&list[i]).round()

@@ -147,7 +147,7 @@ func (r *Roster) Remove(ctx context.Context, batch int) error {
 var Statements = []pg.Statement{
 	sawSQL, tookSQL, activeSQL, linesSQL, removeWorkersSQL, removeDetailsSQL, removeQueuesSQL,
 	workerSQL, lockDetailsSQL, quarantineSQL, heldSQL, declareSQL, declaredSQL, listWorkersSQL,
-	queuesSQL, queueSQL, provisionersSQL, provisionerSQL,
+	queuesSQL, queueSQL, provisionersSQL, provisionerSQL, waitingSQL, workingSQL,
 }
 
 var (

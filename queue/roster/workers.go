@@ -59,11 +59,7 @@ func (r *Roster) Workers(ctx context.Context, taskQueueID string, quarantined *b
 		return WorkersPage{}, err
 	}
 	limit = paging.Size(limit)
-	rows, err := r.pool.Query(ctx, listWorkersSQL.Text, taskQueueID, group, id, quarantined, limit+1)
-	if err != nil {
-		return WorkersPage{}, fmt.Errorf("queue: %s: %w", listWorkersSQL.Name, pg.Classify(err))
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Entry, err error) {
+	list, err := rows(ctx, r, listWorkersSQL, func(row pgx.CollectableRow) (e Entry, err error) {
 		var (
 			until  *time.Time
 			latest *string
@@ -75,9 +71,9 @@ func (r *Roster) Workers(ctx context.Context, taskQueueID string, quarantined *b
 			e.LatestTask = &run
 		}
 		return e, err
-	})
+	}, taskQueueID, group, id, quarantined, limit+1)
 	if err != nil {
-		return WorkersPage{}, fmt.Errorf("queue: %s: %w", listWorkersSQL.Name, pg.Classify(err))
+		return WorkersPage{}, err
 	}
 	var page WorkersPage
 	page.Workers, page.Next, err = paging.Cut(list, limit, func(e Entry) []any { return []any{e.WorkerGroup, e.WorkerID} })

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -46,6 +47,19 @@ const maxPayload = 1 << 20
 // in the order given, some milliseconds after the commit (see Feed.Wake). Position and Time are not
 // taken from the caller. Thousands at once are fine: they go in one statement.
 func Append(ctx context.Context, tx pgx.Tx, events ...Event) error {
+	var batch pgx.Batch
+	if err := AppendLater(&batch, events...); err != nil || len(events) == 0 {
+		return err
+	}
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return fmt.Errorf("event: append: %w", pg.Classify(err))
+	}
+	return nil
+}
+
+// AppendLater is Append for who sends further statements to the database on the same way: it adds what
+// appends the events to the batch. Without events it adds nothing.
+func AppendLater(batch *pgx.Batch, events ...Event) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -76,9 +90,7 @@ func Append(ctx context.Context, tx pgx.Tx, events ...Event) error {
 			routes[i] = optional(string(text))
 		}
 	}
-	if _, err := tx.Exec(ctx, appendSQL.Text, ids, kinds, tasks, groups, runs, routes, topics, payloads); err != nil {
-		return fmt.Errorf("event: append: %w", pg.Classify(err))
-	}
+	batch.Queue(appendSQL.Text, ids, kinds, tasks, groups, runs, routes, topics, payloads).Exec(func(pgconn.CommandTag) error { return nil })
 	return nil
 }
 

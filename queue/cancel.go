@@ -49,7 +49,7 @@ func (q *Queue) Rerun(ctx context.Context, id string) (task.Status, error) {
 // steer locks a task whose deadline has not passed, lets act change it, and returns its status.
 func (q *Queue) steer(ctx context.Context, id, what string, act func(*record) (changed bool, err error)) (status task.Status, err error) {
 	err = q.change(ctx, func(ctx context.Context, c *change) error {
-		r, err := c.oneToResolve(ctx, false, id)
+		r, err := c.oneToResolve(ctx, id)
 		if err != nil {
 			return err
 		}

@@ -16,11 +16,12 @@ import (
 // change is one transaction of the queue and what it gathers on the way to its commit.
 type change struct {
 	q       *Queue
-	tx      pgx.Tx
+	tx      *pg.Pipe
+	late    pgx.Batch       // what goes to the database together with the commit
 	locked  map[string]bool // task ids whose rows this transaction has locked
 	events  []event.Event
 	entries []IndexEntry
-	groups  map[string]bool    // groups of which a task was resolved
+	groups  map[string]bool    // groups of which a task was resolved; whether a witness was seen
 	arrived map[string]arrival // by task queue
 	hands   []*line.Hand       // turns given to tasks
 	met     []string           // tasks of which a dependency was just satisfied
@@ -38,7 +39,7 @@ type arrival struct {
 func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *change) error) error {
 	var c *change
 	defer func() { c.settle(false) }()
-	err := pg.Tx(ctx, q.deps.Pool, func(ctx context.Context, tx pgx.Tx) error {
+	err := pg.TxPipe(ctx, q.deps.Pool, func(ctx context.Context, tx *pg.Pipe) error {
 		c.settle(false) // of an attempt before
 		c = &change{q: q, tx: tx, locked: map[string]bool{}, groups: map[string]bool{}, arrived: map[string]arrival{}}
 		if err := fn(ctx, c); err != nil {
@@ -60,28 +61,28 @@ func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *chan
 	return nil
 }
 
-// finish writes what fn gathered. The group's lock comes last: nothing is waited for under it.
+// finish writes what fn gathered, the last of it on one way with the commit. The groups' locks come
+// last: nothing is waited for under them.
 func (c *change) finish(ctx context.Context) error {
 	if len(c.entries) > 0 && c.q.deps.Index != nil {
 		if err := c.q.deps.Index.WriteCompleted(ctx, c.tx, c.entries); err != nil {
 			return fmt.Errorf("queue: index entries: %w", err)
 		}
 	}
-	groups := make([]string, 0, len(c.groups))
-	for g := range c.groups {
-		groups = append(groups, g)
+	if err := c.checkGroups(ctx); err != nil {
+		return err
 	}
-	slices.Sort(groups)
-	for _, g := range groups {
-		if err := c.checkGroup(ctx, g); err != nil {
-			return err
-		}
-	}
-	if c.err != nil || len(c.events) == 0 {
+	if c.err != nil {
 		return c.err
 	}
-	if err := event.Append(ctx, c.tx, c.events...); err != nil {
+	if err := event.AppendLater(&c.late, c.events...); err != nil {
 		return fmt.Errorf("queue: events: %w", err)
+	}
+	if len(c.late.QueuedQueries) == 0 {
+		return nil
+	}
+	if err := c.tx.SendLast(ctx, &c.late); err != nil {
+		return fmt.Errorf("queue: last statements and commit: %w", err)
 	}
 	return nil
 }
@@ -93,8 +94,8 @@ func (c *change) lock(ctx context.Context, ids ...string) ([]*record, error) {
 }
 
 // lockToResolve is lock for tasks about to be resolved: it also locks the dependents that this may
-// release. completed says whether the outcome can be completed.
-func (c *change) lockToResolve(ctx context.Context, completed bool, ids ...string) ([]*record, error) {
+// release. completed has those of the ids whose outcome can be completed.
+func (c *change) lockToResolve(ctx context.Context, ids, completed []string) ([]*record, error) {
 	return c.lockBy(ctx, lockToResolveSQL, ids, completed)
 }
 
@@ -128,9 +129,9 @@ func (c *change) one(ctx context.Context, id string) (*record, error) {
 	return only(id)(c.lock(ctx, id))
 }
 
-// oneToResolve is lockToResolve for a single task that must exist.
-func (c *change) oneToResolve(ctx context.Context, completed bool, id string) (*record, error) {
-	return only(id)(c.lockToResolve(ctx, completed, id))
+// oneToResolve is lockToResolve for a single task that must exist and cannot become completed.
+func (c *change) oneToResolve(ctx context.Context, id string) (*record, error) {
+	return only(id)(c.lockToResolve(ctx, []string{id}, nil))
 }
 
 func only(id string) func([]*record, error) (*record, error) {
@@ -161,6 +162,7 @@ SELECT task_id FROM tasks WHERE task_id = ANY($1) ORDER BY task_id FOR NO KEY UP
 SELECT task_id FROM tasks
 WHERE task_id = ANY(array_cat($1::text[], ARRAY(
     SELECT d.task_id FROM dependencies d
-    WHERE d.required_id = ANY($1) AND NOT d.satisfied AND ($2 OR d.requires = 'all-resolved'))))
+    WHERE d.required_id = ANY($1) AND NOT d.satisfied
+      AND (d.requires = 'all-resolved' OR d.required_id = ANY($2::text[])))))
 ORDER BY task_id FOR NO KEY UPDATE`}
 )

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/queue/combine"
 	"github.com/treeline-ci/treeline/queue/draft"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/task"
@@ -34,7 +34,8 @@ func (q *Queue) Create(ctx context.Context, id string, d task.Definition) (task.
 	return statuses[0], nil
 }
 
-// CreateBatch creates up to MaxBatch tasks in one transaction, all or none. They may depend on each
+// CreateBatch creates up to MaxBatch tasks in one transaction, all or none; that of a small batch may be
+// shared with other calls, which does not show. They may depend on each
 // other, in any order; a cycle of more than one task is refused. The statuses come back in the order of
 // the tasks. It is idempotent task by task, like Create.
 func (q *Queue) CreateBatch(ctx context.Context, tasks []NewTask) ([]task.Status, error) {
@@ -50,20 +51,59 @@ func (q *Queue) CreateBatch(ctx context.Context, tasks []NewTask) ([]task.Status
 	if err := draft.CheckGraph(tasks); err != nil {
 		return nil, err
 	}
-	if len(tasks) == 0 {
+	switch {
+	case len(tasks) == 0:
 		return []task.Status{}, nil
+	case len(tasks) <= fewTasks:
+		return q.together.creates.Do(ctx, tasks)
 	}
-	b := &creation{tasks: tasks}
+	answers, err := q.createTogether(ctx, []combine.Call[[]NewTask]{{Item: tasks}})
+	if err != nil {
+		return nil, err
+	}
+	return answers[0].Value, answers[0].Err
+}
+
+// fewTasks is how many tasks a batch may have to share its transaction with others'.
+const fewTasks = 50
+
+// createTogether creates the tasks of several calls in one transaction, each call's all or none. Calls
+// that are refused, or do not go together with those before them, cost the others another transaction.
+func (q *Queue) createTogether(ctx context.Context, calls []combine.Call[[]NewTask]) ([]combine.Answer[[]task.Status], error) {
+	answers := make([]combine.Answer[[]task.Status], len(calls))
+	todo := make([]int, len(calls))
+	for i := range todo {
+		todo[i] = i
+	}
+	for len(todo) > 0 {
+		b, rest := newCreation(calls, todo)
+		if err := q.createAll(ctx, b); err != nil && len(b.refused) == 0 {
+			return nil, fmt.Errorf("queue: create %d tasks (%s, …): %w", len(b.tasks), b.tasks[0].ID, err)
+		}
+		for call, cause := range b.refused {
+			answers[call].Err = fmt.Errorf("queue: create %d tasks (%s, …): %w", len(calls[call].Item), calls[call].Item[0].ID, cause)
+		}
+		if len(b.refused) > 0 { // nothing was written
+			todo = slices.DeleteFunc(todo, func(call int) bool { return b.refused[call] != nil })
+			continue
+		}
+		for i, t := range b.tasks {
+			answers[b.calls[i]].Value = append(answers[b.calls[i]].Value, b.known[t.ID].Status)
+		}
+		todo = rest
+	}
+	return answers, nil
+}
+
+// createAll writes the creation, unless some of it is refused.
+func (q *Queue) createAll(ctx context.Context, b *creation) error {
 	err := q.change(ctx, b.run)
 	// A task that was there already makes the insertion fail. Then look first, and create the rest.
-	for try := 0; try < 3 && exists(err); try++ {
-		b.look = true
+	for try := 0; try < 3 && (exists(err) || errors.Is(err, errMoved)); try++ {
+		b.look = b.look || exists(err)
 		err = q.change(ctx, b.run)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("queue: create %d tasks (%s, …): %w", len(tasks), tasks[0].ID, err)
-	}
-	return b.statuses, nil
+	return err
 }
 
 // exists reports whether the tasks could not be inserted because some are there.
@@ -72,190 +112,163 @@ func exists(err error) bool {
 	return errors.As(err, &e) && e.Code == "23505"
 }
 
-// creation is a batch on its way into the database.
+// errMoved ends a transaction that met something else than it expected, to be tried again.
+var errMoved = fault.New(fault.Unavailable, "what the new tasks refer to is changing at this moment")
+
+// creation is the tasks of one or several calls on their way into the database.
 type creation struct {
-	tasks    []NewTask
-	look     bool // whether to look for tasks of the batch that exist
-	statuses []task.Status
+	tasks   []NewTask
+	calls   []int         // of which call each task is
+	look    bool          // whether to look for tasks of the creation that exist
+	refused map[int]error // by call
 
 	now   time.Time
-	known map[string]*record // the tasks of the batch, as they are in the database
+	known map[string]*record // the tasks of the creation, as they are in the database
 }
 
+// newCreation takes those of the calls that go together: no task twice, none that depends on one of
+// an earlier call, one scheduler for each group. The others must wait for the outcome.
+func newCreation(calls []combine.Call[[]NewTask], todo []int) (b *creation, rest []int) {
+	b = &creation{}
+	if len(todo) == 1 {
+		b.add(todo[0], calls[todo[0]].Item)
+		return b, nil
+	}
+	taken, schedulers := map[string]bool{}, map[string]string{}
+	clash := func(t *NewTask) bool {
+		s, ok := schedulers[t.Definition.TaskGroupID]
+		return taken[t.ID] || ok && s != t.Definition.SchedulerID ||
+			slices.ContainsFunc(t.Definition.Dependencies, func(id string) bool { return taken[id] })
+	}
+	for _, call := range todo {
+		tasks := calls[call].Item
+		if slices.ContainsFunc(tasks, func(t NewTask) bool { return clash(&t) }) {
+			rest = append(rest, call)
+			continue
+		}
+		for i := range tasks {
+			taken[tasks[i].ID], schedulers[tasks[i].Definition.TaskGroupID] = true, tasks[i].Definition.SchedulerID
+		}
+		b.add(call, tasks)
+	}
+	return b, rest
+}
+
+func (b *creation) add(call int, tasks []NewTask) {
+	b.tasks = append(b.tasks, tasks...)
+	for range tasks {
+		b.calls = append(b.calls, call)
+	}
+}
+
+// refuse notes why the call of a task cannot be done; the first reason counts.
+func (b *creation) refuse(i int, err error) {
+	if b.refused[b.calls[i]] == nil {
+		b.refused[b.calls[i]] = err
+	}
+}
+
+// run does the creation in at most two round trips when no task is there already: it looks at what the
+// tasks refer to, and writes.
 func (b *creation) run(ctx context.Context, c *change) error {
-	b.known = map[string]*record{}
-	fresh := b.tasks
+	b.known, b.refused = map[string]*record{}, map[int]error{}
+	fresh := make([]int, 0, len(b.tasks))
 	if b.look {
-		var err error
-		if fresh, err = b.compare(ctx, c); err != nil {
+		if err := b.compare(ctx, c); err != nil {
 			return err
 		}
 	}
-	if err := b.openGroups(ctx, c, fresh); err != nil {
-		return err
-	}
-	if err := b.checkTimes(); err != nil {
-		return err
-	}
-	if len(fresh) > 0 {
-		if err := b.insert(ctx, c, fresh); err != nil {
-			return err
+	for i := range b.tasks {
+		if b.known[b.tasks[i].ID] == nil {
+			fresh = append(fresh, i)
 		}
 	}
-	b.statuses = make([]task.Status, len(b.tasks))
-	for i, t := range b.tasks {
-		b.statuses[i] = b.known[t.ID].Status
+	s, err := b.lookAround(ctx, c, fresh)
+	if err != nil {
+		return err
 	}
-	return nil
+	b.checkTimes()
+	needs := b.needs(s, fresh)
+	if len(b.refused) > 0 {
+		return fault.New(fault.Invalid, "%d of the calls are refused", len(b.refused))
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	return b.insert(c, fresh, needs)
 }
 
 // checkTimes checks the tasks' times against the database's clock, for those that exist too: a replay
 // that comes late is refused (taskcluster-map 5.3).
-func (b *creation) checkTimes() error {
+func (b *creation) checkTimes() {
 	for i := range b.tasks {
 		if err := b.tasks[i].Definition.CheckTimes(b.now); err != nil {
-			return fault.New(fault.Invalid, "Task %s: %v", b.tasks[i].ID, err)
+			b.refuse(i, fault.New(fault.Invalid, "Task %s: %v", b.tasks[i].ID, err))
 		}
 	}
-	return nil
 }
 
-// compare returns the tasks that do not exist yet. Those that do must have the same definition.
-func (b *creation) compare(ctx context.Context, c *change) ([]NewTask, error) {
+// compare looks for the tasks that exist. They must have the same definition.
+func (b *creation) compare(ctx context.Context, c *change) error {
 	ids := make([]string, len(b.tasks))
 	for i, t := range b.tasks {
 		ids[i] = t.ID
 	}
 	records, definitions, err := readItems(ctx, c.tx, itemsSQL, ids)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, r := range records {
 		b.known[r.TaskID] = r
 	}
-	var fresh []NewTask
-	for _, t := range b.tasks {
+	for i, t := range b.tasks {
 		there, ok := definitions[t.ID]
-		if !ok {
-			fresh = append(fresh, t)
-			continue
-		}
 		// What changed the priority since did not make it another task.
 		there.Priority = t.Definition.Priority
-		if !there.Equal(&t.Definition) {
-			return nil, fault.New(fault.Conflict, "Task %s exists already, with another definition.", t.ID)
+		if ok && !there.Equal(&t.Definition) {
+			b.refuse(i, fault.New(fault.Conflict, "Task %s exists already, with another definition.", t.ID))
 		}
-	}
-	return fresh, nil
-}
-
-// groupSlack is added to the expiry of a group's tasks, which is rounded up to an hour first: so the
-// group's row is seldom written again.
-const groupSlack = 2 * time.Hour
-
-// openGroups creates the groups that are missing, and locks all of them against being sealed. It
-// reads the clock on the way.
-func (b *creation) openGroups(ctx context.Context, c *change, fresh []NewTask) error {
-	type want struct {
-		scheduler string
-		expires   time.Time
-	}
-	wants := map[string]want{}
-	for _, t := range fresh {
-		d := &t.Definition
-		expires := d.Expires.Truncate(time.Hour).Add(groupSlack)
-		w, ok := wants[d.TaskGroupID]
-		if ok && w.scheduler != d.SchedulerID {
-			return otherScheduler(d.TaskGroupID, w.scheduler, d.SchedulerID)
-		}
-		if !ok || expires.After(w.expires) {
-			wants[d.TaskGroupID] = want{d.SchedulerID, expires}
-		}
-	}
-	ids := make([]string, 0, len(wants))
-	for id := range wants {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	schedulers, expires := make([]string, len(ids)), make([]time.Time, len(ids))
-	for i, id := range ids {
-		schedulers[i], expires[i] = wants[id].scheduler, wants[id].expires
-	}
-	var batch pgx.Batch
-	batch.Queue(nowSQL.Text).QueryRow(func(row pgx.Row) error { return row.Scan(&b.now) })
-	batch.Queue(newGroupsSQL.Text, ids, schedulers, expires)
-	batch.Queue(extendGroupsSQL.Text, ids, expires)
-	batch.Queue(shareGroupsSQL.Text, ids).Query(func(rows pgx.Rows) error {
-		groups, err := pgx.CollectRows(rows, scanGroup)
-		if err != nil {
-			return err
-		}
-		for _, g := range groups {
-			if w := wants[g.TaskGroupID]; w.scheduler != g.SchedulerID {
-				return otherScheduler(g.TaskGroupID, g.SchedulerID, w.scheduler)
-			}
-			if g.Sealed != nil {
-				return fault.New(fault.Conflict, "Task group %s was sealed at %s: it takes no more tasks.", g.TaskGroupID, g.Sealed)
-			}
-		}
-		return nil
-	})
-	shares := make([]line.Share, len(fresh))
-	for i := range fresh {
-		shares[i] = shareOf(&fresh[i].Definition)
-	}
-	c.lookTurns(&batch, shares)
-	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return fmt.Errorf("queue: groups: %w", err)
 	}
 	return nil
 }
 
-func otherScheduler(group, has, wants string) error {
-	return fault.New(fault.Conflict, "Task group %s belongs to the scheduler %q; a task with schedulerId %q cannot join it.", group, has, wants)
-}
-
-// insert writes the tasks that do not exist yet.
-func (b *creation) insert(ctx context.Context, c *change, fresh []NewTask) error {
-	needs, err := b.needs(ctx, c, fresh)
-	if err != nil {
-		return err
-	}
+// insert writes the tasks that do not exist yet, on the way of the commit.
+func (b *creation) insert(c *change, fresh []int, needs []draft.Need) error {
 	// In the order of ids, so that two batches with the same tasks wait for each other in order.
 	order := make([]int, len(fresh))
-	for i := range order {
-		order[i] = i
+	for k := range order {
+		order[k] = k
 	}
-	slices.SortFunc(order, func(x, y int) int { return strings.Compare(fresh[x].ID, fresh[y].ID) })
-	w, turns := &creating{}, c.turnsOfNew(fresh, needs)
-	for _, i := range order {
-		w.add(fresh[i], turns[i], needs[fresh[i].ID])
+	slices.SortFunc(order, func(x, y int) int { return strings.Compare(b.tasks[fresh[x]].ID, b.tasks[fresh[y]].ID) })
+	w, turns := &creating{}, b.turns(c, fresh, needs)
+	for _, k := range order {
+		w.add(b.tasks[fresh[k]], turns[k], needs[k])
 	}
-	if err := c.create(ctx, w); err != nil {
+	if err := c.create(w); err != nil {
 		return err
 	}
-	for i := range fresh {
-		r := b.record(&fresh[i], needs[fresh[i].ID].Ready)
+	for k, i := range fresh {
+		r := b.record(&b.tasks[i], needs[k].Ready)
 		b.known[r.TaskID] = r
 		c.tell(r)
 	}
 	return nil
 }
 
-// turnsOfNew gives the ready ones of new tasks their turns, in the order of the batch; the others get 0.
-func (c *change) turnsOfNew(fresh []NewTask, needs map[string]draft.Need) []int64 {
+// turns gives the ready ones of new tasks their turns, in the order of the creation; the others get 0.
+func (b *creation) turns(c *change, fresh []int, needs []draft.Need) []int64 {
 	var (
 		out   = make([]int64, len(fresh))
 		wants []line.Want
 		ready []int
 	)
-	for i := range fresh {
-		if needs[fresh[i].ID].Ready {
-			wants, ready = append(wants, line.Want{Share: shareOf(&fresh[i].Definition)}), append(ready, i)
+	for k, i := range fresh {
+		if needs[k].Ready {
+			wants, ready = append(wants, line.Want{Share: shareOf(&b.tasks[i].Definition)}), append(ready, k)
 		}
 	}
-	for k, turn := range c.deal(wants) {
-		out[ready[k]] = turn
+	for n, turn := range c.deal(wants) {
+		out[ready[n]] = turn
 	}
 	return out
 }

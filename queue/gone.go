@@ -27,7 +27,7 @@ func (q *Queue) WorkerGone(ctx context.Context, taskQueueID, workerGroup, worker
 			if batch, err = c.ids(ctx, claimsOfSQL, taskQueueID, workerGroup, workerID, after, expireBatch); err != nil || len(batch) == 0 {
 				return err
 			}
-			records, err := c.lockToResolve(ctx, false, batch...)
+			records, err := c.lockToResolve(ctx, batch, nil)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -125,7 +126,7 @@ func (q *Queue) CancelGroup(ctx context.Context, id string) (Canceled, error) {
 
 func (q *Queue) cancelTasks(ctx context.Context, ids []string) (canceled []string, err error) {
 	err = q.change(ctx, func(ctx context.Context, c *change) error {
-		records, err := c.lockToResolve(ctx, false, ids...)
+		records, err := c.lockToResolve(ctx, ids, nil)
 		if err != nil {
 			return err
 		}
@@ -142,39 +143,64 @@ func (q *Queue) cancelTasks(ctx context.Context, ids []string) (canceled []strin
 	return canceled, err
 }
 
-// checkGroup tells task-group-resolved when every task of the group has been resolved once. It is
-// told again at each later resolution, and a rerun does not take it back (taskcluster-map 5.6).
+// witness adds to a batch the look for witnesses (see checkGroups) in the groups of resolved tasks.
+func (c *change) witness(batch *pgx.Batch, resolved []*record) {
+	ids := make([]string, 0, 1)
+	for _, r := range resolved {
+		c.groups[r.TaskGroupID] = false
+	}
+	for id := range c.groups {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	batch.Queue(witnessSQL.Text, ids).Query(func(rows pgx.Rows) error {
+		seen, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		for _, id := range seen {
+			c.groups[id] = true
+		}
+		return err
+	})
+}
+
+// checkGroups tells task-group-resolved of each group of which a task was resolved when every task of
+// the group has been resolved once. It is told again at each later resolution, and a rerun does
+// not take it back (taskcluster-map 5.6).
 //
 // Two transactions may resolve the last two tasks at the same time, neither seeing the other. An
 // unresolved task whose row can be locked is a witness: who resolves it later waits for this
 // transaction, and will look again. Without a witness, the group's lock makes the last of the
 // resolvers look when the others are done.
-func (c *change) checkGroup(ctx context.Context, id string) error {
-	witnesses, err := c.ids(ctx, witnessSQL, id)
-	if err != nil || len(witnesses) > 0 {
-		return err
+func (c *change) checkGroups(ctx context.Context) error {
+	ids := make([]string, 0, len(c.groups))
+	for id, witnessed := range c.groups {
+		if !witnessed {
+			ids = append(ids, id)
+		}
 	}
-	var (
-		batch pgx.Batch
-		open  []string
-		g     Group
-	)
-	batch.Queue(groupResolverSQL.Text, id)
-	batch.Queue(openTaskSQL.Text, id).Query(func(rows pgx.Rows) (err error) {
-		open, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	})
-	batch.Queue(groupSQL.Text, id).Query(func(rows pgx.Rows) (err error) {
-		g, err = pgx.CollectExactlyOneRow(rows, scanGroup)
-		return err
-	})
-	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return fmt.Errorf("queue: is group %s resolved: %w", id, err)
-	}
-	if len(open) > 0 {
+	if len(ids) == 0 {
 		return nil
 	}
-	c.addGroup(kindResolved, g)
+	slices.Sort(ids)
+	var batch pgx.Batch
+	for _, id := range ids {
+		open := true
+		batch.Queue(groupResolverSQL.Text, id)
+		batch.Queue(openTaskSQL.Text, id).Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			open = len(found) > 0
+			return err
+		})
+		batch.Queue(groupSQL.Text, id).Query(func(rows pgx.Rows) error {
+			g, err := pgx.CollectExactlyOneRow(rows, scanGroup)
+			if err == nil && !open {
+				c.addGroup(kindResolved, g)
+			}
+			return err
+		})
+	}
+	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return fmt.Errorf("queue: are groups resolved (%s, …): %w", ids[0], err)
+	}
 	return nil
 }
 
@@ -197,8 +223,9 @@ ORDER BY task_id LIMIT $3`}
 	groupSizeSQL = pg.Statement{Name: "queue.group-size", Text: `SELECT count(*) FROM tasks WHERE task_group_id = $1`}
 
 	witnessSQL = pg.Statement{Name: "queue.witness", Text: `
-SELECT task_id FROM tasks WHERE task_group_id = $1 AND NOT ever_resolved
-ORDER BY task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`}
+SELECT g.id FROM unnest($1::text[]) AS g (id), LATERAL (
+    SELECT FROM tasks t WHERE t.task_group_id = g.id AND NOT t.ever_resolved
+    ORDER BY t.task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w`}
 
 	openTaskSQL = pg.Statement{Name: "queue.open-task", Text: `
 SELECT task_id FROM tasks WHERE task_group_id = $1 AND NOT ever_resolved ORDER BY task_id LIMIT 1`}

@@ -1,13 +1,11 @@
 package queue
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -86,37 +84,20 @@ func array(list []string) string {
 	return b.String()
 }
 
-// create inserts new tasks with all their rows.
-func (c *change) create(ctx context.Context, w *creating) error {
+// create inserts new tasks with all their rows, on the way of the commit.
+func (c *change) create(w *creating) error {
 	if w.err != nil {
 		return w.err
 	}
-	var batch pgx.Batch
-	batch.Queue(createSQL.Text, w.ids, w.queues, w.schedulers, w.projects, w.groups, w.priorities, w.retries, w.created, w.deadlines, w.expires,
+	c.late.Queue(createSQL.Text, w.ids, w.queues, w.schedulers, w.projects, w.groups, w.priorities, w.retries, w.created, w.deadlines, w.expires,
 		w.requires, w.dependencies, w.routes, w.scopes, w.payloads, w.metadata, w.tags, w.extras, w.ready, w.turns).Query(c.arrive)
 	if e := &w.edges; len(e.ids) > 0 {
-		batch.Queue(dependSQL.Text, e.ids, e.required, e.requires, e.satisfied).Exec(func(pgconn.CommandTag) error { return nil })
-	}
-	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return fmt.Errorf("queue: %s: %w", createSQL.Name, err)
+		c.late.Queue(dependSQL.Text, e.ids, e.required, e.requires, e.satisfied).Exec(func(pgconn.CommandTag) error { return nil })
 	}
 	return nil
 }
 
 var (
-	newGroupsSQL = pg.Statement{Name: "queue.new-groups", Text: `
-INSERT INTO task_groups (task_group_id, scheduler_id, expires)
-SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[])
-ON CONFLICT (task_group_id) DO NOTHING`}
-
-	extendGroupsSQL = pg.Statement{Name: "queue.extend-groups", Text: `
-UPDATE task_groups g SET expires = u.expires
-FROM unnest($1::text[], $2::timestamptz[]) AS u (task_group_id, expires)
-WHERE g.task_group_id = u.task_group_id AND g.expires < u.expires`}
-
-	shareGroupsSQL = pg.Statement{Name: "queue.share-groups", Text: `
-SELECT ` + groupColumns + ` FROM task_groups WHERE task_group_id = ANY($1) ORDER BY task_group_id FOR KEY SHARE`}
-
 	createSQL = pg.Statement{Name: "queue.create", Text: `
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::smallint[],

@@ -88,6 +88,8 @@ type Queue struct {
 	marks   line.Marks
 	turns   line.Turns
 	roster  *roster.Roster
+	groups  line.Groups
+	together
 	mu      sync.Mutex
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -104,7 +106,9 @@ func New(deps Deps) *Queue {
 	if deps.Wake == nil {
 		deps.Wake = func() {}
 	}
-	return &Queue{deps: deps, log: deps.Log.With("room", "queue"), roster: roster.New(deps.Pool)}
+	q := &Queue{deps: deps, log: deps.Log.With("room", "queue"), roster: roster.New(deps.Pool)}
+	q.together = newTogether(q)
+	return q
 }
 
 // Roster is the record of those who ask this queue for work.

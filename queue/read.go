@@ -37,14 +37,7 @@ func (q *Queue) Items(ctx context.Context, ids []string) ([]Item, error) {
 
 // Status returns how a task stands.
 func (q *Queue) Status(ctx context.Context, id string) (task.Status, error) {
-	statuses, err := q.Statuses(ctx, []string{id})
-	if err != nil {
-		return task.Status{}, err
-	}
-	if len(statuses) == 0 {
-		return task.Status{}, noTask(id)
-	}
-	return statuses[0], nil
+	return q.together.looks.Do(ctx, id)
 }
 
 // Statuses returns how those of the tasks stand that exist, sorted by id.

@@ -6,25 +6,18 @@ package queue
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/queue/combine"
 	"github.com/treeline-ci/treeline/task"
 )
 
 // ReportCompleted resolves a running run as completed. The same report again is no error; a run that
-// ended otherwise, or is not the last any more, is fault.Conflict (taskcluster-map 5.4). So is one with
-// an upload that is not finished: who waits for the task would miss an artifact. The other reports,
-// and what ends by time, are taken then too: a worker that cannot upload has a way out.
+// ended otherwise, or is not the last any more, is fault.Conflict (taskcluster-map 5.4).
 func (q *Queue) ReportCompleted(ctx context.Context, id string, run int) (task.Status, error) {
-	status, err := q.report(ctx, id, run, task.ReasonCompleted)
-	if u, ok := errors.AsType[*unfinished](err); ok && u.puts() {
-		if err := q.settleAll(ctx, u.uploads); err != nil {
-			return task.Status{}, err
-		}
-		status, err = q.report(ctx, id, run, task.ReasonCompleted)
-	}
-	return status, err
+	return q.report(ctx, id, run, task.ReasonCompleted)
 }
 
 // ReportFailed resolves a running run as failed; see ReportCompleted.
@@ -41,35 +34,84 @@ func (q *Queue) ReportException(ctx context.Context, id string, run int, reason 
 	return q.report(ctx, id, run, reason)
 }
 
-func (q *Queue) report(ctx context.Context, id string, runID int, reason task.ReasonResolved) (status task.Status, err error) {
-	err = q.change(ctx, func(ctx context.Context, c *change) error {
-		r, err := c.oneToResolve(ctx, reason == task.ReasonCompleted, id)
+// report is what a worker says of a run.
+type report struct {
+	id     string
+	run    int
+	reason task.ReasonResolved
+}
+
+func (q *Queue) report(ctx context.Context, id string, run int, reason task.ReasonResolved) (task.Status, error) {
+	return q.together.reports.Do(ctx, report{id, run, reason})
+}
+
+// reportTogether does the reports of several calls in one transaction. Reports on the same task are done in
+// their order, and all see the outcome of the last.
+func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]) ([]combine.Answer[task.Status], error) {
+	var ids, completed []string
+	for _, c := range calls {
+		ids = append(ids, c.Item.id)
+		if c.Item.reason == task.ReasonCompleted {
+			completed = append(completed, c.Item.id)
+		}
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	var answers []combine.Answer[task.Status]
+	err := q.change(ctx, func(ctx context.Context, c *change) error {
+		answers = make([]combine.Answer[task.Status], len(calls))
+		records, err := c.lockToResolve(ctx, ids, completed)
 		if err != nil {
 			return err
 		}
-		run := r.run(runID)
-		if run == nil {
-			return noRun(id, runID)
+		byID, changed := make(map[string]*record, len(records)), make([]*record, 0, len(records))
+		for _, r := range records {
+			byID[r.TaskID] = r
 		}
-		status = r.Status
-		if reported(r, run, reason) {
-			return nil
-		}
-		if runID != len(r.Runs)-1 || run.State != task.Running {
-			return fault.New(fault.Conflict,
-				"Run %d of task %s cannot be resolved as %s: it is not the running last run any more. It is %s%s, and the task is %s.",
-				runID, id, reason, run.State, because(run), r.State)
-		}
-		if reason == task.ReasonCompleted {
-			if err := c.uploaded(ctx, id, runID); err != nil {
-				return err
+		for i, call := range calls {
+			r := byID[call.Item.id]
+			resolves, err := call.Item.judge(r)
+			answers[i].Err = err
+			if resolves {
+				r.resolve(call.Item.reason)
+				if !slices.Contains(changed, r) {
+					changed = append(changed, r)
+				}
 			}
 		}
-		r.resolve(reason)
-		status = r.Status
-		return c.save(ctx, []*record{r})
+		if err := c.save(ctx, changed); err != nil {
+			return err
+		}
+		for i, call := range calls {
+			if answers[i].Err == nil {
+				answers[i].Value = byID[call.Item.id].Status
+			}
+		}
+		return nil
 	})
-	return status, err
+	if err != nil {
+		return nil, fmt.Errorf("queue: %d reports (%s, …): %w", len(ids), ids[0], err)
+	}
+	return answers, nil
+}
+
+// judge says whether the report resolves its run. One that says the same as before is no error.
+func (p report) judge(r *record) (resolves bool, err error) {
+	if r == nil {
+		return false, noTask(p.id)
+	}
+	run := r.run(p.run)
+	switch {
+	case run == nil:
+		return false, noRun(p.id, p.run)
+	case reported(r, run, p.reason):
+		return false, nil
+	case p.run != len(r.Runs)-1 || run.State != task.Running:
+		return false, fault.New(fault.Conflict,
+			"Run %d of task %s cannot be resolved as %s: it is not the running last run any more. It is %s%s, and the task is %s.",
+			p.run, p.id, p.reason, run.State, because(run), r.State)
+	}
+	return true, nil
 }
 
 // reported tells whether the run ended with this very report before: it is the last one, or the one

@@ -17,7 +17,8 @@ import (
 
 // save writes the changed records, whose rows must be locked, with their rows in the hot tables, and
 // gathers their events. Tasks that it resolves release their dependents. All statements take sets:
-// their number does not grow with the number of records.
+// their number does not grow with the number of records. What resolves nothing is written on the way of
+// the commit: this transaction cannot read it.
 func (c *change) save(ctx context.Context, records []*record) error {
 	if len(records) == 0 {
 		return nil
@@ -26,12 +27,20 @@ func (c *change) save(ctx context.Context, records []*record) error {
 	for _, r := range records {
 		if r.State.Resolved() && !r.stored.Resolved() {
 			r.everResolved = true
-			c.groups[r.TaskGroupID] = true
 			resolved = append(resolved, r)
 		}
 	}
-	if err := c.write(ctx, gather(records), resolved); err != nil {
+	batch := &c.late
+	if len(resolved) > 0 {
+		batch = &pgx.Batch{}
+	}
+	if err := c.write(ctx, batch, gather(records), resolved); err != nil {
 		return err
+	}
+	if len(resolved) > 0 {
+		if err := c.tx.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("queue: save %d tasks (%s, …): %w", len(records), records[0].TaskID, err)
+		}
 	}
 	for _, r := range records {
 		c.tell(r)
@@ -131,13 +140,10 @@ func (w *writing) enter(r *record) {
 	}
 }
 
-// write sends the statements that have something to do in one round trip. Deadlines come late, in the
-// order of locks, and the look for dependents after them: then it sees every one.
-func (c *change) write(ctx context.Context, w *writing, resolved []*record) error {
-	var (
-		batch pgx.Batch
-		t, s  = &w.tasks, &w.runs
-	)
+// write adds the statements that have something to do to a batch. Deadlines come late, in the order of
+// locks, and the look for dependents after them: then it sees every one.
+func (c *change) write(ctx context.Context, batch *pgx.Batch, w *writing, resolved []*record) error {
+	t, s := &w.tasks, &w.runs
 	add := func(st pg.Statement, args ...any) *pgx.QueuedQuery {
 		q := batch.Queue(st.Text, args...)
 		q.Exec(func(pgconn.CommandTag) error { return nil })
@@ -150,7 +156,7 @@ func (c *change) write(ctx context.Context, w *writing, resolved []*record) erro
 	if len(t.unpend) > 0 {
 		add(unpendSQL, t.unpend)
 	}
-	if err := c.line(ctx, &batch, w); err != nil {
+	if err := c.line(ctx, batch, w); err != nil {
 		return err
 	}
 	if len(t.unclaim) > 0 {
@@ -165,10 +171,8 @@ func (c *change) write(ctx context.Context, w *writing, resolved []*record) erro
 	if len(t.done) > 0 {
 		slices.Sort(t.done)
 		add(notDueSQL, t.done)
-		c.satisfy(&batch, resolved)
-	}
-	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return fmt.Errorf("queue: save %d tasks (%s, …): %w", len(t.ids), t.ids[0], err)
+		c.satisfy(batch, resolved)
+		c.witness(batch, resolved)
 	}
 	return nil
 }

@@ -4,9 +4,7 @@ import (
 	"slices"
 
 	"github.com/treeline-ci/treeline/internal/pg"
-	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/queue/line"
-	"github.com/treeline-ci/treeline/queue/roster"
 	"github.com/treeline-ci/treeline/queue/weigh"
 	"github.com/treeline-ci/treeline/queue/why"
 )
@@ -18,9 +16,9 @@ var Statements = slices.Concat([]pg.Statement{
 	satisfySQL, readySQL, extrasSQL,
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, openTaskSQL, groupResolverSQL,
 	pickSQL, line.LookSQL, linesSQL, marksSQL,
-	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, createSQL, dependSQL, shareDeadlinesSQL, shareTasksSQL,
-	otherPrioritySQL,
+	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, createSQL, dependSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
+	artifactSQL, listArtifactsSQL, publishSQL, finishArtifactSQL, otherPrioritySQL,
 	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
-	claimsOfSQL,
-	expiredClaimsSQL, passedDeadlinesSQL, removeTasksSQL, removeGroupsSQL,
-}, artifact.Statements, roster.Statements, why.Statements, weigh.Statements)
+	claimsOfSQL, pendingTasksSQL, claimedTasksSQL,
+	expiredClaimsSQL, passedDeadlinesSQL, expiredArtifactsSQL, removeArtifactsSQL, removeTasksSQL, removeGroupsSQL,
+}, why.Statements, weigh.Statements)

@@ -227,6 +227,12 @@ func number(m map[string]any, word string, otherwise float64) float64 {
 	return otherwise
 }
 
+// What samples have for any time, and for any slugid.
+const (
+	sampleTime = "2026-01-02T03:04:05.678Z"
+	sampleSlug = "aaaaaaaaQaaaaaaaaaaaaA"
+)
+
 // text is a string that fits a schema.
 func text(m map[string]any) string {
 	s := "text"
@@ -237,7 +243,7 @@ func text(m map[string]any) string {
 	}
 	switch m["format"] {
 	case "date-time":
-		s = "2026-01-02T03:04:05.678Z"
+		s = sampleTime
 	case "uri":
 		s = "https://example.com/x"
 	case "email":

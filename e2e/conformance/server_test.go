@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,6 +50,35 @@ func serve(t testing.TB) *server {
 			t.Error(err)
 		}
 	})
+	return s
+}
+
+// populate makes what the requests of the tests of bad input name: a task of which a run is claimed, a
+// client and a role, an entry in the index.
+func (s *server) populate(t testing.TB) *server {
+	t.Helper()
+	c := browser()
+	defer c.CloseIdleConnections()
+	x := target{}
+	id := goodArgs["taskId"]
+	for _, call := range []struct{ method, path, body string }{
+		{"PUT", "/api/queue/v1/task/" + id, `{"taskQueueId": "abc/abc", "taskGroupId": "` + id + `", "created": "CREATED", "deadline": "DEADLINE", "payload": {},
+			"routes": ["index.abc"], "metadata": {"name": "n", "description": "d", "owner": "o@example.com", "source": "https://example.com"}}`},
+		{"POST", "/api/queue/v1/claim-work/abc%2Fabc", `{"workerGroup": "abc", "workerId": "abc", "tasks": 1}`},
+		{"PUT", "/api/auth/v1/clients/abc", `{"expires": "2126-01-01T00:00:00Z", "description": ""}`},
+		{"PUT", "/api/auth/v1/roles/abc", `{"scopes": ["x:*"], "description": ""}`},
+		{"PUT", "/api/index/v1/task/abc", `{"taskId": "` + id + `", "rank": 1, "data": {}, "expires": "2126-01-01T00:00:00Z"}`},
+	} {
+		var body map[string]any
+		text := strings.NewReplacer("CREATED", sampleTime, "DEADLINE", sampleTime).Replace(call.body)
+		if err := json.Unmarshal([]byte(text), &body); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.send(t, c, request{method: call.method, path: call.path, header: jsonHeader(), body: reader(x.lively(body))})
+		if err != nil || got.status != http.StatusOK {
+			t.Fatalf("%s: %d %s %v", call.path, got.status, got.body, err)
+		}
+	}
 	return s
 }
 

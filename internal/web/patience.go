@@ -12,15 +12,20 @@ const defaultPatience = 2 * time.Minute
 // patient bounds how long a client can hold a request without taking part: its body must have come in
 // that time, and it must take each piece of the answer in that time. A handler may wait as long as it
 // likes, and may set deadlines of its own.
-func patient(w http.ResponseWriter, r *http.Request, patience time.Duration) *patientWriter {
+//
+// The request it returns is a copy: by the body of its own one, the server knows how much is left unread
+// when the handler is done, and so whether to answer at once and close.
+func patient(w http.ResponseWriter, r *http.Request, patience time.Duration) (*patientWriter, *http.Request) {
 	// Connections that know no deadlines exist in tests only; there they are not needed.
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Time{}) // that of the request before on this connection
 	if r.ContentLength != 0 {
 		_ = control.SetReadDeadline(time.Now().Add(patience))
-		r.Body = &patientBody{r.Body, control}
+		own := r.Body
+		r = r.WithContext(r.Context())
+		r.Body = &patientBody{own, control}
 	}
-	return &patientWriter{w, control, patience}
+	return &patientWriter{w, control, patience}, r
 }
 
 // patientBody takes the limit off when the body is there: from then on the server watches the

@@ -134,7 +134,7 @@ func (e *endpoint) compile(lib *library) (err error) {
 
 // ServeHTTP implements http.Handler.
 func (s *site) ServeHTTP(client http.ResponseWriter, r *http.Request) {
-	w := patient(client, r, s.Patience)
+	w, r := patient(client, r, s.Patience)
 	path := r.URL.EscapedPath()
 	switch {
 	case s.LocalNames && !s.calledRightly(r):

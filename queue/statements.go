@@ -4,7 +4,9 @@ import (
 	"slices"
 
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/queue/line"
+	"github.com/treeline-ci/treeline/queue/roster"
 	"github.com/treeline-ci/treeline/queue/weigh"
 	"github.com/treeline-ci/treeline/queue/why"
 )
@@ -17,8 +19,8 @@ var Statements = slices.Concat([]pg.Statement{
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, openTaskSQL, groupResolverSQL,
 	pickSQL, line.LookSQL, linesSQL, marksSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, createSQL, dependSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
-	artifactSQL, listArtifactsSQL, publishSQL, finishArtifactSQL, otherPrioritySQL,
+	otherPrioritySQL,
 	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
-	claimsOfSQL, pendingTasksSQL, claimedTasksSQL,
-	expiredClaimsSQL, passedDeadlinesSQL, expiredArtifactsSQL, removeArtifactsSQL, removeTasksSQL, removeGroupsSQL,
-}, why.Statements, weigh.Statements)
+	claimsOfSQL,
+	expiredClaimsSQL, passedDeadlinesSQL, removeTasksSQL, removeGroupsSQL,
+}, artifact.Statements, roster.Statements, why.Statements, weigh.Statements)

@@ -23,8 +23,11 @@ func TestGCP(t *testing.T) {
 	google = serve(t, func(r *http.Request, body []byte) error {
 		if r.URL.Path == "/token" {
 			form, err := url.ParseQuery(string(body))
-			if err != nil || form.Get("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer" {
-				return fmt.Errorf("form %v, %v", form, err)
+			if err != nil {
+				return err
+			}
+			if form.Get("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer" {
+				return fmt.Errorf("form %v", form)
 			}
 			found, err := claims(form.Get("assertion"), "RS256", byRSA(key))
 			if err != nil {

@@ -3,6 +3,7 @@ package npmtest_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/authapi"
+	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/index"
 	"github.com/treeline-ci/treeline/index/indexapi"
@@ -79,7 +81,13 @@ func startServer(t *testing.T) []string {
 	})
 	tasks.Start(ctx)
 	t.Cleanup(tasks.Stop)
-	services := []web.Service{authapi.Service(who), queueapi.Service(tasks), indexapi.Service(indexed), objectapi.Service(objects)}
+	tunnel := rand.Text()
+	other, err := cloud.New(cloud.Config{
+		Websocktunnel: cloud.WebsocktunnelConfig{Secret: tunnel},
+		Azure:         cloud.AzureConfig{Accounts: map[string]cloud.AzureAccount{"npmaccount": {Key: base64.StdEncoding.EncodeToString(key)}}},
+	}, log)
+	check(err)
+	services := []web.Service{authapi.Service(who, authapi.WithCloud(other)), queueapi.Service(tasks), indexapi.Service(indexed), objectapi.Service(objects)}
 	handler, err := web.Mount(services, who, web.Options{RootURL: root, Log: log, CheckOutput: true})
 	check(err)
 	front := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
@@ -90,5 +98,5 @@ func startServer(t *testing.T) []string {
 		_ = front.Close() // ends with the test
 		<-ended
 	})
-	return []string{"TASKCLUSTER_ROOT_URL=" + root, "TASKCLUSTER_CLIENT_ID=" + rootClient, "TASKCLUSTER_ACCESS_TOKEN=" + token}
+	return []string{"TASKCLUSTER_ROOT_URL=" + root, "TASKCLUSTER_CLIENT_ID=" + rootClient, "TASKCLUSTER_ACCESS_TOKEN=" + token, "NPMTEST_TUNNEL_SECRET=" + tunnel}
 }

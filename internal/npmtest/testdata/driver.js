@@ -307,6 +307,31 @@ const scenarios = {
     await refused(theirs.currentScopes(), 401, 'AuthenticationFailed');
   },
 
+  async otherSystems() {
+    const auth = new tc.Auth(options);
+    const tunnel = await auth.websocktunnelToken('npm', 'client.1~2');
+    const [head, body, mac] = tunnel.token.split('.');
+    const own = crypto.createHmac('sha256', process.env.NPMTEST_TUNNEL_SECRET).update(`${head}.${body}`).digest('base64url');
+    assert.equal(own, mac);
+    const claims = JSON.parse(Buffer.from(body, 'base64url'));
+    assert.deepEqual([claims.tid, claims.aud, claims.sub, claims.iss], ['client.1~2', 'npm', root.clientId, 'taskcluster-auth']);
+    assert.equal(new Date(tunnel.expires).getTime(), claims.exp * 1000);
+
+    assert.deepEqual((await auth.azureAccounts()).accounts, ['npmaccount']);
+    const limited = new tc.Auth({ ...options, authorizedScopes: ['auth:azure-table:read-write:npmaccount/things'] });
+    const table = await limited.azureTableSAS('npmaccount', 'things', 'read-only');
+    assert.equal(new URLSearchParams(table.sas).get('sp'), 'r');
+    await refused(limited.azureTableSAS('npmaccount', 'others', 'read-only'), 403, 'InsufficientScopes');
+
+    // What is not configured says so, whatever the form of the path.
+    for (const prefix of ['', 'a', 'a/b c/', 'ü'.normalize()]) {
+      const status = prefix === 'ü' ? [400, 'InvalidRequestArguments'] : [404, 'ResourceNotFound'];
+      await refused(auth.awsS3Credentials('read-only', 'a-bucket', prefix), ...status);
+    }
+    await refused(auth.gcpCredentials('project', 'robot@project.example'), 404, 'ResourceNotFound');
+    await refused(auth.sentryDSN('project'), 404, 'ResourceNotFound');
+  },
+
   async index() {
     const tq = freshQueue();
     const path = `npm.${crypto.randomBytes(6).toString('hex')}.latest`;

@@ -6,6 +6,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,9 +16,18 @@ import (
 )
 
 // ReportCompleted resolves a running run as completed. The same report again is no error; a run that
-// ended otherwise, or is not the last any more, is fault.Conflict (taskcluster-map 5.4).
+// ended otherwise, or is not the last any more, is fault.Conflict (taskcluster-map 5.4). So is one with
+// an upload that is not finished: who waits for the task would miss an artifact. The other reports,
+// and what ends by time, are taken then too: a worker that cannot upload has a way out.
 func (q *Queue) ReportCompleted(ctx context.Context, id string, run int) (task.Status, error) {
-	return q.report(ctx, id, run, task.ReasonCompleted)
+	status, err := q.report(ctx, id, run, task.ReasonCompleted)
+	if u, ok := errors.AsType[*unfinished](err); ok && u.puts() {
+		if err := q.settleAll(ctx, u.uploads); err != nil {
+			return task.Status{}, err
+		}
+		status, err = q.report(ctx, id, run, task.ReasonCompleted)
+	}
+	return status, err
 }
 
 // ReportFailed resolves a running run as failed; see ReportCompleted.
@@ -64,6 +74,10 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 		if err != nil {
 			return err
 		}
+		open, err := c.unfinished(ctx, completed)
+		if err != nil {
+			return err
+		}
 		byID, changed := make(map[string]*record, len(records)), make([]*record, 0, len(records))
 		for _, r := range records {
 			byID[r.TaskID] = r
@@ -71,6 +85,10 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 		for i, call := range calls {
 			r := byID[call.Item.id]
 			resolves, err := call.Item.judge(r)
+			if resolves && call.Item.reason == task.ReasonCompleted {
+				err = uploaded(open, call.Item.id, call.Item.run)
+				resolves = err == nil
+			}
 			answers[i].Err = err
 			if resolves {
 				r.resolve(call.Item.reason)

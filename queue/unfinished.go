@@ -27,11 +27,24 @@ func (u *unfinished) puts() bool {
 	return false
 }
 
-// uploaded refuses a run that has uploads which are not finished. The task's lock keeps new ones away.
-func (c *change) uploaded(ctx context.Context, id string, run int) error {
-	list, err := artifact.Unfinished(ctx, c.tx, id, run)
-	if err != nil || len(list) == 0 {
-		return err
+// unfinished returns the uploads of tasks that are not finished. The tasks' locks keep new ones away.
+func (c *change) unfinished(ctx context.Context, ids []string) ([]Artifact, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return artifact.Unfinished(ctx, c.tx, ids)
+}
+
+// uploaded refuses to complete a run that has some of the uploads which are not finished.
+func uploaded(open []Artifact, id string, run int) error {
+	var list []Artifact
+	for _, a := range open {
+		if a.TaskID == id && a.RunID == run {
+			list = append(list, a)
+		}
+	}
+	if len(list) == 0 {
+		return nil
 	}
 	more := ""
 	if len(list) > 1 {

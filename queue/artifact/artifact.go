@@ -116,11 +116,11 @@ func List(ctx context.Context, db Database, taskID string, run, limit int, token
 }
 
 // maxUnfinished bounds Unfinished.
-const maxUnfinished = 1000
+const maxUnfinished = 10000
 
-// Unfinished returns the artifacts of a run that are not Present.
-func Unfinished(ctx context.Context, db Database, taskID string, run int) ([]Artifact, error) {
-	return collect(ctx, db, unfinishedSQL, taskID, run, maxUnfinished)
+// Unfinished returns the artifacts of the tasks that are not Present.
+func Unfinished(ctx context.Context, db Database, taskIDs []string) ([]Artifact, error) {
+	return collect(ctx, db, unfinishedSQL, taskIDs, maxUnfinished)
 }
 
 // Expire locks up to limit artifacts that expired half an hour ago or longer, and returns them.
@@ -220,7 +220,7 @@ WHERE a.task_id = $1 AND a.run_id = $2 AND a.name > $3 AND (a.present OR a.stora
 ORDER BY a.name LIMIT $4`}
 
 	unfinishedSQL = pg.Statement{Name: "queue.unfinished", Text: selectArtifacts + `
-WHERE a.task_id = $1 AND a.run_id = $2 AND NOT a.present ORDER BY a.name LIMIT $3`}
+WHERE a.task_id = ANY($1) AND NOT a.present ORDER BY a.task_id, a.run_id, a.name LIMIT $2`}
 
 	// Artifacts stay readable as "expired" for half an hour, so that readers learn why they are gone.
 	expiredSQL = pg.Statement{Name: "queue.expired-artifacts", Text: selectArtifacts + `

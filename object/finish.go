@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,17 +40,47 @@ func (s *Store) FinishUpload(ctx context.Context, name, projectID, uploadID stri
 	return nil
 }
 
-// decide seals an upload whose content is not looked at before it is finished.
+// decide seals an upload whose content is not looked at before it is finished. Reading a large one
+// may take longer than the caller waits: the work goes on then, and who asks again joins it.
 func (s *Store) decide(ctx context.Context, o *record, hashes map[string]string) error {
+	var seal func(context.Context, *record, map[string]string) error
 	switch o.Method {
 	case methodAppend:
 		return s.seal(ctx, o, hashes)
 	case methodParts:
-		return s.sealParts(ctx, o, hashes)
+		seal = s.sealParts
 	case methodDirect:
-		return s.sealDirect(ctx, o, hashes)
+		seal = s.sealDirect
+	default:
+		return nil
 	}
-	return nil
+	done := s.finishing.DoChan(strconv.FormatInt(o.ID, 10), func() (any, error) {
+		ctx, cancel := s.untilStopped(ctx)
+		defer cancel()
+		return nil, seal(ctx, o, hashes)
+	})
+	select {
+	case result := <-done:
+		return result.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// untilStopped returns a context for work that goes on when its caller leaves, but not when the store
+// stops, which waits for it. cancel must be called.
+func (s *Store) untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		select {
+		case <-s.ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // markedMode marks a file of an upload by pieces that is being, or was, sealed. Other files have no

@@ -127,17 +127,8 @@ func (s *Store) bring(ctx context.Context, r *record, to *Place) error {
 
 // copyOnce copies a content, or waits for the process that does so.
 func (s *Store) copyOnce(ctx context.Context, r *record, to *Place) error {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := s.untilStopped(ctx)
 	defer cancel()
-	s.running.Add(1)
-	defer s.running.Done()
-	go func() {
-		select {
-		case <-s.ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	select {
 	case s.copies.slots <- struct{}{}:
 		defer func() { <-s.copies.slots }()

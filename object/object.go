@@ -32,6 +32,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -67,6 +68,8 @@ type Store struct {
 	growth  growth
 	copies  copies
 	sweeper sweeper
+
+	finishing singleflight.Group
 
 	ending  chan struct{} // closed when the store stops: nobody waits for more any longer
 	endOnce sync.Once

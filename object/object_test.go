@@ -30,7 +30,13 @@ var urlKey = []byte(strings.Repeat("k", 32))
 
 func open(t testing.TB, pool *pgxpool.Pool, dir string) *Store {
 	t.Helper()
-	s, err := New(pool, Config{Dir: dir, RootURL: "http://tc", URLKey: urlKey, Log: slog.New(slog.DiscardHandler), MaxSize: 1 << 20})
+	return openWith(t, pool, Config{Dir: dir, MaxSize: 1 << 20})
+}
+
+func openWith(t testing.TB, pool *pgxpool.Pool, c Config) *Store {
+	t.Helper()
+	c.RootURL, c.URLKey, c.Log = "http://tc", urlKey, slog.New(slog.DiscardHandler)
+	s, err := New(pool, c)
 	if err != nil {
 		t.Fatal(err)
 	}

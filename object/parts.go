@@ -189,6 +189,16 @@ func (s *Store) sealParts(ctx context.Context, o *record, hashes map[string]stri
 		return err
 	}
 	staged, err := home.Store.JoinParts(ctx, ticket, list)
+	for range joinTries {
+		// Another server may be joining them just now: then they are neither here nor there for a moment.
+		if !errors.Is(err, fs.ErrNotExist) || pause(ctx, joinPause) != nil {
+			break
+		}
+		if now, readErr := s.read(ctx, s.pool, readByIDSQL.Text, o.ID); readErr != nil || now.SHA256 != nil || now.Ticket != ticket {
+			return nil // finish sees what became of it
+		}
+		staged, err = home.Store.JoinParts(ctx, ticket, list)
+	}
 	if err == nil {
 		err = s.sealAs(ctx, o, hashes, staged)
 	}
@@ -204,6 +214,23 @@ func (s *Store) sealParts(ctx context.Context, o *record, hashes map[string]stri
 		return errors.Join(err, s.forgetParts(ctx, o))
 	}
 	return err
+}
+
+const (
+	joinTries = 5
+	joinPause = 300 * time.Millisecond
+)
+
+// pause returns when some time has passed, or ctx has ended, which is an error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 // missing returns the number of the first part that is not in a list, 0 for none.

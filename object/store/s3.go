@@ -49,7 +49,7 @@ func OpenS3(c S3Config) (*S3, error) {
 	if c.Bucket == "" {
 		return nil, fault.New(fault.Invalid, "no bucket is given")
 	}
-	if c.Prefix != "" && (!strings.HasSuffix(c.Prefix, "/") || strings.HasPrefix(c.Prefix, "/") || path.Clean(c.Prefix)+"/" != c.Prefix) {
+	if c.Prefix != "" && (!strings.HasSuffix(c.Prefix, "/") || strings.HasPrefix(c.Prefix, "/") || path.Clean("/"+c.Prefix)+"/" != "/"+c.Prefix) {
 		return nil, fault.New(fault.Invalid, "the prefix %q must be a path that ends with a slash", c.Prefix)
 	}
 	if (c.AccessKey == "") != (c.SecretKey == "") {
@@ -116,6 +116,8 @@ func (s *S3) trouble(verb string, err error) error {
 
 // Stat implements Store.
 func (s *S3) Stat(ctx context.Context, sum string) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.patient)
+	defer cancel()
 	info, err := s.core.StatObject(ctx, s.bucket, s.key(sum), minio.StatObjectOptions{})
 	if err != nil {
 		return 0, s.trouble("stat", err)

@@ -59,7 +59,12 @@ func (r *remote) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		if r.body == nil {
-			if err := r.open(); err != nil {
+			err := r.open()
+			if errors.Is(err, errStalled) {
+				last = err
+				continue
+			}
+			if err != nil {
 				return 0, err // asking has had its own retries
 			}
 		}
@@ -92,6 +97,9 @@ func (r *remote) pause(attempt int) error {
 	}
 }
 
+// errStalled says that a service did not answer in time.
+var errStalled = errors.New("no answer came")
+
 // open asks for the rest of the object.
 func (r *remote) open() error {
 	var options minio.GetObjectOptions
@@ -106,7 +114,15 @@ func (r *remote) open() error {
 		}
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
+	stalled := time.AfterFunc(r.store.patient, cancel)
 	body, info, _, err := r.store.core.GetObject(ctx, r.store.bucket, r.key, options)
+	if !stalled.Stop() && r.ctx.Err() == nil {
+		cancel()
+		if err == nil {
+			err = body.Close()
+		}
+		return errors.Join(errStalled, err)
+	}
 	if err != nil {
 		cancel()
 		err = r.store.trouble("read", err)

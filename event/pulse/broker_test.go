@@ -34,6 +34,7 @@ func TestOnARealBroker(t *testing.T) {
 		{"an end between publishing and saving repeats, and loses nothing", testUnsaved},
 		{"of two replicas one publishes, and the other takes over", testReplicas},
 		{"a connection cut again and again loses nothing", testCuts},
+		{"a broker that takes nothing for a while holds nobody up and loses nothing", testBlocked},
 		{"a broker that refuses is told of, without the secret", testRefusals},
 		{"a broker restarted in the middle loses nothing", testRestart}, // the last: it ends all connections
 	} {

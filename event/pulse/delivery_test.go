@@ -240,6 +240,29 @@ func testRestart(t *testing.T, node *rabbittest.Node) {
 	t.Logf("%d of %d came again", h.repeated, rounds*tasks)
 }
 
+// A broker short of memory stops reading what publishers send.
+func testBlocked(t *testing.T, node *rabbittest.Node) {
+	fx := newFixture(t, node, "blocked")
+	fx.queue("blocked", "#", "task-pending")
+	var lines buffer
+	fx.log = slog.New(slog.NewTextHandler(&lines, nil))
+	stop := fx.publish(node.URL())
+	fx.story(1, 10)
+	fx.eventually("they are published", func() bool { return fx.consumer().Lag == 0 })
+	node.Control(t, "set_vm_memory_high_watermark", "0")
+	fx.story(11, 100)
+	fx.eventually("the log says so", func() bool { return strings.Contains(lines.String(), "takes no messages for now") })
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+	fx.publish(node.URL())
+	node.Control(t, "set_vm_memory_high_watermark", "0.4")
+	h := fx.drain("blocked", 100*tasks)
+	t.Logf("%d of %d came again", h.repeated, 100*tasks)
+}
+
 func testRefusals(t *testing.T, node *rabbittest.Node) {
 	fx := newFixture(t, node, "refusals")
 	if err := fx.channel.ExchangeDeclare(fx.exchange("task-failed"), amqp.ExchangeDirect, true, false, false, false, nil); err != nil {

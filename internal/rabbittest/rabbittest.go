@@ -226,6 +226,22 @@ func (n *Node) Kill(t testing.TB) {
 	n.Stop(t) // what is left of it
 }
 
+// Control runs rabbitmqctl on the node.
+func (n *Node) Control(t testing.TB, args ...string) {
+	t.Helper()
+	server, err := program()
+	if err != nil {
+		t.Fatalf("rabbittest: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(server), "rabbitmqctl"), args...)
+	cmd.Env, cmd.Dir, cmd.SysProcAttr = n.env, n.dir, &syscall.SysProcAttr{Credential: n.cred}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("rabbittest: rabbitmqctl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
 // program finds the script that starts a node without asking who runs it.
 func program() (string, error) {
 	for _, name := range []string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server", "/usr/local/opt/rabbitmq/sbin/rabbitmq-server"} {

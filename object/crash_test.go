@@ -24,12 +24,19 @@ import (
 	"github.com/treeline-ci/treeline/internal/slug"
 )
 
-// TestMain lets the test program be the server that TestKilled kills.
+// TestMain lets the test program be the server that TestKilled kills, and that of TestDiskFull.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("TREELINE_TEST_OBJECT_DIR"); dir != "" {
 		err := uploadForever(context.Background(), dir, os.Getenv("TREELINE_TEST_OBJECT_URL"), os.Getenv("TREELINE_TEST_OBJECT_ROUND"))
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	if dir := os.Getenv("TREELINE_TEST_OBJECT_FULL"); dir != "" {
+		if err := fillDisk(context.Background(), dir, os.Getenv("TREELINE_TEST_OBJECT_URL")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	os.Exit(m.Run())
 }

@@ -27,16 +27,23 @@ import (
 
 // bench is a server with a real store behind it; its caller may do everything unless said otherwise.
 type bench struct {
-	*testing.T
+	testing.TB
 	store *object.Store
 	root  string
 }
 
-func serve(t *testing.T, scopes ...string) bench {
+func serve(t testing.TB, scopes ...string) bench {
+	t.Helper()
+	return serveWith(t, func(*object.Config) {}, scopes...)
+}
+
+func serveWith(t testing.TB, change func(*object.Config), scopes ...string) bench {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	root := "http://" + server.Listener.Addr().String()
-	store, err := object.New(pgtest.DB(t), object.Config{Dir: t.TempDir(), RootURL: root, URLKey: []byte(strings.Repeat("k", 32)), Log: slog.New(slog.DiscardHandler)})
+	c := object.Config{Dir: t.TempDir(), RootURL: root, URLKey: []byte(strings.Repeat("k", 32)), Log: slog.New(slog.DiscardHandler)}
+	change(&c)
+	store, err := object.New(pgtest.DB(t), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func (t *Turns) Look(batch *pgx.Batch, now time.Time, shares []Share, marks *Mar
 // A group's turns are only of interest from the line's mark on: it joins at the front otherwise.
 //
 // Processes that do not see each other's latest turns give some of them twice. So the last turn is
-// no lower than it would be had they been given one after the other: the latest thousand are counted.
+// no lower than it would be had they been given one after the other: the latest 500 are counted.
 var LookSQL = pg.Statement{Name: "queue.look", Text: `
 WITH asked AS MATERIALIZED (
     SELECT u.*, coalesce(g.weight, 1) AS weight
@@ -54,6 +54,6 @@ SELECT a.task_queue_id, a.priority, a.task_group_id, coalesce(h.seq, 0), coalesc
         SELECT greatest(max(latest.seq), min(latest.seq) + (count(*) - 1) * ($5::int / a.weight)) FROM (
             SELECT p.seq FROM pending p
             WHERE p.task_group_id = a.task_group_id AND p.task_queue_id = a.task_queue_id AND p.priority = a.priority AND p.seq >= a.low
-            ORDER BY p.seq DESC LIMIT 1000) AS latest), 0), a.weight
+            ORDER BY p.seq DESC LIMIT 500) AS latest), 0), a.weight
 FROM asked a
 LEFT JOIN heads h ON h.task_queue_id = a.task_queue_id AND h.priority = a.priority`}

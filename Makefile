@@ -65,4 +65,4 @@ clean:
 need-run:
 	@tools/need go git postgresql node
 need-test:
-	@tools/need go git postgresql node hg chromium rabbitmq
+	@tools/need go git postgresql node hg chromium rabbitmq pgbouncer

@@ -1,0 +1,343 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/pgtest"
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// sessions is how many sessions of PostgreSQL the pooler shares among all connections.
+const sessions = 4
+
+// pooler runs a PgBouncer that gives each transaction another session, and returns the URL of the
+// database behind it.
+func pooler(t *testing.T, database string) string {
+	t.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		if program = "/usr/sbin/pgbouncer"; exec.Command(program, "--version").Run() != nil {
+			t.Fatal("there is no pgbouncer: run tools/need pgbouncer")
+		}
+	}
+	behind, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	dir := openDir(t)
+	config := fmt.Sprintf(`[databases]
+* = host=%s port=%d user=%s
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %d
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = %d
+max_client_conn = 300
+`, behind.Host, behind.Port, behind.User, port, sessions)
+	file := filepath.Join(dir, "pgbouncer.ini")
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(program, file)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Credential: ownerOf(t, behind.Host)}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGINT) // it may have ended
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("pgbouncer:\n%s", &out)
+		}
+	})
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			conn.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", behind.User, address, behind.Database)
+}
+
+// openDir is a directory that another user may read.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "treeline-pooler-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// ownerOf is who PostgreSQL runs as, to whom its socket is open and whom PgBouncer, which refuses to
+// be root, runs as too; nil when that is who we are.
+func ownerOf(t *testing.T, socket string) *syscall.Credential {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(socket, ".s.PGSQL.*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no socket in %s: %v", socket, err)
+	}
+	info, err := os.Lstat(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return credential(info)
+}
+
+func credential(info fs.FileInfo) *syscall.Credential {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(stat.Uid) == os.Geteuid() {
+		return nil
+	}
+	return &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
+}
+
+// complaints gathers what servers log as wrong.
+type complaints struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (c *complaints) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.Write(p)
+}
+
+func (c *complaints) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.String()
+}
+
+// replicas starts servers that share a database and their files.
+func replicas(t *testing.T, n int, database string) ([]*client.Client, *complaints) {
+	t.Helper()
+	dir := t.TempDir()
+	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := &complaints{}
+	log := slog.New(slog.NewTextHandler(wrong, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var clients []*client.Client
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := "http://" + listener.Addr().String()
+		server, err := app.Start(t.Context(), app.Config{
+			RootURL: root, Listener: listener, DatabaseURL: database, DataDir: filepath.Join(dir, "data"), Secrets: secrets, Log: log,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+			defer cancel()
+			if err := server.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		c, err := client.New(client.Config{RootURL: root, Credentials: hawk.Credentials{ClientID: app.RootClient, AccessToken: secrets.RootToken}, Patience: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, c)
+	}
+	return clients, wrong
+}
+
+// TestTheDatabaseMayStandBehindATransactionPooler runs the queue's verbs through two servers behind a
+// PgBouncer with few sessions: no statement may rely on what the session of the one before knew.
+func TestTheDatabaseMayStandBehindATransactionPooler(t *testing.T) {
+	direct := pgtest.URL(t)
+	clients, wrong := replicas(t, 2, pooler(t, direct))
+	const tasks = 60
+	group, ids := define(t, clients[0], tasks)
+
+	var workers sync.WaitGroup
+	left := make(chan struct{}, tasks)
+	for range tasks {
+		left <- struct{}{}
+	}
+	for i := range 8 {
+		workers.Go(func() { work(t, clients, i, left) })
+	}
+	// Readers ask about everything meanwhile, so that every session sees every statement.
+	reading, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for i := range 6 {
+		readers.Go(func() { read(t, reading, clients[i%2], group, ids) })
+	}
+	workers.Wait()
+	stop()
+	readers.Wait()
+
+	for i, id := range ids {
+		if s, err := clients[i%2].Status(t.Context(), id); err != nil || s.State != task.Completed {
+			t.Errorf("%s is %s, %v", id, s.State, err)
+		}
+	}
+	if found, err := clients[1].FindTask(t.Context(), "pooled.last"); err != nil || !slices.Contains(ids, found.TaskID) {
+		t.Errorf("index: %+v, %v", found, err)
+	}
+	checkSessions(t, direct)
+	if strings.TrimSpace(wrong.String()) != "" {
+		t.Errorf("the servers complain:\n%.3000s", wrong)
+	}
+}
+
+// define makes a group of tasks, all waiting for the first.
+func define(t *testing.T, c *client.Client, n int) (group string, ids []string) {
+	t.Helper()
+	group = slug.New()
+	now := time.Now().UTC()
+	var batch []client.NewTask
+	for i := range n {
+		d := map[string]any{
+			"taskQueueId": "pooled/work", "taskGroupId": group, "schedulerId": "pooled", "created": task.At(now), "deadline": task.At(now.Add(time.Hour)),
+			"payload": map[string]any{"n": i}, "routes": []string{"index.pooled.last"}, "priority": task.Priorities()[i%3],
+			"metadata": map[string]any{"name": "n", "description": "d", "owner": "o@example.com", "source": "https://example.com"},
+		}
+		if i > 0 {
+			d["dependencies"] = ids[:1]
+		}
+		ids = append(ids, slug.New())
+		batch = append(batch, client.NewTask{TaskID: ids[i], Task: d})
+	}
+	if _, err := c.CreateTasks(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	return group, ids
+}
+
+// work does tasks until none is left, each step through the other server.
+func work(t *testing.T, clients []*client.Client, i int, left chan struct{}) {
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	for n := i; len(left) > 0; n++ {
+		asking, stop := context.WithTimeout(ctx, 2*time.Second)
+		claims, err := clients[n%2].ClaimWork(asking, "pooled/work", client.ClaimRequest{WorkerGroup: "g", WorkerID: fmt.Sprint("w", i), Tasks: 1 + n%3})
+		over := asking.Err() != nil
+		stop()
+		switch {
+		case ctx.Err() != nil:
+			t.Errorf("worker %d: %d tasks are left", i, len(left))
+			return
+		case err != nil && !over:
+			t.Errorf("claim: %v", err)
+			return
+		}
+		for _, claim := range claims {
+			if err := finish(ctx, clients[(n+1)%2], claim); err != nil {
+				t.Error(err)
+			}
+			<-left
+		}
+	}
+}
+
+func finish(ctx context.Context, c *client.Client, claim client.Claim) error {
+	id := claim.Status.TaskID
+	again, err := c.WithCredentials(claim.Credentials.Hawk()).Reclaim(ctx, id, claim.RunID)
+	if err != nil {
+		return fmt.Errorf("reclaim: %w", err)
+	}
+	c = c.WithCredentials(again.Credentials.Hawk())
+	content := []byte("what was done in " + id)
+	up := client.Upload{TaskID: id, RunID: claim.RunID, Name: "public/result", ContentType: "text/plain", Expires: claim.Task.Expires}
+	if _, err := c.UploadArtifact(ctx, up, bytes.NewReader(content), int64(len(content))); err != nil {
+		return fmt.Errorf("upload: %w", err)
+	}
+	if _, err := c.ReportCompleted(ctx, id, claim.RunID); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// read asks about tasks, groups, artifacts, roles and the index until ctx ends.
+func read(t *testing.T, ctx context.Context, c *client.Client, group string, ids []string) {
+	for n := 0; ctx.Err() == nil; n++ {
+		id := ids[n%len(ids)]
+		asks := []func() error{
+			func() error { _, err := c.Status(ctx, id); return err },
+			func() error { _, err := c.Task(ctx, id); return err },
+			func() error { _, err := c.QueueCounts(ctx, "pooled/work"); return err },
+			func() error { return c.Call(ctx, "auth", "GET", "/roles/", nil, nil, new(json.RawMessage)) },
+			func() error { return c.Call(ctx, "index", "GET", "/tasks/pooled", nil, nil, new(json.RawMessage)) },
+			func() error {
+				return c.Call(ctx, "queue", "GET", "/task-group/"+group+"/list", nil, nil, new(json.RawMessage))
+			},
+			func() error {
+				return c.Call(ctx, "queue", "GET", "/task/"+id+"/dependents", nil, nil, new(json.RawMessage))
+			},
+		}
+		if err := asks[n%len(asks)](); err != nil && ctx.Err() == nil {
+			t.Errorf("read %d: %v", n%len(asks), err)
+		}
+	}
+}
+
+// checkSessions asks PostgreSQL itself how many sessions there are: more would mean that the servers
+// went past the pooler.
+func checkSessions(t *testing.T, direct string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	var n int
+	err = conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&n)
+	if err != nil || n < 2 || n > sessions {
+		t.Errorf("%d sessions, %v", n, err)
+	}
+}

@@ -199,7 +199,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestUploadFallsBack(t *testing.T) {
-	// A server without our append method gets large content as one PUT.
+	// A server without our upload in parts gets large content as one PUT.
 	data := bytes.Repeat([]byte("x"), 9<<20)
 	var got []byte
 	c := serve(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
@@ -210,7 +210,7 @@ func TestUploadFallsBack(t *testing.T) {
 		switch {
 		case strings.Contains(r.URL.Path, "/artifacts/") && r.Method == http.MethodPost:
 			reply(w, 200, map[string]any{"storageType": "object", "name": "t/x", "projectId": "none", "uploadId": aTask, "expires": "2030-01-01T00:00:00.000Z"})
-		case strings.Contains(r.URL.Path, "/upload/") && bytes.Contains(body, []byte(`"append"`)):
+		case strings.Contains(r.URL.Path, "/upload/") && bytes.Contains(body, []byte(`"parts"`)):
 			reply(w, 400, map[string]string{"code": "InputValidationError", "message": "data must not have additional properties"})
 		case strings.Contains(r.URL.Path, "/upload/"):
 			reply(w, 200, map[string]any{"uploadMethod": map[string]any{"putUrl": map[string]any{
@@ -230,4 +230,101 @@ func TestUploadFallsBack(t *testing.T) {
 	if err != nil || out.Size != int64(len(data)) || !bytes.Equal(got, data) || last != out.Size {
 		t.Errorf("%+v, %v; %d bytes arrived, progress %d", out, err, len(got), last)
 	}
+}
+
+// partsServer is a server side of uploads in parts that loses answers, and once its upload.
+type partsServer struct {
+	t        *testing.T
+	mu       sync.Mutex
+	parts    map[string]string // number to content
+	requests int
+	begun    int
+}
+
+func (s *partsServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the client may leave when another part fails
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case strings.Contains(r.URL.Path, "/artifacts/") && r.Method == http.MethodPost:
+		reply(w, 200, map[string]any{"storageType": "object", "name": "t/x", "projectId": "none", "uploadId": aTask, "expires": "2030-01-01T00:00:00.000Z"})
+	case strings.Contains(r.URL.Path, "/upload/"):
+		s.begun++
+		reply(w, 200, map[string]any{"uploadMethod": map[string]any{"parts": map[string]any{"url": "http://" + r.Host + "/parts?token=x", "partSize": 1 << 20}}})
+	case r.URL.Path == "/parts" && r.Method == http.MethodGet:
+		list := []any{}
+		for number, piece := range s.parts {
+			n, sum := 0, sha256.Sum256([]byte(piece))
+			if _, err := fmt.Sscan(number, &n); err != nil {
+				s.t.Error(err)
+			}
+			list = append(list, map[string]any{"part": n, "size": len(piece), "sha256": hex.EncodeToString(sum[:])})
+		}
+		reply(w, 200, map[string]any{"partSize": 1 << 20, "count": 10, "parts": list})
+	case r.URL.Path == "/parts":
+		s.put(w, r, body)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (s *partsServer) put(w http.ResponseWriter, r *http.Request, body []byte) {
+	s.requests++
+	sum := sha256.Sum256(body)
+	if r.URL.Query().Get("sha256") != hex.EncodeToString(sum[:]) || r.URL.Query().Get("token") != "x" || r.Header.Get("Authorization") != "" {
+		s.t.Errorf("a part of %d bytes to %s", len(body), r.URL)
+	}
+	switch s.requests {
+	case 2: // taken, but the answer is lost
+		s.parts[r.URL.Query().Get("part")] = string(body)
+		panic(http.ErrAbortHandler)
+	case 4:
+		reply(w, http.StatusServiceUnavailable, map[string]string{"code": "ServiceUnavailable", "message": "later"})
+		return
+	case 6: // begun anew, with nothing there
+		clear(s.parts)
+		reply(w, http.StatusConflict, map[string]string{"code": "RequestConflict", "message": "begun anew"})
+		return
+	}
+	s.parts[r.URL.Query().Get("part")] = string(body)
+	reply(w, 200, map[string]any{"part": 1, "size": len(body), "sha256": hex.EncodeToString(sum[:])})
+}
+
+func TestUploadInParts(t *testing.T) {
+	data := make([]byte, 9<<20+5)
+	for i := range data {
+		data[i] = byte(i * 7 >> 9)
+	}
+	s := &partsServer{t: t, parts: map[string]string{}}
+	c := serve(t, time.Minute, s.ServeHTTP)
+	up := client.Upload{TaskID: aTask, Name: "public/big", ContentType: "application/octet-stream"}
+	send := func() {
+		t.Helper()
+		if out, err := c.UploadArtifact(t.Context(), up, bytes.NewReader(data), int64(len(data))); err != nil || out.Size != int64(len(data)) {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		var got strings.Builder
+		for n := 1; n <= 10; n++ {
+			got.WriteString(s.parts[strconv.Itoa(n)])
+		}
+		if got.String() != string(data) {
+			t.Errorf("%d bytes arrived", got.Len())
+		}
+	}
+	send()
+	if s.begun < 2 {
+		t.Error("it was not begun anew")
+	}
+	t.Run("what is there is not sent again", func(t *testing.T) {
+		delete(s.parts, "3")
+		s.parts["5"] = "something else"
+		s.requests = 100
+		send()
+		if s.requests != 102 {
+			t.Errorf("%d parts were sent", s.requests-100)
+		}
+	})
 }

@@ -18,8 +18,7 @@ import (
 const (
 	objectService = "object"
 	maxInline     = 8 << 10  // bytes that may travel inside the createUpload call (taskcluster-map 11)
-	resumableFrom = 8 << 20  // larger content is appended in pieces, so that a broken transfer resumes
-	appendPiece   = 4 << 20  // size of such a piece
+	resumableFrom = 8 << 20  // larger content is sent in parts, so that a broken transfer resumes
 	uploadPause   = 24 << 10 // read size of the hashing pass
 )
 
@@ -120,6 +119,7 @@ type appendMethod struct {
 type uploadMethod struct {
 	DataInline bool          `json:"dataInline"`
 	PutURL     *putMethod    `json:"putUrl"`
+	Parts      *partsMethod  `json:"parts"`
 	Append     *appendMethod `json:"append"`
 }
 
@@ -142,7 +142,7 @@ func (o *objectUpload) send(ctx context.Context, content io.ReaderAt, size int64
 		return o.sendInline(ctx, content, size)
 	}
 	if size >= resumableFrom {
-		if done, err := o.sendPieces(ctx, content, size); done || err != nil {
+		if done, err := o.sendParts(ctx, content, size); done || err != nil {
 			return err
 		}
 	}
@@ -181,29 +181,6 @@ func (o *objectUpload) sendPut(ctx context.Context, content io.ReaderAt, size in
 		return &reporter{r: io.NewSectionReader(content, 0, size), total: size, report: o.up.Progress}, nil
 	}
 	return o.c.transfer(ctx, http.MethodPut, method.PutURL.URL, header, body)
-}
-
-// sendPieces appends the content in pieces; done is false when the server does not know how.
-func (o *objectUpload) sendPieces(ctx context.Context, content io.ReaderAt, size int64) (done bool, err error) {
-	s := &Stream{o: o}
-	if err := s.start(ctx); err != nil || !s.Live() {
-		return false, err
-	}
-	piece := make([]byte, min(appendPiece, size))
-	for at := int64(0); at < size; {
-		n, err := content.ReadAt(piece[:min(int64(len(piece)), size-at)], at)
-		if n == 0 {
-			return false, fmt.Errorf("client: upload %s: read: %w", o.up.Name, err)
-		}
-		if at, err = s.Append(ctx, o.c, at, piece[:n]); err != nil {
-			return false, err
-		}
-		if at > size {
-			return false, fault.New(fault.Conflict, "the upload of %s already holds %d bytes of something else", o.up.Name, at)
-		}
-		o.progress(at, size)
-	}
-	return true, nil
 }
 
 func (o *objectUpload) progress(done, total int64) {

@@ -4,6 +4,7 @@
 # make build  bin/treeline with the pages built in
 # make ui     the pages' scripts and styles (ui/dist)
 # make bench  benchmarks; prints tables, asserts nothing
+# make upgrade-test  the database up and down under load with the previous program still serving
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
 GO       ?= go
@@ -14,7 +15,7 @@ GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 path      = $(subst $() ,\ ,$(1))
 GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 2>/dev/null)
 
-.PHONY: run test lint build ui bench soak clean
+.PHONY: run test lint build ui bench soak upgrade-test clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -57,6 +58,11 @@ OPERATIONS ?= 12000
 soak: need-run
 	$(GO) test ./queue/soaktest -run '^TestSoak$$' -v -count 1 -timeout 0 -seed $(SEED) -minutes $(MINUTES) -operations $(OPERATIONS) \
 		$(if $(LOCKSTEP),-lockstep) -report $(CURDIR)/soak.json
+
+# The database is upgraded and downgraded under load while the previous program serves; it is built from
+# the git history.
+upgrade-test: need-test ui
+	$(GO) test ./e2e -run '^TestUpgradeAndDowngradeUnderLoad$$' -v -count 1 -timeout 20m -upgrade
 
 clean:
 	rm -rf bin ui/dist/* ui/src/node_modules

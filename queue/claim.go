@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +16,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/combine"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -119,48 +122,86 @@ func (q *Queue) claimNow(ctx context.Context, req ClaimRequest) ([]Claim, error)
 	}
 }
 
-func (q *Queue) tryClaim(ctx context.Context, req ClaimRequest) (claims []Claim, contended bool, err error) {
-	var now time.Time
-	err = q.change(ctx, func(ctx context.Context, c *change) error {
-		claims, contended = nil, false
-		ids, picked, err := c.pick(ctx, req)
-		if err != nil || len(ids) == 0 {
-			contended = picked > 0
-			return err
+// offer is what one look at the line had for a caller.
+type offer struct {
+	claims    []Claim
+	contended bool // there was none, but tasks that somebody else had locked
+}
+
+func (q *Queue) tryClaim(ctx context.Context, req ClaimRequest) ([]Claim, bool, error) {
+	o, err := q.together.claims.Do(ctx, req)
+	return o.claims, o.contended, err
+}
+
+// claimTogether claims for several callers of one task queue, in one transaction. Who came first is
+// served first; who has left gets nothing.
+func (q *Queue) claimTogether(ctx context.Context, calls []combine.Call[ClaimRequest]) ([]combine.Answer[offer], error) {
+	var (
+		queue   = calls[0].Item.TaskQueueID
+		answers []combine.Answer[offer]
+		now     time.Time
+	)
+	err := q.change(ctx, func(ctx context.Context, c *change) error {
+		answers = make([]combine.Answer[offer], len(calls))
+		wanted := 0
+		for _, call := range calls {
+			wanted += call.Item.Tasks
 		}
-		records, definitions, err := readItems(ctx, c.tx, itemsSQL, ids)
+		ids, picked, err := c.pick(ctx, queue, wanted)
 		if err != nil {
 			return err
 		}
+		var records []*record
+		definitions := map[string]task.Definition{}
+		if len(ids) > 0 {
+			if records, definitions, err = readItems(ctx, c.tx, itemsSQL, ids); err != nil {
+				return err
+			}
+		}
 		byID := make(map[string]*record, len(records))
 		for _, r := range records {
-			now = r.now
-			r.claim(req.WorkerGroup, req.WorkerID, takenUntil(now, q.deps.ClaimTimeout))
-			byID[r.TaskID] = r
+			byID[r.TaskID], now = r, r.now
 		}
-		if err := c.save(ctx, records); err != nil {
-			return err
+		claimed := make([]*record, 0, len(records))
+		for i, call := range calls {
+			n := min(call.Item.Tasks, len(ids))
+			if call.Left() {
+				n = 0
+			}
+			for _, id := range ids[:n] {
+				r := byID[id]
+				r.claim(call.Item.WorkerGroup, call.Item.WorkerID, takenUntil(now, q.deps.ClaimTimeout))
+				claimed = append(claimed, r)
+				answers[i].Value.claims = append(answers[i].Value.claims, r.handed(definitions[id]))
+			}
+			ids = ids[n:]
+			answers[i].Value.contended = n == 0 && picked > len(records)
 		}
-		for _, id := range ids {
-			r := byID[id]
-			run := r.LastRun()
-			claims = append(claims, Claim{
-				Status: r.Status, RunID: run.RunID, WorkerGroup: run.WorkerGroup, WorkerID: run.WorkerID,
-				TakenUntil: *run.TakenUntil, Task: definitions[id],
-			})
-		}
-		return nil
+		slices.SortFunc(claimed, func(a, b *record) int { return strings.Compare(a.TaskID, b.TaskID) })
+		return c.save(ctx, claimed)
 	})
 	if err != nil {
-		return nil, false, fmt.Errorf("queue: claim for %s/%s from %s: %w", req.WorkerGroup, req.WorkerID, req.TaskQueueID, err)
+		return nil, fmt.Errorf("queue: claim for %d from %s: %w", len(calls), queue, err)
 	}
-	for i := range claims {
-		k := &claims[i]
-		if k.Credentials, err = q.runCredentials(k.Status.TaskID, k.Task.Scopes, k.Status.LastRun(), now); err != nil {
-			return nil, false, err
+	for i := range answers {
+		a := &answers[i]
+		for n := range a.Value.claims {
+			k := &a.Value.claims[n]
+			if k.Credentials, a.Err = q.runCredentials(k.Status.TaskID, k.Task.Scopes, k.Status.LastRun(), now); a.Err != nil {
+				a.Value = offer{}
+				break
+			}
 		}
 	}
-	return claims, contended, nil
+	return answers, nil
+}
+
+// handed is the claim of the record's last run, without credentials.
+func (r *record) handed(d task.Definition) Claim {
+	run := r.LastRun()
+	return Claim{
+		Status: r.Status, RunID: run.RunID, WorkerGroup: run.WorkerGroup, WorkerID: run.WorkerID, TakenUntil: *run.TakenUntil, Task: d,
+	}
 }
 
 // takenUntil is rounded up to whole seconds, as the peer does.
@@ -170,33 +211,35 @@ func takenUntil(now time.Time, timeout time.Duration) time.Time {
 
 // pick locks the first rows of the line that nobody else has locked, and their tasks, and returns
 // the tasks' ids in the order of the line; picked also counts those whose task was locked.
-func (c *change) pick(ctx context.Context, req ClaimRequest) (ids []string, picked int, err error) {
-	priorities, lows := c.q.marks.Get(req.TaskQueueID)
-	rows, err := c.tx.Query(ctx, pickSQL.Text, req.TaskQueueID, priorities, lows, req.Tasks)
-	if err != nil {
-		return nil, 0, fmt.Errorf("queue: %s: %w", pickSQL.Name, err)
-	}
+func (c *change) pick(ctx context.Context, queue string, n int) (ids []string, picked int, err error) {
 	var (
-		id    string
-		p     line.Place
-		free  bool
-		first []line.Place
+		batch            pgx.Batch
+		first            []line.Place
+		priorities, lows = c.q.marks.Get(queue)
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &p.Priority, &p.Seq, &free}, func() error {
-		picked++
-		if free {
-			ids = append(ids, id)
-		}
-		if len(first) == 0 || first[len(first)-1].Priority != p.Priority {
-			first = append(first, p)
-		}
-		return nil
+	batch.Queue(pickSQL.Text, queue, priorities, lows, n).Query(func(rows pgx.Rows) error {
+		var (
+			id   string
+			p    line.Place
+			free bool
+		)
+		_, err := pgx.ForEachRow(rows, []any{&id, &p.Priority, &p.Seq, &free}, func() error {
+			picked++
+			if free {
+				ids = append(ids, id)
+			}
+			if len(first) == 0 || first[len(first)-1].Priority != p.Priority {
+				first = append(first, p)
+			}
+			return nil
+		})
+		return err
 	})
-	if err != nil {
+	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, 0, fmt.Errorf("queue: %s: %w", pickSQL.Name, err)
 	}
-	c.q.marks.Raise(req.TaskQueueID, first)
-	c.q.turns.Served(req.TaskQueueID, first)
+	c.q.marks.Raise(queue, first)
+	c.q.turns.Served(queue, first)
 	return ids, picked, nil
 }
 

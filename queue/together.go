@@ -12,6 +12,7 @@ import (
 // own. No call's outcome depends on the others of its transaction.
 type together struct {
 	creates *combine.Combiner[[]NewTask, []task.Status]
+	claims  *combine.Combiner[ClaimRequest, offer]
 	reports *combine.Combiner[report, task.Status]
 	looks   *combine.Combiner[string, task.Status]
 }
@@ -19,9 +20,16 @@ type together struct {
 // maxTogether is how many bytes of definitions are created in one transaction, unless one call has more.
 const maxTogether = 4 << 20
 
+// maxPicked is how many tasks are claimed in one transaction.
+const maxPicked = 256
+
 func newTogether(q *Queue) together {
 	return together{
 		creates: combine.New(combine.Options[[]NewTask, []task.Status]{Run: q.createTogether, Size: sizeOf, MaxSize: maxTogether}),
+		claims: combine.New(combine.Options[ClaimRequest, offer]{
+			Run: q.claimTogether, Key: func(r ClaimRequest) string { return r.TaskQueueID },
+			Size: func(r ClaimRequest) int { return r.Tasks }, MaxSize: maxPicked,
+		}),
 		reports: combine.New(combine.Options[report, task.Status]{Run: q.reportTogether}),
 		looks:   combine.New(combine.Options[string, task.Status]{Run: q.lookTogether, Running: 2}),
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 )
 
 func main() {
@@ -47,6 +49,8 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		return 0
 	case errors.As(err, &code):
 		return int(code)
+	case errors.Is(err, graphcmd.ErrTold):
+		return 1
 	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))):
 		fmt.Fprintln(root.ErrOrStderr(), "treeline: interrupted")
 		return exitInterrupted
@@ -135,7 +139,7 @@ TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 	}
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newDBCommand(), newBenchCommand())
 	add("use", newTaskCommand(), newGroupCommand(), newArtifactCommand(), newIndexCommand(), newEventsCommand(), newAPICommand())
-	add("tree", newTaskgraphCommand(), newConfigCommand(), newJSONECommand())
+	add("tree", graphcmd.New(), newConfigCommand(), newJSONECommand())
 	nameUsage(root)
 	return root
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,91 +100,6 @@ func commit(t *testing.T, message string) string {
 	git(t, "add", "-A")
 	git(t, "commit", "-q", "-m", message)
 	return git(t, "rev-parse", "HEAD")
-}
-
-func TestFilesChangedAreThoseOfAllCommits(t *testing.T) {
-	write := func(name, text string) {
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Chdir(t.TempDir())
-	write("a", "1")
-	first := commit(t, "first")
-	write("b", "1")
-	write("c", "1")
-	commit(t, "second")
-	write("b", "2")
-	if err := os.Remove("c"); err != nil {
-		t.Fatal(err)
-	}
-	last := commit(t, "third, DONTBUILD")
-	c, err := findCheckout(".")
-	if err != nil || c.kind != "git" {
-		t.Fatalf("%+v, %v", c, err)
-	}
-	for name, x := range map[string]struct {
-		base, rev string
-		want      []string
-	}{
-		"a range":          {first, last, []string{"b", "b", "c", "c"}},
-		"a new branch":     {strings.Repeat("0", 40), last, []string{"a", "b"}},
-		"no base":          {"", last, []string{"b", "c"}},
-		"the first commit": {"", first, []string{"a"}},
-		"nothing":          {last, last, []string{}},
-	} {
-		got, err := c.changed(t.Context(), x.base, x.rev)
-		slices.Sort(got)
-		if diff := cmp.Diff(x.want, got); diff != "" || err != nil {
-			t.Errorf("%s: %v %s", name, err, diff)
-		}
-	}
-	for _, bad := range []string{"--output=x", "all()", "a b"} {
-		if _, err := c.changed(t.Context(), first, bad); err == nil || !strings.Contains(err.Error(), "is no revision") {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	if msg, err := c.message(t.Context(), last); err != nil || !strings.Contains(msg, "DONTBUILD") {
-		t.Errorf("message %q, %v", msg, err)
-	}
-	write("a", "2")
-	if f := c.facts(t.Context()); f.HeadRev != last || f.HeadRef != "main" || !cmp.Equal(f.FilesChanged, []string{"a"}) {
-		t.Errorf("facts: %+v", f)
-	}
-}
-
-// Git quotes such names where it can, and then no pattern would match them.
-func TestFilesChangedMayHaveAnyName(t *testing.T) {
-	t.Chdir(t.TempDir())
-	if err := os.WriteFile("a", nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	commit(t, "first")
-	const odd = "Übersicht, \"neu\"\n.md"
-	if err := os.WriteFile(odd, []byte("1"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	last := commit(t, "second")
-	c, err := findCheckout(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, x := range map[string]struct {
-		base string
-		want []string
-	}{"a range": {"", []string{odd}}, "a new branch": {strings.Repeat("0", 40), []string{"a", odd}}} {
-		got, err := c.changed(t.Context(), x.base, last)
-		slices.Sort(got)
-		if diff := cmp.Diff(x.want, got); diff != "" || err != nil {
-			t.Errorf("%s: %v %s", name, err, diff)
-		}
-	}
-	if err := os.WriteFile(odd, []byte("2"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if got := c.facts(t.Context()).FilesChanged; !cmp.Equal(got, []string{odd}) {
-		t.Errorf("facts: %q", got)
-	}
 }
 
 func TestTaskgraphDecisionCreatesTheTasks(t *testing.T) {

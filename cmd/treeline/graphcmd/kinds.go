@@ -1,7 +1,8 @@
-package main
+package graphcmd
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -181,7 +182,10 @@ func (g *generator) stories(res *taskgraph.Result, patterns []string, asJSON boo
 			found = true
 			story := res.Explain.Story(label, all[label])
 			if asJSON {
-				if err := (&remote{out: g.out}).printJSON(story); err != nil {
+				enc := json.NewEncoder(g.out)
+				enc.SetIndent("", "  ")
+				enc.SetEscapeHTML(false)
+				if err := enc.Encode(story); err != nil {
 					return err
 				}
 				continue

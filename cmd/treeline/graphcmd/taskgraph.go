@@ -1,4 +1,6 @@
-package main
+// Package graphcmd is the command treeline taskgraph: the generator on a checkout, stage by stage, and in
+// a decision task.
+package graphcmd
 
 import (
 	"context"
@@ -25,7 +27,11 @@ import (
 	"github.com/treeline-ci/treeline/workers/runtask"
 )
 
-func newTaskgraphCommand() *cobra.Command {
+// ErrTold ends a command that has told what is wrong with the tree.
+var ErrTold = errors.New("the tree has faults, as told")
+
+// New makes the command.
+func New() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "taskgraph",
 		Short: "Make the graph of tasks that a repository asks for, stage by stage",
@@ -180,7 +186,7 @@ func (g *generator) tell(err error) error {
 			fmt.Fprintln(g.err, e.Traceback)
 		}
 	}
-	return exitCode(1)
+	return ErrTold
 }
 
 // parameters reads the sets asked for.

@@ -41,6 +41,8 @@ const (
 type App struct {
 	config  Config
 	pool    *pgxpool.Pool
+
+	queuePool *pgxpool.Pool
 	auth    *auth.Auth
 	cloud   *cloud.Cloud
 	feed    *event.Feed
@@ -113,7 +115,15 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 		return err
 	}
 	a.onStop(func(context.Context) error { a.pool.Close(); return nil })
-	return pg.Upgrade(ctx, a.pool, 0)
+	if err := pg.Upgrade(ctx, a.pool, 0); err != nil {
+		return err
+	}
+	// The queue's statements all go by keys, and are most of the load.
+	if a.queuePool, err = pg.Open(ctx, a.config.DatabaseURL, pg.KeepPlans()); err != nil {
+		return err
+	}
+	a.onStop(func(context.Context) error { a.queuePool.Close(); return nil })
+	return nil
 }
 
 // makeRooms makes each room and joins those that need another inside their transaction.
@@ -138,7 +148,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	a.index = index.New(a.pool, index.WithLog(c.Log))
 	a.push = push.New(a.pool, a.feed.Wake, c.Log)
 	a.queue = queue.New(queue.Deps{
-		Pool: a.pool, Log: c.Log, Wake: a.feed.Wake, ClaimTimeout: c.ClaimTimeout,
+		Pool: a.queuePool, Log: c.Log, Wake: a.feed.Wake, ClaimTimeout: c.ClaimTimeout,
 		Index: indexWriter{a.index, c.Log}, Uploads: uploads{a.objects},
 		Issuer: hawk.Credentials{ClientID: queueClient, AccessToken: c.Secrets.QueueToken},
 	})

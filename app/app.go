@@ -39,19 +39,19 @@ const (
 
 // App is a running server.
 type App struct {
-	config  Config
-	pool    *pgxpool.Pool
+	config Config
+	pool   *pgxpool.Pool
 
 	queuePool *pgxpool.Pool
-	auth    *auth.Auth
-	cloud   *cloud.Cloud
-	feed    *event.Feed
-	index   *index.Index
-	objects *object.Store
-	queue   *queue.Queue
-	push    *push.Log
-	intake  *intake.Intake
-	repos   map[string]*localgit.Repo
+	auth      *auth.Auth
+	cloud     *cloud.Cloud
+	feed      *event.Feed
+	index     *index.Index
+	objects   *object.Store
+	queue     *queue.Queue
+	push      *push.Log
+	intake    *intake.Intake
+	repos     map[string]*localgit.Repo
 
 	server *http.Server
 	stops  []func(context.Context) error // in the order of starting
@@ -141,8 +141,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	if a.cloud, err = cloud.New(c.Cloud, c.Log); err != nil {
 		return err
 	}
-	a.objects, err = object.New(a.pool, object.Config{Dir: c.DataDir, RootURL: c.RootURL, URLKey: c.Secrets.URLKey, Log: c.Log})
-	if err != nil {
+	if err := a.makeObjects(ctx); err != nil {
 		return err
 	}
 	a.index = index.New(a.pool, index.WithLog(c.Log))

@@ -43,6 +43,9 @@ type Config struct {
 	// Cloud says which credentials of other systems auth hands out; none when empty.
 	Cloud cloud.Config
 
+	// Objects says where contents are kept besides DataDir; nowhere when empty.
+	Objects Objects
+
 	// Pulse says on which RabbitMQ the events are published for listeners; on none when its URL is
 	// empty. Its log is that of the server.
 	Pulse pulse.Config

@@ -31,6 +31,9 @@ Environment:
   TREELINE_CLOUD_CREDENTIALS
                       a YAML file that says which credentials of AWS, Google Cloud, Azure, Sentry,
                       websocktunnel and GitHub the server hands out; optional
+  TREELINE_OBJECT_STORES
+                      a YAML file that says in which S3 buckets and directories, of which regions,
+                      artifacts are kept besides TREELINE_DATA; optional
   TREELINE_PULSE_URL  the RabbitMQ on which events are published for listeners, such as
                       amqps://user:password@host:5671/vhost; optional
   TREELINE_PULSE_NAMESPACE
@@ -52,6 +55,9 @@ Environment:
 				return err
 			}
 			if c.Cloud, err = cloud.LoadConfig(os.Getenv(cloud.Setting)); err != nil {
+				return err
+			}
+			if c.Objects, err = app.LoadObjects(os.Getenv("TREELINE_OBJECT_STORES")); err != nil {
 				return err
 			}
 			c.Secrets = secrets

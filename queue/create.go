@@ -16,6 +16,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue/combine"
 	"github.com/treeline-ci/treeline/queue/draft"
+	"github.com/treeline-ci/treeline/queue/insert"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -240,11 +241,11 @@ func (b *creation) insert(c *change, fresh []int, needs []draft.Need) error {
 		order[k] = k
 	}
 	slices.SortFunc(order, func(x, y int) int { return strings.Compare(b.tasks[fresh[x]].ID, b.tasks[fresh[y]].ID) })
-	w, turns := &creating{}, b.turns(c, fresh, needs)
+	w, turns := &insert.Rows{}, b.turns(c, fresh, needs)
 	for _, k := range order {
-		w.add(b.tasks[fresh[k]], turns[k], needs[k])
+		w.Add(b.tasks[fresh[k]], turns[k], needs[k])
 	}
-	if err := c.create(w); err != nil {
+	if err := w.Queue(&c.late, c.arrive); err != nil {
 		return err
 	}
 	for k, i := range fresh {
@@ -282,7 +283,7 @@ func (b *creation) record(t *NewTask, ready bool) *record {
 		SchedulerID: d.SchedulerID, ProjectID: d.ProjectID, TaskGroupID: d.TaskGroupID, Priority: d.Priority,
 		Deadline: d.Deadline, Expires: d.Expires, RetriesLeft: d.Retries, State: task.Unscheduled, Runs: []task.Run{},
 	}
-	r.tags = tagsOf(d)
+	r.tags = insert.Tags(d)
 	r.tell(kindDefined, 0)
 	if ready {
 		r.schedule()

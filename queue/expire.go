@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/treeline-ci/treeline/internal/pg"
-	"github.com/treeline-ci/treeline/queue/artifact"
+	"github.com/treeline-ci/treeline/queue/removal"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -73,56 +71,17 @@ func (q *Queue) sweep(ctx context.Context, candidates pg.Statement, act func(*re
 	}
 }
 
-// removeBatch is how many rows RemoveExpired deletes in one transaction.
-const removeBatch = 500
-
 // RemoveExpired deletes tasks, groups and artifacts that have expired, with the objects of the latter,
 // and forgets workers not seen for a day and task queues not used for five. It runs every five minutes.
 func (q *Queue) RemoveExpired(ctx context.Context) error {
-	if err := q.removeArtifacts(ctx); err != nil {
+	var objects func(ctx context.Context, name string) error
+	if q.deps.Uploads != nil {
+		objects = q.deps.Uploads.Delete
+	}
+	if err := removal.Expired(ctx, q.deps.Pool, objects); err != nil {
 		return err
 	}
-	for _, s := range []pg.Statement{removeTasksSQL, removeGroupsSQL} {
-		for {
-			tag, err := q.deps.Pool.Exec(ctx, s.Text, removeBatch)
-			if err != nil {
-				return fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
-			}
-			if tag.RowsAffected() == 0 {
-				break
-			}
-		}
-	}
-	return q.roster.Remove(ctx, removeBatch)
-}
-
-// removeArtifacts deletes the objects first: a row without its object is an error for readers, an
-// object without a row would stay for ever.
-func (q *Queue) removeArtifacts(ctx context.Context) error {
-	for {
-		removed := 0
-		err := pg.Tx(ctx, q.deps.Pool, func(ctx context.Context, tx pgx.Tx) error {
-			list, err := artifact.Expire(ctx, tx, removeBatch)
-			if err != nil {
-				return err
-			}
-			removed = len(list)
-			for i := range list {
-				if list[i].StorageType.Stored() && q.deps.Uploads != nil {
-					if err := q.deps.Uploads.Delete(ctx, list[i].ObjectName()); err != nil {
-						return err
-					}
-				}
-			}
-			return artifact.Remove(ctx, tx, list)
-		})
-		if err != nil {
-			return fmt.Errorf("queue: remove expired artifacts: %w", err)
-		}
-		if removed == 0 {
-			return nil
-		}
-	}
+	return q.roster.Remove(ctx, removal.Batch)
 }
 
 var (
@@ -135,22 +94,4 @@ SELECT task_id FROM deadlines WHERE deadline <= now() ORDER BY deadline LIMIT $1
 
 	lockFreeSQL = pg.Statement{Name: "queue.lock-free", Text: `
 SELECT task_id FROM tasks WHERE task_id = ANY($1) ORDER BY task_id FOR NO KEY UPDATE SKIP LOCKED`}
-
-	// A task with artifacts waits for their removal; artifacts do not outlive their task.
-	removeTasksSQL = pg.Statement{Name: "queue.remove-tasks", Text: `
-WITH old AS (
-    SELECT task_id FROM tasks t
-    WHERE expires < now() AND state IN ('completed', 'failed', 'exception')
-      AND NOT EXISTS (SELECT FROM artifacts a WHERE a.task_id = t.task_id)
-    ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED
-), no_definitions AS (DELETE FROM definitions d USING old WHERE d.task_id = old.task_id
-), no_runs AS (DELETE FROM runs r USING old WHERE r.task_id = old.task_id
-), no_dependencies AS (DELETE FROM dependencies d USING old WHERE d.task_id = old.task_id)
-DELETE FROM tasks t USING old WHERE t.task_id = old.task_id`}
-
-	removeGroupsSQL = pg.Statement{Name: "queue.remove-groups", Text: `
-DELETE FROM task_groups WHERE task_group_id = ANY(ARRAY(
-    SELECT task_group_id FROM task_groups g
-    WHERE expires < now() AND NOT EXISTS (SELECT FROM tasks t WHERE t.task_group_id = g.task_group_id)
-    LIMIT $1 FOR UPDATE SKIP LOCKED))`}
 )

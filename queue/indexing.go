@@ -39,7 +39,8 @@ func (c *change) enter(ctx context.Context, resolved []*record) error {
 				c.q.log.WarnContext(ctx, "an index route is no namespace", "task", r.TaskID, "path", path)
 				continue
 			}
-			c.entries = append(c.entries, indexEntry(r, path, extra))
+			x := draft.ReadIndexed(extra, r.Expires.Time)
+			c.entries = append(c.entries, IndexEntry{Namespace: path, TaskID: r.TaskID, Rank: x.Rank, Data: x.Data, Expires: x.Expires})
 		}
 	}
 	return nil
@@ -53,31 +54,6 @@ func indexPaths(routes []string) []string {
 		}
 	}
 	return paths
-}
-
-// indexEntry reads extra.index = {rank, expires, data}; what is missing or of the wrong type has its
-// default: 0, the task's expiry, {}.
-func indexEntry(r *record, path string, extra json.RawMessage) IndexEntry {
-	var x struct{ Index map[string]json.RawMessage }
-	e := IndexEntry{Namespace: path, TaskID: r.TaskID, Data: []byte("{}"), Expires: r.Expires.Time}
-	if json.Unmarshal(extra, &x) != nil {
-		return e
-	}
-	var (
-		rank    float64
-		data    map[string]json.RawMessage
-		expires task.Time
-	)
-	if json.Unmarshal(x.Index["rank"], &rank) == nil {
-		e.Rank = rank
-	}
-	if json.Unmarshal(x.Index["data"], &data) == nil && data != nil {
-		e.Data = x.Index["data"]
-	}
-	if json.Unmarshal(x.Index["expires"], &expires) == nil && expires.Year() > 1 && expires.Year() < 10000 {
-		e.Expires = expires.Time
-	}
-	return e
 }
 
 func (c *change) extras(ctx context.Context, ids []string) (map[string]json.RawMessage, error) {

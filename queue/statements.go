@@ -5,7 +5,9 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/artifact"
+	"github.com/treeline-ci/treeline/queue/insert"
 	"github.com/treeline-ci/treeline/queue/line"
+	"github.com/treeline-ci/treeline/queue/removal"
 	"github.com/treeline-ci/treeline/queue/roster"
 	"github.com/treeline-ci/treeline/queue/weigh"
 	"github.com/treeline-ci/treeline/queue/why"
@@ -18,9 +20,9 @@ var Statements = slices.Concat([]pg.Statement{
 	satisfySQL, readySQL, extrasSQL,
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, openTaskSQL, groupResolverSQL,
 	pickSQL, line.LookSQL, linesSQL, marksSQL,
-	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, createSQL, dependSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
+	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
 	otherPrioritySQL,
 	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
 	claimsOfSQL,
-	expiredClaimsSQL, passedDeadlinesSQL, removeTasksSQL, removeGroupsSQL,
-}, artifact.Statements, roster.Statements, why.Statements, weigh.Statements)
+	expiredClaimsSQL, passedDeadlinesSQL,
+}, artifact.Statements, insert.Statements, removal.Statements, roster.Statements, why.Statements, weigh.Statements)

@@ -8,6 +8,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/scopes"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -21,9 +22,9 @@ type deed struct {
 
 func deeds() []deed {
 	return []deed{
-		{"rerun", "Rerun", "runs again", task.State.Resolved, queue.RerunScopes, (*queue.Queue).Rerun},
-		{"schedule", "Schedule", "is scheduled now", func(s task.State) bool { return s == task.Unscheduled }, queue.ScheduleScopes, (*queue.Queue).Schedule},
-		{"cancel", "Cancel", "is cancelled", func(s task.State) bool { return !s.Resolved() }, queue.CancelScopes, (*queue.Queue).Cancel},
+		{"rerun", "Rerun", "runs again", task.State.Resolved, scopes.Rerun, (*queue.Queue).Rerun},
+		{"schedule", "Schedule", "is scheduled now", func(s task.State) bool { return s == task.Unscheduled }, scopes.Schedule, (*queue.Queue).Schedule},
+		{"cancel", "Cancel", "is cancelled", func(s task.State) bool { return !s.Resolved() }, scopes.Cancel, (*queue.Queue).Cancel},
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/scopes"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/optimize"
@@ -196,7 +197,7 @@ func (d *nativeDecision) submit(ctx context.Context, result *taskgraph.Result) e
 		if err != nil {
 			return mistake("bad-task", file, line, "%s is not a valid task: %s", s.Label, fault.Message(err))
 		}
-		if err := notHeld(s.Label, "the decision task", file, line, may, queue.CreateScopes(t.Definition)); err != nil {
+		if err := notHeld(s.Label, "the decision task", file, line, may, scopes.Create(t.Definition)); err != nil {
 			return err
 		}
 		batch[i] = t

@@ -19,6 +19,7 @@ import (
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/scopes"
 	"github.com/treeline-ci/treeline/templates"
 )
 
@@ -135,7 +136,7 @@ func (in *Intake) create(ctx context.Context, p push.Push, tasks []templates.Tas
 		if err := batch[i].Prepare(); err != nil {
 			return mistake("bad-task", configFile, t.Line, "%s", fault.Message(err))
 		}
-		if err := scope.Check(role, false, held, queue.CreateScopes(batch[i].Definition)); err != nil {
+		if err := scope.Check(role, false, held, scopes.Create(batch[i].Definition)); err != nil {
 			return mistake("insufficient-scopes", configFile, t.Line, "%s", fault.Message(err))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/treeline-ci/treeline/task"
 )
@@ -60,4 +61,36 @@ func checkIndex(d *task.Definition) error {
 		return fmt.Errorf("extra.index.expires lies after the year %d, the last that the index takes", maxIndexYear)
 	}
 	return nil
+}
+
+// Indexed is what a task wants to be kept with its entries in the index.
+type Indexed struct {
+	Rank    float64
+	Data    json.RawMessage // an object
+	Expires time.Time
+}
+
+// ReadIndexed reads extra.index = {rank, expires, data}; what is missing or of the wrong type has its
+// default: 0, the task's expiry, {}.
+func ReadIndexed(extra json.RawMessage, taskExpires time.Time) Indexed {
+	var x struct{ Index map[string]json.RawMessage }
+	e := Indexed{Data: json.RawMessage("{}"), Expires: taskExpires}
+	if json.Unmarshal(extra, &x) != nil {
+		return e
+	}
+	var (
+		rank    float64
+		data    map[string]json.RawMessage
+		expires task.Time
+	)
+	if json.Unmarshal(x.Index["rank"], &rank) == nil {
+		e.Rank = rank
+	}
+	if json.Unmarshal(x.Index["data"], &data) == nil && data != nil {
+		e.Data = x.Index["data"]
+	}
+	if json.Unmarshal(x.Index["expires"], &expires) == nil && expires.Year() > 1 && expires.Year() < 10000 {
+		e.Expires = expires.Time
+	}
+	return e
 }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/web"
-	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/scopes"
 )
 
 func (d door) groups() []web.Endpoint {
@@ -62,7 +62,7 @@ func (d door) seal(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.AuthorizeExpr(ctx, queue.SealGroupScopes(g)); err != nil {
+	if err := r.AuthorizeExpr(ctx, scopes.SealGroup(g)); err != nil {
 		return nil, err
 	}
 	return d.queue.SealGroup(ctx, g.TaskGroupID)
@@ -73,7 +73,7 @@ func (d door) cancelGroup(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.AuthorizeExpr(ctx, queue.CancelGroupScopes(g)); err != nil {
+	if err := r.AuthorizeExpr(ctx, scopes.CancelGroup(g)); err != nil {
 		return nil, err
 	}
 	return d.queue.CancelGroup(ctx, g.TaskGroupID)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/web"
-	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/scopes"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -50,7 +50,7 @@ func (d door) changePriority(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.AuthorizeExpr(ctx, queue.PriorityScopes(s)); err != nil {
+	if err := r.AuthorizeExpr(ctx, scopes.Priority(s)); err != nil {
 		return nil, err
 	}
 	return status(d.queue.ChangePriority(ctx, s.TaskID, to))
@@ -73,7 +73,7 @@ func (d door) changeGroupPriority(ctx context.Context, r *web.Request) (any, err
 	if err != nil {
 		return nil, err
 	}
-	if err := r.AuthorizeExpr(ctx, queue.GroupPriorityScopes(g)); err != nil {
+	if err := r.AuthorizeExpr(ctx, scopes.GroupPriority(g)); err != nil {
 		return nil, err
 	}
 	return d.queue.ChangeGroupPriority(ctx, g.TaskGroupID, to)
@@ -90,7 +90,7 @@ func (d door) weigh(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.AuthorizeExpr(ctx, queue.WeighGroupScopes(g)); err != nil {
+	if err := r.AuthorizeExpr(ctx, scopes.WeighGroup(g)); err != nil {
 		return nil, err
 	}
 	return d.queue.WeighGroup(ctx, g.TaskGroupID, in.Weight)

@@ -8,10 +8,11 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/scopes"
 	"github.com/treeline-ci/treeline/task"
 )
 
-// createScopes is what the table says about creating a task; queue.CreateScopes decides.
+// createScopes is what the table says about creating a task; scopes.Create decides.
 var createScopes = scope.All{
 	each("scope", "scopes", "<scope>"),
 	each("route", "routes", "queue:route:<route>"),
@@ -91,7 +92,7 @@ func (d door) create(ctx context.Context, r *web.Request) (any, error) {
 	if err := t.Prepare(); err != nil {
 		return nil, err
 	}
-	if err := r.AuthorizeExpr(ctx, queue.CreateScopes(t.Definition)); err != nil {
+	if err := r.AuthorizeExpr(ctx, scopes.Create(t.Definition)); err != nil {
 		return nil, err
 	}
 	return status(d.queue.Create(ctx, t.ID, t.Definition))
@@ -114,7 +115,7 @@ func (d door) createBatch(ctx context.Context, r *web.Request) (any, error) {
 			return nil, err
 		}
 	}
-	if err := r.AuthorizeExpr(ctx, queue.CreateBatchScopes(tasks)); err != nil {
+	if err := r.AuthorizeExpr(ctx, scopes.CreateBatch(tasks)); err != nil {
 		return nil, err
 	}
 	statuses, err := d.queue.CreateBatch(ctx, tasks)

@@ -1,4 +1,5 @@
-package queue
+// Package insert writes new tasks with all their rows, in one statement.
+package insert
 
 import (
 	"encoding/json"
@@ -6,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -13,8 +15,8 @@ import (
 	"github.com/treeline-ci/treeline/task"
 )
 
-// creating has the columns of new tasks.
-type creating struct {
+// Rows has the columns of new tasks.
+type Rows struct {
 	ids, queues, schedulers, projects, groups []string
 	priorities, retries                       []int
 	turns                                     []int64 // of the ready ones; 0 otherwise
@@ -30,8 +32,8 @@ type creating struct {
 	}
 }
 
-// add adds a task.
-func (w *creating) add(t NewTask, turn int64, n draft.Need) {
+// Add adds a task; turn is its place in line if it waits for nothing.
+func (w *Rows) Add(t draft.Task, turn int64, n draft.Need) {
 	d := &t.Definition
 	w.ids, w.queues, w.schedulers = append(w.ids, t.ID), append(w.queues, d.TaskQueueID), append(w.schedulers, d.SchedulerID)
 	w.projects, w.groups = append(w.projects, d.ProjectID), append(w.groups, d.TaskGroupID)
@@ -44,7 +46,7 @@ func (w *creating) add(t NewTask, turn int64, n draft.Need) {
 		w.err = fmt.Errorf("queue: metadata of %s: %w", t.ID, err)
 	}
 	w.payloads, w.metadata = append(w.payloads, string(d.Payload)), append(w.metadata, string(meta))
-	w.tags, w.extras = append(w.tags, string(tagsOf(d))), append(w.extras, string(d.Extra))
+	w.tags, w.extras = append(w.tags, string(Tags(d))), append(w.extras, string(d.Extra))
 	w.ready = append(w.ready, n.Ready)
 	for i, id := range d.Dependencies {
 		e := &w.edges
@@ -53,8 +55,8 @@ func (w *creating) add(t NewTask, turn int64, n draft.Need) {
 	}
 }
 
-// tagsOf returns the tags as JSON; a map of strings can always be written.
-func tagsOf(d *task.Definition) json.RawMessage {
+// Tags returns the tags as JSON; a map of strings can always be written.
+func Tags(d *task.Definition) json.RawMessage {
 	data, err := json.Marshal(d.Tags)
 	if err != nil || d.Tags == nil {
 		return json.RawMessage("{}")
@@ -84,18 +86,22 @@ func array(list []string) string {
 	return b.String()
 }
 
-// create inserts new tasks with all their rows, on the way of the commit.
-func (c *change) create(w *creating) error {
+// Queue adds to a batch what inserts the tasks. Arrived gets a row for each line that pending ones
+// entered: task queue, priority, lowest turn, and how many they are.
+func (w *Rows) Queue(batch *pgx.Batch, arrived func(pgx.Rows) error) error {
 	if w.err != nil {
 		return w.err
 	}
-	c.late.Queue(createSQL.Text, w.ids, w.queues, w.schedulers, w.projects, w.groups, w.priorities, w.retries, w.created, w.deadlines, w.expires,
-		w.requires, w.dependencies, w.routes, w.scopes, w.payloads, w.metadata, w.tags, w.extras, w.ready, w.turns).Query(c.arrive)
+	batch.Queue(createSQL.Text, w.ids, w.queues, w.schedulers, w.projects, w.groups, w.priorities, w.retries, w.created, w.deadlines, w.expires,
+		w.requires, w.dependencies, w.routes, w.scopes, w.payloads, w.metadata, w.tags, w.extras, w.ready, w.turns).Query(arrived)
 	if e := &w.edges; len(e.ids) > 0 {
-		c.late.Queue(dependSQL.Text, e.ids, e.required, e.requires, e.satisfied).Exec(func(pgconn.CommandTag) error { return nil })
+		batch.Queue(dependSQL.Text, e.ids, e.required, e.requires, e.satisfied).Exec(func(pgconn.CommandTag) error { return nil })
 	}
 	return nil
 }
+
+// Statements lists every statement of the package, for tests that have PostgreSQL parse them.
+var Statements = []pg.Statement{createSQL, dependSQL}
 
 var (
 	createSQL = pg.Statement{Name: "queue.create", Text: `

@@ -1,16 +1,18 @@
-package queue
+// Package scopes says what callers need for what they ask of the queue (taskcluster-map 5.3, 5.5).
+package scopes
 
 import (
 	"slices"
 
 	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/task"
 )
 
-// CreateScopes returns what creating the task asks for (taskcluster-map 5.3): its own scopes, its
+// Create returns what creating the task asks for (taskcluster-map 5.3): its own scopes, its
 // routes, its project and scheduler, and its task queue at its priority or a higher one. The
 // definition must be completed.
-func CreateScopes(d task.Definition) scope.Expr {
+func Create(d task.Definition) scope.Expr {
 	all := make([]scope.Expr, 0, len(d.Scopes)+len(d.Routes)+3)
 	for _, s := range d.Scopes {
 		all = append(all, scope.String(s))
@@ -36,16 +38,16 @@ func AtOrAbove(p task.Priority) []task.Priority {
 	return up
 }
 
-// ScheduleScopes returns what scheduling the task asks for (taskcluster-map 5.5).
-func ScheduleScopes(s task.Status) scope.Expr { return steerScopes("schedule", s) }
+// Schedule returns what scheduling the task asks for (taskcluster-map 5.5).
+func Schedule(s task.Status) scope.Expr { return steer("schedule", s) }
 
-// RerunScopes returns what running the task again asks for.
-func RerunScopes(s task.Status) scope.Expr { return steerScopes("rerun", s) }
+// Rerun returns what running the task again asks for.
+func Rerun(s task.Status) scope.Expr { return steer("rerun", s) }
 
-// CancelScopes returns what canceling the task asks for.
-func CancelScopes(s task.Status) scope.Expr { return steerScopes("cancel", s) }
+// Cancel returns what canceling the task asks for.
+func Cancel(s task.Status) scope.Expr { return steer("cancel", s) }
 
-func steerScopes(what string, s task.Status) scope.Expr {
+func steer(what string, s task.Status) scope.Expr {
 	op, group := "queue:"+what+"-task", s.SchedulerID+"/"+s.TaskGroupID
 	return scope.AnyOf(
 		scope.String(op+":"+group+"/"+s.TaskID),
@@ -54,32 +56,32 @@ func steerScopes(what string, s task.Status) scope.Expr {
 	)
 }
 
-// PriorityScopes returns what changing the task's priority asks for.
-func PriorityScopes(s task.Status) scope.Expr {
+// Priority returns what changing the task's priority asks for.
+func Priority(s task.Status) scope.Expr {
 	return scope.AnyOf(scope.String("queue:change-task-priority:"+s.TaskID), scope.String("queue:change-task-priority-in-queue:"+s.TaskQueueID))
 }
 
-// GroupPriorityScopes returns what changing the priority of the group's tasks asks for.
-func GroupPriorityScopes(g Group) scope.Expr {
+// GroupPriority returns what changing the priority of the group's tasks asks for.
+func GroupPriority(g queue.Group) scope.Expr {
 	return scope.String("queue:change-task-group-priority:" + g.SchedulerID + "/" + g.TaskGroupID)
 }
 
-// WeighGroupScopes returns what changing the group's weight asks for.
-func WeighGroupScopes(g Group) scope.Expr { return groupScope("weigh", g) }
+// WeighGroup returns what changing the group's weight asks for.
+func WeighGroup(g queue.Group) scope.Expr { return groupScope("weigh", g) }
 
-// SealGroupScopes returns what sealing the group asks for.
-func SealGroupScopes(g Group) scope.Expr { return groupScope("seal", g) }
+// SealGroup returns what sealing the group asks for.
+func SealGroup(g queue.Group) scope.Expr { return groupScope("seal", g) }
 
-// CancelGroupScopes returns what canceling the group asks for.
-func CancelGroupScopes(g Group) scope.Expr { return groupScope("cancel", g) }
+// CancelGroup returns what canceling the group asks for.
+func CancelGroup(g queue.Group) scope.Expr { return groupScope("cancel", g) }
 
-func groupScope(what string, g Group) scope.Expr {
+func groupScope(what string, g queue.Group) scope.Expr {
 	return scope.String("queue:" + what + "-task-group:" + g.SchedulerID + "/" + g.TaskGroupID)
 }
 
-// CreateBatchScopes returns what creating all of the tasks asks for, each thing once. The tasks must be
+// CreateBatch returns what creating all of the tasks asks for, each thing once. The tasks must be
 // prepared.
-func CreateBatchScopes(tasks []NewTask) scope.Expr {
+func CreateBatch(tasks []queue.NewTask) scope.Expr {
 	var (
 		all  []scope.Expr
 		seen = map[string]bool{}
@@ -100,7 +102,7 @@ func CreateBatchScopes(tasks []NewTask) scope.Expr {
 		}
 		bare := *d
 		bare.Scopes, bare.Routes = nil, nil
-		add("\x00"+string(d.Priority)+" "+d.TaskQueueID+" "+d.ProjectID+" "+d.SchedulerID, CreateScopes(bare))
+		add("\x00"+string(d.Priority)+" "+d.TaskQueueID+" "+d.ProjectID+" "+d.SchedulerID, Create(bare))
 	}
 	return scope.AllOf(all...)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // PrivateStatements are all of the package, for the test that prepares them.
-var PrivateStatements = []Statement{lockVersionsSQL, versionTableExistsSQL, listVersionsSQL, findVersionSQL, addVersionSQL, deleteVersionSQL}
+var PrivateStatements = []Statement{lockVersionsSQL, tableWaitSQL, versionTableExistsSQL, listVersionsSQL, findVersionSQL, addVersionSQL, deleteVersionSQL}
 
 // UpgradeWith is Upgrade with version files of a test's own.
 func UpgradeWith(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error {

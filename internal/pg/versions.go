@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -145,14 +147,41 @@ func downgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) err
 	return nil
 }
 
-// locked runs one step of the schema in a transaction that no other schema change runs beside.
+// How long a change of the schema waits for a table, and for how long it tries. What waits for a table
+// makes everybody wait behind it; so it gives way soon, and comes back.
+const (
+	tableWait  = "1s"
+	tablePause = 500 * time.Millisecond
+	tableTries = 60
+)
+
+// locked runs one step of the schema in a transaction that no other schema change runs beside. While
+// somebody's transaction keeps a table from being changed, it tries again and again, for a minute or two.
 func locked(ctx context.Context, pool *pgxpool.Pool, fn func(ctx context.Context, tx pgx.Tx) error) error {
-	return Tx(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockVersionsSQL.Text, int64(upgradeLock)); err != nil {
+	for try := 1; ; try++ {
+		err := Tx(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, lockVersionsSQL.Text, int64(upgradeLock)); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, tableWaitSQL.Text, tableWait); err != nil {
+				return err
+			}
+			return fn(ctx, tx)
+		})
+		e, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || e.Code != "55P03" {
 			return err
 		}
-		return fn(ctx, tx)
-	})
+		if try == tableTries {
+			return fault.Wrap(fault.Unavailable, err, "a table stays in use: some transaction is open for long; "+
+				"SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start shows it; end it and try again")
+		}
+		select {
+		case <-ctx.Done():
+			return Classify(ctx.Err())
+		case <-time.After(tablePause):
+		}
+	}
 }
 
 func ensureTable(ctx context.Context, pool *pgxpool.Pool) error {
@@ -265,6 +294,7 @@ CREATE TABLE IF NOT EXISTS schema_versions (
 
 var (
 	lockVersionsSQL       = Statement{"pg.versions-lock", `SELECT pg_advisory_xact_lock($1)`}
+	tableWaitSQL          = Statement{"pg.versions-table-wait", `SELECT set_config('lock_timeout', $1, true)`}
 	versionTableExistsSQL = Statement{"pg.versions-exist", `SELECT to_regclass('schema_versions') IS NOT NULL`}
 	listVersionsSQL       = Statement{"pg.versions-list", `SELECT number, name, checksum, applied FROM schema_versions ORDER BY number`}
 	findVersionSQL        = Statement{"pg.versions-find", `SELECT checksum FROM schema_versions WHERE number = $1`}

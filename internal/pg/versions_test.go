@@ -303,3 +303,52 @@ SELECT line FROM (
 	UNION ALL SELECT format('sequence %s', sequencename) FROM pg_sequences WHERE schemaname = 'public'
 	UNION ALL SELECT format('trigger %s %s', tgrelid::regclass, tgname) FROM pg_trigger WHERE NOT tgisinternal
 ) AS shape ORDER BY line`
+
+// TestUpgradeBesideAnOpenTransaction: while somebody's transaction keeps a table from being changed, others
+// go on using the table, and the upgrade comes through when that transaction ends.
+func TestUpgradeBesideAnOpenTransaction(t *testing.T) {
+	pool, files := pgtest.Empty(t), sampleVersions()
+	if err := pg.UpgradeWith(t.Context(), pool, files, 1); err != nil {
+		t.Fatal(err)
+	}
+	open, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open.Exec(t.Context(), "SELECT count(*) FROM people"); err != nil {
+		t.Fatal(err)
+	}
+	upgraded := make(chan error, 1)
+	go func() { upgraded <- pg.UpgradeWith(t.Context(), pool, files, 0) }()
+	waiting := func() (n int) {
+		if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	eventually(t, "the upgrade waits", func() error {
+		if waiting() == 0 {
+			return errors.New("nobody waits")
+		}
+		return nil
+	})
+	for range 3 { // behind an upgrade that waits on, these would wait for the end of the open transaction
+		if _, err := pool.Exec(t.Context(), "INSERT INTO people VALUES ((SELECT count(*) FROM people), 'Ada Lovelace')"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-upgraded:
+		t.Fatalf("the upgrade did not wait for the open transaction: %v", err)
+	default:
+	}
+	if err := open.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-upgraded; err != nil {
+		t.Fatal(err)
+	}
+	if got := queryRows(t, pool, "SELECT first FROM people"); len(got) != 3 || got[0] != "Ada" {
+		t.Errorf("the table holds %v", got)
+	}
+}

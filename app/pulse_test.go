@@ -1,16 +1,27 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/authapi"
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/event/pulse"
+	"github.com/treeline-ci/treeline/internal/pgtest"
+	"github.com/treeline-ci/treeline/internal/rabbittest"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/internal/web/webtest"
 	"github.com/treeline-ci/treeline/queue"
@@ -91,6 +102,91 @@ func named(v any) (refs []string) {
 		}
 	}
 	return refs
+}
+
+func TestAServerPublishesOnRabbitMQ(t *testing.T) {
+	node := rabbittest.Start(t)
+	conn, err := amqp.Dial(node.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	secrets, err := LoadSecrets(filepath.Join(dir, "secrets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := Start(t.Context(), Config{
+		RootURL: "http://" + listener.Addr().String(), Listener: listener, DatabaseURL: pgtest.URL(t),
+		DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Pulse: pulse.Config{URL: node.URL(), Namespace: "ours"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceFunc(func() {
+		if err := a.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	defer stop()
+	const exchange = "exchange/ours-auth/v1/role-created"
+	if err := channel.ExchangeDeclare(exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := channel.QueueDeclare("q", false, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := channel.QueueBind("q", "#", exchange, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	messages, err := channel.Consume("q", "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := func() bool {
+		list, err := a.feed.Consumers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(list, func(c event.Consumer) bool { return c.Name == pulse.Consumer && c.Holder != "" })
+	}
+	deadline, tick := time.After(30*time.Second), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for !held() {
+		select {
+		case <-deadline:
+			t.Fatal("nobody publishes")
+		case <-tick.C:
+		}
+	}
+	if _, err := a.auth.CreateRole(t.Context(), RootClient, "some-role", auth.RoleInput{}); err != nil {
+		t.Fatal(err)
+	}
+	for role := ""; role != "some-role"; {
+		select {
+		case m := <-messages:
+			var body struct{ RoleID string }
+			if err := json.Unmarshal(m.Body, &body); err != nil {
+				t.Fatal(err)
+			}
+			role = body.RoleID // those of the start come first, if they do
+		case <-deadline:
+			t.Fatal("no message comes")
+		}
+	}
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
 }
 
 func TestAConfigurationWithABadPulseURLKeepsTheSecret(t *testing.T) {

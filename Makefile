@@ -43,7 +43,7 @@ ui/dist/.built: $(shell git ls-files --cached --others --exclude-standard ui/src
 	@touch $@
 
 # The packages whose speed users feel. Bring a quiet machine; it takes about three minutes.
-BENCHED = ./auth/... ./internal/web ./event ./queue ./templates/... ./taskgraph/...
+BENCHED = ./auth/... ./internal/web ./event ./queue ./object/... ./templates/... ./taskgraph/...
 
 bench: need-run bin/treeline
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 300ms -p 1 $(BENCHED)

@@ -66,6 +66,20 @@ region-header: X-Region
 			t.Error(diff)
 		}
 	})
+	t.Run("the example of the documentation", func(t *testing.T) {
+		page, err := os.ReadFile("../docs/how-to/object-storage.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, example, _ := strings.Cut(string(page), "```yaml\n")
+		example, _, _ = strings.Cut(example, "```")
+		t.Setenv("S3_ACCESS_KEY", "id")
+		t.Setenv("S3_SECRET_KEY", "secret")
+		got, err := load(example)
+		if err != nil || len(got.Stores) != 2 || got.Stores[0].S3.SecretKey != "secret" {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
 	t.Run("no file and an empty one are none", func(t *testing.T) {
 		none, err := LoadObjects("")
 		empty, err2 := load("# nothing\n")

@@ -130,7 +130,7 @@ func TestBadMembers(t *testing.T) {
 		method := strings.ToUpper(x.Method)
 		schema := l.root("/schemas/" + x.Service + "/" + x.Input)
 		for _, base := range l.samples(schema, 0) {
-			gathered := &probes{map[string][]any{}, map[string]bool{}}
+			gathered := newProbes()
 			l.probe(schema, "", base, gathered)
 			for _, at := range slices.Sorted(maps.Keys(gathered.values)) {
 				if strings.HasPrefix(at, "/tasks/0/task/") {

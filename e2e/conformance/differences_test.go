@@ -9,6 +9,7 @@ var endpointDifferences = map[string]string{
 // other way round, each with the reason.
 var schemaDifferences = map[string]string{
 	"object/v1/create-upload-request /proposedUploadMethods/append": "our addition: a way to upload content that can be read while it grows",
+	"object/v1/create-upload-request /proposedUploadMethods/parts":  "our addition: a way to upload large content in parts, of which only those that failed are sent again",
 	"queue/v1/artifact-response /contentSha256":                     "our addition: the sha256 that the object service has checked",
 	"queue/v1/list-artifacts-response /artifacts/0/contentSha256":   "our addition: the sha256 that the object service has checked",
 	"queue/v1/claim-work-request /tasks":                            "the peer fills in the default of 1 before it validates, so it takes such a request too",

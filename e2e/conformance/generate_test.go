@@ -20,13 +20,14 @@ type library struct {
 	docs     map[string]map[string]any // by path, such as /schemas/queue/v1/task.json
 	compiler *jsonschema.Compiler
 	compiled map[string]*jsonschema.Schema
+	probed   map[string]bool // what $ref leads to that was probed in full
 }
 
 const origin = "made-up://"
 
 func newLibrary(t testing.TB, b bundle) *library {
 	t.Helper()
-	l := &library{docs: map[string]map[string]any{}, compiler: jsonschema.NewCompiler(), compiled: map[string]*jsonschema.Schema{}}
+	l := &library{docs: map[string]map[string]any{}, compiler: jsonschema.NewCompiler(), compiled: map[string]*jsonschema.Schema{}, probed: map[string]bool{}}
 	l.compiler.DefaultDraft(jsonschema.Draft6)
 	l.compiler.AssertFormat()
 	for name, text := range b {
@@ -292,7 +293,10 @@ func matching(re *syntax.Regexp) string {
 type probes struct {
 	values map[string][]any
 	seen   map[string]bool
+	brief  bool // in a schema that was probed where it stood first
 }
+
+func newProbes() *probes { return &probes{values: map[string][]any{}, seen: map[string]bool{}} }
 
 func (p *probes) add(at string, values ...any) {
 	for _, v := range values {
@@ -315,6 +319,21 @@ func encoded(v any) string {
 func (l *library) probe(n node, at string, instance any, p *probes) {
 	if at != "" {
 		p.add(at, absent{})
+	}
+	if ref, ok := n.m["$ref"].(string); ok && !p.brief {
+		full := path.Join(path.Dir(n.doc), ref)
+		if l.probed[full] {
+			p.brief = true
+			defer func() { p.brief = false }()
+		}
+		l.probed[full] = true
+	}
+	if p.brief {
+		p.add(at, nil, "x", 1.5)
+		for _, part := range l.parts(l.resolve(n)) {
+			l.descend(part, at, instance, p)
+		}
+		return
 	}
 	p.add(at, nil, true, 0.0, 1.5, "", "x", []any{}, map[string]any{})
 	for _, part := range l.parts(l.resolve(n)) {

@@ -68,7 +68,7 @@ func judge(t testing.TB, list []pair, theirs, ours *library) []verdict {
 			for _, sample := range from.samples(source, 0) {
 				base, refused := mend(t, theirs, p, sample)
 				out = append(out, refused...)
-				gathered := &probes{map[string][]any{}, map[string]bool{}}
+				gathered := newProbes()
 				from.probe(source, "", base, gathered)
 				out = append(out, judgeBase(t, p, theirs, base, gathered, done)...)
 			}
@@ -77,23 +77,39 @@ func judge(t testing.TB, list []pair, theirs, ours *library) []verdict {
 	return out
 }
 
-// mend leaves out of an instance what makes the peer refuse it whole, so that other places can be
-// judged by themselves; it returns that verdict too.
+// mend leaves out of an instance the one or two members that make the peer refuse it whole, so that other places can be
+// judged by themselves; it returns those verdicts too.
 func mend(t testing.TB, theirs *library, p pair, sample any) (any, []verdict) {
 	t.Helper()
 	if theirs.accepts(t, "/schemas/"+p.theirs, sample) {
 		return sample, nil
 	}
-	for _, at := range places(sample, "") {
-		base, ok := with(sample, place(at), absent{})
-		if !ok || !theirs.accepts(t, "/schemas/"+p.theirs, base) {
-			continue
+	all := places(sample, "")
+	for i, first := range all {
+		for _, second := range all[i:] { // the same, mostly: then one is left out
+			base, ok := without(sample, first, second)
+			if !ok || !theirs.accepts(t, "/schemas/"+p.theirs, base) {
+				continue
+			}
+			var out []verdict
+			for _, at := range slices.Compact([]string{first, second}) {
+				gathered := newProbes()
+				gathered.add(at, valueAt(sample, place(at)))
+				out = append(out, judgeBase(t, p, theirs, base, gathered, map[string]bool{})...)
+			}
+			return base, out
 		}
-		gathered := &probes{map[string][]any{}, map[string]bool{}}
-		gathered.add(at, valueAt(sample, place(at)))
-		return base, judgeBase(t, p, theirs, base, gathered, map[string]bool{})
 	}
 	return sample, nil
+}
+
+// without leaves one or two places out of an instance.
+func without(sample any, first, second string) (any, bool) {
+	base, ok := with(sample, place(first), absent{})
+	if ok && second != first {
+		base, ok = with(base, place(second), absent{})
+	}
+	return base, ok
 }
 
 // places are the JSON pointers to all members of an instance.

@@ -51,12 +51,14 @@ bench: need-run bin/treeline
 	@echo; bin/treeline bench queue
 
 # Rounds of random operations, each with the next seed, until the minutes are over; SEED alone, with
-# MINUTES=0, plays the round of that seed again. The report as JSON is soak.json.
+# MINUTES=0, plays the round of that seed again. The report as JSON is soak.json. Then throughput with and
+# without an old transaction, for HELD each.
 SEED       ?= 0
 MINUTES    ?= 10
 OPERATIONS ?= 12000
+HELD       ?= 25s
 soak: need-run
-	$(GO) test ./queue/soaktest -run '^TestSoak$$' -v -count 1 -timeout 0 -seed $(SEED) -minutes $(MINUTES) -operations $(OPERATIONS) \
+	$(GO) test ./queue/soaktest -run '^(TestSoak|TestThroughputBesideAnOldTransaction)$$' -held $(HELD) -v -count 1 -timeout 0 -seed $(SEED) -minutes $(MINUTES) -operations $(OPERATIONS) \
 		$(if $(LOCKSTEP),-lockstep) -report $(CURDIR)/soak.json
 
 # The database is upgraded and downgraded under load while the previous program serves; it is built from

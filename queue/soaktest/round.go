@@ -115,7 +115,7 @@ func (r *round) prepare(t testing.TB) {
 		}
 	}
 	for range 2 {
-		p := &replica{pool: r.open(t, replicaName, 8, r.wire.Option())}
+		p := &replica{pool: r.open(t, replicaName, 8, r.wire.Option(), pg.KeepPlans())}
 		p.queue, p.feed = newQueue(p.pool), event.NewFeed(p.pool, slog.New(slog.DiscardHandler))
 		p.door = p.queue
 		if r.Behind != nil {

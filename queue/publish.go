@@ -41,7 +41,7 @@ func (q *Queue) CreateArtifact(ctx context.Context, id string, runID int, name s
 		return Upload{}, err
 	}
 	if n.StorageType.Stored() && q.deps.Uploads == nil {
-		return Upload{}, noUploads()
+		return Upload{}, artifact.NoUploads()
 	}
 	var (
 		a     Artifact
@@ -104,7 +104,7 @@ func (q *Queue) upload(ctx context.Context, a Artifact, run task.Run) (Upload, e
 // idempotent.
 func (q *Queue) FinishArtifact(ctx context.Context, id string, runID int, name, uploadID string) error {
 	if q.deps.Uploads == nil {
-		return noUploads()
+		return artifact.NoUploads()
 	}
 	content, missing := q.deps.Uploads.Content(ctx, ObjectName(id, runID, name))
 	if missing != nil && !errors.Is(missing, fault.NotFound) {

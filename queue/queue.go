@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/queue/roster"
 )
@@ -40,30 +41,6 @@ type IndexWriter interface {
 	WriteCompleted(ctx context.Context, tx pgx.Tx, entries []IndexEntry) error
 }
 
-// Content is what the object store knows of a finished object.
-type Content struct {
-	SHA256 string // lower-case hex; "" when unknown
-	Size   int64  // bytes
-}
-
-// Uploads is the object store, as the queue needs it.
-type Uploads interface {
-	// DownloadURL returns an absolute URL from which the object can be read for a while without
-	// credentials. An object that is not there or not finished is fault.NotFound.
-	DownloadURL(ctx context.Context, name string) (string, error)
-	// Content describes a finished object; one that is not there is fault.NotFound.
-	Content(ctx context.Context, name string) (Content, error)
-	// SignedPut returns a URL to which a content of the type can be PUT until the given instant; then it
-	// is an object that is finished. contentLength is in bytes, -1 when it is not known. Asking again
-	// gives another URL.
-	SignedPut(ctx context.Context, name, projectID, contentType string, contentLength int64, expires time.Time) (url string, until time.Time, err error)
-	// Extend lets an object, finished or not, expire no earlier than the given instant; one that is
-	// not there is no error.
-	Extend(ctx context.Context, name string, expires time.Time) error
-	// Delete removes an object; one that is not there is no error.
-	Delete(ctx context.Context, name string) error
-}
-
 // Deps are what a Queue stands on. Pool, Log and Issuer must be given.
 type Deps struct {
 	Pool    *pgxpool.Pool
@@ -88,7 +65,8 @@ type Queue struct {
 	marks   line.Marks
 	turns   line.Turns
 	roster  *roster.Roster
-	groups  line.Groups
+	*artifact.Shelf
+	groups line.Groups
 	together
 	mu      sync.Mutex
 	cancel  context.CancelFunc
@@ -106,7 +84,7 @@ func New(deps Deps) *Queue {
 	if deps.Wake == nil {
 		deps.Wake = func() {}
 	}
-	q := &Queue{deps: deps, log: deps.Log.With("room", "queue"), roster: roster.New(deps.Pool)}
+	q := &Queue{deps: deps, log: deps.Log.With("room", "queue"), roster: roster.New(deps.Pool), Shelf: artifact.NewShelf(deps.Pool, deps.Uploads)}
 	q.together = newTogether(q)
 	return q
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/queue/combine"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -21,9 +22,11 @@ import (
 // and what ends by time, are taken then too: a worker that cannot upload has a way out.
 func (q *Queue) ReportCompleted(ctx context.Context, id string, run int) (task.Status, error) {
 	status, err := q.report(ctx, id, run, task.ReasonCompleted)
-	if u, ok := errors.AsType[*unfinished](err); ok && u.puts() {
-		if err := q.settleAll(ctx, u.uploads); err != nil {
-			return task.Status{}, err
+	if u, ok := errors.AsType[*artifact.NotUploaded](err); ok && u.Puts() {
+		for i := range u.Uploads {
+			if err := q.Settle(ctx, &u.Uploads[i]); err != nil {
+				return task.Status{}, err
+			}
 		}
 		status, err = q.report(ctx, id, run, task.ReasonCompleted)
 	}
@@ -74,7 +77,7 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 		if err != nil {
 			return err
 		}
-		open, err := c.unfinished(ctx, completed)
+		open, err := artifact.Unfinished(ctx, c.tx, completed)
 		if err != nil {
 			return err
 		}
@@ -86,7 +89,7 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 			r := byID[call.Item.id]
 			resolves, err := call.Item.judge(r)
 			if resolves && call.Item.reason == task.ReasonCompleted {
-				err = uploaded(open, call.Item.id, call.Item.run)
+				err = artifact.Uploaded(open, call.Item.id, call.Item.run)
 				resolves = err == nil
 			}
 			answers[i].Err = err

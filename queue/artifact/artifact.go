@@ -120,6 +120,9 @@ const maxUnfinished = 10000
 
 // Unfinished returns the artifacts of the tasks that are not Present.
 func Unfinished(ctx context.Context, db Database, taskIDs []string) ([]Artifact, error) {
+	if len(taskIDs) == 0 {
+		return nil, nil
+	}
 	return collect(ctx, db, unfinishedSQL, taskIDs, maxUnfinished)
 }
 
@@ -204,7 +207,7 @@ func scan(row pgx.CollectableRow) (a Artifact, err error) {
 }
 
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.
-var Statements = []pg.Statement{readSQL, listSQL, unfinishedSQL, expiredSQL, removeSQL, finishSQL, publishSQL}
+var Statements = []pg.Statement{readSQL, listSQL, unfinishedSQL, expiredSQL, removeSQL, finishSQL, publishSQL, lastRunSQL}
 
 const selectArtifacts = `
 SELECT a.task_id, a.run_id, t.project_id, a.name, a.storage_type, a.content_type, a.content_length, a.content_sha256,

@@ -55,8 +55,10 @@ func (r *remote) Read(p []byte) (int, error) {
 	}
 	var last error
 	for attempt := range brokenAnswers {
-		if err := r.pause(attempt); err != nil {
-			return 0, err
+		if attempt > 0 {
+			if err := pause(r.ctx, 100*time.Millisecond<<attempt); err != nil {
+				return 0, err
+			}
 		}
 		if r.body == nil {
 			err := r.open()
@@ -83,15 +85,13 @@ func (r *remote) Read(p []byte) (int, error) {
 	return 0, trouble(fmt.Errorf("read from bucket %s: the answer broke off at byte %d of %d, again and again: %w", r.store.bucket, r.at, r.size, last))
 }
 
-func (r *remote) pause(attempt int) error {
-	if attempt == 0 {
-		return nil
-	}
-	timer := time.NewTimer(100 * time.Millisecond << attempt)
+// pause returns when some time has passed, or ctx has ended, which is an error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-r.ctx.Done():
-		return r.ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
 	case <-timer.C:
 		return nil
 	}

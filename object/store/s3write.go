@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,8 +8,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -83,7 +84,10 @@ func (s *S3) Place(ctx context.Context, staged *Staged) error {
 		return err
 	}
 	if staged.Ticket == "" {
-		_, err = s.core.PutObject(ctx, s.bucket, s.key(staged.SHA256), bytes.NewReader(staged.small), staged.Size, "", staged.SHA256, minio.PutObjectOptions{})
+		err = s.give(ctx, staged.small, func(ctx context.Context, body io.Reader) error {
+			_, err := s.core.PutObject(ctx, s.bucket, s.key(staged.SHA256), body, staged.Size, "", staged.SHA256, minio.PutObjectOptions{})
+			return err
+		})
 		return s.trouble("put", err)
 	}
 	key, _, _ := strings.Cut(staged.Ticket, " ")
@@ -153,18 +157,78 @@ func (s *S3) PutPart(ctx context.Context, ticket string, part Part, body io.Read
 }
 
 // send gives a part to the service, which is told the sha256 and verifies it too.
-func (s *S3) send(ctx context.Context, ticket string, part Part, content []byte) (string, error) {
+func (s *S3) send(ctx context.Context, ticket string, part Part, content []byte) (tag string, err error) {
 	key, id, _ := strings.Cut(ticket, " ")
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	err = s.give(ctx, content, func(ctx context.Context, body io.Reader) error {
+		options := minio.PutObjectPartOptions{Sha256Hex: part.SHA256}
+		sent, err := s.core.PutObjectPart(ctx, s.bucket, key, id, part.Number, body, part.Size, options)
+		if err != nil && minio.ToErrorResponse(err).StatusCode == 0 {
+			// A service may refuse without taking the content, which then looks like a broken connection.
+			if _, listing := s.core.ListObjectParts(ctx, s.bucket, key, id, 0, 1); minio.ToErrorResponse(listing).Code == minio.NoSuchUpload {
+				err = listing
+			}
+		}
+		tag = sent.ETag
+		return err
+	})
+	return tag, s.trouble("put a part", err)
+}
+
+const (
+	gives     = 6
+	giveLimit = 5 * time.Minute // for one part
+)
+
+// give runs a request that sends content, again if it fails for a reason that may pass.
+func (s *S3) give(ctx context.Context, content []byte, request func(context.Context, io.Reader) error) error {
+	ctx, cancel := context.WithTimeout(ctx, giveLimit)
 	defer cancel()
-	sent, err := s.core.PutObjectPart(ctx, s.bucket, key, id, part.Number, bytes.NewReader(content), part.Size, minio.PutObjectPartOptions{Sha256Hex: part.SHA256})
-	if errors.Is(err, context.DeadlineExceeded) {
-		return "", fault.Wrap(fault.Unavailable, err, "The storage for objects is too slow at the moment.")
+	for attempt := 1; ; attempt++ {
+		body := &piece{rest: content}
+		err := request(ctx, body)
+		body.retire()
+		answer := minio.ToErrorResponse(err)
+		final := answer.StatusCode >= 400 && answer.StatusCode < 500 && answer.StatusCode != http.StatusRequestTimeout && answer.StatusCode != http.StatusTooManyRequests
+		switch {
+		case err == nil || final:
+			return err
+		case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return fault.Wrap(fault.Unavailable, err, "The storage for objects is too slow at the moment.")
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case attempt == gives:
+			return err
+		}
+		if pause(ctx, 100*time.Millisecond<<attempt) != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return "", s.trouble("put a part", err)
+}
+
+// piece is a body that is sent once. A transport may read from it after the request has failed, which
+// must not meddle with the next one: it is retired before its bytes are used again.
+type piece struct {
+	mu   sync.Mutex
+	rest []byte
+	gone bool
+}
+
+// Read implements io.Reader.
+func (p *piece) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone || len(p.rest) == 0 {
+		return 0, io.EOF
 	}
-	return sent.ETag, nil
+	n := copy(b, p.rest)
+	p.rest = p.rest[n:]
+	return n, nil
+}
+
+func (p *piece) retire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone, p.rest = true, nil
 }
 
 // join completes a multipart upload; one that was completed before has its object.

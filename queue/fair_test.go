@@ -107,6 +107,21 @@ func TestGroupsTakeTurns(t *testing.T) {
 		}
 		e.Check(t)
 	})
+	t.Run("a group that adds a task whenever its last one was claimed gets no more than its share", func(t *testing.T) {
+		e := queuetest.New(t)
+		big, trickle := push(t, e, 100), slug.New()
+		e.Create(t, slug.New(), queuetest.Define(queuetest.In(trickle)))
+		got := map[string]int{}
+		for range 40 {
+			g := serve(t, e, 1, 1)[0]
+			if got[g]++; g == trickle {
+				e.Create(t, slug.New(), queuetest.Define(queuetest.In(trickle)))
+			}
+		}
+		if got[trickle] < 18 || got[trickle] > 21 {
+			t.Errorf("of 40 claims %d were of the big group, %d of the other", got[big], got[trickle])
+		}
+	})
 	t.Run("a task that lost its worker is next", func(t *testing.T) {
 		e := queuetest.New(t)
 		push(t, e, 20)

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -241,4 +244,73 @@ func TestClaimTaskRefusesAWorkerInQuarantine(t *testing.T) {
 	if err != nil || a.Line.QuarantinedWorkers != 1 || a.Line.BusyWorkers != 1 {
 		t.Errorf("%+v, %v", a.Line, err)
 	}
+}
+
+// TestPriorityChangesRaceWithClaims changes priorities and weights of tasks while they are claimed,
+// completed and tried again by two replicas.
+func TestPriorityChangesRaceWithClaims(t *testing.T) {
+	one := queuetest.New(t)
+	two := queuetest.On(t, one.Pool)
+	groups := []string{push(t, one, 60), push(t, one, 60)}
+	var ids []string
+	for _, g := range groups {
+		page, err := one.Queue.ListGroup(t.Context(), g, 1000, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range page.Tasks {
+			ids = append(ids, i.Status.TaskID)
+		}
+	}
+	var (
+		work sync.WaitGroup
+		left atomic.Int64
+	)
+	left.Store(int64(len(ids)))
+	levels := task.Priorities()
+	for n, e := range []*queuetest.Env{one, two} {
+		work.Go(func() { // steers
+			for i := 0; left.Load() > 0 && t.Context().Err() == nil; i++ {
+				to := levels[(i+n)%len(levels)]
+				if _, err := e.Queue.ChangePriority(t.Context(), ids[i*7%len(ids)], to); err != nil && !errors.Is(err, fault.Conflict) {
+					t.Errorf("priority: %v", err)
+				}
+				if i%10 == 0 {
+					if _, err := e.Queue.ChangeGroupPriority(t.Context(), groups[i/10%2], to); err != nil {
+						t.Errorf("priority of the group: %v", err)
+					}
+					if _, err := e.Queue.WeighGroup(t.Context(), groups[n], 1+i%100); err != nil {
+						t.Errorf("weight: %v", err)
+					}
+				}
+			}
+		})
+		work.Go(func() { // works; every fifth run is given back
+			for i := 0; left.Load() > 0 && t.Context().Err() == nil; i++ {
+				claims, err := e.Queue.Claim(t.Context(), queue.ClaimRequest{
+					TaskQueueID: queuetest.TaskQueueID, WorkerGroup: "g", WorkerID: slug.New(), Tasks: 3, Wait: 100 * time.Millisecond,
+				})
+				if err != nil {
+					t.Errorf("claim: %v", err)
+				}
+				for _, k := range claims {
+					if k.RunID == 0 && i%5 == 0 {
+						_, err = e.Queue.ReportException(t.Context(), k.Status.TaskID, k.RunID, task.ReasonWorkerShutdown)
+					} else if _, err = e.Queue.ReportCompleted(t.Context(), k.Status.TaskID, k.RunID); err == nil {
+						left.Add(-1)
+					}
+					if err != nil {
+						t.Errorf("report: %v", err)
+					}
+				}
+			}
+		})
+	}
+	work.Wait()
+	for _, id := range ids {
+		if s := one.Status(t, id); s.State != task.Completed {
+			t.Errorf("task %s is %s", id, s.State)
+		}
+	}
+	one.Check(t)
 }

@@ -11,13 +11,14 @@ import (
 //
 //	turn = max(front of the line, last turn of its group in this line + Unit/weight)
 //
-// A group without waiting tasks so joins at the front; its next tasks come one share later each. Those
+// A group that had no turn lately so joins at the front; its next tasks come one share later each. Those
 // that join while the front stands still come one after the other, a 1/Unit of a turn apart.
 //
 // Turns is the memory of one process. What is older than TurnAge is looked up in the database before
 // it is used; between looks it is what keeps concurrent transactions of this process from giving one
 // turn twice. Several processes that add tasks to one group at the same time give a turn twice now and
-// then, as each does not see the other's latest ones; the next look makes up for it (LookSQL).
+// then, as each does not see the other's latest ones; the next look makes up for it (LookSQL). Of a group
+// that has nothing waiting in the line, each knows only the last turn that it gave itself.
 type Turns struct {
 	mu     sync.Mutex
 	lines  map[Line]*front
@@ -120,14 +121,15 @@ func (t *Turns) Learn(asked time.Time, found []Found) {
 	defer t.mu.Unlock()
 	t.forget(asked)
 	for _, f := range found {
-		t.front(f.Line).learn(asked, f.Head)
+		line := t.front(f.Line)
+		line.learn(asked, f.Head)
 		g := t.share(f.Share)
-		// What this process gave since, or holds uncommitted, the look has not seen.
-		if g.open > 0 || !g.dealt.Before(asked) {
-			g.turn = max(g.turn, f.Last)
-		} else {
-			g.turn = f.Last
+		// What this process gave since, or holds uncommitted, the look has not seen. Other turns that are
+		// before the front were served; those after it that are not there were canceled.
+		if g.open == 0 && g.dealt.Before(asked) {
+			g.turn = min(g.turn, line.turn)
 		}
+		g.turn = max(g.turn, f.Last)
 		g.weight, g.at = int64(min(max(f.Weight, 1), MaxWeight)), asked
 	}
 }

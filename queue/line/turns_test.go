@@ -228,12 +228,41 @@ func TestTurns(t *testing.T) {
 			t.Errorf("joined %d turns behind the head", (last-line.FirstTurn)/line.Unit)
 		}
 	})
+	t.Run("a group that adds a task whenever its last one was claimed gets no more than its share", func(t *testing.T) {
+		m := newModel()
+		m.weights["a"], m.weights["b"] = 1, 1
+		m.enter("a", 100)
+		m.enter("b", 1)
+		got := 0
+		for range 50 {
+			m.now = m.now.Add(time.Second)
+			if m.claim().group == "b" {
+				got++
+				m.enter("b", 1)
+			}
+		}
+		if got > 25 {
+			t.Errorf("it got %d of 50 claims", got)
+		}
+	})
+	t.Run("canceled tasks do not count", func(t *testing.T) {
+		m := newModel()
+		m.weights["a"], m.weights["b"] = 1, 1
+		m.enter("b", 10)
+		m.enter("a", 1000)
+		m.waiting = slices.DeleteFunc(m.waiting, func(w *waiting) bool { return w.group == "a" })
+		m.now = m.now.Add(time.Second)
+		m.enter("a", 1)
+		if last := m.waiting[len(m.waiting)-1]; last.group == "a" {
+			t.Errorf("it came last, at %d", last.turn)
+		}
+	})
 	t.Run("memory is bounded", func(t *testing.T) {
 		var turns line.Turns
 		now := time.Unix(1000, 0)
-		for i := range 200_000 {
+		for i := range 60_000 {
 			s := line.Share{Line: line.Line{Queue: fmt.Sprint(i % 1000), Priority: 1}, Group: fmt.Sprint(i)}
-			now = now.Add(time.Millisecond)
+			now = now.Add(5 * time.Millisecond)
 			turns.Learn(now, []line.Found{{Share: s, Weight: 1}})
 			_, hand := turns.Deal(now, []line.Want{{Share: s}})
 			hand.Done(true)

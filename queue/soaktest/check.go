@@ -168,7 +168,7 @@ func (d *docket) checkLost() {
 	}
 	for i := range d.Calls {
 		k := &d.Calls[i]
-		if k.Outcome == NotFound && len(k.Tasks) == 1 && d.mustBeThere(k.Tasks[0], k) {
+		if k.Outcome == NotFound && k.Verb != ClaimTask && len(k.Tasks) == 1 && d.mustBeThere(k.Tasks[0], k) {
 			d.violate("I1", k.Tasks[0], "%s did not find it: %s", k.Verb, k.Error)
 		}
 		if k.Verb == Items && k.Outcome == OK {
@@ -218,8 +218,9 @@ func (d *docket) checkClaims() {
 		k := &d.Calls[i]
 		for _, one := range k.Claimed {
 			at := fmt.Sprintf("%s/%d", one.Task, one.Run)
-			if k.Verb == Claim {
-				if before := given[at]; before != nil {
+			if k.Verb == Claim || k.Verb == ClaimTask {
+				// Who claims one task twice gets the claim it has; a line gives nothing twice.
+				if before := given[at]; before != nil && (before.Worker != k.Worker || before.Verb == Claim && k.Verb == Claim) {
 					d.violate("I3", one.Task, "run %d was given to %s (client %d) and to %s (client %d)", one.Run, before.Worker, before.Client, k.Worker, k.Client)
 				}
 				given[at] = k

@@ -211,8 +211,12 @@ func promised(k *Call, s task.Status) string {
 		if k.Run >= len(s.Runs) || s.Runs[k.Run].ReasonResolved != k.Reason {
 			return "another outcome than " + string(k.Reason)
 		}
-	case Claim, Reclaim:
-		if last := s.LastRun(); s.State != task.Running || k.Verb == Claim && last.WorkerID != k.Worker || k.Verb == Reclaim && last.RunID != k.Run {
+	case Priority:
+		if string(s.Priority) != k.Name {
+			return "another priority than " + k.Name
+		}
+	case Claim, ClaimTask, Reclaim:
+		if last := s.LastRun(); s.State != task.Running || k.Verb != Reclaim && last.WorkerID != k.Worker || k.Verb == Reclaim && last.RunID != k.Run {
 			return "a run that is not the worker's"
 		}
 	}
@@ -316,6 +320,12 @@ func (d *docket) checkConflict(k *Call) {
 		if at, ok := d.since[DeadlinesPass][k.Tasks[0]]; (!ok || at > k.End) && !strings.Contains(k.Error, "50 runs") {
 			d.violate("I8", k.Tasks[0], "%s was refused before the deadline: %s", k.Verb, k.Error)
 		}
+	case ClaimTask:
+		// Legal while the run is not pending, which it was once, or is no more.
+	case Priority:
+		if d.touched[TasksExpire][k.Tasks[0]] == 0 && !d.everResolved(k.Tasks[0], k) {
+			d.violate("I8", k.Tasks[0], "its priority could not be changed before it was resolved: %s", k.Error)
+		}
 	case CancelGroup:
 		for _, s := range d.sealed[k.Name] {
 			if s.Outcome == OK && s.End < k.Start {
@@ -341,6 +351,16 @@ func (d *docket) checkLate(k *Call) {
 	if at := ended.Sub(d.Began) - d.Skew; at > time.Duration(k.End)+slack {
 		d.violate("I2", k.Tasks[0], "%s of run %d was refused %v before the run ended: %s", k.Verb, k.Run, at-time.Duration(k.End), k.Error)
 	}
+}
+
+// everResolved reports whether a run of the task had ended when the call ended.
+func (d *docket) everResolved(id string, k *Call) bool {
+	for _, run := range d.Final[id].Status.Runs {
+		if run.Resolved != nil && run.Resolved.Sub(d.Began)-d.Skew <= time.Duration(k.End) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *docket) wasSealed(group string, k *Call) bool {

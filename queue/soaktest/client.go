@@ -55,12 +55,13 @@ func (k *known) allLines() []string {
 // client does random operations on one replica. It is a creator, a worker and somebody who steers.
 type client struct {
 	*round
-	n     int
-	r     *rand.Rand
-	at    *replica
-	name  string // of the worker; the last client is a clone of the one before it
-	mine  []held
-	calls []Call
+	n      int
+	r      *rand.Rand
+	at     *replica
+	name   string // of the worker; the last client is a clone of the one before it
+	mine   []held
+	sealed string // the group that it sealed last
+	calls  []Call
 }
 
 // held is a claim that the worker believes to have, or forgot to give back.
@@ -182,6 +183,11 @@ var choices = []struct {
 	{30, (*client).cancel},
 	{6, (*client).seal},
 	{6, (*client).cancelGroup},
+	{20, (*client).claimTask},
+	{20, (*client).priority},
+	{4, (*client).groupPriority},
+	{4, (*client).weight},
+	{4, (*client).workerGone},
 	{40, (*client).artifact},
 	{80, (*client).status},
 	{20, (*client).items},

@@ -24,6 +24,11 @@ const (
 	Rerun            Verb = "rerun"
 	Cancel           Verb = "cancel"
 	CancelGroup      Verb = "cancelGroup"
+	ClaimTask        Verb = "claimTask"
+	Priority         Verb = "priority"
+	GroupPriority    Verb = "groupPriority"
+	Weight           Verb = "weight"
+	WorkerGone       Verb = "workerGone"
 	SealGroup        Verb = "sealGroup"
 	Artifact         Verb = "artifact"
 	Status           Verb = "status"
@@ -60,7 +65,7 @@ type Call struct {
 	Bodies  []int               `json:"bodies,omitempty"` // of a create: which of the task's definitions
 	Run     int                 `json:"run,omitempty"`
 	Reason  task.ReasonResolved `json:"reason,omitempty"` // of a report
-	Name    string              `json:"name,omitempty"`   // of an artifact or a group
+	Name    string              `json:"name,omitempty"`   // of an artifact or a group, or a priority
 	Worker  string              `json:"worker,omitempty"` // of a claim
 	Start   int64               `json:"start"`            // nanoseconds since the round began
 	End     int64               `json:"end"`

@@ -281,6 +281,7 @@ func (c *client) seal(ctx context.Context) {
 	if !ok {
 		return
 	}
+	c.sealed = group
 	c.call(ctx, Call{Verb: SealGroup, Name: group}, func(ctx context.Context, _ *Call) error {
 		_, err := c.at.door.SealGroup(ctx, group)
 		return err
@@ -289,6 +290,9 @@ func (c *client) seal(ctx context.Context) {
 
 func (c *client) cancelGroup(ctx context.Context) {
 	group, ok := c.someGroup()
+	if c.sealed != "" && c.r.IntN(4) > 0 {
+		group = c.sealed
+	}
 	if !ok {
 		return
 	}

@@ -247,6 +247,10 @@ func text(m map[string]any) string {
 		s = sampleTime
 	case "uri":
 		s = "https://example.com/x"
+	case "ipv4":
+		s = "127.0.0.1"
+	case "ipv6":
+		s = "::1"
 	case "email":
 		s = "who@example.com"
 	}

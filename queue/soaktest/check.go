@@ -16,11 +16,12 @@ type Evidence struct {
 	Began  time.Time
 	Skew   time.Duration // of the database's clock against the one of Began
 	Calls  []Call
-	Bodies map[string][]*task.Definition // by task: every definition that was offered for it
-	Events []event.Event                 // the feed as a consumer saw it
-	Gaps   []string                      // where its positions did not count up
-	Final  map[string]queue.Item         // every task that is left, when all work is done
-	Last   string                        // the task that marks the feed's end, the only one that may be open
+	Bodies map[string][]*task.Definition       // by task: every definition that was offered for it
+	Events []event.Event                       // the feed as a consumer saw it
+	Gaps   []string                            // where its positions did not count up
+	Final  map[string]queue.Item               // every task that is left, when all work is done
+	Lacks  func(client int, scope string) bool // which scopes a client does not have; nil: none
+	Last   string                              // the task that marks the feed's end, the only one that may be open
 
 	Violations []Violation
 }
@@ -49,7 +50,8 @@ func (v Violation) String() string {
 //   - I7: the same creation again is the same task; another definition is refused.
 //   - I8: every answer is a legal state, and no later answer shows an earlier one.
 //   - I10: the feed has each change once, in order, without a gap.
-//   - I11: a claim's credentials hold the scopes of its task and of its run, and no others.
+//   - I11: a claim's credentials hold the scopes of its task and of its run, and no others; no task has a
+//     scope that its creator lacked.
 //
 // I4, that the tables agree, is for queuetest.Violations to ask of every snapshot.
 func Check(e *Evidence) []Violation {
@@ -59,6 +61,7 @@ func Check(e *Evidence) []Violation {
 	d.checkClaims()
 	d.checkRetries()
 	d.checkCreations()
+	d.checkCreators()
 	d.checkAnswers()
 	d.checkOrder()
 	d.checkRefusals()
@@ -270,6 +273,30 @@ func (d *docket) checkScopes(one Claimed, at string) {
 	slices.Sort(got)
 	if !slices.Equal(slices.Compact(want), slices.Compact(got)) {
 		d.violate("I11", one.Task, "the claim of run %d holds %v, not %v", one.Run, got, want)
+	}
+}
+
+// checkCreators is the other half of I11: who created a task had its scopes, and who had them was not
+// refused for lack of them.
+func (d *docket) checkCreators() {
+	for i := range d.Calls {
+		k := &d.Calls[i]
+		var lacks []string
+		for n, id := range k.Tasks {
+			if k.Verb == Create && d.Lacks != nil {
+				for _, s := range d.Bodies[id][k.Bodies[n]].Scopes {
+					if d.Lacks(k.Client, s) {
+						lacks = append(lacks, s)
+					}
+				}
+			}
+		}
+		if len(lacks) > 0 && k.Outcome == OK {
+			d.violate("I11", k.Tasks[0], "client %d created it, and lacks %v", k.Client, lacks)
+		}
+		if len(lacks) == 0 && k.Outcome == Forbidden {
+			d.violate("I11", first(k.Tasks), "%s by client %d was refused, and it lacks nothing: %s", k.Verb, k.Client, k.Error)
+		}
 	}
 }
 

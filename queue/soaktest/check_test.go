@@ -214,6 +214,13 @@ var violated = []struct {
 		c := &find(e, soaktest.Claim).Claimed[0]
 		c.Scopes = append(c.Scopes, "auth:*")
 	}},
+	{"a task has a scope that its creator lacks", "I11", func(e *soaktest.Evidence) {
+		e.Lacks = func(_ int, scope string) bool { return scope == "secret" }
+	}},
+	{"a creator is refused that has all it needs", "I11", func(e *soaktest.Evidence) {
+		k := again(e, soaktest.Create)
+		k.Outcome, k.Seen = soaktest.Forbidden, nil
+	}},
 	{"a claim lacks its task's scope", "I11", func(e *soaktest.Evidence) {
 		c := &find(e, soaktest.Claim).Claimed[0]
 		c.Scopes = c.Scopes[:3]

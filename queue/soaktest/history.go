@@ -48,13 +48,14 @@ type Outcome string
 // The outcomes. After Unknown the call may have happened, or happen yet; after Broken too, but it ended
 // with an error that no caller should ever see.
 const (
-	OK       Outcome = "ok"
-	Conflict Outcome = "refused: conflict"
-	NotFound Outcome = "refused: not found"
-	Invalid  Outcome = "refused: invalid"
-	Refused  Outcome = "refused: other"
-	Unknown  Outcome = "unknown"
-	Broken   Outcome = "broken"
+	OK        Outcome = "ok"
+	Conflict  Outcome = "refused: conflict"
+	NotFound  Outcome = "refused: not found"
+	Invalid   Outcome = "refused: invalid"
+	Forbidden Outcome = "refused: forbidden"
+	Refused   Outcome = "refused: other"
+	Unknown   Outcome = "unknown"
+	Broken    Outcome = "broken"
 )
 
 // Call is a call with its arguments, its outcome and what its answer showed.
@@ -98,6 +99,8 @@ func judge(err error) Outcome {
 		return NotFound
 	case fault.Invalid, fault.BadInput:
 		return Invalid
+	case fault.Forbidden:
+		return Forbidden
 	case fault.Unavailable:
 		return Unknown
 	case fault.Internal:

@@ -47,6 +47,8 @@ type Options struct {
 	Faultless  bool // nothing is disturbed but time
 	// Behind puts something between the clients and a replica, such as its HTTP door.
 	Behind func(testing.TB, *queue.Queue) Door
+	// Lacks says which scopes a client's door denies it; nil: none.
+	Lacks func(client int, scope string) bool
 	// Progress counts what happens while it happens; nil for none.
 	Progress *Tally
 }
@@ -88,7 +90,7 @@ func Run(t testing.TB, o Options) *Evidence {
 	chance := rand.New(rand.NewPCG(o.Seed, 1<<32))
 	// The database's clock is that of somebody else; ours is right, or ten minutes off.
 	r.skew = []time.Duration{0, 10 * time.Minute, -10 * time.Minute}[chance.IntN(3)]
-	r.evidence = &Evidence{Seed: o.Seed, Bodies: r.known.bodies, Skew: r.skew, Began: r.begin}
+	r.evidence = &Evidence{Seed: o.Seed, Bodies: r.known.bodies, Skew: r.skew, Began: r.begin, Lacks: o.Lacks}
 	r.prepare(t)
 	for i := range o.Clients {
 		r.clients = append(r.clients, newClient(r, i))

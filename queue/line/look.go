@@ -9,7 +9,8 @@ import (
 )
 
 // Look adds to a batch the look at the database that Deal needs for the shares, and learns from its
-// answer. Lines are looked at from their marks on.
+// answer. Lines are looked at from their marks on; without one, from the front on, and now and then
+// from their beginning.
 func (t *Turns) Look(batch *pgx.Batch, now time.Time, shares []Share, marks *Marks) {
 	var (
 		queues, groups = make([]string, len(shares)), make([]string, len(shares))
@@ -18,7 +19,7 @@ func (t *Turns) Look(batch *pgx.Batch, now time.Time, shares []Share, marks *Mar
 	)
 	for i, s := range shares {
 		if _, ok := low[s.Line]; !ok {
-			low[s.Line] = max(marks.Low(s.Line), FirstTurn)
+			low[s.Line] = t.floor(now, s.Line, marks.Low(s.Line))
 		}
 		queues[i], ranks[i], groups[i], lows[i] = s.Queue, s.Priority, s.Group, low[s.Line]
 	}
@@ -31,6 +32,21 @@ func (t *Turns) Look(batch *pgx.Batch, now time.Time, shares []Share, marks *Mar
 		}
 		return err
 	})
+}
+
+// floor is where a look at the line begins.
+func (t *Turns) floor(now time.Time, l Line, mark int64) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if mark > 0 {
+		return max(mark, FirstTurn)
+	}
+	f := t.front(l)
+	if !f.low.IsZero() || now.Sub(f.whole) >= wholeAge {
+		f.whole = now
+		return FirstTurn
+	}
+	return f.turn
 }
 
 // LookSQL finds the head of each line, and of each group its weight and the last turn it has had there.

@@ -72,12 +72,16 @@ const (
 	// to be wrong: a row whose transaction took long to commit is there for a moment only.
 	fallAge   = 300 * time.Millisecond
 	maxShares = 20000
+
+	// wholeAge is how often a process without a mark looks at a line from its beginning.
+	wholeAge = 10 * time.Second
 )
 
 type front struct {
 	turn   int64     // how far the line has been served
 	newest int64     // the last turn of a group that joined
 	at     time.Time // of the last look
+	whole  time.Time // of the last look from the beginning of the line, by a process that has no mark
 	low    time.Time // since when looks find a lower head; zero: they do not
 }
 

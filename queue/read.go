@@ -46,21 +46,30 @@ func (q *Queue) Statuses(ctx context.Context, ids []string) ([]task.Status, erro
 	if err != nil {
 		return nil, err
 	}
-	out := make([]task.Status, len(records))
-	for i, r := range records {
-		out[i] = r.Status
+	out := make([]task.Status, 0, len(records))
+	for _, r := range records {
+		if !r.expired() {
+			out = append(out, r.Status)
+		}
 	}
 	return out, nil
 }
+
+// expired reports whether nobody is to see the task any more: it is resolved and has expired, whether
+// or not it has been removed yet. So a task ends at the same instant as the artifacts that expire with
+// it.
+func (r *record) expired() bool { return r.State.Resolved() && !r.Expires.After(r.now) }
 
 func (q *Queue) items(ctx context.Context, s pg.Statement, args ...any) ([]Item, error) {
 	records, definitions, err := readItems(ctx, q.deps.Pool, s, args...)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Item, len(records))
-	for i, r := range records {
-		out[i] = Item{r.Status, definitions[r.TaskID]}
+	out := make([]Item, 0, len(records))
+	for _, r := range records {
+		if !r.expired() {
+			out = append(out, Item{r.Status, definitions[r.TaskID]})
+		}
 	}
 	return out, nil
 }
@@ -226,17 +235,20 @@ func (q *Queue) PendingCounts(ctx context.Context, taskQueueID string) (Load, er
 	return c, nil
 }
 
+// notExpired is the condition on a row of tasks that somebody may see it; see expired.
+const notExpired = `(expires > now() OR state IN ('unscheduled', 'pending', 'running'))`
+
 var (
 	listGroupSQL = pg.Statement{Name: "queue.list-group", Text: `
 SELECT ` + recordColumns + `, ` + definitionColumns + `
-FROM (SELECT * FROM tasks WHERE task_group_id = $1 AND task_id > $2 ORDER BY task_id LIMIT $3) t ` + recordTables + `
+FROM (SELECT * FROM tasks WHERE task_group_id = $1 AND task_id > $2 AND ` + notExpired + ` ORDER BY task_id LIMIT $3) t ` + recordTables + `
 ORDER BY t.task_id, r.run_id`}
 
 	dependentsSQL = pg.Statement{Name: "queue.dependents", Text: `
 SELECT ` + recordColumns + `, ` + definitionColumns + `
 FROM (
     SELECT w.* FROM dependencies e JOIN tasks w USING (task_id)
-    WHERE e.required_id = $1 AND e.task_id > $2 ORDER BY e.task_id LIMIT $3) t ` + recordTables + `
+    WHERE e.required_id = $1 AND e.task_id > $2 AND ` + notExpired + ` ORDER BY e.task_id LIMIT $3) t ` + recordTables + `
 ORDER BY t.task_id, r.run_id`}
 
 	groupsSQL = pg.Statement{Name: "queue.groups", Text: `

@@ -77,16 +77,24 @@ func (o *objects) put(name string, c queue.Content) {
 	o.have[name] = c
 }
 
-func serve(t *testing.T) *bench {
+func serve(t *testing.T, options ...func(*queue.Deps)) *bench {
 	t.Helper()
 	b := &bench{T: t, objects: &objects{have: map[string]queue.Content{}}}
-	b.Env = queuetest.New(t, func(d *queue.Deps) { d.Uploads = b.objects })
+	b.Env = queuetest.New(t, append(options, func(d *queue.Deps) { d.Uploads = b.objects })...)
 	b.url = b.as("*")
 	return b
 }
 
 // as serves the queue to a caller with the given scopes, and returns the service's URL.
 func (b *bench) as(scopes ...string) string {
+	b.Helper()
+	server := httptest.NewServer(b.handler(scopes...))
+	b.Cleanup(server.Close)
+	return server.URL + "/api/queue/v1"
+}
+
+// handler answers as the queue does to a caller with the given scopes.
+func (b *bench) handler(scopes ...string) http.Handler {
 	b.Helper()
 	id := "test-client"
 	if len(scopes) == 0 {
@@ -96,9 +104,7 @@ func (b *bench) as(scopes ...string) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	server := httptest.NewServer(handler)
-	b.Cleanup(server.Close)
-	return server.URL + "/api/queue/v1"
+	return handler
 }
 
 var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -1,12 +1,16 @@
 package queueapi_test
 
 import (
+	"context"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/queuetest"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -170,6 +174,30 @@ func TestWorkerGoneThroughTheDoor(t *testing.T) {
 	}
 	if id := kept[0].(map[string]any)["status"].(map[string]any)["taskId"].(string); b.Status(t, id).State != task.Running {
 		t.Error("another worker's task was given back")
+	}
+	b.Check(t)
+}
+
+// TestClaimWithoutATakerIsGivenBack: the connection of a worker ends while its claim commits.
+func TestClaimWithoutATakerIsGivenBack(t *testing.T) {
+	ctx, hangUp := context.WithCancel(t.Context())
+	claimed := false
+	b := serve(t, func(d *queue.Deps) {
+		d.Wake = func() {
+			if claimed {
+				hangUp()
+			}
+		}
+	})
+	id := b.Task(t, task.Pending, queuetest.OnQueue("p/q"))
+	claimed = true
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(ctx, "POST", "/api/queue/v1/claim-work/p%2Fq", strings.NewReader(`{"workerGroup": "g", "workerId": "left", "tasks": 1}`))
+	r.Header.Set("Content-Type", "application/json")
+	b.handler("*").ServeHTTP(w, r)
+	s := b.Status(t, id)
+	if s.State != task.Pending || len(s.Runs) != 2 || s.Runs[0].WorkerID != "left" || s.Runs[0].ReasonResolved != task.ReasonWorkerShutdown {
+		t.Errorf("the task: %+v; the answer: %d %s", s, w.Code, w.Body)
 	}
 	b.Check(t)
 }

@@ -21,7 +21,9 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/pgtest"
+	"github.com/treeline-ci/treeline/internal/s3test"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/object/store"
 )
 
 // TestMain lets the test program be the server that TestKilled kills, and that of TestDiskFull.
@@ -61,13 +63,26 @@ func uploadForever(ctx context.Context, dir, url, round string) error {
 	if err != nil {
 		return err
 	}
-	s, err := New(pool, Config{Dir: dir, RootURL: "http://tc", URLKey: urlKey, Log: slog.New(slog.DiscardHandler)})
+	c := Config{Dir: dir, RootURL: "http://tc", URLKey: urlKey, Log: slog.New(slog.DiscardHandler)}
+	if endpoint, bucket, ok := strings.Cut(os.Getenv("TREELINE_TEST_OBJECT_BUCKET"), " "); ok {
+		far, err := openBucket(endpoint, bucket)
+		if err != nil {
+			return err
+		}
+		c.Places, c.Uploads = []Place{{Name: "far", Store: far}}, "far"
+	}
+	s, err := New(pool, c)
 	if err != nil {
 		return err
 	}
 	for i := 0; ; i++ {
 		name := fmt.Sprintf("append/%s/%d", round, i)
 		if err := appendAll(ctx, s, name, 7000); err != nil {
+			return err
+		}
+		fmt.Println(name)
+		name = fmt.Sprintf("parts/%s/%d", round, i)
+		if err := partsAll(ctx, s, name); err != nil {
 			return err
 		}
 		fmt.Println(name)
@@ -104,21 +119,57 @@ func appendAll(ctx context.Context, s *Store, name string, piece int) error {
 	return s.FinishUpload(ctx, name, r.ProjectID, r.UploadID, map[string]string{"sha256": hashOf(text)})
 }
 
+// partsAll uploads an object in its one part, unless that is there, and finishes it.
+func partsAll(ctx context.Context, s *Store, name string) error {
+	r, text := fixed(name), textOf(name)
+	r.Append, r.Parts = nil, &PartsUpload{ContentType: "text/plain", ContentLength: int64(len(text))}
+	u, err := s.CreateUpload(ctx, r)
+	if err == nil {
+		var id int64
+		if id, err = idOf(s, Parts, name, u.Parts.URL); err != nil {
+			return err
+		}
+		state, err := s.ListParts(ctx, id)
+		if err == nil && len(state.Parts) == 0 {
+			_, err = s.PutPart(ctx, id, 1, hashOf(text), strings.NewReader(text))
+		}
+		if err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fault.Conflict) { // which it is when it is decided
+		return err
+	}
+	return s.FinishUpload(ctx, name, r.ProjectID, r.UploadID, map[string]string{"sha256": hashOf(text)})
+}
+
+func openBucket(endpoint, bucket string) (*store.S3, error) {
+	return store.OpenS3(store.S3Config{Endpoint: endpoint, Bucket: bucket, AccessKey: s3test.AccessKey, SecretKey: s3test.SecretKey})
+}
+
 func TestKilled(t *testing.T) {
+	t.Run("disk", func(t *testing.T) { killed(t, 12, "", Config{}) })
+	t.Run("s3", func(t *testing.T) {
+		r := newRemote(t)
+		far := Place{Name: "far", Store: r.bucket}
+		killed(t, 6, r.server.Endpoint+" "+r.name, Config{Places: []Place{far}, Uploads: "far"})
+	})
+}
+
+func killed(t *testing.T, rounds int, bucket string, c Config) {
 	url, dir := pgtest.URL(t), t.TempDir()
 	pool, err := pg.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	s := open(t, pool, dir)
-	s.maxSize = 1 << 30
+	c.Dir = dir
+	s := openWith(t, pool, c)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	continued := 0
-	for round := range 12 {
-		for _, name := range killedRound(t, dir, url, fmt.Sprint(round), time.Duration(20+rng.IntN(120))*time.Millisecond) {
+	for round := range rounds {
+		for _, name := range killedRound(t, dir, url, bucket, fmt.Sprint(round), time.Duration(20+rng.IntN(120))*time.Millisecond) {
 			wantContent(t, s, name, textOf(name)) // what was acknowledged is there
 		}
 		continued += checkAll(t, s)
@@ -130,10 +181,10 @@ func TestKilled(t *testing.T) {
 }
 
 // killedRound runs a server, kills it some time after it began to work, and returns what it finished.
-func killedRound(t *testing.T, dir, url, round string, after time.Duration) []string {
+func killedRound(t *testing.T, dir, url, bucket, round string, after time.Duration) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "TREELINE_TEST_OBJECT_DIR="+dir, "TREELINE_TEST_OBJECT_URL="+url, "TREELINE_TEST_OBJECT_ROUND="+round)
+	cmd.Env = append(os.Environ(), "TREELINE_TEST_OBJECT_DIR="+dir, "TREELINE_TEST_OBJECT_URL="+url, "TREELINE_TEST_OBJECT_ROUND="+round, "TREELINE_TEST_OBJECT_BUCKET="+bucket)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.StdoutPipe()
@@ -188,6 +239,9 @@ func checkAll(t *testing.T, s *Store) (continued int) {
 // continueUpload does what a worker does whose server was killed: it finishes if all was sent, and
 // otherwise sends the rest. What is there must be a beginning of the content.
 func continueUpload(ctx context.Context, s *Store, name string) error {
+	if strings.HasPrefix(name, "parts/") {
+		return partsAll(ctx, s, name)
+	}
 	r := fixed(name)
 	stream, err := s.StreamReader(ctx, name, 0)
 	if errors.Is(err, fault.NotFound) { // begun, but killed before its file was there

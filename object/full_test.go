@@ -19,6 +19,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/pgtest"
+	"github.com/treeline-ci/treeline/object/store"
 )
 
 const fullAt = 1 << 20
@@ -153,12 +154,38 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
+// cpuPerByte reports the processor time of the whole process for each byte of a benchmark.
+func cpuPerByte(b *testing.B, bytes int64) (done func()) {
+	b.Helper()
+	used := func() time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	before := used()
+	return func() {
+		b.ReportMetric(float64(used()-before)/float64(b.N)/float64(bytes)*1e9/1e6, "cpu-ms/GB")
+	}
+}
+
 // BenchmarkStore moves 64 MiB through the store in a folder; MB/s are of the content.
 func BenchmarkStore(b *testing.B) {
 	s := openWith(b, pgtest.DB(b), Config{Dir: b.TempDir()})
 	content := noise(64 << 20)
+	b.Run("hash", func(b *testing.B) {
+		b.SetBytes(int64(len(content)))
+		defer cpuPerByte(b, int64(len(content)))()
+		for b.Loop() {
+			if _, err := store.HashOf(strings.NewReader(content)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("put", func(b *testing.B) {
 		b.SetBytes(int64(len(content)))
+		defer cpuPerByte(b, int64(len(content)))()
 		for i := 0; b.Loop(); i++ {
 			name := fmt.Sprint("put", i)
 			if _, err := s.Put(b.Context(), name, "p", "text/plain", time.Now().Add(time.Hour), strings.NewReader(content), ""); err != nil {
@@ -176,6 +203,7 @@ func BenchmarkStore(b *testing.B) {
 	}
 	b.Run("read", func(b *testing.B) {
 		b.SetBytes(int64(len(content)))
+		defer cpuPerByte(b, int64(len(content)))()
 		for b.Loop() {
 			_, f, err := s.Open(b.Context(), "read")
 			if err != nil {

@@ -28,6 +28,7 @@ type remote struct {
 	server *s3test.Server
 	proxy  *s3test.Proxy
 	bucket *store.S3
+	name   string // of the bucket
 	pool   *pgxpool.Pool
 	dir    string
 }
@@ -36,12 +37,8 @@ func newRemote(t testing.TB) *remote {
 	t.Helper()
 	r := &remote{server: s3test.Start(t), pool: pgtest.DB(t), dir: t.TempDir()}
 	r.proxy = s3test.NewProxy(t, r.server)
-	bucket := r.server.Bucket(t)
-	var err error
-	r.bucket, err = store.OpenS3(store.S3Config{Endpoint: r.proxy.Endpoint, Bucket: bucket, AccessKey: s3test.AccessKey, SecretKey: s3test.SecretKey})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.name = r.server.Bucket(t)
+	r.bucket = must[*store.S3](t)(openBucket(r.proxy.Endpoint, r.name))
 	return r
 }
 

@@ -120,6 +120,9 @@ func (r *run) workInside() outcome {
 	r.log.Close()
 	if err := <-uploading; err != nil && r.ours.Err() == nil {
 		r.slog.Error("the log could not be uploaded whole", "error", err)
+		if result.reason == task.ReasonCompleted { // the queue does not take that without its log
+			result = outcome{task.ReasonInternalError, "the log could not be uploaded"}
+		}
 	}
 	if r.ours.Err() != nil {
 		r.slog.Warn("the run is dropped", "reason", context.Cause(r.ours))

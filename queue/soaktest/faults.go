@@ -139,7 +139,7 @@ func pause(ctx context.Context, d time.Duration) {
 const diceSQL = `
 CREATE SEQUENCE soak_dice;
 CREATE FUNCTION soak_roll() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE roll bigint := (nextval('soak_dice') * 2654435761 + %d * 40503) %% 4294967296;
+DECLARE roll bigint := (nextval('soak_dice') * 2654435761 + %d::bigint * 40503) %% 4294967296;
 BEGIN
     IF roll %% 1009 = 0 THEN RAISE EXCEPTION 'soak: could not serialize' USING ERRCODE = '40001'; END IF;
     IF roll %% 1013 = 0 THEN RAISE EXCEPTION 'soak: deadlock detected' USING ERRCODE = '40P01'; END IF;
@@ -162,7 +162,7 @@ WHERE datname = current_database() AND application_name = $1 ORDER BY random() L
 
 	rolledSQL = pg.Statement{Name: "soak.rolled", Text: `
 SELECT count(*) FROM generate_series(1, (SELECT last_value FROM soak_dice)) AS n
-WHERE (n * 2654435761 + $1 * 40503) % 4294967296 % 1009 = 0 OR (n * 2654435761 + $1 * 40503) % 4294967296 % 1013 = 0`}
+WHERE (n * 2654435761 + $1::bigint * 40503) % 4294967296 % 1009 = 0 OR (n * 2654435761 + $1::bigint * 40503) % 4294967296 % 1013 = 0`}
 
 	othersSQL = pg.Statement{Name: "soak.others", Text: `
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`}

@@ -15,7 +15,7 @@ import (
 
 const (
 	pollEvery  = 100 * time.Millisecond // when nobody wakes the sequencer
-	passEvery  = 5 * time.Millisecond   // at most, so that many small commits share a pass
+	passEvery  = 20 * time.Millisecond  // at most, so that many small commits share a pass
 	pruneEvery = time.Hour
 	retryAfter = 500 * time.Millisecond
 )
@@ -85,6 +85,7 @@ func (f *Feed) sequence(ctx context.Context) {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	for failed := false; ; {
+		began := time.Now()
 		more, err := s.pass(ctx, f.pool)
 		if ctx.Err() != nil {
 			return
@@ -109,7 +110,7 @@ func (f *Feed) sequence(ctx context.Context) {
 		if more {
 			continue
 		}
-		if !sleep(ctx, passEvery) {
+		if !sleep(ctx, passEvery-time.Since(began)) {
 			return
 		}
 		select {

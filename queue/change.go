@@ -90,18 +90,19 @@ func (c *change) finish(ctx context.Context) error {
 // lock locks the tasks' rows and returns their records, sorted by id; ids that do not exist are
 // missing from the result.
 func (c *change) lock(ctx context.Context, ids ...string) ([]*record, error) {
-	return c.lockBy(ctx, lockSQL, ids)
+	return c.lockBy(ctx, lockSQL, ids, nil)
 }
 
 // lockToResolve is lock for tasks about to be resolved: it also locks the dependents that this may
 // release. completed has those of the ids whose outcome can be completed.
 func (c *change) lockToResolve(ctx context.Context, ids, completed []string) ([]*record, error) {
-	return c.lockBy(ctx, lockToResolveSQL, ids, completed)
+	return c.lockBy(ctx, lockToResolveSQL, ids, nil, completed)
 }
 
 // lockBy sends the locking statement and the look at the tasks in one go. The look is a statement of
-// its own because only its later snapshot shows what the lock waited for.
-func (c *change) lockBy(ctx context.Context, s pg.Statement, ids []string, args ...any) ([]*record, error) {
+// its own because only its later snapshot shows what the lock waited for. What also adds to the batch
+// comes after the lock, too.
+func (c *change) lockBy(ctx context.Context, s pg.Statement, ids []string, also func(*pgx.Batch), args ...any) ([]*record, error) {
 	var (
 		batch   pgx.Batch
 		records []*record
@@ -117,6 +118,9 @@ func (c *change) lockBy(ctx context.Context, s pg.Statement, ids []string, args 
 		records, err = scanRecords(recordsSQL, rows)
 		return err
 	})
+	if also != nil {
+		also(&batch)
+	}
 	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("queue: %s: %w", s.Name, err)
 	}

@@ -48,7 +48,7 @@ func (q *Queue) sweep(ctx context.Context, candidates pg.Statement, act func(*re
 			if err != nil || len(ids) == 0 {
 				return err
 			}
-			records, err := c.lockBy(ctx, lockFreeSQL, ids)
+			records, err := c.lockBy(ctx, lockFreeSQL, ids, nil)
 			if err != nil {
 				return err
 			}

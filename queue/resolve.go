@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/queue/combine"
@@ -73,11 +75,8 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 	var answers []combine.Answer[task.Status]
 	err := q.change(ctx, func(ctx context.Context, c *change) error {
 		answers = make([]combine.Answer[task.Status], len(calls))
-		records, err := c.lockToResolve(ctx, ids, completed)
-		if err != nil {
-			return err
-		}
-		open, err := artifact.Unfinished(ctx, c.tx, completed)
+		var open []Artifact
+		records, err := c.lockBy(ctx, lockToResolveSQL, ids, func(b *pgx.Batch) { artifact.QueueUnfinished(b, completed, &open) }, completed)
 		if err != nil {
 			return err
 		}

@@ -115,15 +115,18 @@ func List(ctx context.Context, db Database, taskID string, run, limit int, token
 	return page, err
 }
 
-// maxUnfinished bounds Unfinished.
+// maxUnfinished bounds QueueUnfinished.
 const maxUnfinished = 10000
 
-// Unfinished returns the artifacts of the tasks that are not Present.
-func Unfinished(ctx context.Context, db Database, taskIDs []string) ([]Artifact, error) {
+// QueueUnfinished adds to a batch the look for the artifacts of the tasks that are not Present.
+func QueueUnfinished(batch *pgx.Batch, taskIDs []string, into *[]Artifact) {
 	if len(taskIDs) == 0 {
-		return nil, nil
+		return
 	}
-	return collect(ctx, db, unfinishedSQL, taskIDs, maxUnfinished)
+	batch.Queue(unfinishedSQL.Text, taskIDs, maxUnfinished).Query(func(rows pgx.Rows) (err error) {
+		*into, err = pgx.CollectRows(rows, scan)
+		return err
+	})
 }
 
 // Expire locks up to limit artifacts that expired half an hour ago or longer, and returns them.

@@ -65,6 +65,9 @@ func (r *Request) checkBody() error {
 	if !r.isJSON {
 		return fault.New(fault.Malformed, "The request must have a JSON body and the header content-type: application/json.")
 	}
+	if err := r.checkValues(); err != nil {
+		return err
+	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(r.raw))
 	if err != nil {
 		return fault.Wrap(fault.Malformed, err, "The request's body is not JSON: %v", err)
@@ -90,6 +93,9 @@ func violations(err error) []string {
 	var lines []string
 	var walk func(*jsonschema.ValidationError)
 	walk = func(e *jsonschema.ValidationError) {
+		if len(lines) == considered {
+			return
+		}
 		if len(e.Causes) == 0 {
 			place := "body"
 			for _, token := range e.InstanceLocation {
@@ -105,6 +111,9 @@ func violations(err error) []string {
 	slices.Sort(lines)
 	return limited(slices.Compact(lines))
 }
+
+// considered is how many violations are put into words, of which the first in order are told.
+const considered = 1000
 
 // limited keeps an error readable.
 func limited(lines []string) []string {

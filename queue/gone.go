@@ -65,6 +65,13 @@ func (q *Queue) GiveBack(ctx context.Context, claims []Claim) error {
 	return nil
 }
 
+// takeBack gives back what was claimed for a caller who left meanwhile.
+func (q *Queue) takeBack(ctx context.Context, _ ClaimRequest, o offer) {
+	if err := q.GiveBack(ctx, o.claims); err != nil {
+		q.log.WarnContext(ctx, "claims that nobody took run until they expire", "tasks", len(o.claims), "error", err)
+	}
+}
+
 var claimsOfSQL = pg.Statement{Name: "queue.claims-of", Text: `
 SELECT task_id FROM claims
 WHERE ($1 = '' OR task_queue_id = $1) AND worker_group = $2 AND worker_id = $3 AND task_id > $4

@@ -28,7 +28,7 @@ func newTogether(q *Queue) together {
 		creates: combine.New(combine.Options[[]NewTask, []task.Status]{Run: q.createTogether, Size: sizeOf, MaxSize: maxTogether}),
 		claims: combine.New(combine.Options[ClaimRequest, offer]{
 			Run: q.claimTogether, Key: func(r ClaimRequest) string { return r.TaskQueueID },
-			Size: func(r ClaimRequest) int { return r.Tasks }, MaxSize: maxPicked,
+			Size: func(r ClaimRequest) int { return r.Tasks }, MaxSize: maxPicked, Lost: q.takeBack,
 		}),
 		reports: combine.New(combine.Options[report, task.Status]{Run: q.reportTogether}),
 		looks:   combine.New(combine.Options[string, task.Status]{Run: q.lookTogether, Running: 2}),

@@ -27,6 +27,9 @@ type Options[I, O any] struct {
 	Run func(ctx context.Context, calls []Call[I]) ([]Answer[O], error)
 	// Key keeps apart what cannot share a batch; nil: everything can.
 	Key func(I) string
+	// Lost is told the answers, errors left out, whose caller had given up when they came; nil: they are
+	// forgotten. The context does not end.
+	Lost func(ctx context.Context, item I, value O)
 	// Size is what an item adds to its batch, such as bytes; nil: nothing.
 	Size func(I) int
 
@@ -257,13 +260,22 @@ func (c *Combiner[I, O]) try(ctx context.Context, callers []*caller[I, O]) (answ
 }
 
 func (c *Combiner[I, O]) answer(callers []*caller[I, O], of func(i int) Answer[O]) {
+	var lost []*caller[I, O]
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	for i, w := range callers {
 		w.answer, w.answered = of(i), true
 		close(w.done)
 		if !w.left {
 			w.batch.lose()
+		} else if w.answer.Err == nil {
+			lost = append(lost, w)
 		}
+	}
+	c.mu.Unlock()
+	if c.o.Lost == nil {
+		return
+	}
+	for _, w := range lost {
+		c.o.Lost(context.WithoutCancel(w.call.ctx), w.call.Item, w.answer.Value)
 	}
 }

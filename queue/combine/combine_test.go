@@ -236,6 +236,31 @@ func TestCallersThatLeave(t *testing.T) {
 	})
 }
 
+func TestAnswersThatNobodyTakesAreNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, lost := &recorder{}, make(chan string, 3)
+		c := combine.New(combine.Options[string, string]{Run: r.run, Patience: time.Minute, Lost: func(ctx context.Context, item, value string) {
+			lost <- fmt.Sprint(item, "=", value, " ", ctx.Err())
+		}})
+		begin(t.Context(), c, "a")
+		synctest.Wait()
+		ctx, leave := context.WithCancel(t.Context())
+		begin(t.Context(), c, "b")
+		begin(ctx, c, "c")
+		time.Sleep(1500 * time.Millisecond) // a is done, b and c run
+		leave()
+		time.Sleep(time.Minute)
+		close(lost)
+		var got []string
+		for l := range lost {
+			got = append(got, l)
+		}
+		if diff := cmp.Diff([]string{"c=C <nil>"}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 // TestManyCallers has the race detector look, and every answer be the caller's own.
 func TestManyCallers(t *testing.T) {
 	var calls, batches, left atomic.Int64

@@ -364,16 +364,17 @@ func (l *library) probePart(n node, at string, instance any, p *probes) {
 	if v, ok := n.m["const"]; ok {
 		p.add(at, v)
 	}
-	for word, around := range map[string]func(float64) any{
+	around := map[string]func(float64) any{
 		"minLength": func(n float64) any { return repeated{int(n)} }, "maxLength": func(n float64) any { return repeated{int(n)} },
 		"minimum": func(n float64) any { return n }, "maximum": func(n float64) any { return n },
 		"minItems": func(n float64) any { return manyOf(instance, int(n)) }, "maxItems": func(n float64) any { return manyOf(instance, int(n)) },
 		"minProperties": func(n float64) any { return members{int(n)} }, "maxProperties": func(n float64) any { return members{int(n)} },
-	} {
+	}
+	for _, word := range slices.Sorted(maps.Keys(around)) {
 		if limit, ok := n.m[word].(float64); ok {
 			for _, value := range []float64{limit - 1, limit, limit + 1} {
 				if value >= 0 || strings.HasPrefix(word, "m") && strings.HasSuffix(word, "imum") {
-					p.add(at, around(value))
+					p.add(at, around[word](value))
 				}
 			}
 		}

@@ -97,7 +97,9 @@ func (s *Store) bring(ctx context.Context, r *record, to *Place) error {
 		return err
 	}
 	if state == copyThere {
-		size, err := to.Store.Stat(ctx, *r.SHA256)
+		looking, cancel := context.WithTimeout(ctx, s.copies.wait)
+		size, err := to.Store.Stat(looking, *r.SHA256)
+		cancel()
 		if err == nil && size == *r.Size {
 			return nil
 		}

@@ -65,6 +65,7 @@ func reads(p *s3test.Proxy, content string) int {
 }
 
 func TestTheFirstReadInARegionCopies(t *testing.T) {
+	t.Parallel()
 	r, near := newRemote(t), nearDisk(t)
 	a, b := mirrored(t, r, near), mirrored(t, r, near) // as two processes
 	content := noise(3 << 20)
@@ -136,6 +137,7 @@ func TestTheFirstReadInARegionCopies(t *testing.T) {
 }
 
 func TestCopiesThatFail(t *testing.T) {
+	t.Parallel()
 	r, near := newRemote(t), nearDisk(t)
 	s := mirrored(t, r, near)
 	content := noise(1 << 20)

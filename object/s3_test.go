@@ -74,6 +74,7 @@ func noise(size int) string {
 }
 
 func TestEveryUploadReachesTheBucket(t *testing.T) {
+	t.Parallel()
 	r := newRemote(t)
 	s := r.open(t)
 	ctx := t.Context()
@@ -162,6 +163,7 @@ func sendOne(t testing.TB, s *Store, id int64, n int, content string, size int64
 
 // TestPartsGoOn breaks uploads in parts in every way, on both kinds of store.
 func TestPartsGoOn(t *testing.T) {
+	t.Parallel()
 	r := newRemote(t)
 	for name, change := range map[string]func(*Config){"s3": func(*Config) {}, "disk": func(c *Config) { c.Uploads = "" }} {
 		t.Run(name, func(t *testing.T) { partsGoOn(t, r, change, name) })
@@ -303,6 +305,7 @@ func send(t testing.TB, method, address, body string, headers map[string]string)
 }
 
 func TestDirectUploadAndDownload(t *testing.T) {
+	t.Parallel()
 	r := newRemote(t)
 	s := r.open(t, r.direct)
 	ctx := t.Context()
@@ -355,6 +358,7 @@ func TestDirectUploadAndDownload(t *testing.T) {
 }
 
 func TestStoreInTrouble(t *testing.T) {
+	t.Parallel()
 	r := newRemote(t)
 	s := r.open(t)
 	ctx := t.Context()
@@ -410,6 +414,7 @@ func TestStoreInTrouble(t *testing.T) {
 }
 
 func TestSweepOfABucket(t *testing.T) {
+	t.Parallel()
 	r := newRemote(t)
 	s := r.open(t)
 	ctx := t.Context()
@@ -469,6 +474,7 @@ func TestSweepOfABucket(t *testing.T) {
 }
 
 func TestSignedPut(t *testing.T) {
+	t.Parallel()
 	r := newRemote(t)
 	for name, change := range map[string]func(*Config){"s3": r.direct, "disk": func(c *Config) { c.Uploads = "" }} {
 		t.Run(name, func(t *testing.T) {
@@ -517,6 +523,7 @@ func TestSignedPut(t *testing.T) {
 }
 
 func TestCompressedContents(t *testing.T) {
+	t.Parallel()
 	s := openWith(t, pgtest.DB(t), Config{Dir: t.TempDir(), MaxSize: 1 << 20})
 	ctx := t.Context()
 	plain := strings.Repeat("a line of a log\n", 20_000)

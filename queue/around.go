@@ -90,7 +90,7 @@ func (b *creation) queueGroups(c *change, batch *pgx.Batch, fresh []int, s *arou
 		groups, err := pgx.CollectRows(rows, scanGroup)
 		for _, g := range groups {
 			s.groups[g.TaskGroupID] = g
-			c.q.groups.Note(g.TaskGroupID, g.Expires.Time)
+			c.seen = append(c.seen, g)
 		}
 		return err
 	})

@@ -24,6 +24,7 @@ type change struct {
 	groups  map[string]bool    // groups of which a task was resolved; whether a witness was seen
 	arrived map[string]arrival // by task queue
 	hands   []*line.Hand       // turns given to tasks
+	seen    []Group            // as they are once this is committed
 	met     []string           // tasks of which a dependency was just satisfied
 	err     error              // a body that could not be encoded
 }
@@ -51,6 +52,9 @@ func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *chan
 		return err
 	}
 	c.settle(true)
+	for _, g := range c.seen {
+		q.groups.Note(g.TaskGroupID, g.Expires.Time)
+	}
 	for name, a := range c.arrived {
 		q.marks.Lower(name, a.first)
 		q.waiters.Wake(name, a.count)

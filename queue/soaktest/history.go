@@ -95,7 +95,7 @@ func judge(err error) Outcome {
 	switch fault.KindOf(err) {
 	case fault.Conflict:
 		return Conflict
-	case fault.NotFound:
+	case fault.NotFound, fault.Gone:
 		return NotFound
 	case fault.Invalid, fault.BadInput:
 		return Invalid

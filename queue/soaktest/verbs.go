@@ -19,7 +19,7 @@ func (c *client) define(group string) task.Definition {
 	return task.Definition{
 		TaskQueueID: c.line(), SchedulerID: "-", ProjectID: "none", TaskGroupID: group,
 		Requires: []task.Requires{task.AllCompleted, task.AllResolved}[c.r.IntN(2)], Priority: priorities[c.r.IntN(len(priorities))], Retries: c.r.IntN(4),
-		Created: task.At(now), Deadline: task.At(now.Add(time.Hour)), Expires: task.At(now.Add(24 * time.Hour)),
+		Created: task.At(now), Deadline: task.At(now.Add(time.Hour)), Expires: task.At(now.Add(24*time.Hour + time.Duration(c.r.IntN(300))*time.Minute)),
 		Dependencies: []string{}, Routes: []string{}, Tags: map[string]string{}, Extra: json.RawMessage(`{}`),
 		Scopes:   []string{fmt.Sprint("soak:secret:", c.r.IntN(1000))},
 		Payload:  json.RawMessage(fmt.Sprintf(`{"number": %d}`, c.r.IntN(1<<30))),

@@ -108,7 +108,11 @@ func (q *Queue) claimNow(ctx context.Context, req ClaimRequest) ([]Claim, error)
 			return claims, err
 		}
 		if !contended {
-			// A mark that is too high for a moment must not hide work.
+			// A mark that is too high for a moment must not hide work. Who waits is woken for it, within
+			// a tenth of a second; for who does not, the marks are looked up anew.
+			if req.Wait <= 0 {
+				q.marks.Drop(req.TaskQueueID)
+			}
 			if found, err := q.refreshMarks(ctx, req.TaskQueueID, line.EmptyAge); err != nil || !found {
 				return nil, err
 			}

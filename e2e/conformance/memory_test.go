@@ -154,7 +154,7 @@ func (s *server) raw(t *testing.T, text string, end bool) (int, string) {
 
 // TestManyLargeBodiesAtOnce sends as many of the largest bodies as a server might get at a bad moment.
 func TestManyLargeBodiesAtOnce(t *testing.T) {
-	const clients = 16
+	const clients = 6
 	s := serve(t)
 	body := append(append([]byte(`{"scopes": ["`), bytes.Repeat([]byte("x"), 10<<20-100)...), `"]}`...)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -18,6 +18,24 @@
 // again gives the same outcome. Claim alone hands out new work each time; a claim whose answer is
 // lost ends when it expires, and the task is tried again.
 //
+// # Many calls, one transaction
+//
+// Concurrent creates, claims and reports of one process share transactions (together.go,
+// queue/combine): what arrives while one runs is the next one's. Nobody waits for company. Each call is
+// judged by itself under the locks, as if it came alone: calls of one transaction are ordered as they
+// came, and a create that refers to a task of an earlier call waits for the outcome of that one. A
+// refused create takes the whole transaction back, and the others go again without it; a refused report
+// has written nothing; what fails otherwise is done again in halves, down to the call that is to blame.
+// So the rules below are about transactions, however many calls are in one.
+//
+// A transaction makes as few round trips as its statements' data need: BEGIN travels with the first
+// statements, and what nobody reads again (new tasks, claims, released tasks, events) with COMMIT
+// (change.late). A create takes two, a claim or a report three.
+//
+// Plans are made once per connection and kept (pg.KeepPlans): every statement must find its rows by an
+// index in a nested loop, whatever its arguments and however full the tables are; plan_test.go holds
+// them to it.
+//
 // # Order of locks
 //
 // Transactions take locks in this order, and within each class in ascending order of ids:
@@ -31,7 +49,8 @@
 //     deletes its row. So either the creator sees the dependency resolved, or the resolving
 //     transaction sees the new dependent; neither waits for claims;
 //  4. pending: claimers lock rows here first but never wait, neither here nor on tasks;
-//  5. the lock of a task group under which the last resolver tells that the group is resolved.
+//  5. the lock of a task group under which the last resolver tells that the group is resolved; before
+//     it, without waiting, an unresolved task of the group as a witness (group.go).
 //
 // A dependent that is created between the look for dependents and the lock on the task is locked
 // late, out of order. That can end in a deadlock, which PostgreSQL breaks and internal/pg retries.

@@ -182,22 +182,14 @@ func (c *change) checkGroups(ctx context.Context) error {
 	}
 	slices.Sort(ids)
 	var batch pgx.Batch
-	for _, id := range ids {
-		open := true
-		batch.Queue(groupResolverSQL.Text, id)
-		batch.Queue(openTaskSQL.Text, id).Query(func(rows pgx.Rows) error {
-			found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			open = len(found) > 0
-			return err
-		})
-		batch.Queue(groupSQL.Text, id).Query(func(rows pgx.Rows) error {
-			g, err := pgx.CollectExactlyOneRow(rows, scanGroup)
-			if err == nil && !open {
-				c.addGroup(kindResolved, g)
-			}
-			return err
-		})
-	}
+	batch.Queue(groupResolversSQL.Text, ids)
+	batch.Queue(resolvedGroupsSQL.Text, ids).Query(func(rows pgx.Rows) error {
+		groups, err := pgx.CollectRows(rows, scanGroup)
+		for _, g := range groups {
+			c.addGroup(kindResolved, g)
+		}
+		return err
+	})
 	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("queue: are groups resolved (%s, …): %w", ids[0], err)
 	}
@@ -227,11 +219,14 @@ SELECT g.id FROM unnest($1::text[]) AS g (id), LATERAL (
     SELECT FROM tasks t WHERE t.task_group_id = g.id AND NOT t.ever_resolved
     ORDER BY t.task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w`}
 
-	openTaskSQL = pg.Statement{Name: "queue.open-task", Text: `
-SELECT task_id FROM tasks WHERE task_group_id = $1 AND NOT ever_resolved ORDER BY task_id LIMIT 1`}
+	// The first key tells these locks from other rooms'. They are taken in the order of the list.
+	groupResolversSQL = pg.Statement{Name: "queue.group-resolvers", Text: `
+SELECT pg_advisory_xact_lock(20486, hashtext(g.id)) FROM unnest($1::text[]) AS g (id)`}
 
-	// The first key tells these locks from other rooms'.
-	groupResolverSQL = pg.Statement{Name: "queue.group-resolver", Text: `SELECT pg_advisory_xact_lock(20486, hashtext($1::text))`}
+	resolvedGroupsSQL = pg.Statement{Name: "queue.resolved-groups", Text: `
+SELECT ` + groupColumns + ` FROM task_groups g
+WHERE task_group_id = ANY($1) AND NOT EXISTS (SELECT FROM tasks t WHERE t.task_group_id = g.task_group_id AND NOT t.ever_resolved)
+ORDER BY task_group_id`}
 
 	nowSQL = pg.Statement{Name: "queue.now", Text: `SELECT now()`}
 )

@@ -18,7 +18,7 @@ var Statements = slices.Concat([]pg.Statement{
 	recordsSQL, itemsSQL, lockSQL, lockToResolveSQL, lockFreeSQL, nowSQL,
 	saveTasksSQL, saveRunsSQL, unpendSQL, movePendingSQL, pendSQL, unclaimSQL, saveClaimsSQL, dueSQL, notDueSQL,
 	satisfySQL, readySQL, extrasSQL,
-	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, openTaskSQL, groupResolverSQL,
+	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, groupResolversSQL, resolvedGroupsSQL,
 	pickSQL, line.LookSQL, linesSQL, marksSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
 	otherPrioritySQL,

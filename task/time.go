@@ -6,7 +6,10 @@ import (
 	"time"
 )
 
-const timeFormat = "2006-01-02T15:04:05.000Z"
+const (
+	timeFormat   = "2006-01-02T15:04:05.000Z"
+	quotedFormat = `"` + timeFormat + `"`
+)
 
 // Time is an instant as the wire carries it: UTC, milliseconds, a trailing Z.
 type Time struct{ time.Time }
@@ -18,7 +21,9 @@ func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 func (t Time) String() string { return t.UTC().Format(timeFormat) }
 
 // MarshalJSON writes the wire form.
-func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(make([]byte, 0, len(quotedFormat)), quotedFormat), nil
+}
 
 // UnmarshalJSON reads any RFC 3339 instant and cuts it to milliseconds.
 func (t *Time) UnmarshalJSON(data []byte) error {

@@ -49,8 +49,11 @@ type Call[I any] struct {
 	ctx  context.Context
 }
 
+// CallOf returns a call that no combiner made; ctx is its caller's.
+func CallOf[I any](ctx context.Context, item I) Call[I] { return Call[I]{Item: item, ctx: ctx} }
+
 // Left reports whether the caller has given up: nobody will get the answer.
-func (c Call[I]) Left() bool { return c.ctx.Err() != nil }
+func (c Call[I]) Left() bool { return c.ctx != nil && c.ctx.Err() != nil }
 
 // Answer is what a call returns.
 type Answer[O any] struct {

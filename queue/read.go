@@ -42,7 +42,7 @@ func (q *Queue) Status(ctx context.Context, id string) (task.Status, error) {
 
 // Statuses returns how those of the tasks stand that exist, sorted by id.
 func (q *Queue) Statuses(ctx context.Context, ids []string) ([]task.Status, error) {
-	records, err := readRecords(ctx, q.deps.Pool, recordsSQL, ids)
+	records, err := readRecords(ctx, q.deps.Pool, statusesSQL, ids)
 	if err != nil {
 		return nil, err
 	}

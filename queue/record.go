@@ -223,20 +223,30 @@ func noRun(id string, run int) error {
 const (
 	// The clock is read after the row was locked: what one transaction did before another under the
 	// same lock has the earlier time, whichever began first.
-	recordColumns = `t.task_id, t.task_queue_id, t.scheduler_id, t.project_id, t.task_group_id, t.priority, t.deadline, t.expires,
-       t.retries, t.retries_left, t.state, t.ever_resolved, d.routes, d.tags, clock_timestamp(),
+	recordColumns = taskColumns + `, d.routes, d.tags, ` + runColumns
+	taskColumns   = `t.task_id, t.task_queue_id, t.scheduler_id, t.project_id, t.task_group_id, t.priority, t.deadline, t.expires,
+       t.retries, t.retries_left, t.state, t.ever_resolved`
+	runColumns = `clock_timestamp(),
        r.run_id, r.state, r.reason_created, r.reason_resolved, r.worker_group, r.worker_id,
        r.taken_until, r.scheduled, r.started, r.resolved`
 	definitionColumns = `d.created, d.dependencies, d.requires, d.scopes, d.payload, d.metadata, d.extra`
 	// OFFSET 0 keeps the planner to one look into the index of runs for each task: on tables of which
 	// it has no statistics yet it would rather read all of runs.
 	recordTables = `JOIN definitions d USING (task_id)
-LEFT JOIN LATERAL (
+` + runTables
+	runTables = `LEFT JOIN LATERAL (
     SELECT run_id, state, reason_created, reason_resolved, worker_group, worker_id, taken_until, scheduled, started, resolved
     FROM runs WHERE runs.task_id = t.task_id OFFSET 0) r ON true`
 )
 
 var (
+	// For statuses alone, routes and tags are not looked up: they stand in other, wide rows.
+	statusesSQL = pg.Statement{Name: "queue.statuses", Text: `
+SELECT ` + taskColumns + `, '{}'::text[], '{}'::json, ` + runColumns + `
+FROM tasks t ` + runTables + `
+WHERE t.task_id = ANY($1)
+ORDER BY t.task_id, r.run_id`}
+
 	recordsSQL = pg.Statement{Name: "queue.records", Text: `
 SELECT ` + recordColumns + `
 FROM tasks t ` + recordTables + `

@@ -15,7 +15,7 @@ import (
 
 // Statements lists every statement of the room, for tests that have PostgreSQL parse them.
 var Statements = slices.Concat([]pg.Statement{
-	recordsSQL, itemsSQL, lockSQL, lockToResolveSQL, lockFreeSQL, nowSQL,
+	recordsSQL, statusesSQL, itemsSQL, lockSQL, lockToResolveSQL, lockFreeSQL, nowSQL,
 	saveTasksSQL, saveRunsSQL, unpendSQL, movePendingSQL, pendSQL, unclaimSQL, saveClaimsSQL, dueSQL, notDueSQL,
 	satisfySQL, readySQL, extrasSQL,
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, groupResolversSQL, resolvedGroupsSQL,

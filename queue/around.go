@@ -44,47 +44,49 @@ func (b *creation) lookAround(ctx context.Context, c *change, fresh []int) (arou
 	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return s, fmt.Errorf("queue: look at groups and dependencies: %w", err)
 	}
-	for _, id := range groups {
-		if _, ok := s.groups[id]; !ok {
-			c.q.groups.Drop(groups...)
-			return s, errMoved
+	var wrong []string // of what was remembered
+	for id, expires := range groups {
+		if g, ok := s.groups[id]; !ok || g.Expires.Before(expires) {
+			wrong = append(wrong, id)
 		}
+	}
+	if len(wrong) > 0 {
+		c.q.groups.Drop(wrong...)
+		return s, errMoved
 	}
 	b.checkGroups(fresh, &s)
 	return s, s.holdBad(ctx, c)
 }
 
-// queueGroups adds to a batch what opens the groups. Those known to be there are only locked.
-func (b *creation) queueGroups(c *change, batch *pgx.Batch, fresh []int, s *around) (ids []string) {
-	type want struct {
-		scheduler string
-		expires   time.Time
-	}
-	wants := map[string]want{}
+// queueGroups adds to a batch what opens the groups, and returns when each must not expire before. Those
+// known to be there are only locked.
+func (b *creation) queueGroups(c *change, batch *pgx.Batch, fresh []int, s *around) map[string]time.Time {
+	wants, owners := map[string]time.Time{}, map[string]string{}
 	for _, i := range fresh {
 		d := &b.tasks[i].Definition
 		expires := d.Expires.Truncate(time.Hour).Add(groupSlack)
-		if w, ok := wants[d.TaskGroupID]; !ok || expires.After(w.expires) {
-			wants[d.TaskGroupID] = want{d.SchedulerID, expires}
+		if at, ok := wants[d.TaskGroupID]; !ok || expires.After(at) {
+			wants[d.TaskGroupID], owners[d.TaskGroupID] = expires, d.SchedulerID
 		}
 	}
-	var open, schedulers []string
-	var expires []time.Time
+	if len(wants) == 0 {
+		return nil
+	}
+	ids := make([]string, 0, len(wants))
 	for id := range wants {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
+	var open, schedulers []string
+	var expires []time.Time
 	for _, id := range ids {
-		if w := wants[id]; !c.q.groups.Known(id, w.expires) {
-			open, schedulers, expires = append(open, id), append(schedulers, w.scheduler), append(expires, w.expires)
+		if !c.q.groups.Known(id, wants[id]) {
+			open, schedulers, expires = append(open, id), append(schedulers, owners[id]), append(expires, wants[id])
 		}
 	}
 	if len(open) > 0 {
 		batch.Queue(newGroupsSQL.Text, open, schedulers, expires)
 		batch.Queue(extendGroupsSQL.Text, open, expires)
-	}
-	if len(ids) == 0 {
-		return nil
 	}
 	batch.Queue(shareGroupsSQL.Text, ids).Query(func(rows pgx.Rows) error {
 		groups, err := pgx.CollectRows(rows, scanGroup)
@@ -94,7 +96,7 @@ func (b *creation) queueGroups(c *change, batch *pgx.Batch, fresh []int, s *arou
 		}
 		return err
 	})
-	return ids
+	return wants
 }
 
 // checkGroups refuses tasks whose group is sealed or another scheduler's.

@@ -89,6 +89,26 @@ func TestCreatesOfOneTransactionAreJudgedEachByItself(t *testing.T) {
 	e.Check(t)
 }
 
+func TestAGroupThatIsNotAsRememberedIsMadeAnew(t *testing.T) {
+	e := queuetest.New(t)
+	group := slug.New()
+	for _, change := range []string{
+		`UPDATE task_groups SET task_group_id = task_group_id`, // nothing
+		`DELETE FROM task_groups`,
+		`UPDATE task_groups SET expires = now()`,
+	} {
+		if _, err := e.Pool.Exec(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+		e.Create(t, slug.New(), queuetest.Define(queuetest.In(group)))
+		g, err := e.Queue.Group(t.Context(), group)
+		if err != nil || g.Expires.Before(queuetest.Define().Expires.Time) {
+			t.Errorf("after %s: %+v, %v", change, g, err)
+		}
+	}
+	e.Check(t)
+}
+
 func TestReportsOfOneTransactionAreJudgedEachByItself(t *testing.T) {
 	e := queuetest.New(t)
 	group := slug.New()

@@ -84,7 +84,7 @@ func TestProbeSync(t *testing.T) {
 // build makes the program and a directory that tasks may enter, whoever they run as.
 func build(t *testing.T) (program, dir string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "treeline-bench-test-")
+	dir, err := os.MkdirTemp("", "treeline-bench-test-") //nolint:usetesting // tasks run as another user, who must reach it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func follow(ctx context.Context, c *client.Client) (<-chan happened, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bench: feed: %w", err)
 	}
-	resp, err := (&http.Client{Transport: c.Transport()}).Do(req)
+	resp, err := (&http.Client{Transport: c.Transport()}).Do(req) //nolint:bodyclose // whoever reads it closes it, below
 	if err != nil {
 		return nil, fmt.Errorf("bench: feed: %w", err)
 	}

@@ -91,7 +91,7 @@ func (q *queueRun) handOver(ctx context.Context, waits, creates int, queue strin
 		claims, err := q.takeFrom(ctx, waits, queue, 1)
 		came <- got{claims, err, time.Now()}
 	}()
-	time.Sleep(idleRest)
+	<-time.After(idleRest)
 	began := time.Now()
 	err := q.create(ctx, creates, slug.Nice(), definition)
 	g := <-came

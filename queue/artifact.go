@@ -2,14 +2,19 @@ package queue
 
 import "github.com/treeline-ci/treeline/queue/artifact"
 
-// What package artifact calls them.
 type (
-	Artifact      = artifact.Artifact
+	// Artifact is what is known of an artifact.
+	Artifact = artifact.Artifact
+	// ArtifactsPage is a page of a listing.
 	ArtifactsPage = artifact.Page
-	NewArtifact   = artifact.New
-	StorageType   = artifact.StorageType
-	Content       = artifact.Content
-	Uploads       = artifact.Uploads
+	// NewArtifact is an artifact to create.
+	NewArtifact = artifact.New
+	// StorageType says where an artifact's content is.
+	StorageType = artifact.StorageType
+	// Content is what the object store knows of a finished object.
+	Content = artifact.Content
+	// Uploads is the object store, as the queue needs it.
+	Uploads = artifact.Uploads
 )
 
 // The storage types (taskcluster-map 5.8).

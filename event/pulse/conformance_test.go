@@ -37,20 +37,6 @@ func lines(t *testing.T, name string) [][]any {
 	return rows
 }
 
-// plain is a value as JSON has it.
-func plain(t *testing.T, v any) any {
-	t.Helper()
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out any
-	if err := json.Unmarshal(text, &out); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
 // TestTheExchangesAreThoseThatListenersKnow compares the tables with the facts of taskcluster-map
 // appendix C: exchange, name, type, schema, and the fields of the routing key (? is optional, # holds
 // several words).

@@ -108,7 +108,7 @@ func testUnsaved(t *testing.T, node *rabbittest.Node) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer block.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // closed below
+	defer block.Rollback(context.WithoutCancel(t.Context()))
 	if _, err := block.Exec(t.Context(), "LOCK TABLE event_offsets IN EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ type Node struct {
 // Start runs a node until the test ends. It fails the test when RabbitMQ is not installed.
 func Start(t testing.TB) *Node {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "rabbit-")
+	dir, err := os.MkdirTemp("", "rabbit-") //nolint:usetesting // the node runs as another user, who must reach it
 	if err != nil {
 		t.Fatal(err)
 	}

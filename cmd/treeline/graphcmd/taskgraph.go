@@ -150,12 +150,11 @@ func (g *generator) open() error {
 			g.root = found
 		}
 	}
-	top, root := ".", filepath.Clean(g.root)
-	if found, ok := below(root); ok {
-		top, root = root, found
-	} else {
+	top := filepath.Clean(g.root)
+	root, ok := below(top)
+	if !ok {
 		var err error
-		if top, root, err = splitRoot(root); err != nil {
+		if top, root, err = splitRoot(top); err != nil {
 			return err
 		}
 	}

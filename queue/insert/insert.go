@@ -122,7 +122,7 @@ WITH input AS MATERIALIZED (
     FROM input
 ), new_runs AS (
     INSERT INTO runs (task_id, run_id, state, reason_created, scheduled)
-    SELECT task_id, 0, 'pending', 'scheduled', now() FROM input WHERE ready
+    SELECT task_id, 0, 'pending', 'scheduled', date_trunc('milliseconds', now()) FROM input WHERE ready
 ), new_deadlines AS (
     INSERT INTO deadlines (task_id, deadline) SELECT task_id, deadline FROM input
 ), new_pending AS (

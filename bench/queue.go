@@ -110,6 +110,7 @@ func (q *queueRun) parts(ctx context.Context, old int) error {
 	do := map[string]func(context.Context) error{
 		"reads": q.reads, "creates": q.creates, "claims": q.claims, "lifecycles": q.lifecycles, "idle": q.idle, "group": q.bigGroup,
 	}
+	q.close() // servers close connections that have been idle, as while old tasks were made
 	begin := len(q.report.Lines)
 	for i, name := range PartNames() {
 		if len(q.Parts) > 0 && !slices.Contains(q.Parts, name) {

@@ -19,5 +19,9 @@ func (q *Queue) WhyPending(ctx context.Context, id string) (why.Answer, error) {
 // WeighGroup gives a task group its weight against others of the same priority, 1 to 100
 // (docs/explanation/fairness.md). It holds for what is pending and for what will be.
 func (q *Queue) WeighGroup(ctx context.Context, id string, weight int) (weigh.Group, error) {
-	return weigh.Set(ctx, q.deps.Pool, id, weight)
+	g, err := weigh.Set(ctx, q.deps.Pool, id, weight)
+	if err == nil {
+		q.turns.Weighed(id)
+	}
+	return g, err
 }

@@ -32,6 +32,8 @@ func TestANodeKeepsItsMessagesAndLeavesNothing(t *testing.T) {
 		if err != nil || !sent.Wait() {
 			t.Fatal(err)
 		}
+		// A crash takes declarations along that RabbitMQ's database has not written yet; messages it has.
+		n.Control(t, "eval", "mnesia:sync_log().")
 		n.Kill(t)
 		n.Run(t)
 		if conn, err = amqp.Dial(n.URL()); err != nil {

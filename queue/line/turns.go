@@ -238,6 +238,18 @@ func (h *Hand) Done(kept bool) {
 	h.shares = nil
 }
 
+// Weighed forgets what is remembered of a task group, which has a new weight. Other processes see it
+// with their next look.
+func (t *Turns) Weighed(group string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s, g := range t.shares {
+		if s.Group == group {
+			g.at = time.Time{}
+		}
+	}
+}
+
 // Served moves the fronts of a task queue's lines on to where a claim found them.
 func (t *Turns) Served(queue string, first []Place) {
 	t.mu.Lock()

@@ -24,12 +24,11 @@ func library() starlark.StringDict {
 	out["getattr"] = starlark.NewBuiltin("getattr", getattr)
 	out["match"] = starlark.NewBuiltin("match", match)
 	out["merge"] = starlark.NewBuiltin("merge", merge)
+	out["action"] = starlark.NewBuiltin("action", register)
+	out["effect"] = effects()
 	encode, _ := starjson.Module.Members["encode"].(*starlark.Builtin)
 	decode, _ := starjson.Module.Members["decode"].(*starlark.Builtin)
-	out["json"] = &record{name: "json", fields: map[string]func() (starlark.Value, error){
-		"encode": constant(telling("json.encode", encode)),
-		"decode": constant(decoding(decode)),
-	}}
+	out["json"] = module("json", telling("json.encode", encode), decoding(decode))
 	return out
 }
 

@@ -60,6 +60,7 @@ type budget struct {
 	heapBase uint64
 	cause    error             // the limit that cancelled the thread
 	say      func(line string) // nil drops what is printed
+	actions  *[]*registration  // nil: none can be registered now
 }
 
 func newBudget(l Limits, items int, say func(line string)) *budget {

@@ -22,7 +22,11 @@ type Module struct {
 	say     func(line string)
 	globals starlark.StringDict
 	files   []string
+	actions []*registration
 }
+
+// TestSuffix ends the names of files that hold tests; they are no part of the graph.
+const TestSuffix = "_test.star"
 
 // Options of Load.
 type Options struct {
@@ -44,6 +48,8 @@ func Load(ctx context.Context, tree fs.FS, name string, o Options) (*Module, err
 	l := &loader{tree: tree, budget: newBudget(o.Limits, 0, o.Print), library: library(), done: map[string]starlark.StringDict{}}
 	l.thread = l.budget.thread("load " + name)
 	l.thread.Load = l.load
+	var actions []*registration
+	l.budget.actions = &actions
 	stop := context.AfterFunc(ctx, func() { l.thread.Cancel("the time is up") })
 	defer stop()
 	globals, err := l.file(path.Clean(name))
@@ -55,7 +61,7 @@ func Load(ctx context.Context, tree fs.FS, name string, o Options) (*Module, err
 		files = append(files, f)
 	}
 	slices.Sort(files)
-	return &Module{path: name, limits: o.Limits, say: o.Print, globals: globals, files: files}, nil
+	return &Module{path: name, limits: o.Limits, say: o.Print, globals: globals, files: files, actions: actions}, nil
 }
 
 // Files are the paths of all files the module was made of, sorted.
@@ -173,8 +179,12 @@ func (m *Module) invoke(ctx context.Context, name string, items int) (*invocatio
 	if err != nil {
 		return nil, err
 	}
+	return m.invokeFunction(ctx, fn, items), nil
+}
+
+func (m *Module) invokeFunction(ctx context.Context, fn *starlark.Function, items int) *invocation {
 	b := newBudget(m.limits, items, m.say)
-	return &invocation{m: m, fn: fn, ctx: ctx, thread: b.thread(name), budget: b}, nil
+	return &invocation{m: m, fn: fn, ctx: ctx, thread: b.thread(fn.Name()), budget: b}
 }
 
 // call calls the function; the context's end stops it.

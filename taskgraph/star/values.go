@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -35,6 +36,17 @@ func lazy(v any) func() (starlark.Value, error) {
 	}
 }
 
+// module is a read-only group of built-ins, each named MODULE.NAME. All its values exist from the
+// start, so several goroutines may use it at once.
+func module(name string, members ...*starlark.Builtin) *record {
+	r := &record{name: name, made: map[string]starlark.Value{}, fields: map[string]func() (starlark.Value, error){}}
+	for _, m := range members {
+		key := strings.TrimPrefix(m.Name(), name+".")
+		r.made[key], r.fields[key] = m, constant(m)
+	}
+	return r
+}
+
 func (r *record) String() string        { return "<" + r.name + ">" }
 func (r *record) Type() string          { return r.name }
 func (r *record) Freeze()               {} // read-only from the start
@@ -55,12 +67,10 @@ func (r *record) Attr(name string) (starlark.Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s.%s: %w", r.name, name, err)
 	}
-	if r.name != "json" { // shared by all calls, and holds values that exist already
-		if r.made == nil {
-			r.made = map[string]starlark.Value{}
-		}
-		r.made[name] = v
+	if r.made == nil {
+		r.made = map[string]starlark.Value{}
 	}
+	r.made[name] = v
 	return v, nil
 }
 

@@ -164,11 +164,10 @@ func (m *morpher) indexTask(t *graph.Task, paths []string) (*graph.Task, error) 
 	}, nil
 }
 
-// scopes are what inserting paths needs, summarised so that many paths of one namespace need
-// one scope: <trust domain>.v2.<project>.*, and what index-path-regexes of config.yml say (their
-// first group and a star).
+// scopes are what inserting paths needs, summarised so that many paths of one namespace need one
+// scope: the first of <trust domain>.v2.<project>. and index-path-regexes of config.yml whose
+// expression matches the start of the path gives its first group and a star.
 func (m *morpher) scopes(paths []string) ([]any, error) {
-	const prefix = "index:insert-task:"
 	summaries := []*regexp.Regexp{regexp.MustCompile(`\A(` + regexp.QuoteMeta(m.Config.TrustDomain()) + `\.v2\.[^.]*\.)`)}
 	for _, text := range m.Config.IndexPathRegexes() {
 		re, err := regexp.Compile(`\A(?:` + text + `)`)
@@ -176,21 +175,22 @@ func (m *morpher) scopes(paths []string) ([]any, error) {
 			return nil, fmt.Errorf("config.yml: taskgraph.index-path-regexes: %w", err)
 		}
 		if re.NumSubexp() < 1 {
-			return nil, fmt.Errorf("config.yml: taskgraph.index-path-regexes: %q has no group", text)
+			return nil, fmt.Errorf("config.yml: taskgraph.index-path-regexes: %q has no group: put the part that scopes shall keep in brackets, as in (my\\.v1\\.).*", text)
 		}
 		summaries = append(summaries, re)
 	}
 	set := map[string]bool{}
 	for _, path := range paths {
-		scope := prefix + path
-		for _, re := range summaries {
-			if g := re.FindStringSubmatch(path); g != nil {
-				scope = prefix + g[1] + "*"
-			} else if g := re.FindStringSubmatch(prefix + path); g != nil {
-				scope = g[1] + "*"
-			}
-		}
-		set[scope] = true
+		set["index:insert-task:"+summarise(path, summaries)] = true
 	}
 	return value.Anys(slices.Sorted(maps.Keys(set))), nil
+}
+
+func summarise(path string, summaries []*regexp.Regexp) string {
+	for _, re := range summaries {
+		if g := re.FindStringSubmatch(path); g != nil {
+			return g[1] + "*"
+		}
+	}
+	return path
 }

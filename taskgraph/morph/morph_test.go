@@ -126,3 +126,34 @@ func TestCodeReview(t *testing.T) {
 		t.Errorf("without the parameter: %v", err)
 	}
 }
+
+// The first summary that fits counts: the trust domain's own, then those of the configuration in
+// their order (taskgraph-map 2.2, 15).
+func TestScopesOfIndexTasksAreSummarised(t *testing.T) {
+	c := load(t, `    index-path-regexes: ['(synth\.v2\.).*', '(a\.b\.)x*', '(a\.).*']`, "misc")
+	routes := []any{}
+	for i := range 60 {
+		routes = append(routes, "index.synth.v2.p."+strings.Repeat("y", i+1))
+	}
+	for _, more := range []string{"synth.v2.q.z", "a.b.xx", "a.c", "other.x", "not.synth.v2.p"} {
+		routes = append(routes, "index."+more)
+	}
+	g, err := graph.New(map[string]*graph.Task{"A": {Label: "a", Kind: "k", TaskID: "A", Definition: map[string]any{"routes": routes}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, ids, err := run(t, c, g, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const insert = "index:insert-task:"
+	want := []any{insert + "a.*", insert + "a.b.*", insert + "not.synth.v2.p", insert + "other.x", insert + "synth.v2.p.*", insert + "synth.v2.q.*"}
+	if diff := cmp.Diff(want, out.Task(ids["index-task-a"]).Definition["scopes"]); diff != "" {
+		t.Error(diff)
+	}
+	for _, bad := range []string{"a.b", "(a"} {
+		if _, _, err := run(t, load(t, "    index-path-regexes: ['"+bad+"']", "misc"), g, nil); err == nil || !strings.Contains(err.Error(), "index-path-regexes") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}

@@ -65,6 +65,8 @@ type Input struct {
 	Scripts fs.FS
 	// Strict makes errors of warnings.
 	Strict bool
+	// Trace makes the record hold values, old and new, besides the keys that transforms changed.
+	Trace bool
 	// Publish takes files that the decision shall publish besides its own; nil if nobody wants
 	// them. Several goroutines may call it at once.
 	Publish func(name string, content func() ([]byte, error)) error

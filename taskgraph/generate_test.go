@@ -3,8 +3,6 @@ package taskgraph_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -17,7 +15,6 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/goldentest"
-	"github.com/treeline-ci/treeline/taskgraph/params"
 )
 
 func TestTheSameInputsGiveTheSameBytes(t *testing.T) {
@@ -162,11 +159,14 @@ tasks:
 	}
 	var notes []string
 	for _, s := range res.Full.Task("k-a-2-win-arm").Provenance.Steps {
+		for _, d := range s.Cell {
+			notes = append(notes, s.Transform+": "+d.Name+"="+d.Value)
+		}
 		if s.Note != "" {
 			notes = append(notes, s.Transform+": "+s.Note)
 		}
 	}
-	if diff := cmp.Diff([]string{"taskgraph.transforms.matrix:transforms: cell os=win arch=arm", "taskgraph.transforms.chunking:transforms: chunk 2 of 2"}, notes); diff != "" {
+	if diff := cmp.Diff([]string{"taskgraph.transforms.matrix:transforms: os=win", "taskgraph.transforms.matrix:transforms: arch=arm", "taskgraph.transforms.chunking:transforms: chunk 2 of 2"}, notes); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -234,63 +234,3 @@ func TestTargetKindsBringWhatTheyNeed(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// synthetic is a tree of n tasks in one kind: 20 cells of a matrix for each entry, chained by
-// tens, through task_context, matrix, run and task.
-func synthetic(n int) fstest.MapFS {
-	var b strings.Builder
-	b.WriteString(`loader: taskgraph.loader.transform:loader
-transforms: [taskgraph.transforms.task_context, taskgraph.transforms.matrix, taskgraph.transforms.run, taskgraph.transforms.task]
-task-defaults:
-    task-context: {from-parameters: {rev: head_rev, who: [none, owner]}, from-object: {size: small}, substitution-fields: [description, worker-type, worker.env]}
-    matrix:
-        platform: [p0, p1, p2, p3, p4]
-        variant: [v0, v1, v2, v3]
-        substitution-fields: [description, dependencies, run.command, treeherder.platform, treeherder.symbol, worker.env, attributes]
-    dependencies: {}
-    attributes: {build_platform: "{matrix[platform]}", build_type: "{matrix[variant]}", retrigger: true}
-    worker-type: {by-size: {large: b-win, default: b-linux}}
-    worker:
-        docker-image: debian:12-slim
-        max-run-time: 3600
-        env: {REV: "{rev}", PLATFORM: "{{matrix[platform]}}"}
-        artifacts: [{type: directory, name: public/build, path: /builds/worker/artifacts}]
-    treeherder: {kind: test, tier: 1}
-    run: {using: run-task, cwd: '{checkout}'}
-tasks:
-`)
-	for i := range n / 20 {
-		fmt.Fprintf(&b, "    t%05d:\n        description: \"Synthetic %d for {who} on {{matrix[platform]}}\"\n", i, i)
-		if i%10 > 0 {
-			fmt.Fprintf(&b, "        dependencies: {prev: \"k-t%05d-{matrix[platform]}-{matrix[variant]}\"}\n", i-1)
-		}
-		fmt.Fprintf(&b, "        treeherder: {symbol: \"T(t%05d-{matrix[variant]})\", platform: \"{matrix[platform]}/opt\"}\n", i)
-		fmt.Fprintf(&b, "        run: {command: \"./run.sh --unit %d --platform {matrix[platform]}\"}\n", i)
-	}
-	return small("k", b.String())
-}
-
-func BenchmarkFullGraph(b *testing.B) {
-	sizes := []int{1000, 10_000}
-	if os.Getenv("TREELINE_BENCH_LARGE") != "" {
-		sizes = append(sizes, 100_000)
-	}
-	for _, n := range sizes {
-		b.Run(fmt.Sprintf("%d tasks", n), func(b *testing.B) {
-			in := taskgraph.Input{Tree: synthetic(n), Parameters: benchParams(b), Scripts: scripts()}
-			b.ReportAllocs()
-			for b.Loop() {
-				res, err := taskgraph.Generate(b.Context(), in, taskgraph.Full)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if res.Full.Len() != n {
-					b.Fatalf("%d tasks", res.Full.Len())
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/task")
-		})
-	}
-}
-
-func benchParams(b *testing.B) *params.Parameters { return smallParams(b, nil) }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/treeline-ci/treeline/taskgraph/cond"
+	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/loader"
 	"github.com/treeline-ci/treeline/taskgraph/star"
@@ -28,6 +29,8 @@ type kindRun struct {
 	done   chan struct{}
 	tasks  []*graph.Task // sorted by label
 	prints []string
+	drops  []explain.Drop
+	mu     sync.Mutex // guards drops
 	err    error
 }
 
@@ -82,6 +85,7 @@ func (g *generation) collect(runs map[string]*kindRun) ([]*graph.Task, error) {
 		for _, line := range r.prints {
 			g.res.Explain.Print(line)
 		}
+		g.res.Explain.Dropped(r.drops)
 	}
 	if len(tasks) > MaxTasks {
 		errs = append(errs, fmt.Errorf("taskgraph: the graph has %d tasks; the limit is %d", len(tasks), MaxTasks))
@@ -93,7 +97,7 @@ func (g *generation) collect(runs map[string]*kindRun) ([]*graph.Task, error) {
 func (g *generation) shared() *transform.Shared {
 	return &transform.Shared{
 		Graph: g.res.Config, Params: g.in.Parameters, Names: value.NameMap(g.in.Parameters.Map()), Tree: g.tree, Scripts: g.in.Scripts,
-		DecisionTaskID: g.in.DecisionTaskID, RootURL: g.in.RootURL, Strict: g.in.Strict, Warn: g.warn.add, Publish: g.in.Publish,
+		DecisionTaskID: g.in.DecisionTaskID, RootURL: g.in.RootURL, Strict: g.in.Strict, Trace: g.in.Trace, Warn: g.warn.add, Publish: g.in.Publish,
 		Conditions: cond.NewScope(g.in.Parameters),
 	}
 }
@@ -112,7 +116,7 @@ func (r *kindRun) load(ctx context.Context, shared *transform.Shared, registry t
 		return err
 	}
 	c := &transform.Config{
-		Kind: k.Name, Dir: k.Dir, KindConfig: k.Values, KindDependencies: k.Dependencies, Shared: shared,
+		Kind: k.Name, Dir: k.Dir, KindConfig: k.Values, KindDependencies: k.Dependencies, Shared: shared, Drop: r.drop,
 		Dependencies: transform.NewDependencies(k.Dependencies, func(kind string) []*graph.Task { return runs[kind].tasks }),
 	}
 	if items, err = transform.Run(ctx, c, append([]transform.Transform{transform.Condition()}, transforms...), items); err != nil {
@@ -130,6 +134,13 @@ func (r *kindRun) load(ctx context.Context, shared *transform.Shared, registry t
 	}
 	slices.SortStableFunc(r.tasks, func(a, b *graph.Task) int { return strings.Compare(a.Label, b.Label) })
 	return errors.Join(errs...)
+}
+
+// drop notes what became of no task.
+func (r *kindRun) drop(d explain.Drop) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drops = append(r.drops, d)
 }
 
 // resolve finds the transforms that the kind lists.

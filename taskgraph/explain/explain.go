@@ -1,7 +1,9 @@
 // Package explain holds the record of why each task of a graph is as it is: where it came from,
 // which transforms changed which of its keys, why it was selected, optimized away, replaced or
-// changed by a morph. The record is a by-product of generation: every stage writes its own lines
-// as it decides, nothing is reconstructed afterwards. "Why" and "why not" are queries on it.
+// changed by a morph, and which entries became no task. The record is a by-product of generation:
+// every stage writes its own lines as it decides, nothing is reconstructed afterwards. "Why" and
+// "why not" are queries on it (Story, WhyNot); Candidates says what would have to change for
+// another answer.
 //
 // The package is a leaf: it imports nothing of Treeline. Values are plain data; a Provenance
 // belongs to one task, a Log to one generation. Neither is safe for concurrent use: stages that
@@ -21,9 +23,20 @@ type Provenance struct {
 
 // Step is one transform's effect on one task.
 type Step struct {
-	Transform string   `json:"transform"`
-	Keys      []string `json:"keys,omitempty"` // top-level keys it set, changed or removed, sorted
-	Note      string   `json:"note,omitempty"` // such as the matrix cell or the chunk
+	Transform string      `json:"transform"`
+	Keys      []string    `json:"keys,omitempty"`    // top-level keys it set, changed or removed, sorted
+	Cell      []Dimension `json:"cell,omitempty"`    // of the matrix, when the transform split one
+	Note      string      `json:"note,omitempty"`    // such as the chunk
+	Changes   []Change    `json:"changes,omitempty"` // what changed below the keys; see Resolve
+
+	// Edits are the values by position in Keys; nil unless values are recorded. They must not change.
+	Edits []Edit `json:"-"`
+}
+
+// Dimension is one axis of a matrix with the value of the cell.
+type Dimension struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // With returns a copy of p with one more step; p and copies made from it before stay as they
@@ -33,6 +46,15 @@ func (p Provenance) With(s Step) Provenance {
 	return p
 }
 
+// Cell is the cell of the matrix, or of the matrices one after another, that the task is of.
+func (p Provenance) Cell() []Dimension {
+	var out []Dimension
+	for _, s := range p.Steps {
+		out = append(out, s.Cell...)
+	}
+	return out
+}
+
 // Selection is the answer of one target filter (or method) for one task.
 type Selection struct {
 	Label  string `json:"label"`
@@ -40,6 +62,15 @@ type Selection struct {
 	Kept   bool   `json:"kept"`            // whether the task passed
 	Rule   string `json:"rule"`            // the rule that decided, such as "run_on_projects"
 	Input  string `json:"input,omitempty"` // what the rule looked at
+	// Wants are the parameters that would have had to be different, each with the values that
+	// would do; all of them together. Nil when no parameter would do.
+	Wants []Want `json:"wants,omitempty"`
+}
+
+// Want says which values of a parameter a rule asks for.
+type Want struct {
+	Parameter string   `json:"parameter"`
+	OneOf     []string `json:"oneOf"`
 }
 
 // Outcomes of an Optimization.
@@ -67,8 +98,23 @@ type Morph struct {
 	Change string `json:"change"`
 }
 
+// Drop is an entry, or a part of one, that became no task.
+type Drop struct {
+	Label  string `json:"label"` // the label it would have had, as far as it was known; of a matrix its beginning
+	Kind   string `json:"kind"`
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
+	Entry  string `json:"entry,omitempty"`
+	By     string `json:"by"`               // "if", or the transform
+	Reason string `json:"reason,omitempty"` // the condition that did not hold, the rule that excluded
+}
+
+// IfCondition is what Drop.By says of an entry whose condition did not hold.
+const IfCondition = "if"
+
 // Log is the record of one generation's sequential stages.
 type Log struct {
+	Drops         []Drop         `json:"drops,omitempty"`
 	Selections    []Selection    `json:"selections"`
 	Optimizations []Optimization `json:"optimizations"`
 	Morphs        []Morph        `json:"morphs"`
@@ -101,37 +147,4 @@ func (l *Log) Print(line string) {
 	if l != nil {
 		l.Prints = append(l.Prints, line)
 	}
-}
-
-// Story is everything known about one label.
-type Story struct {
-	Label         string         `json:"label"`
-	Provenance    Provenance     `json:"provenance"`
-	Selections    []Selection    `json:"selections,omitempty"`
-	Optimizations []Optimization `json:"optimizations,omitempty"`
-	Morphs        []Morph        `json:"morphs,omitempty"`
-}
-
-// Story collects the record of label, in the order in which it was written.
-func (l *Log) Story(label string, p Provenance) Story {
-	s := Story{Label: label, Provenance: p}
-	if l == nil {
-		return s
-	}
-	for _, x := range l.Selections {
-		if x.Label == label {
-			s.Selections = append(s.Selections, x)
-		}
-	}
-	for _, x := range l.Optimizations {
-		if x.Label == label {
-			s.Optimizations = append(s.Optimizations, x)
-		}
-	}
-	for _, x := range l.Morphs {
-		if x.Label == label {
-			s.Morphs = append(s.Morphs, x)
-		}
-	}
-	return s
 }

@@ -31,7 +31,7 @@ func TestStoryTellsEachDecisionInOrder(t *testing.T) {
 	if err := log.Story("a", p).WriteText(&out); err != nil {
 		t.Fatal(err)
 	}
-	want := `a
+	want := `a: replaced by task T
   from taskcluster/kinds/k/kind.yml:7 entry "a", read by default
   t changed worker (os=linux)
   selected by target_tasks_method: default: all rules pass

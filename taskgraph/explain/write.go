@@ -7,11 +7,16 @@ import (
 	"strings"
 )
 
-// WriteText writes the story for people: where the task came from, what changed it, and what was
-// decided about it, one fact a line.
+// WriteText writes the story for people: what became of the task, where it came from, what changed
+// it, what was decided about it, and what would make it otherwise, one fact a line.
 func (s Story) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", s.Label)
+	fmt.Fprintf(&b, "%s: %s\n", s.Label, s.headline())
+	if s.Missing != nil {
+		for _, line := range s.Missing.lines() {
+			fmt.Fprintf(&b, "  %s\n", line)
+		}
+	}
 	s.writeOrigin(&b)
 	for _, x := range s.Selections {
 		verdict := "not selected"
@@ -25,21 +30,49 @@ func (s Story) WriteText(w io.Writer) error {
 		b.WriteByte('\n')
 	}
 	for _, x := range s.Optimizations {
-		fmt.Fprintf(&b, "  %s: %s", x.Phase, x.Outcome)
-		if x.TaskID != "" {
-			fmt.Fprintf(&b, " by task %s", x.TaskID)
-		}
-		fmt.Fprintf(&b, ", %s", x.Reason)
-		if x.Strategy != "" {
-			fmt.Fprintf(&b, " [%s%s]", x.Strategy, argText(x.Arg))
-		}
-		b.WriteByte('\n')
+		writeOptimization(&b, x)
+	}
+	if len(s.Because) > 1 {
+		fmt.Fprintf(&b, "  needed by %s\n", strings.Join(s.Because, ", which is needed by "))
 	}
 	for _, x := range s.Morphs {
 		fmt.Fprintf(&b, "  morph %s: %s\n", x.Morph, x.Change)
 	}
+	for _, c := range s.Counterfactuals {
+		fmt.Fprintf(&b, "  %s\n", c)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// headline says what became of the task.
+func (s Story) headline() string {
+	switch s.Outcome {
+	case Unselected:
+		return "not selected"
+	case Unknown:
+		return "no kind makes it"
+	case Replaced:
+		return "replaced by task " + s.TaskID
+	case Removed:
+		return "optimized away"
+	}
+	if s.TaskID != "" {
+		return "runs as task " + s.TaskID
+	}
+	return "runs"
+}
+
+func writeOptimization(b *strings.Builder, x Optimization) {
+	fmt.Fprintf(b, "  %s: %s", x.Phase, x.Outcome)
+	if x.TaskID != "" {
+		fmt.Fprintf(b, " by task %s", x.TaskID)
+	}
+	fmt.Fprintf(b, ", %s", x.Reason)
+	if x.Strategy != "" {
+		fmt.Fprintf(b, " [%s%s]", x.Strategy, argText(x.Arg))
+	}
+	b.WriteByte('\n')
 }
 
 func (s Story) writeOrigin(b *strings.Builder) {
@@ -58,15 +91,42 @@ func (s Story) writeOrigin(b *strings.Builder) {
 		b.WriteByte('\n')
 	}
 	for _, st := range p.Steps {
-		fmt.Fprintf(b, "  %s", st.Transform)
-		if len(st.Keys) > 0 {
-			fmt.Fprintf(b, " changed %s", strings.Join(st.Keys, ", "))
-		}
-		if st.Note != "" {
-			fmt.Fprintf(b, " (%s)", st.Note)
-		}
-		b.WriteByte('\n')
+		st.write(b)
 	}
+}
+
+func (s Step) write(b *strings.Builder) {
+	fmt.Fprintf(b, "  %s", s.Transform)
+	if len(s.Keys) > 0 {
+		fmt.Fprintf(b, " changed %s", strings.Join(s.Keys, ", "))
+	}
+	if len(s.Cell) > 0 {
+		b.WriteString(" (cell")
+		for _, d := range s.Cell {
+			fmt.Fprintf(b, " %s=%s", d.Name, d.Value)
+		}
+		b.WriteByte(')')
+	}
+	if s.Note != "" {
+		fmt.Fprintf(b, " (%s)", s.Note)
+	}
+	b.WriteByte('\n')
+	for _, c := range s.Changes {
+		fmt.Fprintf(b, "    %s\n", c)
+	}
+}
+
+// String writes a change in one line: "key: old → new", "+ key: new" or "- key: old".
+func (c Change) String() string {
+	switch {
+	case c.Old == "" && c.New == "":
+		return c.Key
+	case c.Old == "":
+		return "+ " + c.Key + ": " + c.New
+	case c.New == "":
+		return "- " + c.Key + ": " + c.Old
+	}
+	return c.Key + ": " + c.Old + " → " + c.New
 }
 
 // argText shows a strategy's argument, cut to a length that fits a terminal.

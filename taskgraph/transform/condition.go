@@ -1,6 +1,8 @@
 package transform
 
 import (
+	"fmt"
+
 	"github.com/treeline-ci/treeline/taskgraph/cond"
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
@@ -32,6 +34,8 @@ func condition(c *Config, it *Item, emit func(*Item)) error {
 	}
 	if holds {
 		emit(it)
+		return nil
 	}
+	it.Note(fmt.Sprintf("%v", said))
 	return nil
 }

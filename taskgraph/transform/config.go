@@ -18,6 +18,7 @@ import (
 
 	"github.com/treeline-ci/treeline/taskgraph/cond"
 	"github.com/treeline-ci/treeline/taskgraph/config"
+	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/taskgraph/value"
@@ -33,6 +34,9 @@ type Config struct {
 	KindConfig       map[string]any
 	KindDependencies []string
 	Dependencies     *Dependencies
+	// Drop takes what becomes of no task; nil when nobody wants it. It may be called from several
+	// goroutines at once.
+	Drop func(explain.Drop)
 	*Shared
 }
 
@@ -50,6 +54,8 @@ type Shared struct {
 	DecisionTaskID, RootURL string
 	// Strict makes errors of what is otherwise a warning.
 	Strict bool
+	// Trace makes the history of items hold values, not only the keys that changed.
+	Trace bool
 	// Warn takes warnings; it may be called from several goroutines at once.
 	Warn func(*graph.Error)
 	// Conditions are the names that "if" conditions may use.

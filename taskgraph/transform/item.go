@@ -32,6 +32,9 @@ type Item struct {
 	origin  *Origin
 	steps   []explain.Step
 	touched []string
+	traced  bool  // whether before is kept
+	before  []any // by position in touched: the value when the transform began, explain.Absent for none
+	cell    []explain.Dimension
 	note    string
 	err     error
 }
@@ -64,8 +67,8 @@ func (it *Item) List(key string) []any { return value.List(it.values, key) }
 
 // Set puts v under a top-level key.
 func (it *Item) Set(key string, v any) {
-	it.values[key] = v
 	it.touch(key)
+	it.values[key] = v
 }
 
 // Default puts v under a top-level key unless something is there, null included.
@@ -79,8 +82,8 @@ func (it *Item) Default(key string, v any) {
 func (it *Item) Delete(key string) any {
 	v, ok := it.values[key]
 	if ok {
-		delete(it.values, key)
 		it.touch(key)
+		delete(it.values, key)
 	}
 	return v
 }
@@ -90,13 +93,26 @@ func (it *Item) Append(key string, more ...any) {
 	it.Set(key, value.Append(it.List(key), more...))
 }
 
+// touch notes that the value under key is about to be changed.
 func (it *Item) touch(key string) {
 	if it.touched == nil {
 		it.touched = make([]string, 0, 16)
 	}
-	if !slices.Contains(it.touched, key) {
-		it.touched = append(it.touched, key)
+	if slices.Contains(it.touched, key) {
+		return
 	}
+	it.touched = append(it.touched, key)
+	if it.traced {
+		it.before = append(it.before, it.at(key))
+	}
+}
+
+// at is the value under a top-level key, explain.Absent without one.
+func (it *Item) at(key string) any {
+	if v, ok := it.values[key]; ok {
+		return v
+	}
+	return explain.Absent
 }
 
 // Own returns the mapping at the path for writing, made if it is not there. Mappings nested in
@@ -158,6 +174,9 @@ func (it *Item) Split() *Item {
 		origin:  it.origin,
 		steps:   it.steps[:len(it.steps):len(it.steps)],
 		touched: append(make([]string, 0, 16), it.touched...),
+		traced:  it.traced,
+		before:  slices.Clone(it.before),
+		cell:    it.cell,
 		note:    it.note,
 		err:     it.err,
 	}
@@ -172,7 +191,10 @@ func (it *Item) Become(values map[string]any, touched ...string) {
 	it.values, it.owned = values, nil
 }
 
-// Note adds words to the item's history, such as the cell of a matrix.
+// Cell says in the item's history of which cell of a matrix it is.
+func (it *Item) Cell(cell []explain.Dimension) { it.cell = cell }
+
+// Note adds words to the item's history, such as the chunk it is.
 func (it *Item) Note(text string) {
 	if it.note != "" {
 		text = it.note + "; " + text
@@ -272,11 +294,30 @@ func (it *Item) Keys(path ...string) []string {
 
 // finish closes a transform: what it touched becomes a step of the item's history.
 func (it *Item) finish(transform string, keys *keyCache) {
-	if len(it.touched) > 0 || it.note != "" {
-		it.steps = append(it.steps, explain.Step{Transform: transform, Keys: keys.sorted(it.touched), Note: it.note})
+	if len(it.touched) > 0 || it.note != "" || it.cell != nil {
+		s := explain.Step{Transform: transform, Keys: keys.sorted(it.touched), Note: it.note, Cell: it.cell}
+		if it.traced {
+			s.Edits = it.edits(s.Keys)
+		}
+		it.steps = append(it.steps, s)
 	}
-	it.touched, it.note = it.touched[:0], ""
+	it.touched, it.before, it.cell, it.note = it.touched[:0], nil, nil, ""
+	if it.traced {
+		it.owned = nil // the history refers to these mappings: the next transform copies them
+	}
 }
+
+// edits gives the values of keys before and after the transform.
+func (it *Item) edits(keys []string) []explain.Edit {
+	out := make([]explain.Edit, len(keys))
+	for i, key := range keys {
+		out[i] = explain.Edit{Old: it.before[slices.Index(it.touched, key)], New: it.at(key)}
+	}
+	return out
+}
+
+// Trace makes the history of the item hold values, not only the keys that changed.
+func (it *Item) Trace() { it.traced = true }
 
 // keyCache shares the key lists of steps: most items of a kind have the same ones.
 type keyCache struct{ last, lastSorted []string }

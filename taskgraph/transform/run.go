@@ -78,6 +78,7 @@ const maxErrors = 50
 // Run sends items through transforms. Items that fail are told all together.
 func Run(ctx context.Context, c *Config, transforms []Transform, items []*Item) ([]*Item, error) {
 	r := runner{config: c}
+	c.trace(items)
 	var row []stage // Each steps that are waiting to run together
 	for _, t := range transforms {
 		for i, s := range t.Steps {
@@ -95,6 +96,8 @@ func Run(ctx context.Context, c *Config, transforms []Transform, items []*Item) 
 			if err != nil {
 				return nil, err
 			}
+			c.dropAll(t.Name, items, next)
+			c.trace(next)
 			if items = r.after(t.Name, last, next); len(r.errs) > 0 {
 				return nil, errors.Join(r.errs...)
 			}
@@ -208,7 +211,9 @@ func (b *batch) send(c *Config, row []stage, at int, it *Item) {
 		return
 	}
 	s := row[at]
+	emitted := false
 	err := s.each(c, it, func(it *Item) {
+		emitted = true
 		if it.err != nil {
 			b.errs = append(b.errs, it.err)
 			return
@@ -218,7 +223,10 @@ func (b *batch) send(c *Config, row []stage, at int, it *Item) {
 		}
 		b.send(c, row, at+1, it)
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		b.errs = append(b.errs, err)
+	case !emitted:
+		c.Dropped(it, it.Label(), s.transform, it.note)
 	}
 }

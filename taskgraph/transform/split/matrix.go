@@ -5,8 +5,8 @@ package split
 import (
 	"maps"
 	"slices"
-	"strings"
 
+	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/schema"
 	"github.com/treeline-ci/treeline/taskgraph/transform"
 	"github.com/treeline-ci/treeline/taskgraph/value"
@@ -14,6 +14,8 @@ import (
 
 // maxParts is how many tasks one entry may be split into.
 const maxParts = 200_000
+
+const matrixName = "taskgraph.transforms.matrix:transforms"
 
 // Matrix returns the transform that makes one task of each cell of a matrix.
 func Matrix() transform.Transform {
@@ -23,7 +25,7 @@ func Matrix() transform.Transform {
 		schema.Opt("substitution-fields", schema.List(schema.String())),
 	)
 	shape := schema.Open(schema.Req("name", schema.String()), schema.Opt("matrix", settings))
-	return transform.New("taskgraph.transforms.matrix:transforms", transform.Check(shape), matrix)
+	return transform.New(matrixName, transform.Check(shape), matrix)
 }
 
 // dimension is one axis of a matrix.
@@ -40,6 +42,7 @@ type grid struct {
 	fields     []string
 	all        bool // substitute in every key of the task
 	size       int  // cells, exclusions not counted
+	config     *transform.Config
 }
 
 func matrix(c *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
@@ -56,6 +59,7 @@ func matrix(c *transform.Config, it *transform.Item, emit func(*transform.Item))
 		return err
 	}
 	it.Delete("matrix")
+	g.config = c
 	return g.cells(it, 0, map[string]any{}, it.String("name"), emit)
 }
 
@@ -98,18 +102,21 @@ func (g *grid) cells(it *transform.Item, at int, cell map[string]any, name strin
 	d := g.dimensions[at]
 	for _, v := range d.values {
 		cell[d.name] = v
-		if !g.excluded(cell) {
-			if err := g.cells(it, at+1, cell, name+"-"+value.Text(v), emit); err != nil {
-				return err
-			}
+		made := name + "-" + value.Text(v)
+		if rule := g.excluded(cell); rule != nil {
+			g.config.Dropped(it, g.config.Kind+"-"+made, matrixName, "excluded by "+explain.Short(rule))
+			continue
+		}
+		if err := g.cells(it, at+1, cell, made, emit); err != nil {
+			return err
 		}
 	}
 	delete(cell, d.name)
 	return nil
 }
 
-// excluded reports whether a rule fits what is set of the cell so far.
-func (g *grid) excluded(cell map[string]any) bool {
+// excluded is the rule that fits what is set of the cell so far, nil without one.
+func (g *grid) excluded(cell map[string]any) map[string]any {
 	for _, rule := range g.exclude {
 		fits := true
 		for key, v := range rule {
@@ -119,10 +126,10 @@ func (g *grid) excluded(cell map[string]any) bool {
 			}
 		}
 		if fits {
-			return true
+			return rule
 		}
 	}
-	return false
+	return nil
 }
 
 // task makes the task of one cell.
@@ -143,7 +150,7 @@ func (g *grid) task(from *transform.Item, cell map[string]any, name string, emit
 			return err
 		}
 	}
-	it.Note(g.describe(cell))
+	it.Cell(g.describe(cell))
 	emit(it)
 	return nil
 }
@@ -159,16 +166,12 @@ func (g *grid) merged(from *transform.Item, cell map[string]any) map[string]any 
 	return out
 }
 
-func (g *grid) describe(cell map[string]any) string {
-	var b strings.Builder
-	b.WriteString("cell")
-	for _, d := range g.dimensions {
-		b.WriteByte(' ')
-		b.WriteString(d.name)
-		b.WriteByte('=')
-		b.WriteString(value.Text(cell[d.name]))
+func (g *grid) describe(cell map[string]any) []explain.Dimension {
+	out := make([]explain.Dimension, len(g.dimensions))
+	for i, d := range g.dimensions {
+		out[i] = explain.Dimension{Name: d.name, Value: value.Text(cell[d.name])}
 	}
-	return b.String()
+	return out
 }
 
 // Substitute formats the strings of the task's field, a dotted path that must lead somewhere.

@@ -1,0 +1,234 @@
+package explain
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Change is the value under one dotted key before and after, both as short JSON. Old is "" for a
+// value that was not there, New for one that is gone.
+type Change struct {
+	Key string `json:"key"`
+	Old string `json:"old,omitempty"`
+	New string `json:"new,omitempty"`
+}
+
+// Edit is a top-level value before and after a transform, Absent for none. The values must not
+// change any more.
+type Edit struct{ Old, New any }
+
+type absent struct{}
+
+// Absent stands for a value that is not there, as null is a value.
+var Absent any = absent{}
+
+// Bounds of what is told of a step.
+const (
+	maxChanges = 24 // of one step; the rest is counted
+	maxShort   = 80 // bytes of a value
+)
+
+// Resolve returns s with Changes made of the recorded values, if there are any. It is done when
+// somebody asks, as most steps are never looked at.
+func (s Step) Resolve() Step {
+	if s.Edits == nil {
+		return s
+	}
+	var all []Change
+	for i, key := range s.Keys {
+		all = Compare(all, key, s.Edits[i].Old, s.Edits[i].New)
+	}
+	s.Changes, s.Edits = all, nil
+	if more := len(all) - maxChanges; more > 0 {
+		s.Changes = append(all[:maxChanges:maxChanges], Change{Key: fmt.Sprintf("and %d more", more)})
+	}
+	return s
+}
+
+// Resolve returns p with the changes of all steps.
+func (p Provenance) Resolve() Provenance {
+	steps := make([]Step, len(p.Steps))
+	for i, s := range p.Steps {
+		steps[i] = s.Resolve()
+	}
+	p.Steps = steps
+	return p
+}
+
+// Compare appends what differs between two values, as they are decoded from YAML or JSON, below
+// key: mappings key by key, of lists the part that differs. Absent stands for no value.
+func Compare(out []Change, key string, old, new any) []Change {
+	switch a := old.(type) {
+	case map[string]any:
+		if b, ok := new.(map[string]any); ok {
+			return compareMaps(out, key, a, b)
+		}
+	case []any:
+		if b, ok := new.([]any); ok {
+			return compareLists(out, key, a, b)
+		}
+	}
+	if Equal(old, new) {
+		return out
+	}
+	return append(out, Change{Key: key, Old: Short(old), New: Short(new)})
+}
+
+func compareMaps(out []Change, key string, a, b map[string]any) []Change {
+	if reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() {
+		return out
+	}
+	keys := make([]string, 0, len(a)+len(b))
+	keys = slices.AppendSeq(keys, maps.Keys(a))
+	for k := range b {
+		if _, both := a[k]; !both {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		out = Compare(out, joined(key, k), at(a, k), at(b, k))
+	}
+	return out
+}
+
+func joined(key, k string) string {
+	if key == "" {
+		return k
+	}
+	return key + "." + k
+}
+
+func at(m map[string]any, key string) any {
+	if v, ok := m[key]; ok {
+		return v
+	}
+	return Absent
+}
+
+// compareLists leaves out what both lists begin and end with.
+func compareLists(out []Change, key string, a, b []any) []Change {
+	if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) {
+		return out
+	}
+	from := 0
+	for from < len(a) && from < len(b) && Equal(a[from], b[from]) {
+		from++
+	}
+	endA, endB := len(a), len(b)
+	for endA > from && endB > from && Equal(a[endA-1], b[endB-1]) {
+		endA--
+		endB--
+	}
+	a, b = a[from:endA], b[from:endB]
+	if len(a) == len(b) {
+		for i := range a {
+			out = Compare(out, key+"["+strconv.Itoa(from+i)+"]", a[i], b[i])
+		}
+		return out
+	}
+	c := Change{Key: key + "[" + strconv.Itoa(from) + "…]"}
+	if len(a) > 0 {
+		c.Old = Short(a)
+	}
+	if len(b) > 0 {
+		c.New = Short(b)
+	}
+	return append(out, c)
+}
+
+// Equal reports whether two values are the same, as values of YAML: 1 and 1.0 are not.
+func Equal(a, b any) bool {
+	switch a := a.(type) {
+	case nil, string, bool, int64, float64, int, absent:
+		return a == b
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for k, v := range a {
+			if w, there := b[k]; !there || !Equal(v, w) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, Equal)
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// Short writes v as JSON, cut to a length that fits a line; "" for Absent.
+func Short(v any) string {
+	if v == Absent {
+		return ""
+	}
+	b := appendShort(nil, v)
+	if len(b) <= maxShort {
+		return string(b)
+	}
+	end := maxShort - len("…")
+	for end > 0 && !utf8.RuneStart(b[end]) {
+		end--
+	}
+	return string(b[:end]) + "…"
+}
+
+// appendShort writes v until there is enough of it.
+func appendShort(b []byte, v any) []byte {
+	if len(b) > maxShort {
+		return b
+	}
+	switch v := v.(type) {
+	case nil:
+		return append(b, "null"...)
+	case string:
+		return appendText(b, v)
+	case bool:
+		return strconv.AppendBool(b, v)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case int:
+		return strconv.AppendInt(b, int64(v), 10)
+	case float64:
+		return strconv.AppendFloat(b, v, 'g', -1, 64)
+	case []any:
+		b = append(b, '[')
+		for i, e := range v {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			if b = appendShort(b, e); len(b) > maxShort {
+				return b
+			}
+		}
+		return append(b, ']')
+	case map[string]any:
+		b = append(b, '{')
+		for i, k := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = append(appendText(b, k), ": "...)
+			if b = appendShort(b, v[k]); len(b) > maxShort {
+				return b
+			}
+		}
+		return append(b, '}')
+	}
+	return fmt.Append(b, v)
+}
+
+// appendText writes at most the part of a text that can be shown.
+func appendText(b []byte, s string) []byte {
+	if len(s) > maxShort {
+		s = s[:maxShort]
+	}
+	return strconv.AppendQuote(b, s)
+}

@@ -1,0 +1,119 @@
+package explain
+
+import (
+	"slices"
+	"strings"
+)
+
+// Outcomes of a Story, besides Removed and Replaced.
+const (
+	Created    = "created"    // the task is in the final graph
+	Unselected = "unselected" // it is in the full graph, and the event does not want it
+	Unknown    = "unknown"    // no kind makes it
+)
+
+// Story is everything known about one label.
+type Story struct {
+	Label         string         `json:"label"`
+	Outcome       string         `json:"outcome"`
+	TaskID        string         `json:"taskId,omitempty"` // that was created, or stands in
+	Provenance    Provenance     `json:"provenance"`
+	Selections    []Selection    `json:"selections,omitempty"`
+	Optimizations []Optimization `json:"optimizations,omitempty"`
+	Morphs        []Morph        `json:"morphs,omitempty"`
+	// Because are the labels that need the task, one for the other: the last stays for itself.
+	Because []string `json:"because,omitempty"`
+	// Missing is set when no kind makes the task.
+	Missing *Missing `json:"missing,omitempty"`
+	// Counterfactuals are the nearest changes with which it would be otherwise.
+	Counterfactuals []Counterfactual `json:"counterfactuals,omitempty"`
+
+	optimization map[string]any // as the task gives it
+}
+
+// Optimizing returns s of a task with that optimization, which tells of tasks that were not selected
+// what would become of them if they were.
+func (s Story) Optimizing(optimization map[string]any) Story {
+	s.optimization = optimization
+	return s
+}
+
+// Story collects the record of label, in the order in which it was written.
+func (l *Log) Story(label string, p Provenance) Story {
+	s := Story{Label: label, Outcome: Created, Provenance: p.Resolve()}
+	if l == nil {
+		return s
+	}
+	for _, x := range l.Selections {
+		if x.Label == label {
+			s.Selections = append(s.Selections, x)
+		}
+	}
+	for _, x := range l.Optimizations {
+		if x.Label == label {
+			s.Optimizations = append(s.Optimizations, x)
+		}
+	}
+	for _, x := range l.Morphs {
+		if x.Label == label {
+			s.Morphs = append(s.Morphs, x)
+		}
+	}
+	s.Outcome, s.TaskID = s.outcome()
+	s.Because = l.because(s)
+	return s
+}
+
+// outcome is what became of the task, from its record.
+func (s Story) outcome() (outcome, taskID string) {
+	if len(s.Optimizations) == 0 && len(s.Selections) > 0 && !s.selected() {
+		return Unselected, ""
+	}
+	for _, o := range slices.Backward(s.Optimizations) {
+		switch o.Outcome {
+		case Replaced:
+			return Replaced, o.TaskID
+		case Removed:
+			outcome = Removed
+		}
+	}
+	if outcome == "" {
+		outcome = Created
+	}
+	return outcome, ""
+}
+
+func (s Story) selected() bool {
+	return !slices.ContainsFunc(s.Selections, func(x Selection) bool { return !x.Kept })
+}
+
+// removal is what phase A said of the task.
+func (s Story) removal() (Optimization, bool) {
+	for _, o := range s.Optimizations {
+		if o.Phase == "remove" {
+			return o, true
+		}
+	}
+	return Optimization{}, false
+}
+
+// maxBecause bounds the chain of those that need a task.
+const maxBecause = 20
+
+// because follows "needed by".
+func (l *Log) because(s Story) []string {
+	o, ok := s.removal()
+	var chain []string
+	for ok && len(chain) < maxBecause {
+		user, needed := strings.CutPrefix(o.Reason, "needed by ")
+		if !needed || slices.Contains(chain, user) {
+			break
+		}
+		chain = append(chain, user)
+		i := slices.IndexFunc(l.Optimizations, func(x Optimization) bool { return x.Phase == "remove" && x.Label == user })
+		if ok = i >= 0; ok {
+			o = l.Optimizations[i]
+		}
+	}
+	return chain
+}

@@ -131,7 +131,7 @@ func TestFaultyActionsAreRefused(t *testing.T) {
 		head + "action(name='a', title='A', callback=f, schema=[])\n":                                                             `schema is a list, not a dict or None`,
 		head + "def g(): action(name='a', title='A', callback=f)\ndef h(context): g()\naction(name='b', title='B', callback=h)\n": `can be called only while the file is loaded`,
 		"def f(a, b): pass\naction(name='a', title='A', callback=f)\n":                                                            `takes 2 parameters, but is called with 1`,
-		"def f(context): return 3\naction(name='b', title='A', callback=f)\n":                                                     `x.star:1:1: in f: task "T": f gave a int: give an effect`,
+		"def f(context): return 3\naction(name='b', title='A', callback=f)\n":                                                     `x.star:1:1: in f: task "T": f gave a int, 3: give an effect`,
 		"def f(context): return effect.create_tasks(['nope'])\naction(name='b', title='A', callback=f)\n":                         `effect.create_tasks: the graph has no task "nope"`,
 		"def f(context): return effect.create_tasks(['a'], times=101)\naction(name='b', title='A', callback=f)\n":                 `times is 101, not between 1 and 100`,
 		head + "action(name='a', title='A', callback=f)\n":                                                                        `no file of the tree registers the action "b"`,

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 
 	starjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
@@ -22,10 +21,13 @@ func library() starlark.StringDict {
 	}
 	out["int"] = starlark.NewBuiltin("int", parseInt)
 	out["getattr"] = starlark.NewBuiltin("getattr", getattr)
-	out["match"] = starlark.NewBuiltin("match", match)
+	out["match"] = matcher("match", `\A(?:`, `)`)
 	out["merge"] = starlark.NewBuiltin("merge", merge)
 	out["action"] = starlark.NewBuiltin("action", register)
-	out["effect"] = effects()
+	out["keyed_by"] = starlark.NewBuiltin("keyed_by", keyedBy)
+	out["resolve_keyed_by"] = starlark.NewBuiltin("resolve_keyed_by", resolveKeyedBy)
+	out["deep_get"] = starlark.NewBuiltin("deep_get", deepGet)
+	out["effect"], out["re"], out["tree"], out["hash"] = effects(), regexes(), trees(), hashes()
 	encode, _ := starjson.Module.Members["encode"].(*starlark.Builtin)
 	decode, _ := starjson.Module.Members["decode"].(*starlark.Builtin)
 	out["json"] = module("json", telling("json.encode", encode), decoding(decode))
@@ -135,31 +137,6 @@ func getattr(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwarg
 		return missing, nil
 	}
 	return v, err
-}
-
-// match is match(pattern, text).
-func match(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var pattern, text string
-	if err := starlark.UnpackArgs("match", args, kwargs, "pattern", &pattern, "text", &text); err != nil {
-		return nil, err
-	}
-	if len(pattern) > 1000 {
-		return nil, limitf("matches with a pattern of more than 1000 bytes")
-	}
-	t.Steps += uint64(10 + len(pattern) + len(pattern)*len(text)/64)
-	re, err := regexp.Compile(`\A(?:` + pattern + `)`)
-	if err != nil {
-		return nil, fmt.Errorf("match: pattern %q: %w", pattern, err)
-	}
-	found := re.FindStringSubmatch(text)
-	if found == nil {
-		return starlark.None, nil
-	}
-	groups := make([]starlark.Value, len(found))
-	for i, g := range found {
-		groups[i] = starlark.String(g)
-	}
-	return starlark.NewList(groups), nil
 }
 
 // merge is merge(a, b, …).

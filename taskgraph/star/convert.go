@@ -103,6 +103,7 @@ type fromStar struct {
 	b    *budget
 	left int
 	path []place // where in the result the conversion is, for errors
+	root string  // what the result is
 }
 
 // place is a step into a dict, or into a list when key is "".
@@ -111,7 +112,7 @@ type place struct {
 	index int
 }
 
-func (b *budget) fromStar() *fromStar { return &fromStar{b: b, left: b.limits.Values} }
+func (b *budget) fromStar() *fromStar { return &fromStar{b: b, left: b.limits.Values, root: "task"} }
 
 // errorf makes an error about the current place.
 func (f *fromStar) errorf(format string, args ...any) error {
@@ -123,7 +124,15 @@ func (f *fromStar) errorf(format string, args ...any) error {
 			fmt.Fprintf(&b, "[%d]", p.index)
 		}
 	}
-	return fmt.Errorf("task%s: %w", b.String(), fmt.Errorf(format, args...))
+	return fmt.Errorf("%s%s: %w", f.root, b.String(), fmt.Errorf(format, args...))
+}
+
+// whole names what is converted.
+func (f *fromStar) whole() string {
+	if f.root == "task" {
+		return "a task"
+	}
+	return f.root
 }
 
 // value converts v, which stands where was stood before; was is nil when nothing did.
@@ -147,7 +156,7 @@ func (f *fromStar) value(v starlark.Value, was any) (any, error) {
 	case starlark.Int:
 		n, ok := v.Int64()
 		if !ok {
-			return nil, f.errorf("the integer does not fit 64 bits")
+			return nil, f.errorf("the integer %s does not fit 64 bits", brief(v, briefOperand))
 		}
 		if old, ok := was.(int64); ok && old == n {
 			return was, nil
@@ -166,7 +175,7 @@ func (f *fromStar) value(v starlark.Value, was any) (any, error) {
 	case starlark.Tuple:
 		return f.list(v, was)
 	}
-	return nil, f.errorf("a %s cannot be part of a task (use dicts, lists, strings, numbers, bools and None)", v.Type())
+	return nil, f.errorf("a %s cannot be part of %s (use dicts, lists, strings, numbers, bools and None): %s", v.Type(), f.whole(), brief(v, briefOperand))
 }
 
 func (f *fromStar) list(v starlark.Indexable, was any) (any, error) {
@@ -214,7 +223,7 @@ func (f *fromStar) dict(d *starlark.Dict, old map[string]any) (map[string]any, e
 	for k, v := range d.Entries() {
 		key, ok := k.(starlark.String)
 		if !ok {
-			return nil, f.errorf("the key %v is a %s, not a string", k, k.Type())
+			return nil, f.errorf("the key %s is a %s, not a string", brief(k, briefOperand), k.Type())
 		}
 		before, had := old[string(key)]
 		f.path = append(f.path, place{key: string(key)})

@@ -79,7 +79,7 @@ func (d ActionDef) Run(ctx context.Context, call ActionCall) ([]Effect, error) {
 	take := func(x starlark.Value) error {
 		e, ok := x.(*effect)
 		if !ok {
-			return v.fail(fmt.Errorf("%s gave a %s: give an effect (effect.create_tasks(…), effect.rerun_task(…), …), a list of effects, or None", d.callback.Name(), x.Type()))
+			return v.fail(v.gave(x, "an effect (effect.create_tasks(…), effect.rerun_task(…), …), a list of effects, or None"))
 		}
 		out, err := e.finish(v, call)
 		if err != nil {
@@ -119,13 +119,14 @@ func (e Effect) Modify(label string, task map[string]any) (map[string]any, error
 	if err != nil {
 		return nil, v.fail(err)
 	}
+	v.subject = in
 	res, err := v.call(in)
 	if err != nil {
 		return nil, err
 	}
 	d, ok := res.(*starlark.Dict)
 	if !ok {
-		return nil, v.fail(fmt.Errorf("%s gave a %s: give the task (a dict)", e.modify.Name(), res.Type()))
+		return nil, v.fail(v.gave(res, "the task (a dict)"))
 	}
 	out, err := v.budget.fromStar().dict(d, task)
 	if err != nil {

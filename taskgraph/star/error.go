@@ -17,6 +17,7 @@ type Error struct {
 	Function  string // innermost function of the file, "" at top level
 	Label     string // the task that was being worked on, "" when none
 	Message   string
+	Value     string // the task as it stood, cut to a few hundred bytes; "" when there was none
 	Traceback string // innermost call last, one line a call; "" for errors of syntax
 	cause     error
 }
@@ -37,6 +38,15 @@ func (e *Error) Error() string {
 	}
 	b.WriteString(e.Message)
 	return b.String()
+}
+
+// Detail is the traceback and the value that was worked on, for people, several lines; "" when
+// neither is known.
+func (e *Error) Detail() string {
+	if e.Value == "" || e.Traceback == "" {
+		return e.Traceback
+	}
+	return e.Traceback + "\nThe task was then:\n  " + e.Value
 }
 
 // Unwrap gives what ended the call, such as ErrLimit or the context's error.

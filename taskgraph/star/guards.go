@@ -37,7 +37,7 @@ func operator(op syntax.Token) builtin {
 		}
 		v, err := starlark.Binary(op, args[0], args[1])
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w, in %s %s %s", err, brief(args[0], briefOperand), op, brief(args[1], briefOperand))
 		}
 		return v, b.tuple(v)
 	}
@@ -154,14 +154,19 @@ func comparison(op syntax.Token) builtin {
 		if err := budgetOf(t).compared(t, op, x, y); err != nil {
 			return nil, err
 		}
-		switch op {
-		case syntax.IN:
-			return starlark.Binary(syntax.IN, x, y)
-		case syntax.NOT_IN:
-			return starlark.Binary(syntax.NOT_IN, x, y)
+		var v starlark.Value
+		var err error
+		if op == syntax.IN || op == syntax.NOT_IN {
+			v, err = starlark.Binary(op, x, y)
+		} else {
+			var ok bool
+			ok, err = starlark.Compare(op, x, y)
+			v = starlark.Bool(ok)
 		}
-		ok, err := starlark.Compare(op, x, y)
-		return starlark.Bool(ok), err
+		if err != nil {
+			return nil, fmt.Errorf("%w, in %s %s %s", err, brief(x, briefOperand), op, brief(y, briefOperand))
+		}
+		return v, nil
 	}
 }
 

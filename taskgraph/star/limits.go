@@ -3,10 +3,14 @@ package star
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"regexp"
 	"runtime"
 	"runtime/metrics"
 
 	"go.starlark.net/starlark"
+
+	"github.com/treeline-ci/treeline/taskgraph/keyedby"
 )
 
 // ErrLimit is in the chain of every error that says a limit was met.
@@ -61,11 +65,14 @@ type budget struct {
 	cause    error             // the limit that cancelled the thread
 	say      func(line string) // nil drops what is printed
 	actions  *[]*registration  // nil: none can be registered now
+	tree     fs.FS
+	resolver keyedby.Resolver
+	patterns map[string]*regexp.Regexp // compiled
 }
 
-func newBudget(l Limits, items int, say func(line string)) *budget {
+func newBudget(tree fs.FS, l Limits, items int, say func(line string)) *budget {
 	return &budget{
-		limits: l, maxSteps: l.Steps + uint64(items)*l.ItemSteps, bytes: l.Bytes + int64(items)*l.ItemBytes,
+		tree: tree, limits: l, maxSteps: l.Steps + uint64(items)*l.ItemSteps, bytes: l.Bytes + int64(items)*l.ItemBytes,
 		heapBase: heapBytes(), say: say,
 	}
 }

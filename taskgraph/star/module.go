@@ -18,6 +18,7 @@ func fileOptions() *syntax.FileOptions { return &syntax.FileOptions{Set: true, T
 // Module is a file that has been run; its globals are frozen.
 type Module struct {
 	path    string
+	tree    fs.FS
 	limits  Limits
 	say     func(line string)
 	globals starlark.StringDict
@@ -45,7 +46,7 @@ func Load(ctx context.Context, tree fs.FS, name string, o Options) (*Module, err
 	if o.Limits == (Limits{}) {
 		o.Limits = DefaultLimits()
 	}
-	l := &loader{tree: tree, budget: newBudget(o.Limits, 0, o.Print), library: library(), done: map[string]starlark.StringDict{}}
+	l := &loader{tree: tree, budget: newBudget(tree, o.Limits, 0, o.Print), library: library(), done: map[string]starlark.StringDict{}}
 	l.thread = l.budget.thread("load " + name)
 	l.thread.Load = l.load
 	var actions []*registration
@@ -61,7 +62,7 @@ func Load(ctx context.Context, tree fs.FS, name string, o Options) (*Module, err
 		files = append(files, f)
 	}
 	slices.Sort(files)
-	return &Module{path: name, limits: o.Limits, say: o.Print, globals: globals, files: files, actions: actions}, nil
+	return &Module{path: name, tree: tree, limits: o.Limits, say: o.Print, globals: globals, files: files, actions: actions}, nil
 }
 
 // Files are the paths of all files the module was made of, sorted.
@@ -166,12 +167,13 @@ func (m *Module) function(name string) (*starlark.Function, error) {
 
 // invocation is one use of the module from Go: one thread, one budget.
 type invocation struct {
-	m      *Module
-	fn     *starlark.Function
-	ctx    context.Context
-	thread *starlark.Thread
-	budget *budget
-	label  string // task being worked on
+	m       *Module
+	fn      *starlark.Function
+	ctx     context.Context
+	thread  *starlark.Thread
+	budget  *budget
+	label   string         // task being worked on
+	subject starlark.Value // that task as it stands; nil: none, or not one alone
 }
 
 func (m *Module) invoke(ctx context.Context, name string, items int) (*invocation, error) {
@@ -183,7 +185,7 @@ func (m *Module) invoke(ctx context.Context, name string, items int) (*invocatio
 }
 
 func (m *Module) invokeFunction(ctx context.Context, fn *starlark.Function, items int) *invocation {
-	b := newBudget(m.limits, items, m.say)
+	b := newBudget(m.tree, m.limits, items, m.say)
 	return &invocation{m: m, fn: fn, ctx: ctx, thread: b.thread(fn.Name()), budget: b}
 }
 
@@ -201,6 +203,11 @@ func (v *invocation) call(args ...starlark.Value) (starlark.Value, error) {
 	return out, nil
 }
 
+// gave is the error of a function that gave v.
+func (v *invocation) gave(res starlark.Value, want string) error {
+	return fmt.Errorf("%s gave a %s, %s: give %s", v.fn.Name(), res.Type(), brief(res, briefOperand), want)
+}
+
 // fail puts the function's place and the task in an error.
 func (v *invocation) fail(err error) error {
 	var eval *starlark.EvalError
@@ -209,6 +216,9 @@ func (v *invocation) fail(err error) error {
 	if !errors.As(err, &eval) && errors.As(wrapped, &e) && e.Line == 0 {
 		e.at(v.fn.Position())
 		e.Function = v.fn.Name()
+	}
+	if errors.As(wrapped, &e) && e.Value == "" && v.subject != nil {
+		e.Value = brief(v.subject, briefTask)
 	}
 	return ended(v.ctx, wrapped)
 }

@@ -50,6 +50,7 @@ func (v *invocation) targetEach(labels []string, tasks *table, params, config st
 			return nil, v.fail(fmt.Errorf("task %q cannot be read: %w", label, err))
 		}
 		delete(tasks.made, label)
+		v.subject = task
 		res, err := v.call(task, params, config)
 		if err != nil {
 			return nil, err
@@ -64,13 +65,13 @@ func (v *invocation) targetEach(labels []string, tasks *table, params, config st
 func (v *invocation) labels(res starlark.Value, tasks *table) ([]string, error) {
 	list, ok := res.(starlark.Indexable)
 	if _, text := res.(starlark.String); !ok || text {
-		return nil, v.fail(fmt.Errorf("%s gave a %s: give a list of labels", v.fn.Name(), res.Type()))
+		return nil, v.fail(v.gave(res, "a list of labels"))
 	}
 	out := make([]string, 0, list.Len())
 	for i := range list.Len() {
 		label, ok := starlark.AsString(list.Index(i))
 		if !ok || !tasks.has(label) {
-			return nil, v.fail(fmt.Errorf("%s gave %s, which is no label of the graph", v.fn.Name(), cut(list.Index(i).String())))
+			return nil, v.fail(fmt.Errorf("%s gave %s, which is no label of the graph", v.fn.Name(), brief(list.Index(i), briefTask)))
 		}
 		out = append(out, label)
 	}
@@ -114,6 +115,7 @@ func (s *Strategy) Removes(label string, task map[string]any, arg any) (bool, st
 	if err != nil {
 		return false, "", s.v.fail(err)
 	}
+	s.v.subject = t
 	res, err := s.v.call(t, s.params, a)
 	if err != nil {
 		return false, "", err
@@ -126,7 +128,7 @@ func (s *Strategy) Removes(label string, task map[string]any, arg any) (bool, st
 	case starlark.NoneType:
 		return false, "", nil
 	}
-	return false, "", s.v.fail(fmt.Errorf("%s gave a %s: give True, False or the reason for leaving the task out", s.v.fn.Name(), res.Type()))
+	return false, "", s.v.fail(s.v.gave(res, "True, False or the reason for leaving the task out"))
 }
 
 // Name is an entry of a table of names.

@@ -115,12 +115,12 @@ func TestErrorsNamePlaceFunctionTaskAndTraceback(t *testing.T) {
 		trace     []string
 	}{
 		"in a called function": {"def g(t):\n    return t['nope']\n\ndef f(config, task):\n    return g(task)\n",
-			`taskcluster/x.star:2:13: in g: task "a": key "nope" not in dict`, []string{"x.star:5:13: in f", "x.star:2:13: in g"}},
+			`taskcluster/x.star:2:13: in g: task "a": key "nope" not in dict`, []string{"x.star:5:13: in f", "x.star:2:13: in g", "The task was then:\n  {\"name\": \"a\"}"}},
 		"in an operator":           {"def f(config, task):\n    return task + 1\n", `taskcluster/x.star:2:17: in f: task "a": unknown binary op: dict + int`, nil},
-		"in a guarded operator":    {"def f(config, task):\n    x = []\n    return task + x\n", `taskcluster/x.star:3:17: in f: task "a": unknown binary op: dict + list`, nil},
+		"in a guarded operator":    {"def f(config, task):\n    x = []\n    return task + x\n", `taskcluster/x.star:3:17: in f: task "a": unknown binary op: dict + list, in {"name": "a"} + []`, nil},
 		"in a method":              {"def f(config, task):\n    return ','.join([1])\n", `taskcluster/x.star:2:20: in f: task "a": join: in list, want string, got int`, nil},
 		"in a loop over all tasks": {"def f(config, tasks):\n    for t in tasks:\n        if t['name'] == 'b': fail('no', t['name'])\n", `taskcluster/x.star:3:34: in f: task "b": fail: no b`, nil},
-		"in what is given back":    {"def f(config, task):\n    return {'a': [f]}\n", `taskcluster/x.star:1:1: in f: task "a": task.a[0]: a function cannot be part of a task (use dicts, lists, strings, numbers, bools and None)`, nil},
+		"in what is given back":    {"def f(config, task):\n    return {'a': [f]}\n", `taskcluster/x.star:1:1: in f: task "a": task.a[0]: a function cannot be part of a task (use dicts, lists, strings, numbers, bools and None): <function f>`, nil},
 		"in the form":              {"def f(task):\n    return task\n", `taskcluster/x.star:1:1: in f: f takes 1 parameters, but is called with 2 (see the forms of functions in the reference)`, nil},
 		"of a missing function":    {"def g(): pass\n", `taskcluster/x.star: there is no function "f" (the file has g)`, nil},
 		"writing to the config":    {"def f(config, task):\n    config.params['x'] = 1\n", `taskcluster/x.star:2:18: in f: task "a": cannot insert into frozen hash table`, nil},
@@ -135,8 +135,8 @@ func TestErrorsNamePlaceFunctionTaskAndTraceback(t *testing.T) {
 				t.Error(diff)
 			}
 			for _, part := range c.trace {
-				if !strings.Contains(e.Traceback, part) {
-					t.Errorf("%q is not in %s", part, e.Traceback)
+				if !strings.Contains(e.Detail(), part) {
+					t.Errorf("%q is not in %s", part, e.Detail())
 				}
 			}
 		})

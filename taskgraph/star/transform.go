@@ -2,7 +2,6 @@ package star
 
 import (
 	"context"
-	"fmt"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -62,6 +61,7 @@ func (v *invocation) transformEach(config starlark.Value, items []map[string]any
 		if err != nil {
 			return nil, v.fail(err)
 		}
+		v.subject = in
 		res, err := v.call(config, in)
 		if err != nil {
 			return nil, err
@@ -79,7 +79,7 @@ func (v *invocation) transformEach(config starlark.Value, items []map[string]any
 				}
 			}
 		default:
-			return nil, v.fail(fmt.Errorf("%s gave a %s: give the task (a dict), a list of tasks or None", v.fn.Name(), res.Type()))
+			return nil, v.fail(v.gave(res, "the task (a dict), a list of tasks or None"))
 		}
 	}
 	return out, nil
@@ -89,7 +89,7 @@ func (v *invocation) transformEach(config starlark.Value, items []map[string]any
 func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from int, was map[string]any) ([]Item, error) {
 	d, ok := res.(*starlark.Dict)
 	if !ok {
-		return nil, v.fail(fmt.Errorf("%s gave a %s among the tasks: each task is a dict", v.fn.Name(), res.Type()))
+		return nil, v.fail(v.gave(res, "tasks, each of them a dict"))
 	}
 	back.path = back.path[:0]
 	x, err := back.dict(d, was)
@@ -113,14 +113,14 @@ func (v *invocation) transformAll(config starlark.Value, items []map[string]any)
 		in[i], origin[x] = x, i
 		byName[labelOf(item)] = i
 	}
-	res, err := v.call(config, &taskList{List: starlark.NewList(in), seen: func(i int) { v.label = labelOf(items[i]) }})
+	res, err := v.call(config, &taskList{List: starlark.NewList(in), seen: func(i int) { v.label, v.subject = labelOf(items[i]), in[i] }})
 	if err != nil {
 		return nil, err
 	}
-	v.label = ""
+	v.label, v.subject = "", nil
 	list, ok := res.(starlark.Indexable)
 	if _, text := res.(starlark.String); !ok || text {
-		return nil, v.fail(fmt.Errorf("%s gave a %s: give a list of tasks", v.fn.Name(), res.Type()))
+		return nil, v.fail(v.gave(res, "a list of tasks"))
 	}
 	back := v.budget.fromStar()
 	out := make([]Item, 0, list.Len())

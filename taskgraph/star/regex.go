@@ -1,0 +1,143 @@
+package star
+
+import (
+	"fmt"
+	"regexp"
+
+	"go.starlark.net/starlark"
+)
+
+// maxPattern bounds regular expressions, in bytes; maxPatterns is how many a call remembers.
+const (
+	maxPattern  = 1000
+	maxPatterns = 500
+)
+
+// pattern compiles a regular expression and charges t for matching a text of n bytes with it.
+func (b *budget) pattern(t *starlark.Thread, pattern string, n int) (*regexp.Regexp, error) {
+	if len(pattern) > maxPattern {
+		return nil, limitf("matches with a pattern of more than %d bytes", maxPattern)
+	}
+	t.Steps += uint64(10 + len(pattern)*n/64)
+	if re, ok := b.patterns[pattern]; ok {
+		return re, nil
+	}
+	t.Steps += uint64(len(pattern))
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
+	}
+	if b.patterns == nil || len(b.patterns) >= maxPatterns {
+		b.patterns = map[string]*regexp.Regexp{}
+	}
+	b.patterns[pattern] = re
+	return re, nil
+}
+
+// regexes is the module re.
+func regexes() *record {
+	return module("re",
+		matcher("re.match", `\A(?:`, `)`), matcher("re.fullmatch", `\A(?:`, `)\z`), matcher("re.search", `(?:`, `)`),
+		starlark.NewBuiltin("re.findall", findAll), starlark.NewBuiltin("re.sub", substitute), starlark.NewBuiltin("re.split", splitAt),
+		starlark.NewBuiltin("re.escape", escape))
+}
+
+// matcher gives None, or the whole match and its groups.
+func matcher(name, before, after string) *starlark.Builtin {
+	return starlark.NewBuiltin(name, func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		var pattern, text string
+		if err := starlark.UnpackArgs(b.Name(), args, kwargs, "pattern", &pattern, "text", &text); err != nil {
+			return nil, err
+		}
+		re, err := budgetOf(t).pattern(t, before+pattern+after, len(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", b.Name(), err)
+		}
+		found := re.FindStringSubmatch(text)
+		if found == nil {
+			return starlark.None, nil
+		}
+		return texts(found), nil
+	})
+}
+
+func texts(list []string) *starlark.List {
+	out := make([]starlark.Value, len(list))
+	for i, s := range list {
+		out[i] = starlark.String(s)
+	}
+	return starlark.NewList(out)
+}
+
+// findAll is re.findall: the matches, or their groups when the pattern has some.
+func findAll(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var pattern, text string
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "pattern", &pattern, "text", &text); err != nil {
+		return nil, err
+	}
+	budget := budgetOf(t)
+	re, err := budget.pattern(t, pattern, len(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.Name(), err)
+	}
+	var out []starlark.Value
+	for _, m := range re.FindAllStringSubmatch(text, budget.limits.Values/(re.NumSubexp()+1)) {
+		switch len(m) {
+		case 1:
+			out = append(out, starlark.String(m[0]))
+		case 2:
+			out = append(out, starlark.String(m[1]))
+		default:
+			out = append(out, texts(m[1:]))
+		}
+	}
+	return starlark.NewList(out), budget.elements(t, len(out)*(re.NumSubexp()+1))
+}
+
+// substitute is re.sub; the replacement names groups as ${1} or ${name}.
+func substitute(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var pattern, replacement, text string
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "pattern", &pattern, "replacement", &replacement, "text", &text); err != nil {
+		return nil, err
+	}
+	budget := budgetOf(t)
+	re, err := budget.pattern(t, pattern, len(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.Name(), err)
+	}
+	var out []byte
+	last := 0
+	for _, m := range re.FindAllStringSubmatchIndex(text, -1) {
+		out = append(out, text[last:m[0]]...)
+		longest := len(replacement) * (m[1] - m[0] + 1) // each two bytes of it may stand for a group
+		if longest > budget.limits.Text || len(out)+longest > budget.limits.Text {
+			return nil, limitf("makes a text of more than %d bytes", budget.limits.Text)
+		}
+		out = re.ExpandString(out, replacement, text, m)
+		last = m[1]
+	}
+	out = append(out, text[last:]...)
+	return starlark.String(out), budget.text(len(out))
+}
+
+func splitAt(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var pattern, text string
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "pattern", &pattern, "text", &text); err != nil {
+		return nil, err
+	}
+	budget := budgetOf(t)
+	re, err := budget.pattern(t, pattern, len(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.Name(), err)
+	}
+	parts := re.Split(text, budget.limits.Values)
+	return texts(parts), budget.elements(t, len(parts))
+}
+
+func escape(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var text string
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "text", &text); err != nil {
+		return nil, err
+	}
+	return starlark.String(regexp.QuoteMeta(text)), budgetOf(t).text(2 * len(text))
+}

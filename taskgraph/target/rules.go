@@ -10,14 +10,28 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
-func nothing(*graph.Task) (verdict, error) {
-	return verdict{rule: "the method nothing selects no task"}, nil
+func (in Input) nothing(t *graph.Task) (verdict, error) {
+	return verdict{rule: "the method nothing selects no task", wants: in.wantsDefault(t)}, nil
 }
 
 func truthy(v any) bool { return value.Truthy(v) }
 
 // defaultMethod is the method default.
 func (in Input) defaultMethod(b *branches) method {
+	rules := in.defaultRules(b)
+	return func(t *graph.Task) (verdict, error) {
+		v, err := rules(t)
+		if !v.kept && err == nil {
+			if wants, ok := in.wants(t); ok {
+				v.wants = wants
+			}
+		}
+		return v, err
+	}
+}
+
+// defaultRules are the rules of the method default; the first that is against a task decides.
+func (in Input) defaultRules(b *branches) method {
 	project, tasksFor := in.Params.String("project"), in.Params.String("tasks_for")
 	branch, byBranch := in.branch()
 	return func(t *graph.Task) (verdict, error) {
@@ -53,7 +67,7 @@ func (in Input) codeReview(b *branches) method {
 	def := in.defaultMethod(b)
 	return func(t *graph.Task) (verdict, error) {
 		if !truthy(t.Attribute("code-review")) {
-			return verdict{rule: "code-review: the attribute is not set"}, nil
+			return verdict{rule: "code-review: the attribute is not set", wants: in.wantsDefault(t)}, nil
 		}
 		return def(t)
 	}

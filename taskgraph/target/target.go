@@ -41,6 +41,7 @@ const methodFilter = "target_tasks_method"
 type verdict struct {
 	kept        bool
 	rule, input string
+	wants       []explain.Want // parameters with which it would be kept
 }
 
 // method answers for one task after another.
@@ -85,7 +86,7 @@ func (in Input) step(ctx context.Context, filter string) (step, error) {
 	if file, fn, ok := star.SplitName(name); ok {
 		return in.starStep(ctx, file, fn, shown)
 	}
-	known := map[string]method{"nothing": nothing}
+	known := map[string]method{"nothing": in.nothing}
 	branches := &branches{}
 	known["default"] = in.defaultMethod(branches)
 	known["codereview"] = in.codeReview(branches)
@@ -112,7 +113,7 @@ func (in Input) each(labels []string, shown string, m method) ([]string, error) 
 		if err != nil {
 			return nil, &graph.Error{File: t.Provenance.File, Line: t.Provenance.Line, Label: label, Err: err}
 		}
-		in.Log.Select(explain.Selection{Label: label, Filter: shown, Kept: v.kept, Rule: v.rule, Input: v.input})
+		in.Log.Select(explain.Selection{Label: label, Filter: shown, Kept: v.kept, Rule: v.rule, Input: v.input, Wants: v.wants})
 		if v.kept {
 			out = append(out, label)
 		}

@@ -18,13 +18,20 @@ type Decision struct {
 	FilesChanged                              []string
 	CommitMessage                             string // of the head
 	Version                                   string // first line of version.txt
+	KeepTargets                               bool   // selected tasks are not optimized away
 	Now                                       time.Time
+	Own                                       Own // parameters that the tree declares
 }
 
-// ForDecision makes the strict parameters of a decision. An owner without "@" gets the
-// no-reply domain of the field; without pushdate the build date is d.Now; a push whose message
-// says DONTBUILD selects nothing.
+// ForDecision makes the strict parameters of a decision of d.Values.
 func ForDecision(d Decision) (*Parameters, error) {
+	return New(d.Values(), Options{Strict: true, Own: d.Own})
+}
+
+// Values are the parameters of a decision, not yet checked. An owner without "@" gets the
+// no-reply domain of the field; without pushdate the build date is d.Now; a push whose message
+// says DONTBUILD selects nothing; parameters of the tree's own have their defaults.
+func (d Decision) Values() map[string]any {
 	owner := d.Owner
 	if !strings.Contains(owner, "@") {
 		owner += "@noreply.mozilla.org"
@@ -37,7 +44,7 @@ func ForDecision(d Decision) (*Parameters, error) {
 	if d.Version != "" {
 		version = d.Version
 	}
-	return FromMap(map[string]any{
+	values := map[string]any{
 		"base_repository":       d.BaseRepository,
 		"base_ref":              d.BaseRef,
 		"base_rev":              d.BaseRev,
@@ -46,7 +53,7 @@ func ForDecision(d Decision) (*Parameters, error) {
 		"do_not_optimize":       []any{},
 		"enable_always_target":  true,
 		"existing_tasks":        map[string]any{},
-		"files_changed":         d.FilesChanged,
+		"files_changed":         normal(d.FilesChanged),
 		"filters":               []any{"target_tasks_method"},
 		"head_ref":              d.HeadRef,
 		"head_repository":       d.HeadRepository,
@@ -56,7 +63,7 @@ func ForDecision(d Decision) (*Parameters, error) {
 		"moz_build_date":        buildDate(built),
 		"next_version":          nil,
 		"optimize_strategies":   nil,
-		"optimize_target_tasks": true,
+		"optimize_target_tasks": !d.KeepTargets,
 		"owner":                 owner,
 		"project":               d.Project,
 		"pushdate":              d.Pushdate,
@@ -65,7 +72,13 @@ func ForDecision(d Decision) (*Parameters, error) {
 		"target_tasks_method":   d.method(),
 		"tasks_for":             d.TasksFor,
 		"version":               version,
-	}, true)
+	}
+	for name, r := range d.Own {
+		if !r.Optional {
+			values[name] = normal(r.Default)
+		}
+	}
+	return values
 }
 
 // method is the target-tasks method: the one asked for, but nothing when a push says DONTBUILD.

@@ -3,57 +3,124 @@ package params
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
-	"gopkg.in/yaml.v3"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/source"
 )
 
-// Limits of a parameters file.
-const (
-	maxFile  = 64 << 20  // bytes, after decompression
-	maxNodes = 4_000_000 // YAML nodes, aliases counted each time they are used
-	maxDepth = 100
-)
+// maxFile bounds a parameters file, in bytes after decompression. The number of values and their
+// depth have the limits of package source.
+const maxFile = 64 << 20
 
-// Load reads parameters in YAML or JSON, gzipped or not; name stands in errors. See FromMap for
-// strict.
+// Load is LoadWith for the core parameters alone.
 func Load(name string, src []byte, strict bool) (*Parameters, error) {
-	values, err := Decode(name, src)
+	return LoadWith(name, src, Options{Strict: strict})
+}
+
+// LoadWith reads parameters in YAML or JSON, gzipped or not. Each problem is a *graph.Error with
+// name for the file, and the line where the file has the key.
+func LoadWith(name string, src []byte, o Options) (*Parameters, error) {
+	doc, err := parse(name, src)
 	if err != nil {
 		return nil, err
 	}
-	p, err := FromMap(values, strict)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	p, problems := build(doc.values, o)
+	errs := make([]error, len(problems))
+	for i, x := range problems {
+		errs[i] = &graph.Error{File: name, Line: doc.root.Key(x.key).Line(), Message: x.text}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return p, nil
 }
 
 // Decode reads the object in a parameters file without checking it.
 func Decode(name string, src []byte) (map[string]any, error) {
+	doc, err := parse(name, src)
+	return doc.values, err
+}
+
+// document is a parameters file and the places in it.
+type document struct {
+	values map[string]any
+	root   source.Node
+}
+
+func parse(name string, src []byte) (document, error) {
 	src, err := plain(src)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return document{}, &graph.Error{File: name, Err: err}
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(src, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	file, yamlErr := source.Parse(name, src)
+	if v, ok := asJSON(src); ok {
+		d := document{values: v}
+		if yamlErr == nil {
+			d.root = file.Root()
+		}
+		return d, nil
 	}
-	if doc.Kind == 0 {
-		return map[string]any{}, nil
+	if yamlErr != nil {
+		return document{}, yamlErr
 	}
-	d := decoder{name: name, left: maxNodes}
-	v, err := d.value(&doc, 0)
-	if err != nil {
-		return nil, err
+	for _, w := range file.Warnings { // what is odd in a kind is wrong where a person looks for one value
+		return document{}, w
 	}
-	m, ok := v.(map[string]any)
+	if file.Value == nil {
+		return document{values: map[string]any{}, root: file.Root()}, nil
+	}
+	m, ok := file.Value.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("%s: parameters must be an object of name: value", name)
+		return document{}, &graph.Error{File: name, Line: file.Root().Line(), Message: "parameters must be an object of name: value"}
 	}
-	return m, nil
+	if _, err := json.Marshal(m); err != nil { // decisions publish parameters as JSON, too
+		return document{}, &graph.Error{File: name, Message: "holds a number that is infinite or none"}
+	}
+	return document{values: m, root: file.Root()}, nil
+}
+
+// asJSON reads src as a JSON object. YAML reads most of JSON the same, but not its pairs of
+// escapes for one character.
+func asJSON(src []byte) (map[string]any, bool) {
+	if !bytes.HasPrefix(bytes.TrimLeft(src, " \t\r\n"), []byte("{")) {
+		return nil, false
+	}
+	d := json.NewDecoder(bytes.NewReader(src))
+	d.UseNumber()
+	var v map[string]any
+	if d.Decode(&v) != nil || v == nil {
+		return nil, false
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, false
+	}
+	m, _ := numbers(v, 0).(map[string]any)
+	return m, m != nil
+}
+
+// numbers makes int64 and float64 of JSON's numbers. What is deeper than other files may be
+// becomes null.
+func numbers(v any, depth int) any {
+	if depth > source.MaxDepth {
+		return nil
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for k, x := range v {
+			v[k] = numbers(x, depth+1)
+		}
+	case []any:
+		for i, x := range v {
+			v[i] = numbers(x, depth+1)
+		}
+	case json.Number:
+		return normal(v)
+	}
+	return v
 }
 
 // plain undoes gzip, recognised by its first bytes.
@@ -76,95 +143,4 @@ func plain(src []byte) ([]byte, error) {
 		return nil, fmt.Errorf("larger than %d MB unpacked", maxFile>>20)
 	}
 	return out, nil
-}
-
-// decoder turns YAML nodes into plain values within limits.
-type decoder struct {
-	name string
-	left int
-}
-
-var errTooLarge = errors.New("too large or too deep")
-
-func (d *decoder) value(n *yaml.Node, depth int) (any, error) {
-	if d.left--; d.left < 0 || depth > maxDepth {
-		return nil, d.at(n, errTooLarge)
-	}
-	switch n.Kind {
-	case yaml.DocumentNode:
-		return d.value(n.Content[0], depth)
-	case yaml.AliasNode:
-		return d.value(n.Alias, depth+1)
-	case yaml.SequenceNode:
-		out := make([]any, 0, len(n.Content))
-		for _, c := range n.Content {
-			v, err := d.value(c, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, v)
-		}
-		return out, nil
-	case yaml.MappingNode:
-		return d.mapping(n, depth)
-	}
-	return d.scalar(n)
-}
-
-func (d *decoder) mapping(n *yaml.Node, depth int) (any, error) {
-	out := make(map[string]any, len(n.Content)/2)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
-		if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
-			return nil, d.at(key, errors.New("keys must be plain strings"))
-		}
-		if _, twice := out[key.Value]; twice {
-			return nil, d.at(key, fmt.Errorf("key %q stands twice", key.Value))
-		}
-		v, err := d.value(n.Content[i+1], depth+1)
-		if err != nil {
-			return nil, err
-		}
-		out[key.Value] = v
-	}
-	return out, nil
-}
-
-func (d *decoder) scalar(n *yaml.Node) (any, error) {
-	switch n.Tag {
-	case "!!null":
-		return nil, nil
-	case "!!bool":
-		var b bool
-		err := n.Decode(&b)
-		return b, d.at(n, err)
-	case "!!int":
-		var i int64
-		err := n.Decode(&i)
-		return i, d.at(n, err)
-	case "!!float":
-		var f float64
-		err := n.Decode(&f)
-		return f, d.at(n, err)
-	}
-	return n.Value, nil
-}
-
-// at adds file and line to err; nil stays nil.
-func (d *decoder) at(n *yaml.Node, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s:%d: %w", d.name, n.Line, err)
-}
-
-// YAML writes p as a block-style document with sorted keys, as the artifact parameters.yml.
-func (p *Parameters) YAML() ([]byte, error) {
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := enc.Encode(p.values); err != nil {
-		return nil, fmt.Errorf("parameters: %w", err)
-	}
-	return b.Bytes(), nil
 }

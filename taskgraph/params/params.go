@@ -25,27 +25,76 @@ import (
 type Parameters struct {
 	values map[string]any
 	strict bool
+	own    Own
 }
 
-// FromMap makes parameters of values, which it copies at the top level. With strict, values must
-// hold every key and no unknown one, with exact types; else Defaults(Facts{}) fills gaps and
-// unknown keys are kept. All problems are reported in one error.
+// Options say how a set is checked and completed.
+type Options struct {
+	// Strict asks for every key that is known and no other, with exact types.
+	Strict bool
+	// Defaults fill the gaps of a set that is not strict; nil means Defaults(Facts{}).
+	Defaults map[string]any
+	// Own are the parameters that the tree declares besides the core ones.
+	Own Own
+}
+
+// FromMap is New with the core parameters alone.
 func FromMap(values map[string]any, strict bool) (*Parameters, error) {
+	return New(values, Options{Strict: strict})
+}
+
+// New makes parameters of values, which it copies at the top level. A set that is not strict has
+// its gaps filled and keeps keys that are not known. All problems are reported in one error.
+func New(values map[string]any, o Options) (*Parameters, error) {
+	p, problems := build(values, o)
+	if len(problems) == 0 {
+		return p, nil
+	}
+	texts := make([]string, len(problems))
+	for i, x := range problems {
+		texts[i] = x.text
+	}
+	return nil, fmt.Errorf("parameters: %s", strings.Join(texts, "; "))
+}
+
+func build(values map[string]any, o Options) (*Parameters, []problem) {
 	v := make(map[string]any, len(values)+8)
 	for k, x := range values {
 		v[k] = normal(x)
 	}
-	if !strict {
-		for k, x := range Defaults(Facts{}) {
-			if _, has := v[k]; !has {
-				v[k] = x
-			}
+	if !o.Strict {
+		fill(v, o)
+	}
+	return &Parameters{values: v, strict: o.Strict, own: o.Own}, check(v, o.Strict, o.Own)
+}
+
+// fill gives v the defaults of what it lacks.
+func fill(v map[string]any, o Options) {
+	defaults := o.Defaults
+	if defaults == nil {
+		defaults = Defaults(Facts{})
+	}
+	for k, x := range defaults {
+		if _, has := v[k]; !has {
+			v[k] = normal(x)
 		}
 	}
-	if problems := check(v, strict); len(problems) > 0 {
-		return nil, fmt.Errorf("parameters: %s", strings.Join(problems, "; "))
+	for k, r := range o.Own {
+		if _, has := v[k]; !has && !r.Optional {
+			v[k] = normal(r.Default)
+		}
 	}
-	return &Parameters{values: v, strict: strict}, nil
+}
+
+// Unknown are the keys that neither the core parameters nor the tree's own have, sorted, each
+// with the name that may be meant. Only sets that are not strict have some.
+func (p *Parameters) Unknown() []string {
+	known := p.own.all()
+	out := unknown(p.values, known)
+	for i, key := range out {
+		out[i] = key + meant(key, known)
+	}
+	return out
 }
 
 // Strict reports whether p was checked strictly.
@@ -100,14 +149,14 @@ func (p *Parameters) Keys() []string { return slices.Sorted(maps.Keys(p.values))
 func (p *Parameters) With(key string, value any) (*Parameters, error) {
 	v := p.Map()
 	v[key] = value
-	return FromMap(v, p.strict)
+	return New(v, Options{Strict: p.strict, Own: p.own})
 }
 
 // Merge returns a copy of p with all of over set.
 func (p *Parameters) Merge(over map[string]any) (*Parameters, error) {
 	v := p.Map()
 	maps.Copy(v, over)
-	return FromMap(v, p.strict)
+	return New(v, Options{Strict: p.strict, Own: p.own})
 }
 
 // ExistingTasks returns the parameter existing_tasks: label to task id.
@@ -165,10 +214,12 @@ func normal(x any) any {
 	switch v := x.(type) {
 	case int:
 		return int64(v)
+	case string:
+		return strings.ToValidUTF8(v, "\uFFFD") // names of files may be anything, JSON may not
 	case []string:
 		out := make([]any, len(v))
 		for i, s := range v {
-			out[i] = s
+			out[i] = normal(s)
 		}
 		return out
 	case map[string]string:

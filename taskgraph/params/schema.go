@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/taskgraph/graph"
 )
 
 // rule says what one parameter may hold.
@@ -82,30 +84,50 @@ func rules() map[string]rule {
 	}
 }
 
-// check lists all problems of v, sorted by key. A local set may leave repository_type empty:
-// outside a checkout there is none.
-func check(v map[string]any, strict bool) []string {
-	known := rules()
-	var out []string
+// problem is what is wrong with one parameter.
+type problem struct{ key, text string }
+
+// check lists all problems of v, sorted by key, the unknown ones last. A local set may leave
+// repository_type empty: outside a checkout there is none.
+func check(v map[string]any, strict bool, own Own) []problem {
+	known := own.all()
+	var out []problem
 	for _, key := range slices.Sorted(maps.Keys(known)) {
 		r := known[key]
 		x, has := v[key]
 		switch {
 		case !has && strict && !r.optional:
-			out = append(out, fmt.Sprintf("%s is missing (expected %s)", key, r.want))
+			out = append(out, problem{key, fmt.Sprintf("%s is missing (expected %s)", key, r.want)})
 		case has && !r.ok(x) && (strict || key != "repository_type" || x != ""):
-			out = append(out, fmt.Sprintf("%s is %s, expected %s", key, show(x), r.want))
+			out = append(out, problem{key, fmt.Sprintf("%s is %s, expected %s", key, show(x), r.want)})
 		}
 	}
 	if !strict {
 		return out
 	}
+	for _, key := range unknown(v, known) {
+		out = append(out, problem{key, key + " is not a known parameter" + meant(key, known)})
+	}
+	return out
+}
+
+// unknown are the keys of v that no rule is about, sorted.
+func unknown(v map[string]any, known map[string]rule) []string {
+	var out []string
 	for _, key := range slices.Sorted(maps.Keys(v)) {
 		if _, ok := known[key]; !ok {
-			out = append(out, fmt.Sprintf("%s is not a known parameter", key))
+			out = append(out, key)
 		}
 	}
 	return out
+}
+
+// meant is a suggestion for a key that is not known.
+func meant(key string, known map[string]rule) string {
+	if near := graph.Nearest(key, slices.Sorted(maps.Keys(known))); near != "" {
+		return fmt.Sprintf("; is %q meant?", near)
+	}
+	return ""
 }
 
 // show writes a value in a message, short.

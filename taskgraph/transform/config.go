@@ -64,7 +64,8 @@ type Shared struct {
 	// nil when nobody wants them. It may be called from several goroutines at once.
 	Publish func(name string, content func() ([]byte, error)) error
 
-	memo sync.Map // memoKey → *memoCell
+	memo   sync.Map // memoKey → *memoCell
+	shares shares
 
 	made    atomic.Int64 // items that transforms split off
 	pairsMu sync.RWMutex

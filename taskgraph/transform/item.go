@@ -146,7 +146,14 @@ func (it *Item) Own(path ...string) map[string]any {
 
 func pointer(m map[string]any) unsafe.Pointer { return reflect.ValueOf(m).UnsafePointer() }
 
+// Mine returns m, a mapping that the caller made and is putting into the item's values: Own need not
+// copy it.
+func (it *Item) Mine(m map[string]any) map[string]any { return it.own(m) }
+
 func (it *Item) own(m map[string]any) map[string]any {
+	if it.owned == nil {
+		it.owned = make([]unsafe.Pointer, 0, 12)
+	}
 	it.owned = append(it.owned, pointer(m))
 	return m
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/treeline-ci/treeline/taskgraph/config"
+	"github.com/treeline-ci/treeline/taskgraph/transform"
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
@@ -81,13 +82,68 @@ func (j *job) sourceDir() string {
 	return "vcs"
 }
 
-// checkout writes what run-task needs to check out repositories, and returns where to.
-func (j *job) checkout(repositories []config.Repository) (string, error) {
-	if os := value.String(j.worker, "os"); os != "linux" && os != "macosx" && os != "windows" {
-		return "", j.Errorf("run.checkout", "checkouts do not work on %q workers", os)
+// checkoutSet is what run-task is told of a job's checkouts. Jobs with the same ones share it.
+type checkoutSet struct {
+	dir     string
+	options []any // for run-task's command line
+	scopes  []any
+	names   []string // of environment variables
+	values  []any    // of them
+}
+
+func (s *checkoutSet) set(name string, v any) {
+	s.names, s.values = append(s.names, name), append(s.values, v)
+}
+
+// checkout writes what run-task needs to check out the job's repositories.
+func (j *job) checkout() (*checkoutSet, error) {
+	s, err := j.checkouts()
+	if err != nil {
+		return nil, err
 	}
+	env := j.env()
+	for i, name := range s.names {
+		env[name] = s.values[i]
+	}
+	if len(s.scopes) > 0 {
+		j.Append("scopes", s.scopes...)
+	}
+	if j.isDocker() {
+		j.worker["taskcluster-proxy"] = true
+	}
+	return s, nil
+}
+
+// checkouts finds or makes the job's set. Only those of jobs that check out all repositories as the
+// configuration has them are shared.
+func (j *job) checkouts() (*checkoutSet, error) {
+	os := value.String(j.worker, "os")
+	var buf [256]byte
+	key := transform.Field(append(buf[:0], "checkouts"...), os)
+	key = transform.Field(transform.Field(key, j.implementation), j.str("workdir"))
+	_, own := j.run["checkout"].(map[string]any)
+	if !own {
+		if v, ok := j.c.Share(key); ok {
+			return v.(*checkoutSet), nil
+		}
+	}
+	repositories, err := j.repositories()
+	if err != nil {
+		return nil, err
+	}
+	if os != "linux" && os != "macosx" && os != "windows" {
+		return nil, j.Errorf("run.checkout", "checkouts do not work on %q workers", os)
+	}
+	s, err := j.checkoutsOf(repositories)
+	if err != nil || own {
+		return s, err
+	}
+	return j.c.Keep(key, s).(*checkoutSet), nil
+}
+
+func (j *job) checkoutsOf(repositories []config.Repository) (*checkoutSet, error) {
 	base := j.checkoutDir()
-	dir := base + "/" + j.sourceDir()
+	s := &checkoutSet{dir: base + "/" + j.sourceDir()}
 	store := base + "/hg-shared"
 	switch {
 	case j.isWindows():
@@ -102,28 +158,27 @@ func (j *job) checkout(repositories []config.Repository) (string, error) {
 	}
 	text, err := value.CompactOrdered(prefixes, names)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	env := j.env()
-	env["HG_STORE_PATH"], env["REPOSITORIES"], env["VCS_PATH"] = store, text, dir
+	s.set("HG_STORE_PATH", store)
+	s.set("REPOSITORIES", text)
+	s.set("VCS_PATH", s.dir)
 	for _, r := range repositories {
 		prefix := strings.ToUpper(r.Prefix) + "_"
-		env[prefix+"BASE_REPOSITORY"] = r.BaseRepository
-		env[prefix+"HEAD_REPOSITORY"] = r.HeadRepository
-		env[prefix+"HEAD_REF"] = r.HeadRef
-		env[prefix+"REPOSITORY_TYPE"] = r.Type
+		s.set(prefix+"BASE_REPOSITORY", r.BaseRepository)
+		s.set(prefix+"HEAD_REPOSITORY", r.HeadRepository)
+		s.set(prefix+"HEAD_REF", r.HeadRef)
+		s.set(prefix+"REPOSITORY_TYPE", r.Type)
 		if r.HeadRev != "" {
-			env[prefix+"HEAD_REV"] = r.HeadRev
+			s.set(prefix+"HEAD_REV", r.HeadRev)
 		}
 		if r.SSHSecretName != "" {
-			env[prefix+"SSH_SECRET_NAME"] = r.SSHSecretName
-			j.Append("scopes", "secrets:get:"+r.SSHSecretName)
+			s.set(prefix+"SSH_SECRET_NAME", r.SSHSecretName)
+			s.scopes = append(s.scopes, "secrets:get:"+r.SSHSecretName)
 		}
+		s.options = append(s.options, "--"+r.Prefix+"-checkout="+joinPath(s.dir, r.Path))
 	}
-	if j.isDocker() {
-		j.worker["taskcluster-proxy"] = true
-	}
-	return dir, nil
+	return s, nil
 }
 
 // caches writes the caches of tools that the job uses (taskgraph-map 10.4).
@@ -136,7 +191,6 @@ func (j *job) caches() error {
 	if use == nil {
 		use = j.c.Graph.UseCaches()
 	}
-	variables := map[string]string{"cargo": "CARGO_HOME", "npm": "npm_config_cache", "pip": "PIP_CACHE_DIR", "uv": "UV_CACHE_DIR"}
 	for _, name := range config.Caches() {
 		if !usesCache(use, name) {
 			continue
@@ -152,15 +206,38 @@ func (j *job) caches() error {
 			}
 			dir = j.checkoutDir()
 		} else {
-			j.env()[variables[name]] = dir
+			j.env()[cacheVariable(name)] = dir
 		}
 		if j.isDocker() {
-			j.add("caches", map[string]any{"type": "persistent", "name": full, "mount-point": dir, "skip-untrusted": false})
+			j.add("caches", j.cache(full, dir))
 		} else {
 			j.add("mounts", map[string]any{"cache-name": full, "directory": dir})
 		}
 	}
 	return nil
+}
+
+// cacheVariable is the environment variable that tells a tool where its cache is.
+func cacheVariable(tool string) string {
+	switch tool {
+	case "cargo":
+		return "CARGO_HOME"
+	case "npm":
+		return "npm_config_cache"
+	case "pip":
+		return "PIP_CACHE_DIR"
+	}
+	return "UV_CACHE_DIR"
+}
+
+// cache is docker-worker's cache of that name and directory, one for all jobs.
+func (j *job) cache(name, dir string) any {
+	var buf [256]byte
+	key := transform.Field(transform.Field(append(buf[:0], "cache of docker-worker"...), name), dir)
+	if v, ok := j.c.Share(key); ok {
+		return v
+	}
+	return j.c.Keep(key, map[string]any{"type": "persistent", "name": name, "mount-point": dir, "skip-untrusted": false})
 }
 
 func usesCache(use any, name string) bool {

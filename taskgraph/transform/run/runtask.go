@@ -1,12 +1,14 @@
 package run
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/treeline-ci/treeline/taskgraph/config"
 	"github.com/treeline-ci/treeline/taskgraph/schema"
+	"github.com/treeline-ci/treeline/taskgraph/transform"
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
@@ -36,25 +38,19 @@ func (j *job) shell() []any {
 // setUp writes checkouts, directory and caches, and returns what stands before "--" in the
 // command.
 func (j *job) setUp(command []any) ([]any, error) {
+	j.growEnv()
 	_, hasCwd := j.run["cwd"].(string)
 	cwd := j.str("cwd")
 	if j.checksOut() {
-		repositories, err := j.repositories()
+		out, err := j.checkout()
 		if err != nil {
 			return nil, err
 		}
-		dir, err := j.checkout(repositories)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range repositories {
-			command = append(command, "--"+r.Prefix+"-checkout="+joinPath(dir, r.Path))
-		}
+		command = append(command, out.options...)
 		if hasCwd {
-			if cwd, err = value.Format(cwd, value.NameMap{"checkout": dir}); err != nil {
-				return nil, j.Errorf("run.cwd", "%v", err)
+			if cwd, err = j.inCheckout(cwd, out.dir); err != nil {
+				return nil, err
 			}
-			cwd = path.Clean(cwd)
 		}
 	} else if strings.Contains(cwd, "{checkout}") {
 		return nil, j.Errorf("run.cwd", "names {checkout}, but the task has no checkout")
@@ -67,6 +63,32 @@ func (j *job) setUp(command []any) ([]any, error) {
 	}
 	j.env()["MOZ_SCM_LEVEL"] = j.c.Level()
 	return command, nil
+}
+
+// growEnv makes room in the environment for what setUp and the payload's builder add.
+func (j *job) growEnv() {
+	const more = 16
+	env := value.Map(j.worker, "env")
+	if _, there := j.worker["env"]; there && env == nil {
+		return // no mapping: that is told by whoever writes to it
+	}
+	grown := make(map[string]any, len(env)+more)
+	maps.Copy(grown, env)
+	j.worker["env"] = j.Mine(grown)
+}
+
+// inCheckout puts the checkout's directory into a working directory.
+func (j *job) inCheckout(cwd, dir string) (string, error) {
+	var buf [256]byte
+	key := transform.Field(transform.Field(append(buf[:0], "cwd"...), cwd), dir)
+	if v, ok := j.c.Share(key); ok {
+		return v.(string), nil
+	}
+	text, err := value.Format(cwd, value.NameMap{"checkout": dir})
+	if err != nil {
+		return "", j.Errorf("run.cwd", "%v", err)
+	}
+	return j.c.Keep(key, path.Clean(text)).(string), nil
 }
 
 func (j *job) checksOut() bool { return value.Truthy(j.run["checkout"]) }
@@ -83,9 +105,9 @@ func joinPath(a, b string) string {
 }
 
 func dockerRunTask(_ runner, j *job) error {
-	command := slices.Clone(value.List(j.run, "run-task-command"))
+	command := append(make([]any, 0, 12), value.List(j.run, "run-task-command")...)
 	if len(command) == 0 {
-		command = []any{"/usr/local/bin/run-task"}
+		command = append(command, "/usr/local/bin/run-task")
 	}
 	command, err := j.setUp(command)
 	if err != nil {

@@ -60,23 +60,8 @@ func buildDocker(c *transform.Config, it *transform.Item, def *definition) error
 		return err
 	}
 	env := it.Own("worker", "env")
-	features := map[string]any{}
-	flag := func(key, feature, scope string) {
-		if worker[key] == true {
-			features[feature] = true
-			if scope != "" {
-				def.scopes = append(def.scopes, scope)
-			}
-		}
-	}
-	flag("taskcluster-proxy", "taskclusterProxy", "")
-	flag("allow-ptrace", "allowPtrace", "docker-worker:feature:allowPtrace")
-	flag("chain-of-trust", "chainOfTrust", "")
+	features := dockerFeatures(c, it, worker, def)
 	sccache(it, env)
-	if it.Get("needs-sccache") == true {
-		features["taskclusterProxy"] = true
-		def.scopes = append(def.scopes, "assume:project:taskcluster:"+c.Graph.TrustDomain()+":level-"+c.Level()+"-sccache-buckets")
-	}
 	payload := map[string]any{"image": image, "env": env, "maxRunTime": worker["max-run-time"]}
 	if worker["loopback-video"] == true {
 		payload["capabilities"] = map[string]any{"devices": map[string]any{"loopbackVideo": true}}
@@ -88,7 +73,7 @@ func buildDocker(c *transform.Config, it *transform.Item, def *definition) error
 	}
 	payload["onExitStatus"] = exitStatus(worker, runTask)
 	if artifacts := value.List(worker, "artifacts"); worker["artifacts"] != nil {
-		payload["artifacts"] = dockerArtifacts(artifacts, def)
+		payload["artifacts"] = dockerArtifacts(c, artifacts, def)
 	}
 	if worker["caches"] != nil {
 		if err := dockerCaches(c, it, def, payload, runTask); err != nil {
@@ -98,12 +83,50 @@ func buildDocker(c *transform.Config, it *transform.Item, def *definition) error
 	if volumes := value.List(worker, "volumes"); runTask && len(volumes) > 0 {
 		env["TASKCLUSTER_VOLUMES"] = joinSorted(volumes)
 	}
-	if len(features) > 0 {
+	if features != nil {
 		payload["features"] = features
 	}
 	env["MOZ_AUTOMATION"] = "1"
 	def.payload = payload
 	return nil
+}
+
+// dockerFeatures are the features that the worker switches on, nil for none; their scopes are added.
+func dockerFeatures(c *transform.Config, it *transform.Item, worker map[string]any, def *definition) any {
+	proxy, sccache := worker["taskcluster-proxy"] == true, it.Get("needs-sccache") == true
+	ptrace, trust := worker["allow-ptrace"] == true, worker["chain-of-trust"] == true
+	if ptrace {
+		def.scopes = append(def.scopes, "docker-worker:feature:allowPtrace")
+	}
+	if sccache {
+		proxy = true
+		def.scopes = append(def.scopes, "assume:project:taskcluster:"+c.Graph.TrustDomain()+":level-"+c.Level()+"-sccache-buckets")
+	}
+	var buf [64]byte
+	key := append(buf[:0], "features of docker-worker"...)
+	on := func(yes bool) {
+		bit := byte('-')
+		if yes {
+			bit = '+'
+		}
+		key = append(key, bit)
+	}
+	on(proxy)
+	on(ptrace)
+	on(trust)
+	if v, ok := c.Share(key); ok {
+		return v
+	}
+	features := map[string]any{}
+	for name, yes := range map[string]bool{"taskclusterProxy": proxy, "allowPtrace": ptrace, "chainOfTrust": trust} {
+		if yes {
+			features[name] = true
+		}
+	}
+	if len(features) == 0 {
+		return c.Keep(key, nil)
+	}
+	return c.Keep(key, features)
 }
 
 func joinSorted(list []any) string {
@@ -133,16 +156,23 @@ func usesRunTask(command any) bool {
 	return strings.HasPrefix(path.Base(first), "run-task")
 }
 
+// runTaskExits is what onExitStatus is for nearly all: statuses of run-task itself.
+var runTaskExits = map[string]any{"retry": []any{purgeExit}, "purgeCaches": []any{purgeExit}}
+
 func exitStatus(worker map[string]any, runTask bool) map[string]any {
+	retry, purge := value.List(worker, "retry-exit-status"), value.List(worker, "purge-caches-exit-status")
+	if runTask {
+		if retry == nil && purge == nil {
+			return runTaskExits
+		}
+		retry, purge = value.Append(retry, purgeExit), value.Append(purge, purgeExit)
+	}
 	out := map[string]any{}
-	for key, name := range map[string]string{"retry-exit-status": "retry", "purge-caches-exit-status": "purgeCaches"} {
-		list := value.List(worker, key)
-		if runTask {
-			list = value.Append(list, purgeExit)
-		}
-		if list != nil {
-			out[name] = list
-		}
+	if retry != nil {
+		out["retry"] = retry
+	}
+	if purge != nil {
+		out["purgeCaches"] = purge
 	}
 	return out
 }
@@ -181,51 +211,113 @@ func dockerImage(c *transform.Config, it *transform.Item, worker map[string]any)
 	return map[string]any{"path": "public/image.tar.zst", "taskId": c.Pair("task-reference", "<docker-image>"), "type": "task-image"}, nil
 }
 
-func dockerArtifacts(list []any, def *definition) map[string]any {
+func dockerArtifacts(c *transform.Config, list []any, def *definition) any {
+	var buf [512]byte
+	key := transform.Field(append(buf[:0], "artifacts of docker-worker"...), value.String(def.expires, "relative-datestamp"))
+	for _, a := range list {
+		a := a.(map[string]any)
+		for _, part := range [...]string{"name", "path", "type"} {
+			text, ok := a[part].(string)
+			if !ok {
+				key = append(key, '-')
+			}
+			key = transform.Field(key, text)
+		}
+	}
+	if v, ok := c.Share(key); ok {
+		return v
+	}
 	out := make(map[string]any, len(list))
 	for _, a := range list {
 		a := a.(map[string]any)
 		name, _ := a["name"].(string)
 		out[name] = map[string]any{"path": a["path"], "type": a["type"], "expires": def.expires}
 	}
-	return out
+	return c.Keep(key, out)
 }
 
 // cacheVersion can be raised to give every task new caches.
 const cacheVersion = "v3"
 
+// cacheSet is what the caches of a task come to.
+type cacheSet struct {
+	payload map[string]any
+	scopes  []any
+	mounts  any // the text for run-task
+}
+
 // dockerCaches writes the payload's caches, their scopes and what run-task is told of them.
 func dockerCaches(c *transform.Config, it *transform.Item, def *definition, payload map[string]any, runTask bool) error {
+	set, err := cachesOf(c, it, runTask)
+	if err != nil {
+		return err
+	}
+	def.scopes = append(def.scopes, set.scopes...)
+	env := it.Own("worker", "env")
+	if runTask {
+		env["TASKCLUSTER_CACHES"] = set.mounts
+	}
+	if c.Level() == "1" {
+		env["TASKCLUSTER_UNTRUSTED_CACHES"] = "1"
+	}
+	payload["cache"] = set.payload
+	return nil
+}
+
+// cachesOf is what the worker's caches come to; tasks with the same caches share it.
+func cachesOf(c *transform.Config, it *transform.Item, runTask bool) (*cacheSet, error) {
+	worker := it.Map("worker")
+	list := value.List(worker, "caches")
+	var buf [512]byte
+	key := append(buf[:0], "caches of docker-worker"...)
+	if runTask {
+		key = transform.Field(append(key, '+'), imageName(worker["docker-image"]))
+	}
+	for _, e := range list {
+		cache := e.(map[string]any)
+		if cache["skip-untrusted"] == true {
+			key = append(key, '+')
+		}
+		key = transform.Field(transform.Field(key, value.String(cache, "name")), value.String(cache, "mount-point"))
+	}
+	if v, ok := c.Share(key); ok {
+		return v.(*cacheSet), nil
+	}
 	suffix := cacheVersion
 	if runTask {
 		hash, err := c.ScriptHash("run-task")
 		if err != nil {
-			return it.Errorf("", "%v", err)
+			return nil, it.Errorf("", "%v", err)
 		}
-		suffix += "-" + hash[:20] + imageSuffix(it.Map("worker")["docker-image"])
+		suffix += "-" + hash[:20] + imageSuffix(worker["docker-image"])
 	}
-	untrusted := c.Level() == "1"
+	set := &cacheSet{}
 	caches := map[string]any{}
 	var mounts []any
-	for _, e := range value.List(it.Map("worker"), "caches") {
+	for _, e := range list {
 		cache := e.(map[string]any)
-		if untrusted && cache["skip-untrusted"] == true {
+		if c.Level() == "1" && cache["skip-untrusted"] == true {
 			continue
 		}
 		name := c.Graph.TrustDomain() + "-level-" + c.Level() + "-" + value.String(cache, "name") + "-" + suffix
 		caches[name] = cache["mount-point"]
 		mounts = append(mounts, value.String(cache, "mount-point"))
-		def.scopes = append(def.scopes, c.Pair("task-reference", "docker-worker:cache:"+name))
+		set.scopes = append(set.scopes, c.Pair("task-reference", "docker-worker:cache:"+name))
 	}
-	env := it.Own("worker", "env")
-	if runTask {
-		env["TASKCLUSTER_CACHES"] = joinSorted(mounts)
+	set.mounts, set.payload = joinSorted(mounts), map[string]any{"task-reference": caches}
+	return c.Keep(key, set).(*cacheSet), nil
+}
+
+// imageName is what imageSuffix depends on.
+func imageName(image any) string {
+	if name, ok := image.(string); ok {
+		return "n" + name
 	}
-	if untrusted {
-		env["TASKCLUSTER_UNTRUSTED_CACHES"] = "1"
+	m, _ := image.(map[string]any)
+	if name, ok := m["indexed"].(string); ok {
+		return "i" + name
 	}
-	payload["cache"] = map[string]any{"task-reference": caches}
-	return nil
+	return ""
 }
 
 // imageSuffix keeps images apart whose run-task may differ: by the image's task where the tree

@@ -77,23 +77,25 @@ func SetImplementation(it *transform.Item, implementation, os string) {
 	}
 }
 
+// workerDefaults are what workers have that say nothing else, by implementation.
+var workerDefaults = func() map[string]map[string]any {
+	script := map[string]any{"max-run-time": int64(600)}
+	return map[string]map[string]any{
+		"docker-worker": {
+			"chain-of-trust": false, "taskcluster-proxy": false, "allow-ptrace": false, "loopback-video": false, "volumes": []any{}, "env": map[string]any{},
+		},
+		"generic-worker":       {"env": map[string]any{}, "os-groups": []any{}, "chain-of-trust": false},
+		"scriptworker-signing": script, "beetmover": script, "beetmover-push-to-release": script, "beetmover-maven": script,
+		"push-apk": {"commit": false},
+	}
+}()
+
 func setDefaults(it *transform.Item) {
 	it.Default("always-target", false)
 	it.Default("optimization", nil)
 	it.Default("needs-sccache", false)
-	defaults := map[string]any{}
-	switch value.String(it.Map("worker"), "implementation") {
-	case "docker-worker":
-		defaults = map[string]any{"chain-of-trust": false, "taskcluster-proxy": false, "allow-ptrace": false, "loopback-video": false, "volumes": []any{}, "env": map[string]any{}}
-	case "generic-worker":
-		defaults = map[string]any{"env": map[string]any{}, "os-groups": []any{}, "chain-of-trust": false}
-	case "scriptworker-signing", "beetmover", "beetmover-push-to-release", "beetmover-maven":
-		defaults = map[string]any{"max-run-time": int64(600)}
-	case "push-apk":
-		defaults = map[string]any{"commit": false}
-	}
 	worker := it.Own("worker")
-	for key, v := range defaults {
+	for key, v := range workerDefaults[value.String(worker, "implementation")] {
 		if _, ok := worker[key]; !ok {
 			worker[key] = v
 		}
@@ -225,7 +227,7 @@ func define(c *transform.Config, it *transform.Item) (*definition, error) {
 			"description": it.String("description") + pushLink(c, it),
 			"name":        label,
 			"owner":       owner,
-			"source":      c.SourceURL(c.Dir),
+			"source":      source(c),
 		},
 		"extra":    it.Get("extra"),
 		"tags":     tags,
@@ -235,6 +237,16 @@ func define(c *transform.Config, it *transform.Item) (*definition, error) {
 		def.values["requires"] = requires
 	}
 	return def, nil
+}
+
+// source is the address of the kind, which all its tasks have.
+func source(c *transform.Config) any {
+	var buf [256]byte
+	key := transform.Field(append(buf[:0], "source"...), c.Dir)
+	if v, ok := c.Share(key); ok {
+		return v
+	}
+	return c.Keep(key, c.SourceURL(c.Dir))
 }
 
 func orText(s, fallback string) string {
@@ -247,6 +259,9 @@ func orText(s, fallback string) string {
 func scopes(c *transform.Config, it *transform.Item) ([]any, error) {
 	list := it.List("scopes")
 	out := make([]any, 0, len(list)+4)
+	if len(list) == 0 {
+		return out, nil
+	}
 	names := value.NameMap{"level": c.Level(), "project": c.Params.String("project")}
 	for _, s := range list {
 		text, err := value.Format(s.(string), names)
@@ -274,10 +289,8 @@ func timing(c *transform.Config, it *transform.Item) (deadline, priority string,
 
 // finishAttributes writes what target selection needs to the attributes.
 func finishAttributes(c *transform.Config, it *transform.Item) (map[string]any, error) {
-	attributes := maps.Clone(it.Map("attributes"))
-	if attributes == nil {
-		attributes = map[string]any{}
-	}
+	attributes := make(map[string]any, len(it.Map("attributes"))+6) // room for what follows
+	maps.Copy(attributes, it.Map("attributes"))
 	projects, err := runOnProjects(c, it, attributes["build_platform"])
 	if err != nil {
 		return nil, err
@@ -297,9 +310,12 @@ func finishAttributes(c *transform.Config, it *transform.Item) (map[string]any, 
 	return attributes, nil
 }
 
+// all is the list of a task that says nothing else; it is shared.
+var all = []any{"all"}
+
 func orAll(v any) any {
 	if v == nil {
-		return []any{"all"}
+		return all
 	}
 	return v
 }

@@ -2,6 +2,7 @@ package task
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/treeline-ci/treeline/taskgraph/transform"
@@ -37,7 +38,7 @@ func treeherder(c *transform.Config, it *transform.Item) error {
 	extra := it.Own("extra")
 	out := it.Own("extra", "treeherder")
 	out["machine"] = c.Pair("platform", machine)
-	out["collection"] = map[string]any{collection: true}
+	out["collection"] = collectionOf(c, collection)
 	if group != "" {
 		name, ok := c.Graph.GroupName(group)
 		if !ok {
@@ -53,8 +54,27 @@ func treeherder(c *transform.Config, it *transform.Item) error {
 	if _, ok := extra["treeherder-platform"]; !ok {
 		extra["treeherder-platform"] = platform
 	}
-	it.Append("routes", "tc-treeherder.v2."+routeProject(c)+"."+c.Params.String("head_rev")+"."+c.Params.String("pushlog_id"))
+	it.Append("routes", pushRoute(c))
 	return nil
+}
+
+// collectionOf is {collection: true}, one for all tasks of it.
+func collectionOf(c *transform.Config, collection string) any {
+	var buf [64]byte
+	key := transform.Field(append(buf[:0], "collection"...), collection)
+	if v, ok := c.Share(key); ok {
+		return v
+	}
+	return c.Keep(key, map[string]any{collection: true})
+}
+
+// pushRoute is the route of everything that Treeherder shows of the push.
+func pushRoute(c *transform.Config) any {
+	key := []byte("push route")
+	if v, ok := c.Share(key); ok {
+		return v
+	}
+	return c.Keep(key, "tc-treeherder.v2."+routeProject(c)+"."+c.Params.String("head_rev")+"."+c.Params.String("pushlog_id"))
 }
 
 // jobKind is the kind of job that a kind's name tells.
@@ -119,6 +139,20 @@ func pushLink(c *transform.Config, it *transform.Item) string {
 	return " ([Treeherder push](https://treeherder.mozilla.org/#/jobs?repo=" + project + "&revision=" + c.Params.String("head_rev") + "))"
 }
 
+// rankOf is {"rank": rank}, one for all tasks of that rank.
+func rankOf(c *transform.Config, rank any) any {
+	n, ok := rank.(int64)
+	if !ok {
+		return map[string]any{"rank": rank}
+	}
+	var buf [32]byte
+	key := strconv.AppendInt(append(buf[:0], "rank "...), n, 10)
+	if v, ok := c.Share(key); ok {
+		return v
+	}
+	return c.Keep(key, map[string]any{"rank": rank})
+}
+
 // indexRoutes writes the rank and the index routes (taskgraph-map 8.4).
 func indexRoutes(c *transform.Config, it *transform.Item) error {
 	index := it.Map("index")
@@ -133,7 +167,11 @@ func indexRoutes(c *transform.Config, it *transform.Item) error {
 	case "build_date":
 		rank = built
 	}
-	it.Own("extra", "index")["rank"] = rank
+	if _, has := it.Map("extra")["index"]; has {
+		it.Own("extra", "index")["rank"] = rank
+	} else {
+		it.Own("extra")["index"] = rankOf(c, rank)
+	}
 	if len(index) == 0 {
 		return nil
 	}

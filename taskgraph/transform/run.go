@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/schema"
@@ -78,6 +79,37 @@ const maxErrors = 50
 // Run sends items through transforms. Items that fail are told all together.
 func Run(ctx context.Context, c *Config, transforms []Transform, items []*Item) ([]*Item, error) {
 	r := runner{config: c}
+	row, items, err := r.rows(ctx, transforms, items)
+	if err != nil {
+		return nil, err
+	}
+	if len(row) > 0 {
+		items = collect(r.each(ctx, row, items, nil), func(b *batch) []*Item { return b.out })
+	}
+	if len(r.errs) > 0 {
+		return nil, errors.Join(r.errs...)
+	}
+	return items, ctx.Err()
+}
+
+// Tasks sends items through transforms and makes the tasks of what comes out, in its order. Each item
+// is let go once its task is made: the caller's slice holds none afterwards.
+func Tasks(ctx context.Context, c *Config, transforms []Transform, items []*Item) ([]*graph.Task, error) {
+	r := runner{config: c}
+	row, items, err := r.rows(ctx, transforms, items)
+	if err != nil {
+		return nil, err
+	}
+	tasks := collect(r.each(ctx, row, items, (*Item).Task), func(b *batch) []*graph.Task { return b.tasks })
+	if len(r.errs) > 0 {
+		return nil, errors.Join(r.errs...)
+	}
+	return tasks, ctx.Err()
+}
+
+// rows sends items through all rows of steps but the last, which it returns with the items for it.
+func (r *runner) rows(ctx context.Context, transforms []Transform, items []*Item) ([]stage, []*Item, error) {
+	c := r.config
 	c.trace(items)
 	var row []stage // Each steps that are waiting to run together
 	for _, t := range transforms {
@@ -87,27 +119,25 @@ func Run(ctx context.Context, c *Config, transforms []Transform, items []*Item) 
 				row = append(row, stage{each: s.Each, transform: t.Name, last: last})
 				continue
 			}
-			items = r.each(ctx, row, items)
-			row = nil
+			if len(row) > 0 {
+				items = collect(r.each(ctx, row, items, nil), func(b *batch) []*Item { return b.out })
+				row = nil
+			}
 			if len(r.errs) > 0 {
-				return nil, errors.Join(r.errs...)
+				return nil, nil, errors.Join(r.errs...)
 			}
 			next, err := s.All(ctx, c, items)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			c.dropAll(t.Name, items, next)
 			c.trace(next)
 			if items = r.after(t.Name, last, next); len(r.errs) > 0 {
-				return nil, errors.Join(r.errs...)
+				return nil, nil, errors.Join(r.errs...)
 			}
 		}
 	}
-	items = r.each(ctx, row, items)
-	if len(r.errs) > 0 {
-		return nil, errors.Join(r.errs...)
-	}
-	return items, ctx.Err()
+	return row, items, nil
 }
 
 type stage struct {
@@ -137,38 +167,23 @@ func (r *runner) after(transform string, last bool, items []*Item) []*Item {
 // chunk is how many items one goroutine takes at a time.
 const chunk = 8
 
-// each sends items through a row of steps, several at once, and keeps their order.
-func (r *runner) each(ctx context.Context, row []stage, items []*Item) []*Item {
-	if len(row) == 0 || len(items) == 0 {
-		return items
-	}
+// each sends items through a row of steps, several at once. With finish, what comes out is made into
+// tasks and the items are let go. The batches are in the order of the items.
+func (r *runner) each(ctx context.Context, row []stage, items []*Item, finish func(*Item) (*graph.Task, error)) []batch {
 	n := (len(items) + chunk - 1) / chunk
 	results := make([]batch, n)
-	workers := min(runtime.GOMAXPROCS(0), n)
 	var wg sync.WaitGroup
-	next := make(chan int)
-	for range workers {
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), n) {
 		wg.Go(func() {
-			for i := range next {
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				results[i].finish = finish
 				results[i].run(r.config, row, items[i*chunk:min((i+1)*chunk, len(items))])
 			}
 		})
 	}
-	for i := range n {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- i
-	}
-	close(next)
 	wg.Wait()
-	total := 0
 	for i := range results {
-		total += len(results[i].out)
-	}
-	out := make([]*Item, 0, total)
-	for i := range results {
-		out = append(out, results[i].out...)
 		if len(r.errs) < maxErrors {
 			r.errs = append(r.errs, results[i].errs...)
 		}
@@ -176,22 +191,54 @@ func (r *runner) each(ctx context.Context, row []stage, items []*Item) []*Item {
 	if err := ctx.Err(); err != nil {
 		r.errs = append(r.errs, err)
 	}
+	return results
+}
+
+// collect puts together what batches made.
+func collect[T any](results []batch, of func(*batch) []T) []T {
+	total := 0
+	for i := range results {
+		total += len(of(&results[i]))
+	}
+	out := make([]T, 0, total)
+	for i := range results {
+		out = append(out, of(&results[i])...)
+	}
 	return out
 }
 
 // batch is a few items on their way through a row.
 type batch struct {
-	out  []*Item
-	errs []error
-	keys []keyCache // by stage
+	out    []*Item
+	finish func(*Item) (*graph.Task, error) // nil: out is wanted, not tasks
+	tasks  []*graph.Task
+	errs   []error
+	keys   []keyCache // by stage
 }
 
 func (b *batch) run(c *Config, row []stage, items []*Item) {
 	b.keys = make([]keyCache, len(row))
-	for _, it := range items {
+	for i, it := range items {
 		b.one(c, row, it)
+		if b.finish != nil {
+			items[i] = nil
+		}
 	}
 	b.keys = nil
+}
+
+// end takes an item that has passed the row.
+func (b *batch) end(it *Item) {
+	if b.finish == nil {
+		b.out = append(b.out, it)
+		return
+	}
+	t, err := b.finish(it)
+	if err != nil {
+		b.errs = append(b.errs, err)
+		return
+	}
+	b.tasks = append(b.tasks, t)
 }
 
 // one sends one item on its way. A fault of Treeline itself must not end the server that decides
@@ -207,7 +254,7 @@ func (b *batch) one(c *Config, row []stage, it *Item) {
 
 func (b *batch) send(c *Config, row []stage, at int, it *Item) {
 	if at == len(row) {
-		b.out = append(b.out, it)
+		b.end(it)
 		return
 	}
 	s := row[at]

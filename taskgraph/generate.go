@@ -65,6 +65,8 @@ type Input struct {
 	Scripts fs.FS
 	// Strict makes errors of warnings.
 	Strict bool
+	// NoVerify leaves the verifications of the graph out (taskgraph-map 16).
+	NoVerify bool
 	// Trace makes the record hold values, old and new, besides the keys that transforms changed.
 	Trace bool
 	// Publish takes files that the decision shall publish besides its own; nil if nobody wants
@@ -93,6 +95,8 @@ type Result struct {
 	Warnings      []*graph.Error
 	// InputDigest is a digest of everything that the result was made from.
 	InputDigest string
+	// Files are the files of the tree that were read, sorted.
+	Files []string
 
 	removed, replaced int
 }
@@ -179,6 +183,9 @@ func (g *generation) readKinds(context.Context) error {
 	if g.res.Config, err = config.Load(g.tree, g.in.Root); err != nil {
 		return err
 	}
+	if err = g.checkNames(); err != nil {
+		return err
+	}
 	if g.kinds, err = loader.Kinds(g.tree, g.in.Root, g.in.TargetKinds); err != nil {
 		return err
 	}
@@ -236,7 +243,7 @@ func (g *generation) morphed(context.Context) (err error) {
 
 func (g *generation) finish() *Result {
 	g.res.Warnings = g.warn.sorted()
-	g.res.InputDigest = g.digest()
+	g.res.InputDigest, g.res.Files = g.digest(), g.tree.files()
 	return g.res
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/optimize"
+	"github.com/treeline-ci/treeline/taskgraph/target"
 )
 
 // recorder is a tree that remembers a digest of each file that was read.
@@ -71,6 +72,21 @@ func (r *recorder) Stat(name string) (fs.FileInfo, error) { return fs.Stat(r.tre
 // ReadDir implements fs.ReadDirFS.
 func (r *recorder) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(r.tree, name) }
 
+// files are the names of what was read, sorted.
+func (r *recorder) files() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.read))
+}
+
+// checkNames tells before any work what the configuration and the parameters name in vain.
+func (g *generation) checkNames() error {
+	for _, w := range hookWarnings(g.res.Config) {
+		g.warn.add(w)
+	}
+	return target.CheckFilters(g.in.Parameters)
+}
+
 // readFile is an open file whose content is at hand.
 type readFile struct {
 	fs.File
@@ -101,7 +117,7 @@ func (g *generation) digest() string {
 	for _, name := range slices.Sorted(maps.Keys(g.tree.read)) {
 		fmt.Fprintf(h, "file %q %x\n", name, g.tree.read[name])
 	}
-	names := []string{g.in.Root, g.in.RootURL, g.in.ProxyURL, g.in.DecisionTaskID, g.in.IDSeed, fmt.Sprint(g.in.Strict), g.in.Now.UTC().String()}
+	names := []string{g.in.Root, g.in.RootURL, g.in.ProxyURL, g.in.DecisionTaskID, g.in.IDSeed, fmt.Sprint(g.in.Strict), fmt.Sprint(g.in.NoVerify), g.in.Now.UTC().String()}
 	parameters, _ := g.in.Parameters.MarshalJSON() // checked values always have a form
 	fmt.Fprintf(h, "parameters %s\nindex %s\nnames %q\nkinds %q\n", parameters, g.answer, names, g.in.TargetKinds)
 	if g.in.Scripts != nil {

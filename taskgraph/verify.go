@@ -23,20 +23,39 @@ type verification func(t *graph.Task) error
 
 // verifyFull checks the graph of all tasks (taskgraph-map 16). All faults are told together.
 func (g *generation) verifyFull() error {
-	checks := []verification{
-		uniqueSymbols(), g.uniqueRoutes(), routes, g.tiers(), uniqueAliases(), g.caches(), identifiers, countDependencies,
+	if g.in.NoVerify {
+		return nil
 	}
-	return verify(g.res.Full, checks)
+	err := verify(g.res.Full, []verification{
+		uniqueSymbols(), g.uniqueRoutes(), g.notifications, namespaces, g.tiers(), uniqueAliases(), g.caches(), identifiers, countDependencies,
+	})
+	if err == nil && g.in.Strict {
+		err = g.warn.asError()
+	}
+	return err
 }
 
 // verifyOptimized checks the graph that optimization left.
 func (g *generation) verifyOptimized() error {
+	if g.in.NoVerify {
+		return nil
+	}
 	return verify(g.res.Optimized, []verification{func(t *graph.Task) error {
 		if t.Definition["workerType"] == "always-optimized" {
-			return faultOf(t, "no task was found to take its place, and it cannot run itself: the index knows none of %v", t.Optimization["index-search"])
+			return faultOf(t, "%s", unreplaced(t))
 		}
 		return nil
 	}})
+}
+
+// unreplaced says why a task that only stands for others is still there, and what to do.
+func unreplaced(t *graph.Task) string {
+	const cannot = "no task was found to take its place, and it cannot run itself"
+	paths, ok := value.Strings(t.Optimization["index-search"])
+	if !ok || len(paths) == 0 {
+		return cannot + ": give it the optimization index-search with the paths to look at"
+	}
+	return fmt.Sprintf("%s: the index has no task that is not failed and lives long enough at %s", cannot, strings.Join(paths, ", "))
 }
 
 // maxFaults are told of one graph.
@@ -126,17 +145,33 @@ func notifyFilters() []string {
 	return []string{"on-any", "on-completed", "on-defined", "on-failed", "on-exception", "on-pending", "on-resolved", "on-running", "on-transition"}
 }
 
-// routes: index routes must be valid namespaces, and notify routes end in a known filter.
-func routes(t *graph.Task) error {
+// namespaces: index routes must be places that the index has.
+func namespaces(t *graph.Task) error {
 	for r := range routesOf(t) {
 		if name, ok := strings.CutPrefix(r, "index."); ok && !namespace.MatchString(name) {
 			return faultOf(t, "has the index route %q, which is no namespace: names of letters, digits and _!~*'()%%- with dots between", r)
 		}
-		if strings.HasPrefix(r, "notify.") {
-			filter := r[strings.LastIndexByte(r, '.')+1:]
-			if !slices.Contains(notifyFilters(), filter) {
-				return faultOf(t, "has the route %q, whose end is no filter of notifications; known are %s", r, strings.Join(notifyFilters(), ", "))
+	}
+	return nil
+}
+
+// notifications: notify routes end in a known filter.
+func (g *generation) notifications(t *graph.Task) error {
+	for r := range routesOf(t) {
+		if !strings.HasPrefix(r, "notify.") {
+			continue
+		}
+		filter := r[strings.LastIndexByte(r, '.')+1:]
+		if !slices.Contains(notifyFilters(), filter) {
+			message := fmt.Sprintf("has the route %q, whose end is no filter of notifications; known are %s", r, strings.Join(notifyFilters(), ", "))
+			if near := graph.Nearest(filter, notifyFilters()); near != "" {
+				message += fmt.Sprintf("; is %q meant?", near)
 			}
+			return faultOf(t, "%s", message)
+		}
+		if filter == "on-any" {
+			g.warn.add(&graph.Error{File: t.Provenance.File, Line: t.Provenance.Line, Label: t.Label,
+				Message: fmt.Sprintf("has the route %q; on-any is deprecated: say on-transition or on-resolved", r)})
 		}
 	}
 	return nil

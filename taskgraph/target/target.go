@@ -97,11 +97,27 @@ func (in Input) step(ctx context.Context, filter string) (step, error) {
 	return step{apply: func(labels []string) ([]string, error) { return in.each(labels, shown, m) }}, nil
 }
 
-func unknown(filter, method string) error {
-	if filter != methodFilter {
-		return fmt.Errorf("parameter filters: there is no filter %q (known: %s, or FILE.star:FUNCTION)", filter, methodFilter)
+// CheckFilters refuses filters that nobody knows, before there is a graph to apply them to. The
+// target-tasks method is looked up only when a selection is made: a full graph needs none.
+func CheckFilters(p *params.Parameters) error {
+	for _, name := range p.Strings("filters") {
+		if _, _, ok := star.SplitName(name); !ok && name != methodFilter {
+			return unknown(name, "")
+		}
 	}
-	return fmt.Errorf("parameter %s: there is no method %q (known: codereview, default, nothing, or FILE.star:FUNCTION)", methodFilter, method)
+	return nil
+}
+
+func unknown(filter, method string) error {
+	what, name, known := "parameter filters: there is no filter", filter, []string{methodFilter}
+	if filter == methodFilter {
+		what, name, known = "parameter "+methodFilter+": there is no method", method, []string{"codereview", "default", "nothing"}
+	}
+	message := fmt.Sprintf("%s %q (known: %s, or FILE.star:FUNCTION)", what, name, strings.Join(known, ", "))
+	if near := graph.Nearest(name, known); near != "" {
+		message += fmt.Sprintf("; is %q meant?", near)
+	}
+	return errors.New(message)
 }
 
 // each asks m about every task and records the answers.

@@ -1,6 +1,7 @@
 package taskgraph
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -8,8 +9,10 @@ import (
 	"math"
 	"path"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/value"
@@ -27,7 +30,7 @@ func (g *generation) verifyFull() error {
 		return nil
 	}
 	err := verify(g.res.Full, []verification{
-		uniqueSymbols(), g.uniqueRoutes(), g.notifications, namespaces, g.tiers(), uniqueAliases(), g.caches(), identifiers, countDependencies,
+		uniqueSymbols(g.res.Full.Len()), g.uniqueRoutes(), g.notifications, namespaces, g.tiers(), uniqueAliases(), g.caches(), identifiers, countDependencies,
 	})
 	if err == nil && g.in.Strict {
 		err = g.warn.asError()
@@ -61,17 +64,40 @@ func unreplaced(t *graph.Task) string {
 // maxFaults are told of one graph.
 const maxFaults = 50
 
+// verify runs all checks on all tasks, some checks beside others. Faults are in the order of tasks,
+// and of checks for one task.
 func verify(full *graph.Graph, checks []verification) error {
-	var errs []error
-	for _, t := range full.All() {
-		for _, check := range checks {
-			if err := check(t); err != nil {
-				errs = append(errs, err)
+	type fault struct {
+		task, check int
+		err         error
+	}
+	groups := min(runtime.GOMAXPROCS(0), len(checks))
+	found := make([][]fault, groups)
+	var wg sync.WaitGroup
+	for group := range groups {
+		wg.Go(func() {
+			at := 0
+			for _, t := range full.All() {
+				for check := group; check < len(checks); check += groups {
+					if err := checks[check](t); err != nil {
+						found[group] = append(found[group], fault{at, check, err})
+					}
+				}
+				if at++; len(found[group]) > maxFaults {
+					return
+				}
 			}
-		}
-		if len(errs) > maxFaults {
+		})
+	}
+	wg.Wait()
+	all := slices.Concat(found...)
+	slices.SortFunc(all, func(a, b fault) int { return cmp.Or(a.task-b.task, a.check-b.check) })
+	var errs []error
+	for i, f := range all {
+		if len(errs) > maxFaults && f.task != all[i-1].task {
 			break
 		}
+		errs = append(errs, f.err)
 	}
 	return errors.Join(errs...)
 }
@@ -85,8 +111,8 @@ func treeherderOf(t *graph.Task) map[string]any {
 }
 
 // uniqueSymbols: no two tasks may look the same on Treeherder.
-func uniqueSymbols() verification {
-	seen := map[[4]string]string{}
+func uniqueSymbols(tasks int) verification {
+	seen := make(map[[4]string]*graph.Task, tasks)
 	return func(t *graph.Task) error {
 		th := treeherderOf(t)
 		if th == nil {
@@ -103,9 +129,9 @@ func uniqueSymbols() verification {
 		platform := value.String(value.Map(th, "machine"), "platform")
 		key := [4]string{platform, collection, group, symbol}
 		if other, ok := seen[key]; ok {
-			return faultOf(t, "has the Treeherder platform and symbol of %s: %s/%s %s(%s)", other, platform, collection, group, symbol)
+			return faultOf(t, "has the Treeherder platform and symbol of %s: %s/%s %s(%s)", other.Label, platform, collection, group, symbol)
 		}
-		seen[key] = t.Label
+		seen[key] = t
 		return nil
 	}
 }
@@ -198,13 +224,12 @@ func (g *generation) tiers() verification {
 		if own == math.MaxInt64 {
 			return nil
 		}
-		for _, label := range g.res.Full.Needs(t.Label) {
-			d := g.res.Full.Task(label)
+		for d := range g.res.Full.TasksNeeded(t.Label) {
 			if d.Definition["workerType"] == "always-optimized" || strings.Contains(d.Kind, "dummy") {
 				continue
 			}
 			if n := tier(d); own < n {
-				return faultOf(t, "(%s) cannot depend on %s (%s): give that one a tier of at most %d", show(own), label, show(n), own)
+				return faultOf(t, "(%s) cannot depend on %s (%s): give that one a tier of at most %d", show(own), d.Label, show(n), own)
 			}
 		}
 		return nil
@@ -234,11 +259,15 @@ func uniqueAliases() verification {
 func (g *generation) caches() verification {
 	prefix := g.res.Config.TrustDomain() + "-level-" + g.in.Parameters.String("level") + "-"
 	hash, hashErr := g.shared().ScriptHash("run-task")
+	var fine map[string]any // the caches checked last: many tasks share them
 	return func(t *graph.Task) error {
 		payload := value.Map(t.Definition, "payload")
 		names := value.Map(payload, "cache")
 		if r, ok := names["task-reference"].(map[string]any); ok {
 			names = r
+		}
+		if value.Same(names, fine) && usesRunTask(payload) {
+			return nil
 		}
 		for _, cache := range slices.Sorted(maps.Keys(names)) {
 			name, ok := strings.CutPrefix(cache, prefix)
@@ -258,6 +287,7 @@ func (g *generation) caches() verification {
 				return faultOf(t, "uses the cache %q, whose name does not change with run-task's content", cache)
 			}
 		}
+		fine = names
 		return nil
 	}
 }
@@ -271,13 +301,24 @@ func usesRunTask(payload map[string]any) bool {
 	return strings.HasPrefix(path.Base(first), "run-task")
 }
 
-var identifier = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}$`)
+// isIdentifier reports whether s is 1 to 38 letters, digits, _ or -.
+func isIdentifier(s string) bool {
+	if s == "" || len(s) > 38 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // identifiers: provisioner and worker type must be names that the queue takes.
 func identifiers(t *graph.Task) error {
-	for _, key := range []string{"workerType", "provisionerId"} {
+	for _, key := range [...]string{"workerType", "provisionerId"} {
 		s, _ := t.Definition[key].(string)
-		if !identifier.MatchString(s) {
+		if !isIdentifier(s) {
 			return faultOf(t, "has the %s %q; it must be 1 to 38 letters, digits, _ or -", key, s)
 		}
 	}

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"sort"
 	"strings"
@@ -138,6 +139,26 @@ func (g *Graph) Needs(key string) []string { return g.names(g.needs, key) }
 
 // Users returns the keys of the tasks that depend on the task under key, sorted.
 func (g *Graph) Users(key string) []string { return g.names(g.users, key) }
+
+// TasksNeeded yields the tasks that the one under key depends on, in the order of Needs.
+func (g *Graph) TasksNeeded(key string) iter.Seq[*Task] { return g.yield(g.needs, key) }
+
+// TasksUsing yields the tasks that depend on the one under key, in the order of Users.
+func (g *Graph) TasksUsing(key string) iter.Seq[*Task] { return g.yield(g.users, key) }
+
+func (g *Graph) yield(lists [][]int32, key string) iter.Seq[*Task] {
+	return func(yield func(*Task) bool) {
+		i, ok := g.index[key]
+		if !ok {
+			return
+		}
+		for _, j := range lists[i] {
+			if !yield(g.tasks[j]) {
+				return
+			}
+		}
+	}
+}
 
 func (g *Graph) names(lists [][]int32, key string) []string {
 	i, ok := g.index[key]

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"sort"
+	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -16,24 +18,105 @@ import (
 // spaces of indent and everything outside ASCII escaped: the bytes that the well-known graph
 // artifacts have (taskgraph-map 1.1). There is no newline at the end.
 func (g *Graph) MarshalIndent() ([]byte, error) {
-	b := make([]byte, 0, 4096*len(g.keys)+2)
-	b = append(b, '{')
-	for i, key := range g.keys {
-		if i > 0 {
-			b = append(b, ',')
+	var b bytes.Buffer
+	if len(g.keys) > 0 {
+		b.Grow(4096 * len(g.keys))
+	}
+	err := g.WriteIndent(&b)
+	return b.Bytes(), err
+}
+
+// part is how many tasks one goroutine writes at a time.
+const part = 64
+
+// WriteIndent writes what MarshalIndent returns, some tasks at a time: memory does not grow with the
+// graph. Tasks are put into form by several goroutines, and written by the caller's.
+func (g *Graph) WriteIndent(w io.Writer) error {
+	if len(g.keys) == 0 {
+		_, err := io.WriteString(w, "{}")
+		return err
+	}
+	n := (len(g.keys) + part - 1) / part
+	ahead := 2 * runtime.GOMAXPROCS(0)
+	parts := make([]chan piece, min(ahead, n)) // by part modulo their number
+	for i := range parts {
+		parts[i] = make(chan piece, 1)
+		go func() { parts[i] <- g.piece(nil, i) }()
+	}
+	for i := range n {
+		p := <-parts[i%len(parts)]
+		if p.err == nil {
+			_, p.err = w.Write(p.text)
 		}
-		b = append(b, "\n  "...)
-		b = appendString(b, key)
+		if p.err != nil {
+			return p.err
+		}
+		if next := i + len(parts); next < n {
+			go func() { parts[i%len(parts)] <- g.piece(p.text[:0], next) }()
+		}
+	}
+	_, err := io.WriteString(w, "\n}")
+	return err
+}
+
+// piece is the text of some tasks.
+type piece struct {
+	text []byte
+	err  error
+}
+
+func (g *Graph) piece(b []byte, n int) piece {
+	for i := n * part; i < min((n+1)*part, len(g.keys)); i++ {
+		lead := ",\n  "
+		if i == 0 {
+			lead = "{\n  "
+		}
+		b = appendString(append(b, lead...), g.keys[i])
 		b = append(b, ": "...)
 		var err error
-		if b, err = appendValue(b, g.tasks[i].JSON(), 1); err != nil {
-			return nil, fmt.Errorf("graph: write task %s: %w", key, err)
+		if b, err = appendTask(b, g.tasks[i], 1); err != nil {
+			return piece{err: fmt.Errorf("graph: write task %s: %w", g.keys[i], err)}
 		}
 	}
-	if len(g.keys) > 0 {
-		b = append(b, '\n')
+	return piece{text: b}
+}
+
+// appendTask appends t in the form of JSON, whose keys stand here in their order.
+func appendTask(b []byte, t *Task, depth int) ([]byte, error) {
+	var err error
+	lead := byte('{')
+	field := func(name string, v any) {
+		if err != nil {
+			return
+		}
+		b = appendIndent(append(b, lead), depth+1)
+		b = append(appendString(b, name), ": "...)
+		b, err = appendValue(b, v, depth+1)
+		lead = ','
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
 	}
-	return append(b, '}'), nil
+	field("attributes", t.Attributes)
+	field("dependencies", t.Dependencies)
+	field("description", t.Description)
+	field("if_dependencies", t.IfDependencies)
+	field("kind", t.Kind)
+	field("label", t.Label)
+	if t.Optimization == nil {
+		field("optimization", nil)
+	} else {
+		field("optimization", t.Optimization)
+	}
+	field("soft_dependencies", t.SoftDependencies)
+	field("task", t.Definition)
+	if t.TaskID != "" {
+		field("task_id", t.TaskID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append(appendIndent(b, depth), '}'), nil
 }
 
 // AppendJSON appends v, a value made of maps, slices, strings, numbers, bools and nil, in the
@@ -57,70 +140,80 @@ func appendValue(b []byte, v any, depth int) ([]byte, error) {
 	case json.Number:
 		return append(b, v...), nil
 	case map[string]any:
-		return appendMap(b, v, depth)
+		return appendMap(b, v, depth, appendValue)
 	case []any:
-		return appendList(b, v, depth)
+		return appendList(b, v, depth, appendValue)
 	case []string:
-		return appendList(b, stringsToAny(v), depth)
+		return appendList(b, v, depth, appendText)
 	case map[string]string:
-		m := make(map[string]any, len(v))
-		for k, s := range v {
-			m[k] = s
-		}
-		return appendMap(b, m, depth)
+		return appendMap(b, v, depth, appendText)
 	}
 	return nil, fmt.Errorf("a value of type %T has no JSON form", v)
 }
 
-func appendMap(b []byte, m map[string]any, depth int) ([]byte, error) {
+func appendText(b []byte, s string, _ int) ([]byte, error) { return appendString(b, s), nil }
+
+func appendMap[V any](b []byte, m map[string]V, depth int, value func([]byte, V, int) ([]byte, error)) ([]byte, error) {
 	if len(m) == 0 {
 		return append(b, "{}"...), nil
 	}
-	var few [16]string
-	keys := few[:0]
-	for k := range m {
-		keys = append(keys, k)
+	type entry struct {
+		key   string
+		value V
 	}
-	sort.Strings(keys)
-	b = append(b, '{')
-	for i, k := range keys {
-		if i > 0 {
-			b = append(b, ',')
+	var few [24]entry
+	entries := few[:0]
+	for k, v := range m {
+		at := len(entries)
+		entries = append(entries, entry{k, v})
+		if len(m) > len(few) {
+			continue // sorted below
 		}
-		b = appendIndent(b, depth+1)
-		b = appendString(b, k)
-		b = append(b, ": "...)
+		for ; at > 0 && entries[at-1].key > k; at-- {
+			entries[at] = entries[at-1]
+		}
+		entries[at] = entry{k, v}
+	}
+	if len(m) > len(few) {
+		slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	}
+	lead := byte('{')
+	for i := range entries {
+		b = appendIndent(append(b, lead), depth+1)
+		b = append(appendString(b, entries[i].key), ": "...)
 		var err error
-		if b, err = appendValue(b, m[k], depth+1); err != nil {
-			return nil, fmt.Errorf("%s: %w", k, err)
+		if b, err = value(b, entries[i].value, depth+1); err != nil {
+			return nil, fmt.Errorf("%s: %w", entries[i].key, err)
 		}
+		lead = ','
 	}
-	b = appendIndent(b, depth)
-	return append(b, '}'), nil
+	return append(appendIndent(b, depth), '}'), nil
 }
 
-func appendList(b []byte, list []any, depth int) ([]byte, error) {
+func appendList[V any](b []byte, list []V, depth int, value func([]byte, V, int) ([]byte, error)) ([]byte, error) {
 	if len(list) == 0 {
 		return append(b, "[]"...), nil
 	}
-	b = append(b, '[')
+	lead := byte('[')
 	for i, v := range list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendIndent(b, depth+1)
+		b = appendIndent(append(b, lead), depth+1)
 		var err error
-		if b, err = appendValue(b, v, depth+1); err != nil {
+		if b, err = value(b, v, depth+1); err != nil {
 			return nil, fmt.Errorf("[%d]: %w", i, err)
 		}
+		lead = ','
 	}
-	b = appendIndent(b, depth)
-	return append(b, ']'), nil
+	return append(appendIndent(b, depth), ']'), nil
 }
 
+const indents = "\n                                                                "
+
 func appendIndent(b []byte, depth int) []byte {
-	b = append(b, '\n')
-	for range depth {
+	if 2*depth < len(indents) {
+		return append(b, indents[:1+2*depth]...)
+	}
+	b = append(b, indents...)
+	for range depth - (len(indents)-1)/2 {
 		b = append(b, "  "...)
 	}
 	return b

@@ -111,29 +111,20 @@ func (r *kindRun) load(ctx context.Context, shared *transform.Shared, registry t
 	if err != nil {
 		return err
 	}
-	items, err := k.Items()
-	if err != nil {
-		return err
-	}
 	c := &transform.Config{
 		Kind: k.Name, Dir: k.Dir, KindConfig: k.Values, KindDependencies: k.Dependencies, Shared: shared, Drop: r.drop,
 		Dependencies: transform.NewDependencies(k.Dependencies, func(kind string) []*graph.Task { return runs[kind].tasks }),
 	}
-	if items, err = transform.Run(ctx, c, append([]transform.Transform{transform.Condition()}, transforms...), items); err != nil {
+	items, err := intree.Items(ctx, files, k, c)
+	if err != nil {
 		return err
 	}
-	r.tasks = make([]*graph.Task, 0, len(items))
-	var errs []error
-	for _, it := range items {
-		t, err := it.Task()
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		r.tasks = append(r.tasks, t)
+	r.tasks, err = transform.Tasks(ctx, c, append([]transform.Transform{transform.Condition()}, transforms...), items)
+	if err != nil {
+		return err
 	}
 	slices.SortStableFunc(r.tasks, func(a, b *graph.Task) int { return strings.Compare(a.Label, b.Label) })
-	return errors.Join(errs...)
+	return nil
 }
 
 // drop notes what became of no task.

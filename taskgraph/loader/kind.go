@@ -13,6 +13,7 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/schema"
 	"github.com/treeline-ci/treeline/taskgraph/source"
+	"github.com/treeline-ci/treeline/taskgraph/star"
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
@@ -272,7 +273,7 @@ func (k *Kind) Transforms() ([]TransformRef, error) {
 		}
 	case DefaultLoader:
 		for i, name := range listed {
-			if name == runTransforms || name == taskTransforms {
+			if name == runTransforms || name == taskTransforms || name+":transforms" == runTransforms || name+":transforms" == taskTransforms {
 				return nil, k.errorf([]string{"transforms", fmt.Sprint(i)}, "the default loader adds %s by itself; take it out of the list, or name the loader %s", name, TransformLoader)
 			}
 		}
@@ -280,7 +281,10 @@ func (k *Kind) Transforms() ([]TransformRef, error) {
 			refs = append(refs, TransformRef{Name: name, File: k.File.Path, Line: 1})
 		}
 	default:
-		return nil, k.errorf([]string{"loader"}, "the loader %q is not known; there are %s and %s", k.Loader, DefaultLoader, TransformLoader)
+		if _, _, ok := star.SplitName(k.Loader); ok { // the tree's own gives items only
+			break
+		}
+		return nil, k.errorf([]string{"loader"}, "the loader %q is not known; there are %s and %s, and functions of the tree, as path/file.star:function", k.Loader, DefaultLoader, TransformLoader)
 	}
 	return refs, nil
 }

@@ -54,6 +54,8 @@ func (w *briefWriter) value(v starlark.Value) {
 		w.elements("(", ")", v)
 	case *starlark.Dict:
 		w.entries(v)
+	case *lazyDict:
+		w.entries(v.full())
 	case *starlark.Function, *starlark.Builtin:
 		w.WriteString(v.String())
 	case *effect:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	starjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
@@ -19,6 +20,7 @@ func library() starlark.StringDict {
 	for _, name := range []string{"str", "repr", "print", "fail"} {
 		out[name] = telling(name, starlark.Universe[name].(*starlark.Builtin))
 	}
+	out["type"] = starlark.NewBuiltin("type", typeName)
 	out["int"] = starlark.NewBuiltin("int", parseInt)
 	out["getattr"] = starlark.NewBuiltin("getattr", getattr)
 	out["match"] = matcher("match", `\A(?:`, `)`)
@@ -40,15 +42,20 @@ func walking(name string) *starlark.Builtin {
 	compares := name == "sorted" || name == "min" || name == "max"
 	return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		b := budgetOf(t)
-		for _, a := range args {
+		for i, a := range args {
 			if err := b.iterated(t, a); err != nil {
 				return nil, err
 			}
 			if !compares {
 				continue
 			}
-			if _, err := b.measure(t, a); err != nil {
+			w, err := b.measure(t, a)
+			if err != nil {
 				return nil, err
+			}
+			if w.lazy {
+				args = slices.Clone(args)
+				args[i] = plain(a)
 			}
 		}
 		v, err := starlark.Call(t, inner, args, kwargs)
@@ -125,6 +132,20 @@ func parseInt(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwar
 	return v, nil
 }
 
+// typeName is type(x), for which both forms of a dict are one.
+func typeName(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if len(args) == 1 && len(kwargs) == 0 {
+		if _, ok := args[0].(*lazyDict); ok {
+			return starlark.String("dict"), nil
+		}
+	}
+	v, err := starlark.Call(t, starlark.Universe["type"], args, kwargs)
+	if err != nil {
+		return nil, unwrap(err)
+	}
+	return v, nil
+}
+
 // getattr gives guarded methods, as the dot does.
 func getattr(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var x, missing starlark.Value
@@ -146,7 +167,8 @@ func merge(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs 
 	}
 	out := starlark.Value(starlark.NewDict(0))
 	for _, a := range args {
-		if _, ok := a.(*starlark.Dict); !ok {
+		d, ok := asDict(a)
+		if !ok {
 			return nil, fmt.Errorf("merge: got %s, want dict", a.Type())
 		}
 		b := budgetOf(t)
@@ -157,7 +179,7 @@ func merge(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs 
 		if err != nil {
 			return nil, err
 		}
-		if out, err = merged(out, a); err != nil {
+		if out, err = merged(out, d); err != nil {
 			return nil, err
 		}
 	}
@@ -173,8 +195,8 @@ func merged(a, b starlark.Value) (starlark.Value, error) {
 		}
 		return b, nil
 	}
-	x, ok := a.(*starlark.Dict)
-	y, also := b.(*starlark.Dict)
+	x, ok := asDict(a)
+	y, also := asDict(b)
 	if !ok || !also || isKeyedBy(y) {
 		return b, nil
 	}

@@ -2,6 +2,7 @@ package star
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 type converter struct {
 	keys map[string]starlark.Value
 	free [][]string // scratch for sorting keys, one per depth in use
+	lazy bool       // dicts are converted when they are asked for
 }
 
 func newConverter() *converter { return &converter{keys: map[string]starlark.Value{}} }
@@ -47,6 +49,9 @@ func (c *converter) toStar(v any) (starlark.Value, error) {
 	case float64:
 		return starlark.Float(v), nil
 	case map[string]any:
+		if c.lazy {
+			return newLazyDict(v, false), nil
+		}
 		return c.dict(v)
 	case []any:
 		out := make([]starlark.Value, len(v))
@@ -69,7 +74,7 @@ func (c *converter) toStar(v any) (starlark.Value, error) {
 		for k, e := range v {
 			m[k] = e
 		}
-		return c.dict(m)
+		return c.toStar(m)
 	}
 	return nil, fmt.Errorf("a value of Go type %T cannot be given to Starlark", v)
 }
@@ -170,6 +175,8 @@ func (f *fromStar) value(v starlark.Value, was any) (any, error) {
 	case *starlark.Dict:
 		old, _ := was.(map[string]any)
 		return f.dict(v, old)
+	case *lazyDict:
+		return f.lazyDict(v, was)
 	case *starlark.List:
 		return f.list(v, was)
 	case starlark.Tuple:
@@ -211,6 +218,90 @@ func (f *fromStar) list(v starlark.Indexable, was any) (any, error) {
 		out = []any{}
 	}
 	return out, nil
+}
+
+// mapping converts v, which is a dict.
+func (f *fromStar) mapping(v starlark.Value, was map[string]any) (map[string]any, error) {
+	if d, ok := v.(*starlark.Dict); ok {
+		return f.dict(d, was)
+	}
+	x, err := f.value(v, was)
+	m, _ := x.(map[string]any)
+	return m, err
+}
+
+// lazyDict gives the mapping that d was made of where nothing in it changed, else a copy with what
+// did.
+func (f *fromStar) lazyDict(d *lazyDict, was any) (any, error) {
+	if m, ok := was.(map[string]any); !ok || !value.Same(m, d.from) {
+		if f.left -= countValues(d.from, f.left); f.left < 0 { // it stands in a further place
+			return nil, limitf("gives back more than %d values", f.b.limits.Values)
+		}
+	}
+	if d.dict != nil {
+		m, err := f.dict(d.dict, d.from)
+		if err == nil && d.fault != nil {
+			return nil, f.errorf("%w", d.fault)
+		}
+		return m, err
+	}
+	out := d.from
+	for _, e := range d.over {
+		before, had := d.from[e.key]
+		if e.value == nil {
+			if had {
+				out = f.cloned(out, d.from)
+				delete(out, e.key)
+			}
+			continue
+		}
+		f.path = append(f.path, place{key: e.key})
+		x, err := f.value(e.value, before)
+		if err != nil {
+			return nil, err
+		}
+		f.path = f.path[:len(f.path)-1]
+		if !had || !same(x, before) {
+			out = f.cloned(out, d.from)
+			out[e.key] = x
+		}
+	}
+	return out, nil
+}
+
+// cloned is m, or a copy of it when it is still from.
+func (f *fromStar) cloned(m, from map[string]any) map[string]any {
+	if !value.Same(m, from) {
+		return m
+	}
+	if m == nil {
+		return map[string]any{}
+	}
+	return maps.Clone(m)
+}
+
+// countValues is how many values v holds, shared ones each time; it stops beyond most.
+func countValues(v any, most int) int {
+	n := 1
+	switch v := v.(type) {
+	case map[string]any:
+		for _, e := range v {
+			if n += countValues(e, most-n); n > most {
+				break
+			}
+		}
+	case []any:
+		for _, e := range v {
+			if n += countValues(e, most-n); n > most {
+				break
+			}
+		}
+	case []string:
+		n += len(v)
+	case map[string]string:
+		n += len(v)
+	}
+	return n
 }
 
 func (f *fromStar) dict(d *starlark.Dict, old map[string]any) (map[string]any, error) {

@@ -115,7 +115,7 @@ func (e Effect) Modify(label string, task map[string]any) (map[string]any, error
 	}
 	v := *e.run
 	v.fn, v.label = e.modify, label
-	in, err := newConverter().toStar(task)
+	in, err := (&converter{lazy: true}).toStar(task)
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -124,11 +124,10 @@ func (e Effect) Modify(label string, task map[string]any) (map[string]any, error
 	if err != nil {
 		return nil, err
 	}
-	d, ok := res.(*starlark.Dict)
-	if !ok {
+	if !isDict(res) {
 		return nil, v.fail(v.gave(res, "the task (a dict)"))
 	}
-	out, err := v.budget.fromStar().dict(d, task)
+	out, err := v.budget.fromStar().mapping(res, task)
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -138,7 +137,7 @@ func (e Effect) Modify(label string, task map[string]any) (map[string]any, error
 // effect is the Starlark value of an Effect.
 type effect struct {
 	Effect
-	definition, parameters *starlark.Dict
+	definition, parameters starlark.Value
 }
 
 func (e *effect) String() string        { return "<effect " + e.Do + ">" }
@@ -160,14 +159,14 @@ func (e *effect) finish(v *invocation, call ActionCall) (Effect, error) {
 		return out, fmt.Errorf("effect.create_tasks: the graph has no task %q", label)
 	}
 	for _, part := range []struct {
-		from *starlark.Dict
+		from starlark.Value
 		to   *map[string]any
 		was  map[string]any
 	}{{e.definition, &out.Definition, call.Definition}, {e.parameters, &out.Parameters, nil}} {
 		if part.from == nil {
 			continue
 		}
-		m, err := v.budget.fromStar().dict(part.from, part.was)
+		m, err := v.budget.fromStar().mapping(part.from, part.was)
 		if err != nil {
 			return out, err
 		}

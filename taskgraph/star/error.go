@@ -56,6 +56,7 @@ func (e *Error) Unwrap() error { return e.cause }
 const maxMessage = 4 << 10
 
 func cut(s string) string {
+	s = strings.ReplaceAll(s, dictType, "dict")
 	if len(s) <= maxMessage {
 		return s
 	}

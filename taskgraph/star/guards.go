@@ -35,7 +35,7 @@ func operator(op syntax.Token) builtin {
 		if err := b.before(t, op, args[0], args[1]); err != nil {
 			return nil, err
 		}
-		v, err := starlark.Binary(op, args[0], args[1])
+		v, err := starlark.Binary(op, real(args[0]), real(args[1]))
 		if err != nil {
 			return nil, fmt.Errorf("%w, in %s %s %s", err, brief(args[0], briefOperand), op, brief(args[1], briefOperand))
 		}
@@ -46,7 +46,7 @@ func operator(op syntax.Token) builtin {
 // rightSide looks at left op right and gives right: the interpreter then does the rest.
 func rightSide(op syntax.Token) builtin {
 	return func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-		return args[1], budgetOf(t).before(t, op, args[0], args[1])
+		return real(args[1]), budgetOf(t).before(t, op, args[0], args[1])
 	}
 }
 
@@ -151,11 +151,14 @@ func isComparison(op syntax.Token) bool {
 func comparison(op syntax.Token) builtin {
 	return func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 		x, y := args[0], args[1]
-		if err := budgetOf(t).compared(t, op, x, y); err != nil {
+		lazy, err := budgetOf(t).compared(t, op, x, y)
+		if err != nil {
 			return nil, err
 		}
+		if lazy {
+			x, y = plain(x), plain(y)
+		}
 		var v starlark.Value
-		var err error
 		if op == syntax.IN || op == syntax.NOT_IN {
 			v, err = starlark.Binary(op, x, y)
 		} else {
@@ -170,8 +173,9 @@ func comparison(op syntax.Token) builtin {
 	}
 }
 
-// compared charges for comparing x with y, or for looking for x in y.
-func (b *budget) compared(t *starlark.Thread, op syntax.Token, x, y starlark.Value) error {
+// compared charges for comparing x with y, or for looking for x in y; lazy tells that they hold
+// dicts which the interpreter cannot compare.
+func (b *budget) compared(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (lazy bool, err error) {
 	if op == syntax.IN || op == syntax.NOT_IN {
 		switch y := y.(type) {
 		case *starlark.List:
@@ -180,21 +184,22 @@ func (b *budget) compared(t *starlark.Thread, op syntax.Token, x, y starlark.Val
 			t.Steps += uint64(len(y) / 8)
 		case starlark.String:
 			t.Steps += uint64(len(y) / 64)
-			return nil
+			return false, nil
 		default:
-			return nil // found by its hash
+			return false, nil // found by its hash
 		}
 	} else if isScalar(y) {
-		return nil
+		return false, nil
 	}
 	if isScalar(x) {
-		return nil
+		return false, nil
 	}
-	if _, err := b.measure(t, x); err != nil {
-		return err
+	in, err := b.measure(t, x)
+	if err != nil {
+		return false, err
 	}
-	_, err := b.measure(t, y)
-	return err
+	of, err := b.measure(t, y)
+	return in.lazy || of.lazy, err
 }
 
 func isScalar(v starlark.Value) bool {
@@ -229,6 +234,8 @@ func (b *budget) made(t *starlark.Thread, v starlark.Value) error {
 	case *starlark.List:
 		return b.elements(t, v.Len())
 	case *starlark.Dict:
+		return b.elements(t, 4*v.Len())
+	case *lazyDict:
 		return b.elements(t, 4*v.Len())
 	case *starlark.Set:
 		return b.elements(t, 3*v.Len())

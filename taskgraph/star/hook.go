@@ -64,11 +64,10 @@ func (v *invocation) dict(x starlark.Value, was map[string]any) (map[string]any,
 	if x == starlark.None {
 		return nil, nil
 	}
-	d, ok := x.(*starlark.Dict)
-	if !ok {
+	if !isDict(x) {
 		return nil, v.fail(v.gave(x, "a dict or None"))
 	}
-	out, err := v.budget.fromStar().dict(d, was)
+	out, err := v.budget.fromStar().mapping(x, was)
 	if err != nil {
 		return nil, v.fail(err)
 	}

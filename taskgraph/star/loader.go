@@ -28,17 +28,16 @@ func (m *Module) Items(ctx context.Context, fn string, c TransformConfig) ([]Loa
 	var out []Loaded
 	names := map[string]bool{}
 	take := func(name string, x starlark.Value) error {
-		d, ok := x.(*starlark.Dict)
-		if !ok {
+		if !isDict(x) {
 			return v.fail(fmt.Errorf("entry %q: %w", cut(name), v.gave(x, "entries, each of them a dict")))
 		}
 		back.path = back.path[:0]
-		values, err := back.dict(d, nil)
+		values, err := back.mapping(x, nil)
 		if err != nil {
 			return v.fail(err)
 		}
 		if name == "" {
-			if name, ok = values["name"].(string); !ok || name == "" {
+			if name, _ = values["name"].(string); name == "" {
 				return v.fail(fmt.Errorf("%s gave entry %d of the list without a name", fn, len(out)))
 			}
 		}
@@ -49,7 +48,7 @@ func (m *Module) Items(ctx context.Context, fn string, c TransformConfig) ([]Loa
 		out = append(out, Loaded{Name: name, Values: values})
 		return nil
 	}
-	switch res := res.(type) {
+	switch res := real(res).(type) {
 	case *starlark.List:
 		for i := range res.Len() {
 			v.label = ""

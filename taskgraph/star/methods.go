@@ -42,8 +42,12 @@ func guardedAttr(x starlark.Value, name string) (starlark.Value, error) {
 	}
 	return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		b := budgetOf(t)
-		if err := b.methodCost(t, x, name, args, kwargs); err != nil {
+		lazy, err := b.methodCost(t, x, name, args, kwargs)
+		if err != nil {
 			return nil, err
+		}
+		if lazy {
+			return sought(t, x, name, args)
 		}
 		out, err := starlark.Call(t, bound, args, kwargs)
 		if err != nil {
@@ -56,30 +60,61 @@ func guardedAttr(x starlark.Value, name string) (starlark.Value, error) {
 	}).BindReceiver(x), nil
 }
 
-// methodCost charges before x.name(args).
-func (b *budget) methodCost(t *starlark.Thread, x starlark.Value, name string, args starlark.Tuple, kwargs []starlark.Tuple) error {
+// methodCost charges before x.name(args); lazy tells that it compares dicts which the interpreter
+// cannot compare.
+func (b *budget) methodCost(t *starlark.Thread, x starlark.Value, name string, args starlark.Tuple, kwargs []starlark.Tuple) (lazy bool, err error) {
 	if s, ok := x.(starlark.String); ok {
-		return b.textMethod(t, string(s), name, args, kwargs)
+		return false, b.textMethod(t, string(s), name, args, kwargs)
 	}
 	switch name {
 	case "index", "remove":
-		if len(args) > 0 && !isScalar(args[0]) {
-			if _, err := b.measure(t, x); err != nil {
-				return err
-			}
-		}
 		t.Steps += uint64(max(starlark.Len(x), 0) / 8)
-		return nil
+		if len(args) > 0 && !isScalar(args[0]) {
+			of, err := b.measure(t, x)
+			if err != nil {
+				return false, err
+			}
+			in, err := b.measure(t, args[0])
+			return len(args) == 1 && (of.lazy || in.lazy), err
+		}
+		return false, nil
 	case "insert":
 		t.Steps += uint64(max(starlark.Len(x), 0) / 64)
-		return nil
+		return false, nil
 	}
 	for _, a := range args {
 		if err := b.iterated(t, a); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return false, nil
+}
+
+// sought is x.index(v) or x.remove(v) of a list that holds dicts which the interpreter cannot
+// compare.
+func sought(t *starlark.Thread, x starlark.Value, name string, args starlark.Tuple) (starlark.Value, error) {
+	bound := func(of starlark.Value, name string, arg starlark.Value) (starlark.Value, error) {
+		m, err := starlark.Value(nil), error(nil)
+		if h, ok := of.(starlark.HasAttrs); ok {
+			m, err = h.Attr(name)
+		}
+		if err != nil || m == nil {
+			return nil, fmt.Errorf("%s has no .%s field or method", x.Type(), name)
+		}
+		v, err := starlark.Call(t, m, starlark.Tuple{arg}, nil)
+		if err != nil {
+			return nil, unwrap(err)
+		}
+		return v, nil
+	}
+	at, err := bound(plain(x), "index", plain(args[0]))
+	if err != nil || name == "index" {
+		return at, err
+	}
+	if _, err := bound(x, "pop", at); err != nil {
+		return nil, err
+	}
+	return starlark.None, nil
 }
 
 // textMethod charges before s.name(args) for a text s.

@@ -15,7 +15,7 @@ type choice struct {
 	thread     *starlark.Thread
 	what       string // the place in errors
 	attributes []starlark.Tuple
-	item       *starlark.Dict // further attributes; nil: none
+	item       starlark.HasSetKey // further attributes; nil: none
 	options    keyedby.Options
 }
 
@@ -39,8 +39,10 @@ func (c *choice) Lookup(name string) (any, bool) {
 
 // resolve gives what v comes to; changed is false when it is no choice.
 func (c *choice) resolve(v starlark.Value) (out starlark.Value, changed bool, err error) {
-	d, ok := v.(*starlark.Dict)
-	if !ok || !isKeyedBy(d) {
+	if starlark.Len(v) != 1 {
+		return v, false, nil
+	}
+	if d, ok := asDict(v); !ok || !isKeyedBy(d) {
 		return v, false, nil
 	}
 	if _, err := c.b.measure(c.thread, v); err != nil {
@@ -105,21 +107,21 @@ func resolveKeyedBy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple
 	if len(args) != 3 {
 		return nil, fmt.Errorf("%s: wants the item, the field and the item's name, then attributes by name", b.Name())
 	}
-	item, ok := args[0].(*starlark.Dict)
+	item, ok := args[0].(starlark.HasSetKey)
 	field, ok2 := starlark.AsString(args[1])
 	name, ok3 := starlark.AsString(args[2])
-	if !ok || !ok2 || !ok3 || field == "" {
+	if !ok || !isDict(args[0]) || !ok2 || !ok3 || field == "" {
 		return nil, fmt.Errorf("%s: wants a dict, a field and a name, got %s, %s, %s", b.Name(), args[0].Type(), args[1].Type(), args[2].Type())
 	}
 	c := choice{b: budgetOf(t), thread: t, what: "`" + field + "` in `" + name + "`", item: item}
 	if err := c.split(kwargs); err != nil {
 		return nil, fmt.Errorf("%s: %w", b.Name(), err)
 	}
-	return item, c.at(item, strings.Split(field, "."))
+	return args[0], c.at(item, strings.Split(field, "."))
 }
 
 // at resolves what stands at path in d; a path that is not there is left alone.
-func (c *choice) at(d *starlark.Dict, path []string) error {
+func (c *choice) at(d starlark.HasSetKey, path []string) error {
 	key, each := strings.CutSuffix(path[0], "[]")
 	v, there, err := d.Get(starlark.String(key))
 	if err != nil || !there {
@@ -133,7 +135,7 @@ func (c *choice) at(d *starlark.Dict, path []string) error {
 		return d.SetKey(starlark.String(key), x)
 	}
 	if !each {
-		if inner, ok := v.(*starlark.Dict); ok {
+		if inner, ok := v.(starlark.HasSetKey); ok && isDict(v) {
 			return c.at(inner, path[1:])
 		}
 		return nil
@@ -146,8 +148,8 @@ func (c *choice) at(d *starlark.Dict, path []string) error {
 		return c.elements(list)
 	}
 	for i := range list.Len() {
-		inner, ok := list.Index(i).(*starlark.Dict)
-		if !ok {
+		inner, ok := list.Index(i).(starlark.HasSetKey)
+		if !ok || !isDict(inner) {
 			return fmt.Errorf("%s: %s[%d] is a %s, not a dict", c.what, key, i, list.Index(i).Type())
 		}
 		if err := c.at(inner, path[1:]); err != nil {

@@ -10,6 +10,7 @@ type walk struct {
 	b      *budget
 	values int
 	bytes  int
+	lazy   bool // it met dicts that the interpreter cannot compare
 }
 
 // measure walks v within the limits of b and charges the steps to t.
@@ -53,6 +54,20 @@ func (w *walk) visit(v starlark.Value, depth int) error {
 		}
 	case *starlark.Dict:
 		return w.entries(v, depth)
+	case *lazyDict:
+		w.lazy = true
+		if v.dict != nil {
+			return w.entries(v.dict, depth)
+		}
+		for _, e := range v.over {
+			w.bytes += len(e.key)
+			if e.value != nil {
+				if err := w.visit(e.value, depth+1); err != nil {
+					return err
+				}
+			}
+		}
+		return w.plain(v.from, depth) // what was changed counts twice: that is near enough
 	case *starlark.Set:
 		return w.each(v, depth)
 	case *table:
@@ -66,6 +81,42 @@ func (w *walk) visit(v starlark.Value, depth int) error {
 			if err != nil {
 				return err
 			}
+		}
+	default:
+		w.bytes += 24
+	}
+	return nil
+}
+
+// plain counts a Go value.
+func (w *walk) plain(v any, depth int) error {
+	if w.values++; w.values > w.b.limits.Values {
+		return limitf("meets a structure of more than %d values", w.b.limits.Values)
+	}
+	if depth > w.b.limits.Depth {
+		return limitf("meets values nested more than %d deep", w.b.limits.Depth)
+	}
+	switch v := v.(type) {
+	case string:
+		w.bytes += len(v)
+	case map[string]any:
+		for key, e := range v {
+			w.bytes += len(key)
+			w.values++
+			if err := w.plain(e, depth+1); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, e := range v {
+			if err := w.plain(e, depth+1); err != nil {
+				return err
+			}
+		}
+	case []string:
+		w.values += len(v)
+		for _, s := range v {
+			w.bytes += len(s)
 		}
 	default:
 		w.bytes += 24

@@ -52,7 +52,7 @@ func (m *Module) Transform(ctx context.Context, fn string, c TransformConfig, it
 }
 
 func (v *invocation) transformEach(config starlark.Value, items []map[string]any) ([]Item, error) {
-	conv := newConverter()
+	conv := &converter{lazy: true}
 	back := v.budget.fromStar()
 	out := make([]Item, 0, len(items))
 	for i, item := range items {
@@ -68,12 +68,15 @@ func (v *invocation) transformEach(config starlark.Value, items []map[string]any
 		}
 		switch res := res.(type) {
 		case starlark.NoneType:
-		case *starlark.Dict:
+		case *starlark.Dict, *lazyDict:
 			if out, err = v.take(out, back, res, i, item); err != nil {
 				return nil, err
 			}
 		case *starlark.List:
 			for k := range res.Len() {
+				if k > 0 {
+					back.left -= countValues(item, back.left)
+				}
 				if out, err = v.take(out, back, res.Index(k), i, item); err != nil {
 					return nil, err
 				}
@@ -87,12 +90,11 @@ func (v *invocation) transformEach(config starlark.Value, items []map[string]any
 
 // take converts one result, made of the item was, and appends it.
 func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from int, was map[string]any) ([]Item, error) {
-	d, ok := res.(*starlark.Dict)
-	if !ok {
+	if !isDict(res) {
 		return nil, v.fail(v.gave(res, "tasks, each of them a dict"))
 	}
 	back.path = back.path[:0]
-	x, err := back.dict(d, was)
+	x, err := back.mapping(res, was)
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -100,7 +102,7 @@ func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from i
 }
 
 func (v *invocation) transformAll(config starlark.Value, items []map[string]any) ([]Item, error) {
-	conv := newConverter()
+	conv := &converter{lazy: true}
 	in := make([]starlark.Value, len(items))
 	origin := make(map[starlark.Value]int, len(items))
 	byName := make(map[string]int, len(items))

@@ -27,7 +27,7 @@ func constant(v starlark.Value) func() (starlark.Value, error) {
 // lazy is the field of a Go value, converted when it is asked for and frozen.
 func lazy(v any) func() (starlark.Value, error) {
 	return func() (starlark.Value, error) {
-		x, err := newConverter().toStar(v)
+		x, err := (&converter{lazy: true}).toStar(v)
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +105,7 @@ func (t *table) Get(k starlark.Value) (starlark.Value, bool, error) {
 	if !ok {
 		return nil, false, nil
 	}
-	v, err := newConverter().toStar(m)
+	v, err := (&converter{lazy: true}).toStar(m)
 	if err != nil {
 		return nil, false, fmt.Errorf("task %q: %w", label, err)
 	}

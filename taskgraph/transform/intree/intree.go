@@ -51,33 +51,29 @@ func run(ctx context.Context, c *transform.Config, module *star.Module, file, fu
 	for i, it := range items {
 		in[i] = it.Values()
 	}
-	tasks := c.Dependencies.All()
-	labels := make([]string, len(tasks))
-	for i, t := range tasks {
-		labels[i] = t.Label
-	}
-	made, err := module.Transform(ctx, function, star.TransformConfig{
-		Kind: c.Kind, Path: c.Dir, KindConfig: c.KindConfig, Params: c.Names, GraphConfig: c.Graph.Values,
-		Dependencies: labels,
-		Task: func(label string) (map[string]any, bool) {
-			t := c.Dependencies.Task(label)
-			if t == nil {
-				return nil, false
-			}
-			return t.JSON(), true
-		},
-	}, in)
+	made, err := module.Transform(ctx, function, starConfig(c), in)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]*transform.Item, len(made))
+	parts := make([]int, len(items)) // how many each became
+	for _, m := range made {
+		if m.From >= 0 && m.From < len(items) {
+			parts[m.From]++
+		}
+	}
 	for i, m := range made {
 		if m.From < 0 || m.From >= len(items) {
 			out[i] = transform.NewItem(m.Values, &transform.Origin{Provenance: explain.Provenance{Kind: c.Kind, File: file, Entry: value.String(m.Values, "name"), Loader: function}})
 			continue
 		}
-		it := items[m.From].Split()
-		it.Become(m.Values, changed(in[m.From], m.Values)...)
+		it, was := items[m.From], in[m.From]
+		if parts[m.From] > 1 {
+			it = it.Split()
+		}
+		if keys := changed(was, m.Values); len(keys) > 0 {
+			it.Become(m.Values, keys...)
+		}
 		out[i] = it
 	}
 	return out, nil
@@ -85,9 +81,12 @@ func run(ctx context.Context, c *transform.Config, module *star.Module, file, fu
 
 // changed are the top-level keys that differ, sorted.
 func changed(before, after map[string]any) []string {
+	if value.Same(before, after) {
+		return nil
+	}
 	var keys []string
 	for key, v := range before {
-		if w, ok := after[key]; !ok || !value.Equal(v, w) {
+		if w, ok := after[key]; !ok || !identical(v, w) && !value.Equal(v, w) {
 			keys = append(keys, key)
 		}
 	}
@@ -98,4 +97,17 @@ func changed(before, after map[string]any) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// identical reports whether two values are plainly one, without following them.
+func identical(v, w any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		m, ok := w.(map[string]any)
+		return ok && value.Same(v, m)
+	case []any:
+		l, ok := w.([]any)
+		return ok && len(v) == len(l) && (len(v) == 0 || &v[0] == &l[0])
+	}
+	return false
 }

@@ -73,4 +73,4 @@ clean:
 need-run:
 	@tools/need go git postgresql node
 need-test:
-	@tools/need go git postgresql node hg chromium rabbitmq pgbouncer
+	@tools/need go git postgresql node hg chromium rabbitmq pgbouncer podman archivers

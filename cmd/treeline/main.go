@@ -137,7 +137,7 @@ TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 			root.AddCommand(c)
 		}
 	}
-	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newDBCommand(), newBenchCommand())
+	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand())
 	add("use", newTaskCommand(), newGroupCommand(), newArtifactCommand(), newIndexCommand(), newEventsCommand(), newAPICommand())
 	add("tree", graphcmd.New(), newConfigCommand(), newJSONECommand())
 	nameUsage(root)

@@ -1,78 +1,153 @@
 package runtask
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/workers/fetchcontent"
 )
 
 // Exit statuses of run-task itself.
 const (
-	exitUsage    = 2
-	exitCheckout = 1
+	exitFailed     = 1  // sources or fetches could not be had
+	exitUsage      = 2  // the arguments or the environment make no sense
+	ExitPurgeCache = 72 // a cache is not fit for use: it is to be dropped and the task tried again
+	ExitDirectory  = 73 // a volume is not empty, or a directory cannot be made
 )
 
-// Run does what the arguments say, writes everything to out line by line, and returns the exit
-// status: the command's own, or one of run-task's with the reason in out.
-func Run(ctx context.Context, args, environ []string, out io.Writer) int {
-	workdir, err := os.Getwd()
-	if err != nil {
-		fmt.Fprintln(out, "run-task:", err)
-		return exitCheckout
+// status is an error that chooses the exit status.
+type status struct {
+	code    int
+	section string
+	error
+}
+
+func (s *status) Unwrap() error { return s.error }
+
+func failed(code int, section string, err error) error {
+	if err == nil {
+		return nil
 	}
+	return &status{code, section, err}
+}
+
+// Run does what the arguments say, writes everything to out line by line, and returns the exit
+// status: the command's own, or one of run-task's with the reason in out. Started as root it gives up its
+// rights, for good, before it touches the network.
+func Run(ctx context.Context, args, environ []string, out io.Writer) int {
 	r := &runner{out: out, now: time.Now}
-	p, err := parse(args, environ, workdir)
+	code, err := r.all(ctx, args, environ)
+	if s, ok := errors.AsType[*status](err); ok {
+		r.say(s.section, "%v", s.error)
+		return s.code
+	}
 	if err != nil {
 		r.say("setup", "%s", fault.Message(err))
 		return exitUsage
 	}
-	r.env = p.env
-	for _, c := range p.checkouts {
-		rev, err := r.checkOut(ctx, c)
-		if err != nil {
-			r.say("vcs", "%v", err)
-			return exitCheckout
-		}
-		p.env[c.prefix+"_HEAD_REV"] = rev
-		r.say("vcs", "Checked out %s", rev)
+	return code
+}
+
+// all is the sequence of a run.
+func (r *runner) all(ctx context.Context, args, environ []string) (int, error) {
+	workdir, err := os.Getwd()
+	if err != nil {
+		return 0, failed(ExitDirectory, "setup", err)
 	}
-	if err := r.fetchAll(ctx, p.env, workdir); err != nil {
-		r.say("fetches", "%v", err)
-		return exitCheckout
+	p, err := parse(args, environ, workdir)
+	if err != nil {
+		return 0, err
+	}
+	r.env = p.env
+	r.say("setup", "run-task started in %s (%s, %s/%s)", workdir, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	as, err := chooseUser(p)
+	if err != nil {
+		return 0, failed(exitFailed, "setup", err)
+	}
+	if err := r.openKVM(); err != nil {
+		r.say("setup", "/dev/kvm: %v", err)
+	}
+	if err := r.checkCaches(p, as); err != nil {
+		return 0, err
+	}
+	if err := r.makeDirectories(p, as); err != nil {
+		return 0, failed(ExitDirectory, "setup", err)
+	}
+	if err := r.become(as); err != nil {
+		return 0, failed(exitFailed, "setup", err)
+	}
+	if err := r.checkOutAll(ctx, p); err != nil {
+		return 0, failed(exitFailed, "vcs", err)
+	}
+	if err := r.fetch(ctx, p, workdir); err != nil {
+		return 0, failed(exitFailed, "fetches", err)
+	}
+	if err := r.installRequirements(ctx, p); err != nil {
+		return 0, failed(exitFailed, "pip-install", err)
 	}
 	cwd := p.cwd
 	if cwd == "" {
 		cwd = workdir
 	}
-	return r.command(ctx, cwd, p.command)
+	return r.command(ctx, cwd, p.command), nil
 }
 
-// runner runs programs with their output marked by section and time.
-type runner struct {
-	mu  sync.Mutex
-	out io.Writer
-	env environment
-	now func() time.Time
+// fetch brings what MOZ_FETCHES names into MOZ_FETCHES_DIR.
+func (r *runner) fetch(ctx context.Context, p *plan, workdir string) error {
+	if p.env["MOZ_FETCHES"] == "" {
+		return nil
+	}
+	list, err := fetchcontent.ParseArtifacts(p.env["MOZ_FETCHES"])
+	if err != nil {
+		return err
+	}
+	dir := p.env["MOZ_FETCHES_DIR"]
+	if dir == "" {
+		dir = filepath.Join(workdir, "fetches")
+	}
+	lines := r.lines("fetches")
+	defer lines.Flush()
+	f := fetchcontent.New(func(name string) string { return p.env[name] }, lines)
+	return f.Artifacts(ctx, list, dir)
 }
 
-func (r *runner) say(section, format string, args ...any) {
-	r.line(section, fmt.Sprintf(format, args...))
+// installRequirements installs the Python packages that repositories ask for, each with a known digest.
+func (r *runner) installRequirements(ctx context.Context, p *plan) error {
+	argv := []string{"python3", "-m", "pip", "install", "--user", "--break-system-packages"}
+	if programOn(p.env["PATH"], "uv") {
+		argv = []string{"uv", "pip", "install", "--system", "--break-system-packages"}
+	}
+	if p.env["PIP_DISABLE_REQUIRE_HASHES"] != "1" {
+		argv = append(argv, "--require-hashes")
+	}
+	wanted := false
+	for _, c := range p.checkouts {
+		if c.requirements != "" {
+			argv, wanted = append(argv, "-r", c.requirements), true
+		}
+	}
+	if !wanted {
+		return nil
+	}
+	return r.run(ctx, "pip-install", p.env["TASK_WORKDIR"], argv)
 }
 
-func (r *runner) line(section, text string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	fmt.Fprintf(r.out, "[%s %s] %s\n", section, r.now().UTC().Format("2006-01-02T15:04:05.000Z"), text)
+func programOn(path, name string) bool {
+	for _, dir := range filepath.SplitList(path) {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // command runs the task's own command and returns its exit status.
@@ -92,60 +167,68 @@ func (r *runner) command(ctx context.Context, dir string, argv []string) int {
 	return 0
 }
 
-// run runs a program in dir and passes its output on. When ctx ends the program is asked to end.
-func (r *runner) run(ctx context.Context, section, dir string, argv []string) error {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env = dir, r.env.list()
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	lines := &lineWriter{emit: func(text string) { r.line(section, text) }}
-	cmd.Stdout, cmd.Stderr = lines, lines // one writer: exec then uses one pipe, and order is kept
-	err := cmd.Run()
-	lines.flush()
-	if err != nil {
-		return fmt.Errorf("%s: %w", argv[0], err)
+// attempts is how often something that crosses the network is tried.
+const attempts = 3
+
+// retry calls f again, after 2 and 4 seconds, when it fails.
+func (r *runner) retry(ctx context.Context, f func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := f()
+		if err == nil || attempt == attempts || ctx.Err() != nil {
+			return err
+		}
+		pause := time.Duration(1<<attempt) * time.Second
+		r.say("vcs", "Failed (%v); trying again in %v", err, pause)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// checkOutAll checks out all repositories, parents before those inside them.
+func (r *runner) checkOutAll(ctx context.Context, p *plan) error {
+	for _, c := range p.checkouts {
+		began := r.now()
+		r.say("vcs", "Checking out %s into %s", c, c.dir)
+		rev, err := r.checkOut(ctx, c)
+		if err != nil {
+			return err
+		}
+		p.env[c.prefix+"_HEAD_REV"] = rev
+		r.say("vcs", "Checked out %s", rev)
+		r.report(c, rev, r.now().Sub(began))
 	}
 	return nil
 }
 
-func (r *runner) output(ctx context.Context, dir string, argv ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env = dir, r.env.list()
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("run-task: %s: %w", strings.Join(argv, " "), err)
-	}
-	return strings.TrimSpace(string(out)), nil
-}
-
-// maxLine is the longest piece of output held back for the end of its line, in bytes.
-const maxLine = 64 << 10
-
-// lineWriter cuts what is written into lines.
-type lineWriter struct {
-	rest []byte
-	emit func(string)
-}
-
-func (w *lineWriter) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
-	for {
-		i := bytes.IndexByte(w.rest, '\n')
-		if i < 0 {
-			break
+// report writes what Treeherder picks from logs: a link to the commit, and how long it took where the
+// machine has a known type.
+func (r *runner) report(c checkout, rev string, took time.Duration) {
+	web := strings.TrimSuffix(strings.TrimSuffix(c.head, "/"), ".git")
+	if strings.HasPrefix(web, "https://") {
+		kind := "commit"
+		if c.kind == "hg" {
+			kind = "rev"
 		}
-		w.emit(strings.TrimSuffix(string(w.rest[:i]), "\r"))
-		w.rest = w.rest[i+1:]
+		r.say("vcs", "TinderboxPrint:<a href='%s/%s/%s' title='Built from %s commit %s'>%s</a>", web, kind, rev, c.name, rev, rev)
 	}
-	if len(w.rest) > maxLine {
-		w.flush()
+	if machine := r.env["TASKCLUSTER_INSTANCE_TYPE"]; machine != "" {
+		r.say("vcs", `PERFHERDER_DATA: {"framework":{"name":"vcs"},"suites":[{"name":"checkout_%s","value":%.3f,"lowerIsBetter":true,"shouldAlert":false,"extraOptions":[%q],"subtests":[]}]}`,
+			strings.ToLower(c.prefix), took.Seconds(), machine)
 	}
-	return len(p), nil
 }
 
-func (w *lineWriter) flush() {
-	if len(w.rest) > 0 {
-		w.emit(string(w.rest))
-		w.rest = nil
+// checkOut brings c.dir to the wanted revision, reusing what is there, and returns the revision.
+func (r *runner) checkOut(ctx context.Context, c checkout) (rev string, err error) {
+	remove, err := r.useKey(ctx, &c)
+	if err != nil {
+		return "", err
 	}
+	defer func() { err = errors.Join(err, remove()) }()
+	if c.kind == "hg" {
+		return r.checkOutHg(ctx, c)
+	}
+	return r.checkOutGit(ctx, c)
 }

@@ -79,8 +79,8 @@ func TestWhatCannotBeDoneIsSaid(t *testing.T) {
 		{"no repository", nil, []string{"--ci-checkout=x", "--", "true"}, exitUsage, "CI_HEAD_REPOSITORY is not set"},
 		{"an option for a revision", []string{"CI_HEAD_REPOSITORY=x", "CI_HEAD_REV=--upload-pack=evil"}, []string{"--ci-checkout=x", "--", "true"}, exitUsage, "no repository, ref or revision"},
 		{"a program that is not there", nil, []string{"--", "no-such-program"}, 127, "no-such-program"},
-		{"fetches that lead out", []string{"TASKCLUSTER_ROOT_URL=http://127.0.0.1:1", `MOZ_FETCHES=[{"task":"a","artifact":"public/b","dest":"../../x"}]`}, []string{"--", "true"}, exitCheckout, "leads out"},
-		{"fetches that are no list", []string{"MOZ_FETCHES={"}, []string{"--", "true"}, exitCheckout, "MOZ_FETCHES"},
+		{"fetches that lead out", []string{"TASKCLUSTER_ROOT_URL=http://127.0.0.1:1", `MOZ_FETCHES=[{"task":"a","artifact":"public/b","dest":"../../x"}]`}, []string{"--", "true"}, exitFailed, "leads out"},
+		{"fetches that are no list", []string{"MOZ_FETCHES={"}, []string{"--", "true"}, exitFailed, "MOZ_FETCHES"},
 		{"a shallow checkout", []string{"CI_HEAD_REPOSITORY=file://" + origin, "CI_HEAD_REV=" + second}, []string{"--ci-shallow-clone", "--ci-checkout", "c", "--", "git", "-C", "c", "rev-list", "--count", "HEAD"}, 0, "] 1\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,20 +12,20 @@ package keyedby
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/regex"
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
 // Resolver resolves choices. It remembers the expressions it has compiled and is safe for
 // concurrent use; the zero value is ready.
 type Resolver struct {
-	compiled sync.Map // string → *regexp.Regexp or error
+	compiled sync.Map // string → *regex.Regexp or error
 }
 
 // Options vary a resolution.
@@ -120,8 +120,11 @@ func (r *Resolver) Match(alternatives map[string]any, target string) ([]string, 
 	}
 	var matches []string
 	for key := range alternatives {
-		if isLiteral(key) {
-			continue // equal keys were seen above
+		if isLiteral(key) { // equal keys were seen above
+			if key+"\n" == target {
+				matches = append(matches, key)
+			}
+			continue
 		}
 		ok, err := r.MatchWhole(key, target)
 		if err != nil {
@@ -142,10 +145,11 @@ func (r *Resolver) Match(alternatives map[string]any, target string) ([]string, 
 
 func isLiteral(key string) bool { return !strings.ContainsAny(key, `\.+*?()|[]{}^$`) }
 
-// MatchWhole reports whether the expression fits target from its start, with an end of text
-// put behind it as the field does: in "a|b" only the last alternative is anchored at the end.
+// MatchWhole reports whether the expression fits target from its start, with a "$" put behind it
+// as the field does: in "a|b" only the last alternative is anchored at the end, and a line feed
+// may follow the end.
 func (r *Resolver) MatchWhole(expression, target string) (bool, error) {
-	return r.match(expression+`(?:\n?\z)`, expression, target)
+	return r.match(expression+"$", expression, target)
 }
 
 // MatchStart reports whether the expression fits the start of target.
@@ -156,25 +160,23 @@ func (r *Resolver) MatchStart(expression, target string) (bool, error) {
 func (r *Resolver) match(anchored, expression, target string) (bool, error) {
 	re, err := r.compile(anchored)
 	if err != nil {
-		return false, fmt.Errorf("%q is no regular expression Treeline knows: %w", expression, err)
+		return false, fmt.Errorf("%q is no regular expression: %w", expression, err)
 	}
-	return re.MatchString(target), nil
+	ok, err := re.MatchStart(target)
+	if err != nil {
+		return false, fmt.Errorf("the regular expression %q on %q: %w", expression, target, err)
+	}
+	return ok, nil
 }
 
-// maxExpression bounds the text of an expression; its size in memory grows with it.
-const maxExpression = 10_000
-
-func (r *Resolver) compile(expression string) (*regexp.Regexp, error) {
+func (r *Resolver) compile(expression string) (*regex.Regexp, error) {
 	if v, ok := r.compiled.Load(expression); ok {
-		if re, ok := v.(*regexp.Regexp); ok {
+		if re, ok := v.(*regex.Regexp); ok {
 			return re, nil
 		}
 		return nil, v.(error)
 	}
-	if len(expression) > maxExpression {
-		return nil, fmt.Errorf("it is longer than %d characters", maxExpression)
-	}
-	re, err := regexp.Compile(`\A(?:` + strings.ReplaceAll(expression, `\Z`, `\z`) + `)`)
+	re, err := regex.Compile(expression)
 	if err != nil {
 		r.compiled.Store(expression, err)
 		return nil, err

@@ -252,7 +252,7 @@ func number(s string) (any, error) {
 		}
 		return n, nil
 	}
-	if f, ok := float(digits); ok {
+	if f, ok := float(digits, len(digits) < len(s)); ok {
 		if negative {
 			f = -f
 		}
@@ -322,14 +322,43 @@ func sexagesimal(s string) (n int64, ok bool, err error) {
 	return n, true, nil
 }
 
-// float reads 1.5, 1., .5, 1.5e+3: a point is needed, and a sign after the e.
-func float(s string) (float64, bool) {
-	if !strings.ContainsRune(s, '.') || strings.ContainsAny(s, "xabcdfABCDF:ino") {
+// float reads 1.5, 1., .5, 1.5e+3, 1:30.5: a point is needed, and a sign after the e. What starts
+// with a point takes no sign before it.
+func float(s string, signed bool) (float64, bool) {
+	if s[0] == '.' && (signed || len(s) < 2 || s[1] < '0' || s[1] > '9') {
 		return 0, false
 	}
-	if at := strings.IndexAny(s, "eE"); at >= 0 && (at+1 >= len(s) || s[at+1] != '+' && s[at+1] != '-') {
+	mantissa, power := s, ""
+	if at := strings.IndexAny(s, "eE"); at >= 0 {
+		if at+2 >= len(s) || s[at+1] != '+' && s[at+1] != '-' || strings.Trim(s[at+2:], "0123456789") != "" {
+			return 0, false
+		}
+		mantissa, power = s[:at], s[at:]
+	}
+	whole, rest, ok := strings.Cut(mantissa, ".")
+	if !ok || strings.Trim(rest, "0123456789_") != "" || strings.HasPrefix(whole, "_") {
 		return 0, false
 	}
-	f, err := strconv.ParseFloat(strings.ReplaceAll(s, "_", ""), 64)
+	if strings.ContainsRune(whole, ':') {
+		return clock(whole, rest, power)
+	}
+	if strings.Trim(whole, "0123456789_") != "" {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(strings.ReplaceAll(mantissa, "_", "")+power, 64)
 	return f, err == nil
+}
+
+// clock reads 1:30.5: minutes, seconds and a fraction.
+func clock(whole, rest, power string) (float64, bool) {
+	total := 0.0
+	for i, p := range strings.Split(whole, ":") {
+		v, err := strconv.ParseUint(strings.ReplaceAll(p, "_", ""), 10, 32)
+		if err != nil || power != "" || i > 0 && (v > 59 || len(p) > 2 || strings.ContainsRune(p, '_')) {
+			return 0, false
+		}
+		total = total*60 + float64(v)
+	}
+	f, err := strconv.ParseFloat("0."+strings.ReplaceAll(rest, "_", "")+"0", 64)
+	return total + f, err == nil
 }

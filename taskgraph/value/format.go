@@ -20,6 +20,15 @@ type NameMap map[string]any
 // Lookup implements Names.
 func (m NameMap) Lookup(name string) (any, bool) { v, ok := m[name]; return v, ok }
 
+// Name is one name with its value, used as Names.
+type Name struct {
+	Name  string
+	Value any
+}
+
+// Lookup implements Names.
+func (n *Name) Lookup(name string) (any, bool) { return n.Value, name == n.Name }
+
 // NameFunc is a function used as Names.
 type NameFunc func(name string) (any, bool)
 
@@ -209,6 +218,13 @@ func element(v any, key string) (any, bool) {
 			return nil, false
 		}
 		return v[i], true
+	case string:
+		i, err := strconv.Atoi(key)
+		letters := []rune(v)
+		if err != nil || i < 0 || i >= len(letters) {
+			return nil, false
+		}
+		return string(letters[i]), true
 	}
 	return nil, false
 }
@@ -266,6 +282,34 @@ func substituteMap(m map[string]any, names Names) (any, error) {
 		return m, nil
 	}
 	return out, nil
+}
+
+// SubstituteOwn is Substitute for a mapping that nobody shares: its values are replaced in place. It
+// does nothing and returns false where that cannot be done: keys are to be formatted, or something is
+// wrong.
+func SubstituteOwn(m map[string]any, names Names) bool {
+	type change struct {
+		key   string
+		value any
+	}
+	var few [8]change
+	changes := few[:0]
+	for k, v := range m {
+		if strings.ContainsAny(k, "{}") {
+			return false
+		}
+		n, err := Substitute(v, names)
+		if err != nil {
+			return false
+		}
+		if !same(v, n) {
+			changes = append(changes, change{k, n})
+		}
+	}
+	for _, c := range changes {
+		m[c.key] = c.value
+	}
+	return true
 }
 
 // substituteKeys formats a mapping some of whose keys hold fields. Of keys that become one, the

@@ -107,12 +107,13 @@ func floatText(f float64) string {
 	return s
 }
 
-// spec is a parsed format: [[fill]align][sign][#][0][width][,][.precision][type].
+// spec is a parsed format: [[fill]align][sign][#][0][width][,_][.precision][type].
 type spec struct {
 	fill             rune
 	align, sign      byte
-	alt, comma       bool
-	width, precision int // precision -1: none
+	alt              bool
+	group            byte // what stands between thousands: ',' or '_', 0 for nothing
+	width, precision int  // precision -1: none
 	kind             byte
 }
 
@@ -136,7 +137,9 @@ func parseSpec(s string) (spec, error) {
 		s = s[1:]
 	}
 	p.width, s = digits(s)
-	s, p.comma = cut(s, ',')
+	if s != "" && (s[0] == ',' || s[0] == '_') {
+		p.group, s = s[0], s[1:]
+	}
 	if strings.HasPrefix(s, ".") {
 		if len(s) < 2 || s[1] < '0' || s[1] > '9' {
 			return p, fmt.Errorf("the format %q lacks its precision", whole)
@@ -222,8 +225,8 @@ func (p spec) integer(v int64, text string) (string, error) {
 	if p.kind == 'X' {
 		digits, prefix = strings.ToUpper(digits), strings.ToUpper(prefix)
 	}
-	if p.comma {
-		digits = thousands(digits)
+	if p.group != 0 {
+		digits = grouped(digits, p.group, base)
 	}
 	return p.pad(digits, p.signOf(v < 0)+prefix, '>'), nil
 }
@@ -248,12 +251,12 @@ func (p spec) float(v float64, text string) (string, error) {
 	default:
 		return "", fmt.Errorf("the format %q does not fit a number", text)
 	}
-	if p.comma {
+	if p.group != 0 {
 		whole, rest, _ := strings.Cut(digits, ".")
 		if rest != "" {
 			rest = "." + rest
 		}
-		digits = thousands(whole) + rest
+		digits = grouped(whole, p.group, 10) + rest
 	}
 	return p.pad(digits+suffix, p.signOf(math.Signbit(v)), '>'), nil
 }
@@ -268,9 +271,14 @@ func (p spec) signOf(negative bool) string {
 	return ""
 }
 
-func thousands(digits string) string {
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
+// grouped puts sep between groups of digits: of three, of four where the base is no ten.
+func grouped(digits string, sep byte, base int) string {
+	size := 3
+	if base != 10 {
+		size = 4
+	}
+	for i := len(digits) - size; i > 0; i -= size {
+		digits = digits[:i] + string(sep) + digits[i:]
 	}
 	return digits
 }

@@ -108,6 +108,9 @@ func group(c *transform.Config, it *transform.Item, m map[string]any, s *setting
 		for name, a := range choice {
 			by, arg = name, a
 		}
+		if by == "single" || by == "all" {
+			return nil, it.Errorf("from-deps.group-by", "%s takes no argument; write group-by: %s", by, by)
+		}
 	}
 	switch by {
 	case nil, "single":

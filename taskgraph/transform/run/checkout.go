@@ -48,7 +48,7 @@ func (j *job) repositories() ([]config.Repository, error) {
 
 func (j *job) override(r *config.Repository, prefix string, said any) error {
 	fields := map[string]*string{
-		"name": &r.Name, "path": &r.Path, "type": &r.Type, "base-repository": &r.BaseRepository, "head-repository": &r.HeadRepository,
+		"prefix": &r.Prefix, "name": &r.Name, "path": &r.Path, "type": &r.Type, "base-repository": &r.BaseRepository, "head-repository": &r.HeadRepository,
 		"head-ref": &r.HeadRef, "head-rev": &r.HeadRev, "ssh-secret-name": &r.SSHSecretName,
 	}
 	m, _ := said.(map[string]any)
@@ -56,7 +56,7 @@ func (j *job) override(r *config.Repository, prefix string, said any) error {
 		field := fields[strings.ReplaceAll(key, "_", "-")]
 		text, ok := v.(string)
 		if field == nil || !ok {
-			return j.Errorf("run.checkout."+prefix+"."+key, "must be one of path, head-ref, head-rev, head-repository, base-repository, name, type, ssh-secret-name, with a string")
+			return j.Errorf("run.checkout."+prefix+"."+key, "must be one of path, prefix, head-ref, head-rev, head-repository, base-repository, name, type, ssh-secret-name, with a string")
 		}
 		*field = text
 	}
@@ -185,7 +185,11 @@ func (j *job) checkoutsOf(repositories []config.Repository) (*checkoutSet, error
 func (j *job) caches() error {
 	base := ".task-cache"
 	if j.isDocker() {
-		base = joinPath(j.str("workdir"), base)
+		workdir := j.str("workdir")
+		if workdir == "" {
+			workdir = defaultWorkdir
+		}
+		base = joinPath(workdir, base)
 	}
 	use := j.run["use-caches"]
 	if use == nil {

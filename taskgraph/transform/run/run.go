@@ -4,7 +4,6 @@
 package run
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -132,6 +131,9 @@ func handlers() map[handlerKey]handler {
 	}
 }
 
+// defaultWorkdir is where workers with docker keep a task's files.
+const defaultWorkdir = "/builds/worker"
+
 // describe turns the run description into a task description.
 func (r runner) describe(c *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
 	it.Default("attributes", map[string]any{})
@@ -140,11 +142,11 @@ func (r runner) describe(c *transform.Config, it *transform.Item, emit func(*tra
 		it.Default(key, []any{})
 	}
 	it.Default("extra", map[string]any{})
-	j := &job{Item: it, c: c, run: maps.Clone(it.Map("run")), worker: it.Own("worker")}
+	j := &job{Item: it, c: c, run: it.Own("run"), worker: it.Own("worker")}
 	j.implementation = value.String(j.worker, "implementation")
 	if j.implementation == "docker-worker" || j.implementation == "generic-worker" {
 		if _, ok := j.run["workdir"]; !ok {
-			j.run["workdir"] = "/builds/worker"
+			j.run["workdir"] = defaultWorkdir
 		}
 	}
 	if err := r.dispatch(j); err != nil {

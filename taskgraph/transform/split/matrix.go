@@ -60,12 +60,15 @@ func matrix(c *transform.Config, it *transform.Item, emit func(*transform.Item))
 	}
 	it.Delete("matrix")
 	g.config = c
-	return g.cells(it, 0, map[string]any{}, it.String("name"), emit)
+	return g.cells(it, 0, before(it), it.String("name"), emit)
 }
 
 func readGrid(it *transform.Item) (*grid, error) {
 	m := it.Map("matrix")
 	g := &grid{setName: value.String(m, "set-name")}
+	if m["exclude"] != nil {
+		it.RuleAt("matrix", "exclude")
+	}
 	for _, rule := range value.List(m, "exclude") {
 		g.exclude = append(g.exclude, rule.(map[string]any))
 	}
@@ -100,6 +103,7 @@ func (g *grid) cells(it *transform.Item, at int, cell map[string]any, name strin
 		return g.task(it, maps.Clone(cell), name, emit)
 	}
 	d := g.dimensions[at]
+	old, had := cell[d.name]
 	for _, v := range d.values {
 		cell[d.name] = v
 		made := name + "-" + value.Text(v)
@@ -111,7 +115,9 @@ func (g *grid) cells(it *transform.Item, at int, cell map[string]any, name strin
 			return err
 		}
 	}
-	delete(cell, d.name)
+	if delete(cell, d.name); had {
+		cell[d.name] = old
+	}
 	return nil
 }
 
@@ -135,7 +141,7 @@ func (g *grid) excluded(cell map[string]any) map[string]any {
 // task makes the task of one cell.
 func (g *grid) task(from *transform.Item, cell map[string]any, name string, emit func(*transform.Item)) error {
 	it := from.Split()
-	it.Own("attributes")["matrix"] = g.merged(from, cell)
+	it.Own("attributes")["matrix"] = cell
 	it.Set("name", name)
 	if g.setName != "" {
 		it.Set("name", g.setName)
@@ -144,7 +150,7 @@ func (g *grid) task(from *transform.Item, cell map[string]any, name string, emit
 	if g.all {
 		fields = slices.Sorted(maps.Keys(from.Values()))
 	}
-	names := value.NameMap{"matrix": it.Map("attributes")["matrix"]}
+	names := &value.Name{Name: "matrix", Value: it.Map("attributes")["matrix"]}
 	for _, field := range fields {
 		if err := Substitute(it, field, names); err != nil {
 			return err
@@ -155,15 +161,14 @@ func (g *grid) task(from *transform.Item, cell map[string]any, name string, emit
 	return nil
 }
 
-// merged is the cell over a matrix attribute that the task has already.
-func (g *grid) merged(from *transform.Item, cell map[string]any) map[string]any {
-	before := value.Map(from.Map("attributes"), "matrix")
-	if len(before) == 0 {
-		return cell
+// before is the matrix attribute that the task has already, such as one copied from the task it
+// was made from: the new cells are laid over it.
+func before(it *transform.Item) map[string]any {
+	cell := maps.Clone(value.Map(it.Map("attributes"), "matrix"))
+	if cell == nil {
+		cell = map[string]any{}
 	}
-	out := maps.Clone(before)
-	maps.Copy(out, cell)
-	return out
+	return cell
 }
 
 func (g *grid) describe(cell map[string]any) []explain.Dimension {
@@ -176,14 +181,12 @@ func (g *grid) describe(cell map[string]any) []explain.Dimension {
 
 // Substitute formats the strings of the task's field, a dotted path that must lead somewhere.
 func Substitute(it *transform.Item, field string, names value.Names) error {
-	v, ok := it.Lookup(field)
-	if !ok {
+	found, err := it.Substitute(field, names)
+	if !found {
 		return it.Errorf(field, "is to be formatted, but the task has no such field")
 	}
-	n, err := value.Substitute(v, names)
 	if err != nil {
 		return it.Errorf(field, "%v", err)
 	}
-	it.SetPath(field, n)
 	return it.Err()
 }

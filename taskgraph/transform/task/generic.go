@@ -82,8 +82,8 @@ func genericArtifacts(list []any) []any {
 	for _, e := range list {
 		a := e.(map[string]any)
 		n := map[string]any{"path": a["path"], "type": a["type"]}
-		if a["name"] != nil {
-			n["name"] = a["name"]
+		if name, ok := a["name"]; ok {
+			n["name"] = name
 		}
 		out = append(out, n)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/treeline-ci/treeline/taskgraph/schema"
 	"github.com/treeline-ci/treeline/taskgraph/transform"
+	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
 // builders are the worker implementations, by name (taskgraph-map 9).
@@ -75,7 +76,7 @@ func buildBeetmover(c *transform.Config, it *transform.Item, def *definition) er
 	if l, _ := worker["locale"].(string); l != "" {
 		payload["locale"] = l
 	}
-	if m := worker["artifact-map"]; m != nil {
+	if m := worker["artifact-map"]; value.Truthy(m) {
 		payload["artifactMap"] = m
 	}
 	if worker["partner-public"] == true {

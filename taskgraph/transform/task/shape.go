@@ -67,15 +67,25 @@ func Index() *schema.Object {
 	)
 }
 
-// runOnProjects resolves the choice of projects and checks what it gives.
-func runOnProjects(c *transform.Config, it *transform.Item, platform any) (any, error) {
+// runOnProjects resolves the choice of projects and checks what it gives. It may be chosen by
+// the task's own keys too, as they are once the definition is made.
+func runOnProjects(c *transform.Config, it *transform.Item, def *definition, platform any) (any, error) {
 	v := it.Get("run-on-projects")
 	if v == nil {
 		return []any{"all"}, nil
 	}
 	names := value.NameFunc(func(name string) (any, bool) {
-		if name == "build-platform" {
+		switch name {
+		case "build-platform":
 			return platform, true
+		case "worker-type":
+			return def.queue, true
+		case "priority":
+			return def.values["priority"], true
+		case "expires-after":
+			return def.expires["relative-datestamp"], true
+		case "deadline-after":
+			return value.Map(def.values, "deadline")["relative-datestamp"], true
 		}
 		v, ok := it.Values()[name]
 		return v, ok

@@ -4,8 +4,6 @@
 package task
 
 import (
-	"maps"
-
 	"github.com/treeline-ci/treeline/taskgraph/schema"
 	"github.com/treeline-ci/treeline/taskgraph/transform"
 	"github.com/treeline-ci/treeline/taskgraph/value"
@@ -153,7 +151,7 @@ func build(c *transform.Config, it *transform.Item, b builder) error {
 	if err := b.build(c, it, def); err != nil {
 		return err
 	}
-	attributes, err := finishAttributes(c, it)
+	attributes, err := finishAttributes(c, it, def)
 	if err != nil {
 		return err
 	}
@@ -288,10 +286,9 @@ func timing(c *transform.Config, it *transform.Item) (deadline, priority string,
 }
 
 // finishAttributes writes what target selection needs to the attributes.
-func finishAttributes(c *transform.Config, it *transform.Item) (map[string]any, error) {
-	attributes := make(map[string]any, len(it.Map("attributes"))+6) // room for what follows
-	maps.Copy(attributes, it.Map("attributes"))
-	projects, err := runOnProjects(c, it, attributes["build_platform"])
+func finishAttributes(c *transform.Config, it *transform.Item, def *definition) (map[string]any, error) {
+	attributes := it.Room("attributes", 6)
+	projects, err := runOnProjects(c, it, def, attributes["build_platform"])
 	if err != nil {
 		return nil, err
 	}

@@ -24,8 +24,8 @@ func treeherder(c *transform.Config, it *transform.Item) error {
 	if !ok {
 		return it.Errorf("treeherder.platform", "must be a platform and a collection with a slash between, not %q", platform)
 	}
-	joined := value.String(th, "symbol")
-	if joined == "" {
+	joined, ok := th["symbol"].(string)
+	if !ok {
 		joined = initials(c.Kind)
 	}
 	group, symbol, ok := splitSymbol(joined)
@@ -39,7 +39,7 @@ func treeherder(c *transform.Config, it *transform.Item) error {
 	out := it.Own("extra", "treeherder")
 	out["machine"] = c.Pair("platform", machine)
 	out["collection"] = collectionOf(c, collection)
-	if group != "" {
+	if group != noGroup {
 		name, ok := c.Graph.GroupName(group)
 		if !ok {
 			return it.Errorf("treeherder.symbol", "the group %q has no name; add it to treeherder.group-names in %s/config.yml", group, c.Graph.Root)
@@ -100,21 +100,20 @@ func initials(kind string) string {
 	return b.String()
 }
 
-// splitSymbol splits "group(symbol)"; a bare symbol has the group "".
+// noGroup is the group of a bare symbol.
+const noGroup = "?"
+
+// splitSymbol splits "group(symbol)".
 func splitSymbol(joined string) (group, symbol string, ok bool) {
 	at := strings.IndexByte(joined, '(')
 	if at < 0 {
-		return "", joined, true
+		return noGroup, joined, true
 	}
 	symbol, ok = strings.CutSuffix(joined[at+1:], ")")
 	if !ok || strings.ContainsRune(symbol, ')') {
 		return "", "", false
 	}
-	group = joined[:at]
-	if group == "?" {
-		group = ""
-	}
-	return group, symbol, true
+	return joined[:at], symbol, true
 }
 
 // routeProject is the project in routes: for pull requests that of the base repository.

@@ -1,7 +1,6 @@
 package decision
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +15,7 @@ import (
 // Input is what a generation gave.
 type Input struct {
 	Params        *params.Parameters
+	Kinds         []string     // names of all kinds
 	Full          *graph.Graph // by label
 	Targets       []string
 	Morphed       *graph.Graph // by task id
@@ -54,7 +54,7 @@ func Artifacts(in Input) (map[string][]byte, error) {
 		return JSON(m)
 	})
 	add("optimizations.log", func() ([]byte, error) { return []byte(optimizations(in.Log)), nil })
-	add("explain.json", func() ([]byte, error) { return explained(in) })
+	add(explain.RecordName, func() ([]byte, error) { return explained(in) })
 	if err != nil {
 		return nil, err
 	}
@@ -117,28 +117,28 @@ func optimizations(log *explain.Log) string {
 	return b.String()
 }
 
-// Explained is the form of explain.json.
-type Explained struct {
-	Tasks map[string]explain.Provenance `json:"tasks"`
-	explain.Log
-}
-
 // explained is the record of the whole generation; tasks that morphs made are in it too.
 func explained(in Input) ([]byte, error) {
-	e := Explained{Tasks: make(map[string]explain.Provenance, in.Full.Len())}
+	r := &explain.Record{Kinds: in.Kinds, Tasks: make(map[string]explain.Recorded, in.Full.Len())}
 	for label, t := range in.Full.All() {
-		e.Tasks[label] = t.Provenance
+		r.Tasks[label] = explain.Recorded{Provenance: t.Provenance, Optimization: t.Optimization}
 	}
-	for _, t := range in.Morphed.All() {
-		if _, has := e.Tasks[t.Label]; !has {
-			e.Tasks[t.Label] = t.Provenance
+	for id, t := range in.Morphed.All() {
+		one, there := r.Tasks[t.Label]
+		if !there {
+			one.Provenance = t.Provenance
 		}
+		one.TaskID = id
+		r.Tasks[t.Label] = one
 	}
 	if in.Log != nil {
-		e.Log = *in.Log
+		r.Log = *in.Log
 	}
-	return json.Marshal(e)
+	return r.MarshalJSON()
 }
+
+// Explained is the form of explain.json.
+type Explained = explain.Record
 
 // Names are the names of artifacts, sorted.
 func Names(artifacts map[string][]byte) []string { return slices.Sorted(maps.Keys(artifacts)) }

@@ -64,6 +64,9 @@ func (s Story) whenSelected() []Counterfactual {
 		return nil
 	}
 	wants := s.Selections[i].Wants
+	if slices.ContainsFunc(wants, func(w Want) bool { return len(w.OneOf) == 0 }) {
+		return nil
+	}
 	var out []Counterfactual
 	for n := range maxValues {
 		when := Premise{Parameters: map[string]any{}}
@@ -165,6 +168,19 @@ func texts(v any) []string {
 		}
 	}
 	return out
+}
+
+// Within reports whether all that p asks for is asked for by other, too.
+func (p Premise) Within(other Premise) bool {
+	for name, v := range p.Parameters {
+		if w, has := other.Parameters[name]; !has || !Equal(v, w) {
+			return false
+		}
+	}
+	part := func(a, b []string) bool {
+		return len(a) == 0 || slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+	}
+	return part(p.FilesChanged, other.FilesChanged) && part(p.FilesUnchanged, other.FilesUnchanged) && part(p.IndexEmpty, other.IndexEmpty)
 }
 
 // Text words the premise, to follow "would run".

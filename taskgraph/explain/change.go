@@ -40,7 +40,11 @@ func (s Step) Resolve() Step {
 	}
 	var all []Change
 	for i, key := range s.Keys {
-		all = Compare(all, key, s.Edits[i].Old, s.Edits[i].New)
+		old, made := s.Edits[i].Old, s.Edits[i].New
+		if m, ok := made.(map[string]any); ok && len(m) > 0 && (old == Absent || old == nil) {
+			old = map[string]any{} // its keys say more than the whole
+		}
+		all = Compare(all, key, old, made)
 	}
 	s.Changes, s.Edits = all, nil
 	if more := len(all) - maxChanges; more > 0 {

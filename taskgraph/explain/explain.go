@@ -107,6 +107,7 @@ type Drop struct {
 	Entry  string `json:"entry,omitempty"`
 	By     string `json:"by"`               // "if", or the transform
 	Reason string `json:"reason,omitempty"` // the condition that did not hold, the rule that excluded
+	Rule   string `json:"rule,omitempty"`   // where that stands, as file:line
 }
 
 // IfCondition is what Drop.By says of an entry whose condition did not hold.

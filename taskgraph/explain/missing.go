@@ -204,6 +204,9 @@ func (m *Missing) lines() []string {
 	var out []string
 	for _, d := range m.Drops {
 		at := fmt.Sprintf("%s:%d entry %q", d.File, d.Line, d.Entry)
+		if d.Rule != "" {
+			d.Reason += " (" + d.Rule + ")"
+		}
 		switch {
 		case d.By == IfCondition:
 			out = append(out, fmt.Sprintf("%s was left out: its condition does not hold: %s", at, d.Reason))

@@ -38,30 +38,55 @@ func (s Story) Optimizing(optimization map[string]any) Story {
 	return s
 }
 
-// Story collects the record of label, in the order in which it was written.
-func (l *Log) Story(label string, p Provenance) Story {
-	s := Story{Label: label, Outcome: Created, Provenance: p.Resolve()}
+// Stories finds what a log says of labels. It holds as long as nothing is added to the log, and is
+// safe for concurrent use.
+type Stories struct {
+	log           *Log
+	selections    map[string][]int32
+	optimizations map[string][]int32
+	morphs        map[string][]int32
+}
+
+// Stories makes the log ready to be asked; a nil log knows nothing.
+func (l *Log) Stories() *Stories {
 	if l == nil {
-		return s
+		l = &Log{}
 	}
-	for _, x := range l.Selections {
-		if x.Label == label {
-			s.Selections = append(s.Selections, x)
-		}
+	s := &Stories{log: l, selections: map[string][]int32{}, optimizations: map[string][]int32{}, morphs: map[string][]int32{}}
+	for i, x := range l.Selections {
+		s.selections[x.Label] = append(s.selections[x.Label], int32(i))
 	}
-	for _, x := range l.Optimizations {
-		if x.Label == label {
-			s.Optimizations = append(s.Optimizations, x)
-		}
+	for i, x := range l.Optimizations {
+		s.optimizations[x.Label] = append(s.optimizations[x.Label], int32(i))
 	}
-	for _, x := range l.Morphs {
-		if x.Label == label {
-			s.Morphs = append(s.Morphs, x)
-		}
+	for i, x := range l.Morphs {
+		s.morphs[x.Label] = append(s.morphs[x.Label], int32(i))
+	}
+	return s
+}
+
+// Story collects the record of label, in the order in which it was written.
+func (l *Log) Story(label string, p Provenance) Story { return l.Stories().Story(label, p) }
+
+// Story collects the record of label, in the order in which it was written.
+func (x *Stories) Story(label string, p Provenance) Story {
+	s := Story{
+		Label: label, Outcome: Created, Provenance: p.Resolve(),
+		Selections:    picked(x.log.Selections, x.selections[label]),
+		Optimizations: picked(x.log.Optimizations, x.optimizations[label]),
+		Morphs:        picked(x.log.Morphs, x.morphs[label]),
 	}
 	s.Outcome, s.TaskID = s.outcome()
-	s.Because = l.because(s)
+	s.Because = x.because(s)
 	return s
+}
+
+func picked[T any](all []T, at []int32) []T {
+	var out []T
+	for _, i := range at {
+		out = append(out, all[i])
+	}
+	return out
 }
 
 // outcome is what became of the task, from its record.
@@ -87,7 +112,7 @@ func (s Story) selected() bool {
 	return !slices.ContainsFunc(s.Selections, func(x Selection) bool { return !x.Kept })
 }
 
-// removal is what phase A said of the task.
+// removal is what the first phase of optimization said of the task.
 func (s Story) removal() (Optimization, bool) {
 	for _, o := range s.Optimizations {
 		if o.Phase == "remove" {
@@ -101,7 +126,7 @@ func (s Story) removal() (Optimization, bool) {
 const maxBecause = 20
 
 // because follows "needed by".
-func (l *Log) because(s Story) []string {
+func (x *Stories) because(s Story) []string {
 	o, ok := s.removal()
 	var chain []string
 	for ok && len(chain) < maxBecause {
@@ -110,10 +135,7 @@ func (l *Log) because(s Story) []string {
 			break
 		}
 		chain = append(chain, user)
-		i := slices.IndexFunc(l.Optimizations, func(x Optimization) bool { return x.Phase == "remove" && x.Label == user })
-		if ok = i >= 0; ok {
-			o = l.Optimizations[i]
-		}
+		o, ok = Story{Optimizations: picked(x.log.Optimizations, x.optimizations[user])}.removal()
 	}
 	return chain
 }

@@ -37,5 +37,6 @@ func condition(c *Config, it *Item, emit func(*Item)) error {
 		return nil
 	}
 	it.Note(fmt.Sprintf("%v", said))
+	it.RuleAt("if")
 	return nil
 }

@@ -1,6 +1,10 @@
 package transform
 
-import "github.com/treeline-ci/treeline/taskgraph/explain"
+import (
+	"strconv"
+
+	"github.com/treeline-ci/treeline/taskgraph/explain"
+)
 
 // trace makes items keep values in their history, where that is wanted.
 func (c *Config) trace(items []*Item) {
@@ -18,7 +22,14 @@ func (c *Config) Dropped(it *Item, label, by, reason string) {
 		return
 	}
 	p := it.origin.Provenance
-	c.Drop(explain.Drop{Label: label, Kind: p.Kind, File: p.File, Line: p.Line, Entry: p.Entry, By: by, Reason: reason})
+	c.Drop(explain.Drop{Label: label, Kind: p.Kind, File: p.File, Line: p.Line, Entry: p.Entry, By: by, Reason: reason, Rule: it.rule})
+}
+
+// RuleAt notes where the rule stands that may drop the item.
+func (it *Item) RuleAt(path ...string) {
+	if file, line := it.Place(path, true); line > 0 {
+		it.rule = file + ":" + strconv.Itoa(line)
+	}
 }
 
 // dropAll records the items of which a step on all of them left nothing.

@@ -36,6 +36,7 @@ type Item struct {
 	before  []any // by position in touched: the value when the transform began, explain.Absent for none
 	cell    []explain.Dimension
 	note    string
+	rule    string // where the rule stands that may drop it, as file:line
 	err     error
 }
 

@@ -1,0 +1,169 @@
+package why
+
+import (
+	"maps"
+	"path"
+	"slices"
+
+	"github.com/treeline-ci/treeline/taskgraph/explain"
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// own are the candidates that the task's own record gives.
+func (e *Explainer) own(s explain.Story) []explain.Counterfactual {
+	if s.Missing != nil {
+		var out []explain.Counterfactual
+		for _, d := range s.Missing.Drops {
+			if d.By == explain.IfCondition && d.Label == s.Label {
+				for _, when := range Conditions(d.Reason) {
+					out = append(out, explain.Counterfactual{Would: explain.WouldBeChosen, If: when.Text(), When: when})
+				}
+			}
+		}
+		return out
+	}
+	out := s.Candidates()
+	if t := e.task(s.Label); t != nil && s.Outcome == explain.Removed {
+		if name, _ := t.Strategy(); name == "skip-unless-has-relevant-tests" {
+			out = append(out, besideTests(t.Attribute("test_manifests"))...)
+		}
+	}
+	return out
+}
+
+// besideTests are files in the directories of tests.
+func besideTests(manifests any) []explain.Counterfactual {
+	tests, _ := value.Strings(manifests)
+	var dirs []string
+	for _, test := range tests {
+		if dir := path.Dir(test); !slices.Contains(dirs, dir+"/*") && dir != "." {
+			dirs = append(dirs, dir+"/*")
+		}
+	}
+	if len(dirs) == 0 {
+		return nil
+	}
+	when := explain.Premise{FilesChanged: dirs}
+	return []explain.Counterfactual{{Would: explain.WouldRun, If: when.Text(), When: when}}
+}
+
+// Bounds of the search among other tasks.
+const (
+	maxOthers = 12
+	maxDepth  = 4
+)
+
+// ofOthers are the candidates of the tasks that decide about this one: those that need it, and its
+// if-dependencies; of a task that runs, the one it runs for.
+func (e *Explainer) ofOthers(s explain.Story) []explain.Counterfactual {
+	if n := len(s.Because); n > 0 && s.Outcome == explain.Created {
+		return e.plain(s.Because[n-1]).Candidates()
+	}
+	if s.Outcome != explain.Removed && s.Outcome != explain.Unselected {
+		return nil
+	}
+	var out []explain.Counterfactual
+	for _, label := range e.others(s.Label) {
+		other := e.plain(label)
+		for _, c := range other.Candidates() {
+			switch c.Would {
+			case explain.WouldRun:
+				out = append(out, c)
+			case explain.WouldBeChosen:
+				out = append(out, other.ThenRuns(c)...)
+			}
+		}
+	}
+	return out
+}
+
+// others are the tasks that need the one of that label, the nearest first, after its
+// if-dependencies.
+func (e *Explainer) others(label string) []string {
+	var out []string
+	if t := e.task(label); t != nil {
+		out = append(out, t.IfDependencies...)
+	}
+	level := []string{label}
+	for range maxDepth {
+		var next []string
+		for _, l := range level {
+			for _, user := range e.res.Full.Users(l) {
+				if !slices.Contains(out, user) && len(out) < maxOthers {
+					out = append(out, user)
+					next = append(next, user)
+				}
+			}
+		}
+		level = next
+	}
+	return out
+}
+
+// everywhere are the levels, projects and events that there are.
+func (e *Explainer) everywhere(s explain.Story) []explain.Counterfactual {
+	if s.Outcome == explain.Created || s.Outcome == explain.Replaced || s.Missing != nil && len(s.Missing.Drops) == 0 && s.Missing.Kind == "" {
+		return nil
+	}
+	if e.wider == nil {
+		e.wider = e.widen()
+	}
+	out := make([]explain.Counterfactual, len(e.wider))
+	for i, when := range e.wider {
+		out[i] = explain.Counterfactual{Would: explain.WouldRun, If: when.Text(), When: when}
+	}
+	return out
+}
+
+// maxWider is how many projects, and how many events, are tried.
+const maxWider = 6
+
+func (e *Explainer) widen() []explain.Premise {
+	projects, events := map[string]bool{}, map[string]bool{"github-push": true, "github-pull-request": true, "cron": true}
+	for _, t := range e.res.Full.All() {
+		for _, name := range names(t.Attribute("run_on_projects")) {
+			projects[name] = true
+		}
+		for _, name := range names(t.Attribute("run_on_tasks_for")) {
+			events[name] = true
+		}
+	}
+	var out []explain.Premise
+	add := func(parameter string, values []string) {
+		for _, v := range values {
+			if v != "all" && v != e.in.Parameters.String(parameter) {
+				out = append(out, explain.Premise{Parameters: map[string]any{parameter: v}})
+			}
+		}
+	}
+	add("level", []string{"3", "2", "1"})
+	add("project", first(projects))
+	add("tasks_for", first(events))
+	return out
+}
+
+// first are the first few of a set.
+func first(set map[string]bool) []string {
+	list := slices.Sorted(maps.Keys(set))
+	return list[:min(len(list), maxWider)]
+}
+
+func names(list any) []string {
+	out, _ := value.Strings(list)
+	return out
+}
+
+// lastResort is what always keeps a task of the target graph.
+func (e *Explainer) lastResort(s explain.Story) []explain.Counterfactual {
+	if s.Outcome != explain.Removed && s.Outcome != explain.Replaced {
+		return nil
+	}
+	named := []any{}
+	for _, label := range e.in.Parameters.Strings("do_not_optimize") {
+		named = append(named, label)
+	}
+	return []explain.Counterfactual{{
+		Would: explain.WouldRun, If: "if the parameter do_not_optimize named it",
+		When: explain.Premise{Parameters: map[string]any{"do_not_optimize": append(named, s.Label)}},
+	}}
+}

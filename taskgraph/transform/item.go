@@ -163,13 +163,50 @@ func (it *Item) owns(m map[string]any) bool { return slices.Contains(it.owned, p
 
 // SetPath puts v at a dotted path; mappings on the way are made as needed.
 func (it *Item) SetPath(path string, v any) {
-	parts := strings.Split(path, ".")
+	var few [6]string
+	parts := few[:0]
+	for part := range strings.SplitSeq(path, ".") {
+		parts = append(parts, part)
+	}
 	last := len(parts) - 1
 	if last == 0 {
 		it.Set(path, v)
 		return
 	}
 	it.Own(parts[:last]...)[parts[last]] = v
+}
+
+// Room returns the mapping under a top-level key for writing, as Own does, with room for more keys.
+func (it *Item) Room(key string, more int) map[string]any {
+	m, ok := it.values[key].(map[string]any)
+	if !ok || it.owns(m) {
+		return it.Own(key)
+	}
+	it.touch(key)
+	roomy := make(map[string]any, len(m)+more)
+	maps.Copy(roomy, m)
+	it.values[key] = it.own(roomy)
+	return roomy
+}
+
+// Substitute formats the strings of what stands at a dotted path; without anything there, found is
+// false. Mappings that are the item's own are written to.
+func (it *Item) Substitute(path string, names value.Names) (found bool, err error) {
+	v, ok := it.Lookup(path)
+	if !ok {
+		return false, nil
+	}
+	if m, ok := v.(map[string]any); ok && it.owns(m) && value.SubstituteOwn(m, names) {
+		top, _, _ := strings.Cut(path, ".")
+		it.touch(top)
+		return true, nil
+	}
+	n, err := value.Substitute(v, names)
+	if err != nil {
+		return true, err
+	}
+	it.SetPath(path, n)
+	return true, nil
 }
 
 // Split returns an item with the same values and history. Both may be changed apart.
@@ -306,6 +343,9 @@ func (it *Item) finish(transform string, keys *keyCache) {
 		s := explain.Step{Transform: transform, Keys: keys.sorted(it.touched), Note: it.note, Cell: it.cell}
 		if it.traced {
 			s.Edits = it.edits(s.Keys)
+		}
+		if len(it.steps) == cap(it.steps) { // most items have a handful
+			it.steps = append(make([]explain.Step, 0, len(it.steps)+3), it.steps...)
 		}
 		it.steps = append(it.steps, s)
 	}

@@ -69,9 +69,6 @@ func readGrid(it *transform.Item) (*grid, error) {
 	if m["exclude"] != nil {
 		it.RuleAt("matrix", "exclude")
 	}
-	if m["exclude"] != nil {
-		it.RuleAt("matrix", "exclude")
-	}
 	for _, rule := range value.List(m, "exclude") {
 		g.exclude = append(g.exclude, rule.(map[string]any))
 	}

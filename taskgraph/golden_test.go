@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -59,55 +58,6 @@ func input(t testing.TB, s goldentest.Set) taskgraph.Input {
 	}
 }
 
-// digests finds what differs only because the goldens' run-task had other content: the part of
-// cache names that is its digest, the hashes of the images that include it, and their digests as
-// cached tasks. Every other digest must be equal.
-func digests(want, got *graph.Graph) *strings.Replacer {
-	pairs := []string{"c8442a4dac36bbb86016", cacheHash(got)}
-	for _, label := range []string{"docker-image-base", "docker-image-alias-of-base", "docker-image-child"} { // what includes run-task, and its child
-		t, other := want.Task(label), got.Task(label)
-		if t == nil || other == nil {
-			continue
-		}
-		for _, of := range []func(*graph.Task) string{contextHash, cacheDigest} {
-			if a, b := of(t), of(other); a != "" && b != "" && a != b {
-				pairs = append(pairs, a, b)
-			}
-		}
-	}
-	return strings.NewReplacer(pairs...)
-}
-
-// runTaskCache finds the digest of run-task in the name of a cache.
-var runTaskCache = regexp.MustCompile(`-v3-([0-9a-f]{20})`)
-
-func cacheHash(g *graph.Graph) string {
-	for _, t := range g.All() {
-		payload, _ := t.Definition["payload"].(map[string]any)
-		cache, _ := payload["cache"].(map[string]any)
-		names, _ := cache["task-reference"].(map[string]any)
-		for name := range names {
-			if m := runTaskCache.FindStringSubmatch(name); m != nil {
-				return m[1]
-			}
-		}
-	}
-	return ""
-}
-
-func contextHash(t *graph.Task) string {
-	payload, _ := t.Definition["payload"].(map[string]any)
-	env, _ := payload["env"].(map[string]any)
-	hash, _ := env["HASH"].(string)
-	return hash
-}
-
-func cacheDigest(t *graph.Task) string {
-	cached, _ := t.Attributes["cached_task"].(map[string]any)
-	digest, _ := cached["digest"].(string)
-	return digest
-}
-
 // golden reads a graph of the set with its digests replaced.
 func golden(t testing.TB, s goldentest.Set, name string, r *strings.Replacer) map[string]any {
 	t.Helper()
@@ -124,7 +74,7 @@ func TestEveryStageEqualsTheGoldens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := digests(s.Graph(t, "full.json"), res.Full)
+		r := goldentest.Digests(s.Graph(t, "full.json"), res.Full)
 		for name, got := range map[string]*graph.Graph{"full.json": res.Full, "optimized.json": res.Optimized, "morphed.json": res.Morphed} {
 			if diff := cmp.Diff(golden(t, s, name, r), goldentest.Loose(t, got)); diff != "" {
 				t.Errorf("%s: %s", name, diff)

@@ -73,33 +73,40 @@ type interest struct {
 // files: editors put a new file in the place of the old one.
 func add(w *fsnotify.Watcher, o Options) (interest, error) {
 	of := interest{dirs: map[string]bool{}, files: map[string]bool{}, ignore: map[string]bool{}}
-	dirs, files := o.Look()
-	for _, dir := range dirs {
-		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.IsDir() {
-				return nil //nolint:nilerr // what cannot be read cannot be watched; the rest can
-			}
-			of.dirs[absolute(path)] = true
-			return nil
-		})
-		if err != nil {
-			return of, fmt.Errorf("watch: %w", err)
-		}
-	}
-	all := maps.Clone(of.dirs)
-	for _, f := range files {
-		of.files[absolute(f)] = true
-		all[filepath.Dir(absolute(f))] = true
-	}
 	for _, f := range o.Ignore {
 		of.ignore[absolute(f)] = true
 	}
-	for _, dir := range slices.Sorted(maps.Keys(all)) {
-		if err := w.Add(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return of, fmt.Errorf("watch %s: %w", dir, err)
+	dirs, files := o.Look()
+	for _, dir := range dirs {
+		if err := of.below(w, absolute(dir)); err != nil {
+			return of, err
+		}
+	}
+	for _, f := range files {
+		of.files[absolute(f)] = true
+		if err := watch(w, filepath.Dir(absolute(f))); err != nil {
+			return of, err
 		}
 	}
 	return of, nil
+}
+
+// below watches dir and the directories in it; a file is nothing to it.
+func (of interest) below(w *fsnotify.Watcher, dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil //nolint:nilerr // what cannot be read cannot be watched; the rest can
+		}
+		of.dirs[path] = true
+		return watch(w, path)
+	})
+}
+
+func watch(w *fsnotify.Watcher, dir string) error {
+	if err := w.Add(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("watch %s: %w", dir, err)
+	}
+	return nil
 }
 
 func absolute(name string) string {
@@ -122,9 +129,15 @@ func next(ctx context.Context, w *fsnotify.Watcher, of interest, settle time.Dur
 			if !ok {
 				return nil, errors.New("watch: the watcher has ended")
 			}
-			if of.counts(e) {
-				names[e.Name] = true
-				quiet = time.After(settle)
+			if !of.counts(e) {
+				continue
+			}
+			names[e.Name] = true
+			quiet = time.After(settle)
+			if e.Has(fsnotify.Create) { // a new directory: what appears in it from now on is noticed, too
+				if err := of.below(w, e.Name); err != nil {
+					return nil, err
+				}
 			}
 		case err := <-w.Errors:
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {

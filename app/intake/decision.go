@@ -36,6 +36,7 @@ type nativeDecision struct {
 
 	options options
 	config  []byte // .taskcluster.yml
+	tree    fs.FS
 	mu      sync.Mutex
 	files   map[string][]byte // what the graph wants published, by name
 }
@@ -110,6 +111,7 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 	if err := tree.Prefetch(d.options.Root, configFile); err != nil {
 		return nil, err
 	}
+	d.tree = tree
 	if d.config, err = tree.ReadFile(configFile); err != nil {
 		return nil, err
 	}
@@ -122,19 +124,23 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 		return nil, err
 	}
 	d.files = map[string][]byte{"run-task": script}
-	parameters, err := params.ForDecision(params.Decision{
+	hooks, err := taskgraph.ReadHooks(ctx, tree, d.options.Root, func(line string) { d.say("print: %s", line) })
+	if err != nil {
+		return nil, err
+	}
+	parameters, err := hooks.Decide(ctx, params.Decision{
 		BaseRepository: repository.URL, BaseRef: "refs/heads/" + p.Branch, BaseRev: p.Base,
 		HeadRepository: repository.URL, HeadRef: "refs/heads/" + p.Branch, HeadRev: p.Revision,
 		Project: p.Repository, Owner: p.Email, Level: strconv.Itoa(repository.Level), PushlogID: strconv.FormatInt(p.ID, 10),
 		RepositoryType: "git", TasksFor: "git-push", Pushdate: p.Time.Unix(), TargetTasksMethod: d.options.TargetTasksMethod,
 		FilesChanged: p.FilesChanged, CommitMessage: p.Message, Version: firstLine(tree.ReadFile("version.txt")), Now: p.Time,
-	})
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
 	return taskgraph.Generate(ctx, taskgraph.Input{
 		Tree: tree, Root: d.options.Root, Parameters: parameters, Index: d.find, RootURL: d.RootURL,
-		DecisionTaskID: d.claim.Status.TaskID, Now: d.claim.Task.Created.Time, Scripts: scripts, Publish: d.keep,
+		DecisionTaskID: d.claim.Status.TaskID, Now: d.claim.Task.Created.Time, Scripts: scripts, Publish: d.keep, Trace: true,
 		Progress: func(stage string) { d.say("%s", stage) },
 	}, taskgraph.Morphed)
 }

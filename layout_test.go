@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"auth/hawk":        {},
 	"event":            {},
 	"templates":        {"task"},
-	"taskgraph":        {"task"},
+	"taskgraph":        {"task", "templates"},
 	"push":             leaves,
 	"auth":             leaves,
 	"queue":            leaves,
@@ -44,6 +44,7 @@ var allowed = map[string][]string{
 	"client":           {"task", "auth/scope", "auth/hawk"},
 	"bench":            {"task", "auth/scope", "auth/hawk", "client"},
 	"workers":          {"task", "auth/scope", "auth/hawk", "client"},
+	"local":            {"task", "auth/scope", "auth/hawk", "client", "workers"},
 	"event/eventapi":   {"event", "auth/scope"},
 	"event/pulse":      {"event"},
 	"auth/authapi":     append(leaves, "auth"),
@@ -68,7 +69,7 @@ var own = map[string]struct {
 	rooms []string
 }{
 	"github.com/jackc/pgx/v5": {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "event", "auth", "queue", "index", "object", "push", "ui", "app", "cmd"}},
-	"os/exec":                 {"programs are run by workers, forges and the database's keeper", []string{"workers", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
+	"os/exec":                 {"programs are run by workers, forges and the database's keeper", []string{"workers", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
 	"github.com/rabbitmq":     {"one room talks to the broker", []string{"event/pulse", "internal/rabbittest"}},
 	"net/http":                {"pure rooms know no network", []string{"internal/web", "internal/npmtest", "internal/s3test", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "client", "workers", "bench", "ui", "app", "cmd", "e2e"}},
 }

@@ -87,15 +87,15 @@ func (d *nativeDecision) publishLog(ctx context.Context) error {
 // publishArtifacts publishes the well-known artifacts of a decision (taskgraph-map 17.2) and what
 // the graph's tasks fetch from it.
 func (d *nativeDecision) publishArtifacts(ctx context.Context, r *taskgraph.Result) error {
-	actions, err := decision.Actions(decision.ActionsInput{
-		Params: r.Parameters, TrustDomain: r.Config.TrustDomain(), Disabled: r.Config.DisabledActions(),
-		TaskclusterYML: d.config, DecisionTaskID: d.claim.Status.TaskID,
+	actions, err := decision.Actions(ctx, decision.ActionsInput{
+		Params: r.Parameters, Config: r.Config, Tree: d.tree, TaskclusterYML: d.config,
+		DecisionTaskID: d.claim.Status.TaskID, RootURL: d.RootURL,
 	})
 	if err != nil {
-		return mistake("bad-graph", d.options.Root+"/config.yml", 0, "%v", err)
+		return asMistake(err)
 	}
 	files, err := decision.Artifacts(decision.Input{
-		Params: r.Parameters, Full: r.Full, Targets: r.TargetSet, Morphed: r.Morphed,
+		Params: r.Parameters, Kinds: r.Kinds, Full: r.Full, Targets: r.TargetSet, Morphed: r.Morphed,
 		LabelToTaskID: r.LabelToTaskID, Actions: actions, Log: r.Explain,
 	})
 	if err != nil {

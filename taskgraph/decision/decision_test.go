@@ -2,19 +2,27 @@ package decision_test
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treeline-ci/treeline/taskgraph/config"
 	"github.com/treeline-ci/treeline/taskgraph/decision"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/goldentest"
 )
 
 func TestActionsEqualTheGoldens(t *testing.T) {
+	tree := fstest.MapFS{"taskcluster/config.yml": {Data: []byte("trust-domain: synth\ntask-priority: low\nworkers: {aliases: {}}\ntaskgraph: {repositories: {synth: {name: synth}}}\n")}}
+	cfg, err := config.Load(tree, "taskcluster")
+	if err != nil {
+		t.Fatal(err)
+	}
 	goldentest.Each(t, func(t *testing.T, s goldentest.Set) {
-		actions, err := decision.Actions(decision.ActionsInput{Params: s.Params(t), TrustDomain: "synth", TaskclusterYML: goldentest.TaskclusterYML(t)})
+		actions, err := decision.Actions(t.Context(), decision.ActionsInput{
+			Params: s.Params(t), Config: cfg, Tree: tree, TaskclusterYML: goldentest.TaskclusterYML(t),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,22 +34,6 @@ func TestActionsEqualTheGoldens(t *testing.T) {
 			t.Error(diff)
 		}
 	})
-}
-
-func TestDisabledActions(t *testing.T) {
-	s := goldentest.Sets(t)[0]
-	in := decision.ActionsInput{Params: s.Params(t), TrustDomain: "synth", Disabled: []string{"cancel-all"}}
-	got, err := decision.Actions(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(got["actions"].([]any)); n != len(decision.Builtin())-1 {
-		t.Errorf("%d actions are left", n)
-	}
-	in.Disabled = []string{"nope"}
-	if _, err := decision.Actions(in); err == nil || !strings.Contains(err.Error(), `there is no action "nope"`) {
-		t.Errorf("an unknown action: %v", err)
-	}
 }
 
 func TestArtifacts(t *testing.T) {

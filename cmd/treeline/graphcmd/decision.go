@@ -146,7 +146,7 @@ func (c *decisionCommand) decide(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintln(c.err, res.Summary())
-	if err := c.publish(res, p, id, scripts); err != nil {
+	if err := c.publish(ctx, res, p, id, scripts); err != nil {
 		return err
 	}
 	submissions, err := res.Submissions(now, id)
@@ -254,9 +254,9 @@ func (c *decisionCommand) write(name string, content func() ([]byte, error)) err
 }
 
 // publish writes the artifacts, all before the first task is created.
-func (c *decisionCommand) publish(res *taskgraph.Result, p *params.Parameters, id string, scripts fs.FS) error {
-	actions, err := decision.Actions(decision.ActionsInput{
-		Params: p, TrustDomain: res.Config.TrustDomain(), Disabled: res.Config.DisabledActions(), TaskclusterYML: c.taskclusterYML(), DecisionTaskID: id,
+func (c *decisionCommand) publish(ctx context.Context, res *taskgraph.Result, p *params.Parameters, id string, scripts fs.FS) error {
+	actions, err := decision.Actions(ctx, decision.ActionsInput{
+		Params: p, Config: res.Config, Tree: c.tree, TaskclusterYML: c.taskclusterYML(), DecisionTaskID: id, RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"),
 	})
 	if err != nil {
 		return err

@@ -108,8 +108,8 @@ func (g *generator) actions(ctx context.Context) error {
 		return err
 	}
 	for _, set := range sets {
-		actions, err := decision.Actions(decision.ActionsInput{
-			Params: set.params, TrustDomain: c.TrustDomain(), Disabled: c.DisabledActions(), TaskclusterYML: g.taskclusterYML(), DecisionTaskID: taskID(),
+		actions, err := decision.Actions(ctx, decision.ActionsInput{
+			Params: set.params, Config: c, Tree: g.tree, TaskclusterYML: g.taskclusterYML(), DecisionTaskID: taskID(),
 		})
 		if err != nil {
 			return err

@@ -1,0 +1,153 @@
+package action
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"github.com/treeline-ci/treeline/taskgraph/value"
+)
+
+// CheckInput checks the input of an action against its schema and fills in the defaults that the
+// schema names. An action without schema takes no input. The error says all that is wrong.
+func (d Definition) CheckInput(input any) (map[string]any, error) {
+	if d.Schema == nil {
+		if m, ok := input.(map[string]any); input != nil && (!ok || len(m) > 0) {
+			return nil, fmt.Errorf("action %s takes no input, but got %s", d.Callback, value.Kind(input))
+		}
+		return map[string]any{}, nil
+	}
+	if input == nil {
+		input = map[string]any{}
+	}
+	input = plain(withDefaults(d.Schema, input, 0))
+	if err := validate(d.Schema, input); err != nil {
+		return nil, fmt.Errorf("action %s: the input is wrong: %w", d.Callback, err)
+	}
+	m, ok := input.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("action %s: the input must be an object, not %s", d.Callback, value.Kind(input))
+	}
+	return m, nil
+}
+
+// maxSchemaDepth bounds how deep defaults are looked for.
+const maxSchemaDepth = 20
+
+// withDefaults gives v with the defaults of the schema's properties, in objects and lists inside it
+// too. v is not changed.
+func withDefaults(schema map[string]any, v any, depth int) any {
+	if depth > maxSchemaDepth {
+		return v
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, e := range v {
+			out[key] = e
+		}
+		for name, s := range value.Map(schema, "properties") {
+			property, ok := s.(map[string]any)
+			if !ok {
+				continue
+			}
+			if e, has := out[name]; has {
+				out[name] = withDefaults(property, e, depth+1)
+			} else if e, has := property["default"]; has {
+				out[name] = e
+			}
+		}
+		return out
+	case []any:
+		items, ok := schema["items"].(map[string]any)
+		if !ok {
+			return v
+		}
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = withDefaults(items, e, depth+1)
+		}
+		return out
+	}
+	return v
+}
+
+// noLoader keeps schemas of a tree from reading files and addresses.
+type noLoader struct{}
+
+func (noLoader) Load(address string) (any, error) {
+	return nil, fmt.Errorf("the schema refers to %s; only references inside it are followed", address)
+}
+
+// CompileSchema checks that a schema of an input is one.
+func CompileSchema(schema map[string]any) error {
+	_, err := compile(schema)
+	return err
+}
+
+func compile(schema map[string]any) (*jsonschema.Schema, error) {
+	doc, err := generic(schema)
+	if err != nil {
+		return nil, err
+	}
+	const name = "input.json"
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft7)
+	c.UseLoader(noLoader{})
+	c.AssertFormat()
+	if err := c.AddResource(name, doc); err != nil {
+		return nil, err
+	}
+	return c.Compile(name)
+}
+
+// generic is v in the form that the schema's library takes: numbers are json.Number.
+func generic(v any) (any, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return jsonschema.UnmarshalJSON(bytes.NewReader(b))
+}
+
+func validate(schema map[string]any, input any) error {
+	s, err := compile(schema)
+	if err != nil {
+		return fmt.Errorf("its schema cannot be used: %w", err)
+	}
+	doc, err := generic(input)
+	if err != nil {
+		return err
+	}
+	err = s.Validate(doc)
+	violation, ok := errors.AsType[*jsonschema.ValidationError](err)
+	if !ok {
+		return err
+	}
+	var problems []string
+	leaves(violation, message.NewPrinter(language.English), &problems)
+	slices.Sort(problems)
+	return errors.New(strings.Join(slices.Compact(problems), "; "))
+}
+
+// leaves collects the innermost problems: those say what is wrong.
+func leaves(e *jsonschema.ValidationError, p *message.Printer, to *[]string) {
+	if len(e.Causes) == 0 {
+		at := strings.Join(e.InstanceLocation, ".")
+		if at == "" {
+			at = "input"
+		}
+		*to = append(*to, at+": "+e.ErrorKind.LocalizedString(p))
+		return
+	}
+	for _, c := range e.Causes {
+		leaves(c, p, to)
+	}
+}

@@ -63,31 +63,45 @@ func (p Provenance) Resolve() Provenance {
 	return p
 }
 
-// Compare appends what differs between two values, as they are decoded from YAML or JSON, below
-// key: mappings key by key, of lists the part that differs. Absent stands for no value.
+// Compare appends what differs between two values, as they are decoded from YAML or JSON, below key,
+// in short. Absent stands for no value.
 func Compare(out []Change, key string, old, new any) []Change {
+	Differences(key, old, new, func(key string, old, new any) {
+		out = append(out, Change{Key: key, Old: Short(old), New: Short(new)})
+	})
+	return out
+}
+
+// Differences tells each of what differs between two values below key: mappings key by key, of lists
+// the part that differs.
+func Differences(key string, old, new any, each func(key string, old, new any)) {
 	switch a := old.(type) {
 	case map[string]any:
 		if b, ok := new.(map[string]any); ok {
-			return compareMaps(out, key, a, b)
+			compareMaps(key, a, b, each)
+			return
 		}
 	case []any:
 		if b, ok := new.([]any); ok {
-			return compareLists(out, key, a, b)
+			compareLists(key, a, b, each)
+			return
 		}
 	}
-	if Equal(old, new) {
-		return out
+	if !Equal(old, new) {
+		each(key, old, new)
 	}
-	return append(out, Change{Key: key, Old: Short(old), New: Short(new)})
 }
 
-func compareMaps(out []Change, key string, a, b map[string]any) []Change {
+func compareMaps(key string, a, b map[string]any, each func(key string, old, new any)) {
 	if reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() {
-		return out
+		return
 	}
-	keys := make([]string, 0, len(a)+len(b))
-	keys = slices.AppendSeq(keys, maps.Keys(a))
+	var keys []string
+	for k, v := range a {
+		if w, both := b[k]; !both || !Equal(v, w) {
+			keys = append(keys, k)
+		}
+	}
 	for k := range b {
 		if _, both := a[k]; !both {
 			keys = append(keys, k)
@@ -95,9 +109,8 @@ func compareMaps(out []Change, key string, a, b map[string]any) []Change {
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		out = Compare(out, joined(key, k), at(a, k), at(b, k))
+		Differences(joined(key, k), at(a, k), at(b, k), each)
 	}
-	return out
 }
 
 func joined(key, k string) string {
@@ -115,9 +128,9 @@ func at(m map[string]any, key string) any {
 }
 
 // compareLists leaves out what both lists begin and end with.
-func compareLists(out []Change, key string, a, b []any) []Change {
+func compareLists(key string, a, b []any, each func(key string, old, new any)) {
 	if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) {
-		return out
+		return
 	}
 	from := 0
 	for from < len(a) && from < len(b) && Equal(a[from], b[from]) {
@@ -131,18 +144,18 @@ func compareLists(out []Change, key string, a, b []any) []Change {
 	a, b = a[from:endA], b[from:endB]
 	if len(a) == len(b) {
 		for i := range a {
-			out = Compare(out, key+"["+strconv.Itoa(from+i)+"]", a[i], b[i])
+			Differences(key+"["+strconv.Itoa(from+i)+"]", a[i], b[i], each)
 		}
-		return out
+		return
 	}
-	c := Change{Key: key + "[" + strconv.Itoa(from) + "…]"}
+	old, made := Absent, Absent
 	if len(a) > 0 {
-		c.Old = Short(a)
+		old = a
 	}
 	if len(b) > 0 {
-		c.New = Short(b)
+		made = b
 	}
-	return append(out, c)
+	each(key+"["+strconv.Itoa(from)+"…]", old, made)
 }
 
 // Equal reports whether two values are the same, as values of YAML: 1 and 1.0 are not.

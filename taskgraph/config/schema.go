@@ -45,5 +45,8 @@ func configType() schema.Type {
 		schema.Opt("docker-image-kind", text),
 		schema.Opt("task-deadline-after", schema.KeyedBy(text, "project")),
 		schema.Opt("task-expires-after", text),
+		schema.Opt("shipit", schema.Open(schema.Opt("product", text), schema.Opt("release-format", text), schema.Opt("scope-prefix", text))),
+		schema.Opt("version-parser", text),
+		schema.Opt("release-branches", schema.Map(schema.OneOf(schema.Bool(), schema.List(text)))),
 	)
 }

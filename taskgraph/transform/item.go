@@ -5,7 +5,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -310,9 +309,16 @@ func (it *Item) Place(path []string, onKey bool) (file string, line int) {
 func (it *Item) Keys(path ...string) []string {
 	v, _ := value.Get(it.values, strings.Join(path, "."))
 	m, _ := v.(map[string]any)
+	return it.KeysOf(m, path...)
+}
+
+// KeysOf is Keys for a mapping that came from path, elements of lists included.
+func (it *Item) KeysOf(m map[string]any, path ...string) []string {
 	out := make([]string, 0, len(m))
+	seen := make(map[string]bool, len(m))
 	add := func(key string) {
-		if _, ok := m[key]; ok && !slices.Contains(out, key) {
+		if _, ok := m[key]; ok && !seen[key] {
+			seen[key] = true
 			out = append(out, key)
 		}
 	}
@@ -325,14 +331,9 @@ func (it *Item) Keys(path ...string) []string {
 		}
 	}
 	if len(out) < len(m) {
-		rest := make([]string, 0, len(m)-len(out))
-		for key := range m {
-			if !slices.Contains(out, key) {
-				rest = append(rest, key)
-			}
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			add(key)
 		}
-		sort.Strings(rest)
-		out = append(out, rest...)
 	}
 	return out
 }

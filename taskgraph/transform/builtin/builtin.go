@@ -9,7 +9,9 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/transform/fetch"
 	"github.com/treeline-ci/treeline/taskgraph/transform/fromdeps"
 	"github.com/treeline-ci/treeline/taskgraph/transform/notify"
+	"github.com/treeline-ci/treeline/taskgraph/transform/replicate"
 	"github.com/treeline-ci/treeline/taskgraph/transform/run"
+	"github.com/treeline-ci/treeline/taskgraph/transform/scriptworker"
 	"github.com/treeline-ci/treeline/taskgraph/transform/split"
 	"github.com/treeline-ci/treeline/taskgraph/transform/task"
 	"github.com/treeline-ci/treeline/taskgraph/transform/taskcontext"
@@ -33,6 +35,9 @@ func Registry() transform.Registry {
 		split.Matrix(),
 		task.Transform(),
 		taskcontext.Transform(),
+		replicate.Transform(),
+		scriptworker.MarkAsShipped(),
+		scriptworker.ReleaseArtifacts(),
 	} {
 		r[t.Name] = t
 	}

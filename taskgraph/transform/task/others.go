@@ -13,7 +13,7 @@ import (
 // builders are the worker implementations, by name (taskgraph-map 9).
 func builders() map[string]builder {
 	named := func(name string) schema.Field { return schema.Req("implementation", schema.Enum(name)) }
-	return map[string]builder{
+	all := map[string]builder{
 		"docker-worker":    {dockerShape(), buildDocker},
 		"generic-worker":   {genericShape(), buildGeneric},
 		"beetmover":        {beetmoverShape(), buildBeetmover},
@@ -21,6 +21,8 @@ func builders() map[string]builder {
 		"always-optimized": {schema.Open(named("always-optimized")), buildEmpty},
 		"invalid":          {schema.Open(named("invalid")), buildInvalid},
 	}
+	maps.Copy(all, scriptworkers())
+	return all
 }
 
 func implementations(b map[string]builder) string {

@@ -14,29 +14,43 @@ const Layout = "2006-01-02T15:04:05.000Z"
 
 var pair = regexp.MustCompile(`(\d+) *([a-zA-Z]+)`)
 
-const day = 24 * time.Hour
+// Seconds is a span of time. A time.Duration ends at 292 years; what is fetched once is kept for
+// 1000 (taskgraph-map 2).
+type Seconds int64
 
-func unit(name string) (time.Duration, bool) {
+const (
+	day  Seconds = 24 * 60 * 60
+	year         = 365 * day
+	// maxYears keeps moments within four digits of the year, the form that dates have on the wire.
+	maxYears = 7000
+)
+
+// After is the moment that comes s after t.
+func (s Seconds) After(t time.Time) time.Time {
+	return time.Unix(t.Unix()+int64(s), int64(t.Nanosecond())).In(t.Location())
+}
+
+func unit(name string) (Seconds, bool) {
 	switch name {
 	case "s", "second", "seconds":
-		return time.Second, true
+		return 1, true
 	case "min", "minute", "minutes":
-		return time.Minute, true
+		return 60, true
 	case "h", "hour", "hours":
-		return time.Hour, true
+		return 60 * 60, true
 	case "d", "day", "days":
 		return day, true
 	case "mo", "month", "months":
 		return 30 * day, true
 	case "y", "year", "years":
-		return 365 * day, true
+		return year, true
 	}
 	return 0, false
 }
 
 // Parse reads the first number with its unit in s: seconds, minutes, hours, days, months of
 // 30 days, years of 365 days. Whatever else stands in s is passed over, as the field does.
-func Parse(s string) (time.Duration, error) {
+func Parse(s string) (Seconds, error) {
 	m := pair.FindStringSubmatch(s)
 	if m == nil {
 		return 0, fmt.Errorf("relative date %q: expected a number and a unit, such as \"1 day\"", s)
@@ -46,10 +60,10 @@ func Parse(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("relative date %q: unknown unit %q (seconds, minutes, hours, days, months, years)", s, m[2])
 	}
 	n, err := strconv.ParseInt(m[1], 10, 64)
-	if err != nil || n > int64(200*365*day/u) {
-		return 0, fmt.Errorf("relative date %q is more than 200 years", s)
+	if err != nil || n > int64(maxYears*year/u) {
+		return 0, fmt.Errorf("relative date %q is more than %d years", s, maxYears)
 	}
-	return time.Duration(n) * u, nil
+	return Seconds(n) * u, nil
 }
 
 // Resolve gives the moment that v stands for: a text in the form of Layout or RFC 3339, or
@@ -65,7 +79,7 @@ func Resolve(v any, now time.Time) (time.Time, error) {
 	case map[string]any:
 		if s, ok := v["relative-datestamp"].(string); ok && len(v) == 1 {
 			d, err := Parse(s)
-			return now.Add(d), err
+			return d.After(now), err
 		}
 	}
 	return time.Time{}, fmt.Errorf("expected a date or {relative-datestamp: …}, found %v", v)

@@ -10,10 +10,10 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	day := 24 * time.Hour
-	for in, want := range map[string]time.Duration{
-		"1 day": day, "28 days": 28 * day, "2h": 2 * time.Hour, "3 mo": 90 * day, "1 year 1 second": 365 * day, "in 5 min": 5 * time.Minute,
-		"0 seconds": 0, "-1 day": day,
+	const hour, day = 60 * 60, 24 * 60 * 60
+	for in, want := range map[string]reldate.Seconds{
+		"1 day": day, "28 days": 28 * day, "2h": 2 * hour, "3 mo": 90 * day, "1 year 1 second": 365 * day, "in 5 min": 5 * 60,
+		"0 seconds": 0, "-1 day": day, "1000 years": 365000 * day,
 	} {
 		if got, err := reldate.Parse(in); err != nil || got != want {
 			t.Errorf("%q: %v, %v", in, got, err)
@@ -36,6 +36,9 @@ func TestReplace(t *testing.T) {
 	want := map[string]any{"created": "2026-01-01T00:00:00.005Z", "l": []any{"2026-01-02T00:00:00.005Z", int64(1)}, "other": map[string]any{"relative-datestamp": "x", "y": "z"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	if at, err := reldate.Resolve(map[string]any{"relative-datestamp": "1000 years"}, now); err != nil || at.Format(reldate.Layout) != "3025-05-04T00:00:00.005Z" {
+		t.Errorf("a thousand years end at %v, %v", at, err)
 	}
 	if _, err := reldate.Replace(map[string]any{"relative-datestamp": int64(1)}, now); err == nil {
 		t.Error("a number is accepted")

@@ -14,12 +14,13 @@ import (
 // costly functions guarded, json, match and merge.
 func library() starlark.StringDict {
 	out := guards()
-	for _, name := range []string{"list", "tuple", "set", "sorted", "reversed", "enumerate", "zip", "dict", "bytes", "any", "all", "min", "max"} {
+	for _, name := range []string{"list", "tuple", "set", "sorted", "reversed", "enumerate", "zip", "bytes", "any", "all", "min", "max"} {
 		out[name] = walking(name)
 	}
 	for _, name := range []string{"str", "repr", "print", "fail"} {
 		out[name] = telling(name, starlark.Universe[name].(*starlark.Builtin))
 	}
+	out["dict"] = starlark.NewBuiltin("dict", makeDict)
 	out["type"] = starlark.NewBuiltin("type", typeName)
 	out["int"] = starlark.NewBuiltin("int", parseInt)
 	out["getattr"] = starlark.NewBuiltin("getattr", getattr)

@@ -233,51 +233,72 @@ func (f *fromStar) mapping(v starlark.Value, was map[string]any) (map[string]any
 // lazyDict gives the mapping that d was made of where nothing in it changed, else a copy with what
 // did.
 func (f *fromStar) lazyDict(d *lazyDict, was any) (any, error) {
-	if m, ok := was.(map[string]any); !ok || !value.Same(m, d.from) {
+	m, _ := was.(map[string]any)
+	elsewhere := !value.Same(m, d.from)
+	if elsewhere {
 		if f.left -= countValues(d.from, f.left); f.left < 0 { // it stands in a further place
 			return nil, limitf("gives back more than %d values", f.b.limits.Values)
 		}
 	}
-	if d.dict != nil {
+	edits, ok, err := f.edits(d)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
 		m, err := f.dict(d.dict, d.from)
 		if err == nil && d.fault != nil {
 			return nil, f.errorf("%w", d.fault)
 		}
 		return m, err
 	}
-	out := d.from
-	for _, e := range d.over {
+	if len(edits) == 0 && !elsewhere { // who owns the other place may write to its top level
+		return d.from, nil
+	}
+	out := make(map[string]any, len(d.from)+len(edits))
+	maps.Copy(out, d.from)
+	for _, e := range edits {
+		if e.Gone {
+			delete(out, e.Key)
+		} else {
+			out[e.Key] = e.Value
+		}
+	}
+	return out, nil
+}
+
+// Edit is a change of one key of a mapping.
+type Edit struct {
+	Key   string
+	Value any
+	Gone  bool // the key was taken out
+}
+
+// edits are the changes that make what d is of what it came from; ok is false when that is not
+// known.
+func (f *fromStar) edits(d *lazyDict) (edits []Edit, ok bool, err error) {
+	list, ok := d.changes()
+	if !ok || d.fault != nil {
+		return nil, false, nil
+	}
+	for _, e := range list {
 		before, had := d.from[e.key]
 		if e.value == nil {
 			if had {
-				out = f.cloned(out, d.from)
-				delete(out, e.key)
+				edits = append(edits, Edit{Key: e.key, Gone: true})
 			}
 			continue
 		}
 		f.path = append(f.path, place{key: e.key})
 		x, err := f.value(e.value, before)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		f.path = f.path[:len(f.path)-1]
 		if !had || !same(x, before) {
-			out = f.cloned(out, d.from)
-			out[e.key] = x
+			edits = append(edits, Edit{Key: e.key, Value: x})
 		}
 	}
-	return out, nil
-}
-
-// cloned is m, or a copy of it when it is still from.
-func (f *fromStar) cloned(m, from map[string]any) map[string]any {
-	if !value.Same(m, from) {
-		return m
-	}
-	if m == nil {
-		return map[string]any{}
-	}
-	return maps.Clone(m)
+	return edits, true, nil
 }
 
 // countValues is how many values v holds, shared ones each time; it stops beyond most.

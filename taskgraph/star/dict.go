@@ -15,14 +15,20 @@ import (
 // goroutine and never gets into the globals of a module.
 type lazyDict struct {
 	from   map[string]any // never written to
-	over   []entry        // what was asked for, set or taken out, in this order
-	dict   *starlark.Dict // takes the place of over once it is there
+	over   []entry        // what was set or taken out, in this order
+	dict   *starlark.Dict // takes the place of from and over once it is there
 	length int
 	frozen bool
+
+	// What was made of entries of from: the same each time, as it may be changed. Copies made by
+	// dict() share it with the one they are copies of.
+	made   []entry
+	copyOf *lazyDict
+	copied bool
 	fault  error // a value that has no form in Starlark
 }
 
-// entry is a key that was converted or changed. Without a value it was taken out.
+// entry is a key and its value; without one it was taken out.
 type entry struct {
 	key   string
 	value starlark.Value
@@ -33,8 +39,11 @@ type entry struct {
 // its own dict when it compares the two. Messages and type() say "dict".
 const dictType = "dict\u2060"
 
-// maxOver is how many entries are searched one by one.
-const maxOver = 16
+// maxOver is how many entries are searched one by one; larger dicts are not copied lazily.
+const (
+	maxOver   = 16
+	maxCopied = 64
+)
 
 func newLazyDict(from map[string]any, frozen bool) *lazyDict {
 	return &lazyDict{from: from, length: len(from), frozen: frozen}
@@ -62,29 +71,67 @@ func (d *lazyDict) Freeze() {
 	if d.dict != nil {
 		d.dict.Freeze()
 	}
-	for _, e := range d.over {
-		if e.value != nil {
-			e.value.Freeze()
+	for _, list := range [][]entry{d.over, d.origin().made} {
+		for _, e := range list {
+			if e.value != nil {
+				e.value.Freeze()
+			}
 		}
 	}
 }
 
-func (d *lazyDict) find(key string) int {
-	for i := range d.over {
-		if d.over[i].key == key {
+// origin is where what was made of from is kept.
+func (d *lazyDict) origin() *lazyDict {
+	if d.copyOf != nil {
+		return d.copyOf
+	}
+	return d
+}
+
+func find(list []entry, key string) int {
+	for i := range list {
+		if list[i].key == key {
 			return i
 		}
 	}
 	return -1
 }
 
-// convert makes the Starlark value of an entry of from.
-func (d *lazyDict) convert(v any) (starlark.Value, error) {
+// add appends to a short list of entries.
+func add(list []entry, e entry) []entry {
+	if list == nil {
+		list = make([]entry, 0, 4)
+	}
+	return append(list, e)
+}
+
+// convert makes the Starlark value of an entry of from, or gives the one made before.
+func (d *lazyDict) convert(key string, v any) (starlark.Value, error) {
+	switch v := v.(type) {
+	case string:
+		return starlark.String(v), nil
+	case bool:
+		return starlark.Bool(v), nil
+	case nil:
+		return starlark.None, nil
+	case int64:
+		return starlark.MakeInt64(v), nil
+	}
+	o := d.origin()
+	if i := find(o.made, key); i >= 0 {
+		return o.made[i].value, nil
+	}
 	x, err := (&converter{lazy: true}).toStar(v)
-	if err == nil && d.frozen {
+	if err != nil {
+		return nil, err
+	}
+	if d.frozen || o.frozen {
 		x.Freeze()
 	}
-	return x, err
+	if !isScalar(x) {
+		o.made = add(o.made, entry{key: key, value: x})
+	}
+	return x, nil
 }
 
 // Get looks a key up.
@@ -97,30 +144,27 @@ func (d *lazyDict) Get(k starlark.Value) (starlark.Value, bool, error) {
 }
 
 func (d *lazyDict) get(key string) (starlark.Value, bool, error) {
-	if i := d.find(key); i >= 0 {
+	if i := find(d.over, key); i >= 0 {
 		return d.over[i].value, d.over[i].value != nil, nil
 	}
 	v, there := d.from[key]
 	if !there {
 		return nil, false, nil
 	}
-	x, err := d.convert(v)
-	if err != nil {
-		return nil, false, err
+	if len(d.origin().made) >= maxOver && !d.copied && d.copyOf == nil {
+		return d.full().Get(starlark.String(key))
 	}
-	if !isScalar(x) { // it may be changed, and must be the same one next time
-		if len(d.over) >= maxOver {
-			return d.full().Get(starlark.String(key))
-		}
-		d.over = append(d.over, entry{key: key, value: x})
-	}
-	return x, true, nil
+	x, err := d.convert(key, v)
+	return x, err == nil, err
 }
+
+// settable reports whether single keys can be set without making it a real dict.
+func (d *lazyDict) settable() bool { return d.dict == nil && !d.frozen && len(d.over) < maxOver }
 
 // SetKey sets a key.
 func (d *lazyDict) SetKey(k, v starlark.Value) error {
 	key, ok := k.(starlark.String)
-	if !ok || d.dict != nil || d.frozen || len(d.over) >= maxOver {
+	if !ok || !d.settable() {
 		return d.full().SetKey(k, v) // which says what is wrong, if it is
 	}
 	d.set(string(key), v)
@@ -129,7 +173,7 @@ func (d *lazyDict) SetKey(k, v starlark.Value) error {
 
 func (d *lazyDict) set(key string, v starlark.Value) {
 	_, there := d.from[key]
-	i := d.find(key)
+	i := find(d.over, key)
 	switch {
 	case i >= 0 && d.over[i].value != nil:
 		d.over[i].value = v
@@ -138,7 +182,7 @@ func (d *lazyDict) set(key string, v starlark.Value) {
 		d.over = slices.Delete(d.over, i, i+1)
 		there = false
 	}
-	d.over = append(d.over, entry{key: key, value: v, added: !there})
+	d.over = add(d.over, entry{key: key, value: v, added: !there})
 	if !there {
 		d.length++
 	}
@@ -147,11 +191,25 @@ func (d *lazyDict) set(key string, v starlark.Value) {
 // remove takes a key out that is there.
 func (d *lazyDict) remove(key string) {
 	d.length--
-	if i := d.find(key); i >= 0 {
+	if i := find(d.over, key); i >= 0 {
 		d.over[i].value, d.over[i].added = nil, false
 		return
 	}
-	d.over = append(d.over, entry{key: key})
+	d.over = add(d.over, entry{key: key})
+}
+
+// copy is dict(d): a dict of its own that holds the same values; nil where that takes a real one.
+func (d *lazyDict) copy() *lazyDict {
+	if d.dict != nil || len(d.from) > maxCopied {
+		return nil
+	}
+	o := d.origin()
+	o.copied = true
+	out := &lazyDict{from: d.from, length: d.length, copyOf: o}
+	if len(d.over) > 0 {
+		out.over = append(make([]entry, 0, len(d.over)+4), d.over...)
+	}
+	return out
 }
 
 // full makes the real dict, from now on the only one that counts. A value that cannot be converted
@@ -160,19 +218,27 @@ func (d *lazyDict) full() *starlark.Dict {
 	if d.dict != nil {
 		return d.dict
 	}
-	c := converter{lazy: true}
 	out := starlark.NewDict(d.length)
 	put := func(key string, v starlark.Value) {
 		_ = out.SetKey(starlark.String(key), v) // a string can be hashed, and nobody iterates yet
 	}
+	o, c := d.origin(), converter{lazy: true}
 	for _, key := range slices.Sorted(maps.Keys(d.from)) {
-		if i := d.find(key); i >= 0 {
+		if i := find(d.over, key); i >= 0 {
 			if e := d.over[i]; e.value != nil && !e.added {
 				put(key, e.value)
 			}
 			continue
 		}
-		v, err := c.toStar(d.from[key])
+		var v starlark.Value
+		var err error
+		if i := find(o.made, key); i >= 0 {
+			v = o.made[i].value
+		} else if o.copied { // the copies must come to hold the same
+			v, err = d.convert(key, d.from[key])
+		} else {
+			v, err = c.toStar(d.from[key])
+		}
 		if err != nil {
 			d.fault = err
 			continue
@@ -191,6 +257,21 @@ func (d *lazyDict) full() *starlark.Dict {
 	return out
 }
 
+// changes gives what was set or may have been changed inside, in the place of the whole; ok is
+// false when it became a real dict.
+func (d *lazyDict) changes() (list []entry, ok bool) {
+	if d.dict != nil {
+		return nil, false
+	}
+	list = d.over
+	for _, e := range d.origin().made {
+		if find(d.over, e.key) < 0 {
+			list = add(list[:len(list):len(list)], e)
+		}
+	}
+	return list, true
+}
+
 // Iterate walks the keys.
 func (d *lazyDict) Iterate() starlark.Iterator { return d.full().Iterate() }
 
@@ -200,53 +281,69 @@ func (d *lazyDict) Items() []starlark.Tuple { return d.full().Items() }
 // AttrNames are the methods of a dict.
 func (d *lazyDict) AttrNames() []string { return starlark.NewDict(0).AttrNames() }
 
+// The methods that need no real dict; they are never written to.
+var (
+	lazyGet        = starlark.NewBuiltin("get", dictGet)
+	lazySetDefault = starlark.NewBuiltin("setdefault", dictSetDefault)
+	lazyPop        = starlark.NewBuiltin("pop", dictPop)
+)
+
 // Attr gives a method of a dict.
 func (d *lazyDict) Attr(name string) (starlark.Value, error) {
-	if d.dict == nil && !d.frozen && len(d.over) < maxOver {
+	if d.settable() {
 		switch name {
 		case "setdefault":
-			return starlark.NewBuiltin(name, d.setDefault).BindReceiver(d), nil
+			return lazySetDefault.BindReceiver(d), nil
 		case "pop":
-			return starlark.NewBuiltin(name, d.pop).BindReceiver(d), nil
+			return lazyPop.BindReceiver(d), nil
 		}
 	}
 	if name == "get" {
-		return starlark.NewBuiltin(name, d.getOr).BindReceiver(d), nil
+		return lazyGet.BindReceiver(d), nil
 	}
 	return d.full().Attr(name)
 }
 
-func (d *lazyDict) getOr(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var key starlark.Value
-	missing := starlark.Value(starlark.None)
-	if err := starlark.UnpackPositionalArgs(b.Name(), args, kwargs, 1, &key, &missing); err != nil {
+func dictGet(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	key, missing, err := keyAndDefault(b, args, kwargs)
+	if err != nil {
 		return nil, err
 	}
-	v, ok, err := d.Get(key)
+	v, ok, err := b.Receiver().(*lazyDict).Get(key)
 	if err != nil || ok {
 		return v, err
 	}
 	return missing, nil
 }
 
-func (d *lazyDict) setDefault(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	var key starlark.Value
-	value := starlark.Value(starlark.None)
-	if err := starlark.UnpackPositionalArgs(b.Name(), args, kwargs, 1, &key, &value); err != nil {
+func keyAndDefault(b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (key, missing starlark.Value, err error) {
+	if len(kwargs) == 0 && len(args) == 2 {
+		return args[0], args[1], nil
+	}
+	missing = starlark.None
+	err = starlark.UnpackPositionalArgs(b.Name(), args, kwargs, 1, &key, &missing)
+	return key, missing, err
+}
+
+func dictSetDefault(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	key, value, err := keyAndDefault(b, args, kwargs)
+	if err != nil {
 		return nil, err
 	}
+	d := b.Receiver().(*lazyDict)
 	if v, ok, err := d.Get(key); err != nil || ok {
 		return v, err
 	}
 	return value, d.SetKey(key, value)
 }
 
-func (d *lazyDict) pop(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func dictPop(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	d := b.Receiver().(*lazyDict)
 	key, ok := starlark.String(""), false
 	if len(args) > 0 {
 		key, ok = args[0].(starlark.String)
 	}
-	if !ok || len(args) > 2 || len(kwargs) > 0 || d.dict != nil || d.frozen || len(d.over) >= maxOver {
+	if !ok || len(args) > 2 || len(kwargs) > 0 || !d.settable() {
 		m, err := d.full().Attr("pop")
 		if err != nil {
 			return nil, err
@@ -271,6 +368,33 @@ func (d *lazyDict) pop(t *starlark.Thread, b *starlark.Builtin, args starlark.Tu
 		return args[1], nil
 	}
 	return nil, fmt.Errorf("%s: missing key", b.Name())
+}
+
+// makeDict is dict(x, **kwargs): of a task's dict it makes a lazy copy.
+func makeDict(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	b := budgetOf(t)
+	for _, a := range args {
+		if err := b.iterated(t, a); err != nil {
+			return nil, err
+		}
+	}
+	if len(args) == 1 && len(kwargs) < maxOver/2 {
+		if of, ok := args[0].(*lazyDict); ok {
+			if d := of.copy(); d != nil {
+				for _, kv := range kwargs {
+					if err := d.SetKey(kv[0], kv[1]); err != nil {
+						return nil, err
+					}
+				}
+				return d, b.charge(4 * elementBytes * (1 + len(d.over)))
+			}
+		}
+	}
+	v, err := starlark.Call(t, starlark.Universe["dict"], args, kwargs)
+	if err != nil {
+		return nil, unwrap(err)
+	}
+	return v, b.made(t, v)
 }
 
 // Binary is d |= y: the guard of | hands real dicts to the interpreter, so this is met only where

@@ -82,14 +82,16 @@ func TestChangesOfDictsAreThoseOfDicts(t *testing.T) {
 				"task[" + k + "] = i", "task.pop(" + k + ", 0)", "log.append(task.get(" + k + "))", "log.append(" + k + " in task)", "log.append(len(task))",
 				"task.setdefault(" + k + ", [])", "task[" + k + "] = {'n': i}", "log.append(task.keys())", "task.update({" + k + ": [i]})", "log.append(task == dict(task))",
 				"log.append(sorted(task))", "task.setdefault('sub', {})[" + k + "] = i", "task.setdefault('sub', {}).pop(" + k + ", None)",
+				"other = dict(task)", "other = dict(other, a = i)", "other[" + k + "] = i", "other.setdefault('sub', {})[" + k + "] = i", "other['c'] = other.get('c') or []\n    other['c'] = other['c'] + [i]",
+				"task['sub'] = other", "task, other = other, task", "log.append(other == task)", "log.append(other)", "task.setdefault('c', []) == 1 or other.pop('c', 0)", "other |= {" + k + ": i}",
 			}).Draw(t, "op")
 		})
 		lines := rapid.SliceOfN(op, 1, 30).Draw(t, "ops")
-		body := "    log = []\n    i = 0\n"
+		body := "    other = task\n    log = []\n    i = 0\n"
 		for _, l := range lines {
 			body += "    i += 1\n    " + l + "\n"
 		}
-		body += "    return {'log': log, 'task': task, 'order': task.keys()}\n"
+		body += "    return {'log': log, 'other': other, 'task': task, 'order': task.keys()}\n"
 		if d := differs(ctx, `{"a": 1, "b": {"x": 2}, "c": [3], "name": "n", "sub": {"a": 1, "b": []}}`, body); d != "" {
 			t.Fatal(d)
 		}

@@ -189,13 +189,22 @@ func (m *Module) invokeFunction(ctx context.Context, fn *starlark.Function, item
 	return &invocation{m: m, fn: fn, ctx: ctx, thread: b.thread(fn.Name()), budget: b}
 }
 
+// watch lets the context's end stop what is called until stop is.
+func (v *invocation) watch() (stop func() bool) {
+	return context.AfterFunc(v.ctx, func() { v.thread.Cancel("the time is up") })
+}
+
 // call calls the function; the context's end stops it.
 func (v *invocation) call(args ...starlark.Value) (starlark.Value, error) {
+	defer v.watch()()
+	return v.called(args...)
+}
+
+// called is call while watch goes on.
+func (v *invocation) called(args ...starlark.Value) (starlark.Value, error) {
 	if want := v.fn.NumParams(); want != len(args) && !v.fn.HasVarargs() {
 		return nil, v.fail(fmt.Errorf("%s takes %d parameters, but is called with %d (see the forms of functions in the reference)", v.fn.Name(), want, len(args)))
 	}
-	stop := context.AfterFunc(v.ctx, func() { v.thread.Cancel("the time is up") })
-	defer stop()
 	out, err := starlark.Call(v.thread, v.fn, args, nil)
 	if err != nil {
 		return nil, v.fail(err)

@@ -59,7 +59,8 @@ func (w *walk) visit(v starlark.Value, depth int) error {
 		if v.dict != nil {
 			return w.entries(v.dict, depth)
 		}
-		for _, e := range v.over {
+		list, _ := v.changes()
+		for _, e := range list {
 			w.bytes += len(e.key)
 			if e.value != nil {
 				if err := w.visit(e.value, depth+1); err != nil {

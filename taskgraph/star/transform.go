@@ -2,9 +2,14 @@ package star
 
 import (
 	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
 // TransformConfig is what a transform sees as config. Nothing in it is written to.
@@ -18,6 +23,8 @@ type TransformConfig struct {
 	// gives one of them in its JSON form.
 	Dependencies []string
 	Task         func(label string) (map[string]any, bool)
+	// Edits asks for Item.Edits.
+	Edits bool
 }
 
 func (c TransformConfig) value() starlark.Value {
@@ -34,42 +41,101 @@ func (c TransformConfig) value() starlark.Value {
 
 // Item is one task description that a transform gave.
 type Item struct {
+	// Values are nil when Edits tell what the transform changed.
 	Values map[string]any
-	From   int // index of the item it was made from; -1 when the transform does not show it
+	// Edits turn the item From into this one; they are given only where TransformConfig.Edits asks
+	// for them, and where they are known.
+	Edits []Edit
+	From  int // index of the item it was made from; -1 when the transform does not show it
 }
 
 // Transform calls the transform fn with items and gives what it makes of them. items are not
 // changed.
 func (m *Module) Transform(ctx context.Context, fn string, c TransformConfig, items []map[string]any) ([]Item, error) {
-	v, err := m.invoke(ctx, fn, len(items))
+	f, err := m.function(fn)
 	if err != nil {
 		return nil, err
 	}
-	if takesOne(v.fn, 1) {
-		return v.transformEach(c.value(), items)
+	if !takesOne(f, 1) {
+		v := m.invokeFunction(ctx, f, len(items))
+		return v.transformAll(c, items)
 	}
-	return v.transformAll(c.value(), items)
+	return m.transformEach(ctx, f, c, items)
 }
 
-func (v *invocation) transformEach(config starlark.Value, items []map[string]any) ([]Item, error) {
-	conv := &converter{lazy: true}
+// portion is how many items one goroutine works on at a time; they share one budget, so that
+// limits do not depend on the number of processors.
+const portion = 256
+
+// transformEach works on portions of the items at once. What comes out, what is printed and which
+// error counts is as if it had been one after another.
+func (m *Module) transformEach(ctx context.Context, f *starlark.Function, c TransformConfig, items []map[string]any) ([]Item, error) {
+	type result struct {
+		out     []Item
+		printed []string
+		err     error
+	}
+	results := make([]result, (len(items)+portion-1)/portion)
+	var failed atomic.Int64 // the first portion that failed, as far as is known
+	failed.Store(int64(len(results)))
+	var next atomic.Int64
+	work := func() {
+		for i := next.Add(1) - 1; i < int64(len(results)); i = next.Add(1) - 1 {
+			if i > failed.Load() {
+				return
+			}
+			r := &results[i]
+			from := int(i) * portion
+			v := m.invokeFunction(ctx, f, min(portion, len(items)-from))
+			v.budget.say = func(line string) { r.printed = append(r.printed, line) }
+			if r.out, r.err = v.each(c, items[from:min(from+portion, len(items))], from); r.err != nil {
+				for was := failed.Load(); i < was && !failed.CompareAndSwap(was, i); was = failed.Load() {
+				}
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(results)) - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	total := 0
+	for i := range results {
+		total += len(results[i].out)
+	}
+	out := make([]Item, 0, total)
+	printing := newBudget(nil, m.limits, 0, m.say)
+	for i := range results {
+		for _, line := range results[i].printed {
+			printing.printLine(nil, line)
+		}
+		if results[i].err != nil {
+			return nil, results[i].err
+		}
+		out = append(out, results[i].out...)
+	}
+	return out, nil
+}
+
+// each works on items, the first of which is number from.
+func (v *invocation) each(c TransformConfig, items []map[string]any, from int) ([]Item, error) {
+	config, stop := c.value(), v.watch()
+	defer stop()
 	back := v.budget.fromStar()
 	out := make([]Item, 0, len(items))
 	for i, item := range items {
 		v.label = labelOf(item)
-		in, err := conv.toStar(item)
-		if err != nil {
-			return nil, v.fail(err)
-		}
+		in := newLazyDict(item, false)
 		v.subject = in
-		res, err := v.call(config, in)
+		res, err := v.called(config, in)
 		if err != nil {
 			return nil, err
 		}
 		switch res := res.(type) {
 		case starlark.NoneType:
 		case *starlark.Dict, *lazyDict:
-			if out, err = v.take(out, back, res, i, item); err != nil {
+			if out, err = v.take(out, back, res, from+i, item, c.Edits); err != nil {
 				return nil, err
 			}
 		case *starlark.List:
@@ -77,7 +143,7 @@ func (v *invocation) transformEach(config starlark.Value, items []map[string]any
 				if k > 0 {
 					back.left -= countValues(item, back.left)
 				}
-				if out, err = v.take(out, back, res.Index(k), i, item); err != nil {
+				if out, err = v.take(out, back, res.Index(k), from+i, item, c.Edits); err != nil {
 					return nil, err
 				}
 			}
@@ -89,11 +155,20 @@ func (v *invocation) transformEach(config starlark.Value, items []map[string]any
 }
 
 // take converts one result, made of the item was, and appends it.
-func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from int, was map[string]any) ([]Item, error) {
+func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from int, was map[string]any, edits bool) ([]Item, error) {
+	back.path = back.path[:0]
+	if d, ok := res.(*lazyDict); ok && edits && was != nil && value.Same(d.from, was) {
+		list, known, err := back.edits(d)
+		if err != nil {
+			return nil, v.fail(err)
+		}
+		if known {
+			return append(out, Item{Edits: list, From: from}), nil
+		}
+	}
 	if !isDict(res) {
 		return nil, v.fail(v.gave(res, "tasks, each of them a dict"))
 	}
-	back.path = back.path[:0]
 	x, err := back.mapping(res, was)
 	if err != nil {
 		return nil, v.fail(err)
@@ -101,21 +176,16 @@ func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from i
 	return append(out, Item{Values: x, From: from}), nil
 }
 
-func (v *invocation) transformAll(config starlark.Value, items []map[string]any) ([]Item, error) {
-	conv := &converter{lazy: true}
+func (v *invocation) transformAll(c TransformConfig, items []map[string]any) ([]Item, error) {
 	in := make([]starlark.Value, len(items))
 	origin := make(map[starlark.Value]int, len(items))
 	byName := make(map[string]int, len(items))
 	for i, item := range items {
-		x, err := conv.toStar(item)
-		if err != nil {
-			v.label = labelOf(item)
-			return nil, v.fail(err)
-		}
+		x := newLazyDict(item, false)
 		in[i], origin[x] = x, i
 		byName[labelOf(item)] = i
 	}
-	res, err := v.call(config, &taskList{List: starlark.NewList(in), seen: func(i int) { v.label, v.subject = labelOf(items[i]), in[i] }})
+	res, err := v.call(c.value(), &taskList{List: starlark.NewList(in), seen: func(i int) { v.label, v.subject = labelOf(items[i]), in[i] }})
 	if err != nil {
 		return nil, err
 	}
@@ -128,19 +198,22 @@ func (v *invocation) transformAll(config starlark.Value, items []map[string]any)
 	out := make([]Item, 0, list.Len())
 	for i := range list.Len() {
 		x := list.Index(i)
-		from, known := origin[x]
-		var was map[string]any
-		if known {
-			was = items[from]
+		from, known := -1, false
+		if d, ok := x.(*lazyDict); ok {
+			from, known = origin[d.origin()]
 		}
-		if out, err = v.take(out, back, x, from, was); err != nil {
+		if known {
+			if out, err = v.take(out, back, x, from, items[from], c.Edits); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if out, err = v.take(out, back, x, -1, nil, false); err != nil {
 			return nil, err
 		}
-		if last := &out[len(out)-1]; !known {
-			last.From = -1
-			if i, ok := byName[labelOf(last.Values)]; ok {
-				last.From = i
-			}
+		last := &out[len(out)-1]
+		if i, ok := byName[labelOf(last.Values)]; ok {
+			last.From = i
 		}
 	}
 	return out, nil

@@ -51,32 +51,50 @@ func run(ctx context.Context, c *transform.Config, module *star.Module, file, fu
 	for i, it := range items {
 		in[i] = it.Values()
 	}
-	made, err := module.Transform(ctx, function, starConfig(c), in)
+	sc := starConfig(c)
+	sc.Edits = true
+	made, err := module.Transform(ctx, function, sc, in)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]*transform.Item, len(made))
 	parts := make([]int, len(items)) // how many each became
 	for _, m := range made {
-		if m.From >= 0 && m.From < len(items) {
+		if m.From >= 0 {
 			parts[m.From]++
 		}
 	}
 	for i, m := range made {
-		if m.From < 0 || m.From >= len(items) {
+		if m.From < 0 {
 			out[i] = transform.NewItem(m.Values, &transform.Origin{Provenance: explain.Provenance{Kind: c.Kind, File: file, Entry: value.String(m.Values, "name"), Loader: function}})
 			continue
 		}
-		it, was := items[m.From], in[m.From]
+		it := items[m.From]
 		if parts[m.From] > 1 {
 			it = it.Split()
 		}
-		if keys := changed(was, m.Values); len(keys) > 0 {
-			it.Become(m.Values, keys...)
-		}
+		apply(it, in[m.From], m)
 		out[i] = it
 	}
 	return out, nil
+}
+
+// apply makes of the item, which had the values was, what the transform made of it.
+func apply(it *transform.Item, was map[string]any, m star.Item) {
+	if m.Values != nil {
+		if keys := changed(was, m.Values); len(keys) > 0 {
+			it.Become(m.Values, keys...)
+		}
+		return
+	}
+	for _, e := range m.Edits {
+		switch {
+		case e.Gone:
+			it.Delete(e.Key)
+		case !value.Equal(was[e.Key], e.Value) || was[e.Key] == nil:
+			it.Set(e.Key, e.Value)
+		}
+	}
 }
 
 // changed are the top-level keys that differ, sorted.

@@ -23,11 +23,16 @@ taskgraph: {repositories: {r: {name: R}}}
 func generate(t testing.TB, kind, source string) (*taskgraph.Result, error) {
 	t.Helper()
 	tree := fstest.MapFS{"taskcluster/config.yml": {Data: []byte(configYML)}, "taskcluster/kinds/k/kind.yml": {Data: []byte(kind)}, "taskcluster/x.star": {Data: []byte(source)}}
+	return taskgraph.Generate(t.Context(), taskgraph.Input{Tree: tree, Parameters: parametersOf(t)}, taskgraph.Full)
+}
+
+func parametersOf(t testing.TB) *params.Parameters {
+	t.Helper()
 	p, err := params.FromMap(map[string]any{"level": "1", "project": "x", "head_repository": "https://example.com/r", "head_rev": strings.Repeat("a", 40)}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return taskgraph.Generate(t.Context(), taskgraph.Input{Tree: tree, Parameters: p}, taskgraph.Full)
+	return p
 }
 
 func TestAKindHasItsTasksFromALoaderOfTheTree(t *testing.T) {
@@ -96,5 +101,39 @@ def name(config, tasks):
 	}
 	if a := res.Full.Task("k-a0").Attributes["i"]; a != int64(0) {
 		t.Errorf("the first has %v", a)
+	}
+}
+
+func TestATaskInsideAnotherIsACopy(t *testing.T) {
+	res, err := generate(t, "loader: taskgraph.loader.transform:loader\ntransforms: ['taskcluster/x.star:nest', 'taskcluster/x.star:change', 'taskcluster/x.star:show', taskgraph.transforms.task]\ntasks: {a: {description: d, worker-type: s, attributes: {}}, b: {description: d, worker-type: s, attributes: {n: {x: 1}}}}\n", `
+def nest(config, tasks):
+    tasks[0]["other"] = tasks[1]
+    return [t for t in tasks] + [dict(tasks[1]["attributes"]["n"], name = "c", description = "d", attributes = {})]
+
+def change(config, task):
+    if task["name"] != "a":
+        task["description"] = "changed"
+        task.pop("x", None)
+    task["worker-type"] = "s"
+    return task
+
+def show(config, tasks):
+    tasks[0]["description"] = json.encode(tasks[0].pop("other"))
+    tasks[1]["description"] = json.encode(tasks[1]["attributes"])
+    return tasks
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for label, task := range res.Full.All() {
+		got[label] = task.Description
+	}
+	want := map[string]string{
+		"k-a": `{"attributes":{"n":{"x":1}},"description":"d","name":"b","task-from":"kind.yml","worker-type":"s"}`,
+		"k-b": `{"n":{"x":1}}`, "k-c": "changed",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -110,6 +110,9 @@ func hookWarnings(c *config.GraphConfig) []*graph.Error {
 	var out []*graph.Error
 	for _, key := range []string{"register", "decision-parameters"} {
 		name, _ := c.Get("taskgraph." + key).(string)
+		if name == "mozilla_taskgraph:register" {
+			continue // what it registers is built in
+		}
 		if _, _, ok := star.SplitName(name); name != "" && !ok {
 			out = append(out, hookFault(c, key, "%q is not run: hooks are Starlark functions of the tree, named as path/file.star:function", name))
 		}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/decision"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/workers/runtask"
 )
@@ -42,8 +45,9 @@ type decisionCommand struct {
 	dryRun        bool
 	mayOverride   bool
 	overrideFile  string
+	optimize      bool // selected tasks
+	noVerify      bool
 	ignoredString string
-	ignoredBool   bool
 }
 
 func newDecisionCommand() *cobra.Command {
@@ -114,7 +118,8 @@ func (c *decisionCommand) decisionFlags(cmd *cobra.Command) {
 	f.BoolVar(&c.dryRun, "dry-run", false, "create no tasks")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "say what is being done")
 	f.StringVar(&c.ignoredString, "message", "", "not used: the message comes from the revision")
-	f.BoolVar(&c.ignoredBool, "no-verify", false, "not used: graphs are always verified")
+	f.BoolVar(&c.optimize, "optimize-target-tasks", true, "whether selected tasks may be optimized away")
+	f.BoolVar(&c.noVerify, "no-verify", false, "leave out the verifications of the graph")
 }
 
 func (c *decisionCommand) decide(ctx context.Context) error {
@@ -140,7 +145,7 @@ func (c *decisionCommand) decide(ctx context.Context) error {
 	}
 	res, err := c.run(ctx, taskgraph.Input{
 		Tree: c.tree, Root: c.root, Parameters: p, Now: now, DecisionTaskID: id, RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"),
-		Scripts: scripts, Strict: c.strict, Publish: c.write,
+		Scripts: scripts, Strict: c.strict, NoVerify: c.noVerify, Publish: c.write,
 	}, taskgraph.Morphed)
 	if err != nil {
 		return err
@@ -190,45 +195,82 @@ func (c *decisionCommand) parameters(ctx context.Context, now time.Time) (*param
 	if d.CommitMessage, err = c.checkout.message(ctx, d.HeadRev); err != nil {
 		return nil, err
 	}
-	p, err := params.ForDecision(d)
-	if err != nil || !c.mayOverride {
-		return p, err
+	d.KeepTargets = !c.optimize
+	hooks, err := taskgraph.ReadHooks(ctx, c.tree, c.root, c.printed)
+	if err != nil {
+		return nil, err
 	}
-	over, from, err := c.override(ctx)
-	if err != nil || over == nil {
-		return p, err
+	var over map[string]any
+	if c.mayOverride {
+		var from string
+		if over, from, err = c.override(ctx); err != nil {
+			return nil, err
+		}
+		if over != nil {
+			fmt.Fprintf(c.err, "parameters overridden by %s: %s\n", from, strings.Join(slices.Sorted(maps.Keys(over)), ", "))
+		}
 	}
-	fmt.Fprintf(c.err, "parameters overridden by %s\n", from)
-	return p.Merge(over)
+	return hooks.Decide(ctx, d, over)
 }
 
-// override reads parameters that win over those of the event (taskgraph-map 12.4).
+// notesRef is where git keeps parameters that somebody added to a commit.
+const notesRef = "refs/notes/decision-parameters"
+
+// override reads parameters that win over those of the event (taskgraph-map 12.4): a file in the
+// checkout, else a git note on the revision. It is nil without either.
 func (c *decisionCommand) override(ctx context.Context) (values map[string]any, from string, err error) {
 	src, err := os.ReadFile(c.overrideFile)
 	switch {
 	case err == nil:
-		all, err := params.Decode(c.overrideFile, src)
-		if err != nil {
-			return nil, "", err
-		}
-		if all["version"] != int64(2) {
-			return nil, "", fmt.Errorf("%s: version %v is not known; version 2 is", c.overrideFile, all["version"])
-		}
-		values, _ := all["parameters"].(map[string]any)
-		return values, c.overrideFile, nil
+		values, err := tryConfig(c.overrideFile, src)
+		return values, c.overrideFile, err
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, "", err
 	case c.checkout.kind != "git":
 		return nil, "", nil
 	}
-	const ref = "refs/notes/decision-parameters"
-	c.checkout.ask(ctx, "fetch", "--quiet", "--", c.facts.HeadRepository, ref+":"+ref)
-	note := c.checkout.ask(ctx, "notes", "--ref", ref, "show", c.facts.HeadRev)
-	if note == "" {
-		return nil, "", nil
+	note, err := c.note(ctx)
+	if err != nil || note == "" {
+		return nil, "", err
 	}
-	values, err = params.Decode("git note "+ref, []byte(note))
-	return values, "git note " + ref, err
+	from = "the git note " + notesRef
+	values, err = params.Decode(from, []byte(note))
+	return values, from, err
+}
+
+// note is the note on the revision, "" without one. That the notes cannot be fetched is an error
+// only where the repository has some.
+func (c *decisionCommand) note(ctx context.Context) (string, error) {
+	_, err := c.checkout.run(ctx, "fetch", "--quiet", "--", c.facts.HeadRepository, "+"+notesRef+":"+notesRef)
+	if err != nil {
+		there, lsErr := c.checkout.run(ctx, "ls-remote", "--", c.facts.HeadRepository, notesRef)
+		if lsErr != nil || strings.TrimSpace(there) != "" {
+			return "", fmt.Errorf("parameters of %s: %w", notesRef, err)
+		}
+		return "", nil
+	}
+	return c.checkout.ask(ctx, "notes", "--ref", notesRef, "show", c.facts.HeadRev), nil
+}
+
+// tryConfig reads try_task_config.json, of which version 2 is known: {"version": 2, "parameters": {…}}.
+func tryConfig(name string, src []byte) (map[string]any, error) {
+	all, err := params.Decode(name, src)
+	if err != nil {
+		return nil, err
+	}
+	if all["version"] != int64(2) {
+		return nil, &graph.Error{File: name, Message: fmt.Sprintf("version %v is not known; version 2 is: {\"version\": 2, \"parameters\": {…}}", all["version"])}
+	}
+	for key := range all {
+		if key != "version" && key != "parameters" {
+			return nil, &graph.Error{File: name, Message: fmt.Sprintf("the key %q is not known; known are version and parameters", key)}
+		}
+	}
+	values, ok := all["parameters"].(map[string]any)
+	if !ok {
+		return nil, &graph.Error{File: name, Message: "parameters must be an object of name: value"}
+	}
+	return values, nil
 }
 
 // write writes one file of the decision: docker contexts stand in a directory of their own.

@@ -2,19 +2,15 @@ package graphcmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"path/filepath"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/config"
 	"github.com/treeline-ci/treeline/taskgraph/decision"
-	"github.com/treeline-ci/treeline/taskgraph/explain"
-	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/loader"
 )
 
@@ -49,21 +45,29 @@ func newKindsCommand() *cobra.Command {
 
 func newKindGraphCommand() *cobra.Command {
 	g := &generator{}
+	var output string
 	cmd := &cobra.Command{
 		Use:     "kind-graph",
 		Short:   "Print the kinds and their dependencies as a Mermaid flowchart",
-		Example: "  treeline taskgraph kind-graph > kinds.mmd",
+		Example: "  treeline taskgraph kind-graph > kinds.mmd\n  treeline taskgraph kind-graph -k test -o kinds.mmd",
 		Args:    cobra.NoArgs,
 		RunE: g.does(func(context.Context, []string) error {
 			kinds, err := loader.Kinds(g.tree, g.root, g.targetKinds)
 			if err != nil {
 				return err
 			}
-			fmt.Fprint(g.out, mermaid(kinds))
-			return nil
+			if _, err := loader.Order(kinds); err != nil { // a chart of a circle helps nobody
+				return err
+			}
+			if output != "" {
+				return os.WriteFile(output, []byte(mermaid(kinds)), 0o644)
+			}
+			_, err = fmt.Fprint(g.out, mermaid(kinds))
+			return err
 		}),
 	}
 	g.flags(cmd)
+	cmd.Flags().StringVarP(&output, "output-file", "o", "", "write to this file")
 	return cmd
 }
 
@@ -119,88 +123,6 @@ func (g *generator) actions(ctx context.Context) error {
 			return err
 		}
 		fmt.Fprintf(g.out, "%s\n", b)
-	}
-	return nil
-}
-
-func newWhyCommand() *cobra.Command {
-	g := &generator{}
-	asJSON := false
-	cmd := &cobra.Command{
-		Use:   "why LABEL...",
-		Short: "Say why a task is there or not, and what made it what it is",
-		Long: `Says of each task where it comes from (file and line), which transforms changed it, which rule
-selected it or left it out, and what optimization and morphs did with it. LABEL may be a pattern with *.` + parametersHelp,
-		Example: "  treeline taskgraph why test-unit-1 -p parameters.yml\n  treeline taskgraph why 'test-*' --json",
-		Args:    cobra.MinimumNArgs(1),
-		RunE:    g.does(func(ctx context.Context, args []string) error { return g.why(ctx, args, asJSON) }),
-	}
-	g.flags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
-	return cmd
-}
-
-func (g *generator) why(ctx context.Context, patterns []string, asJSON bool) error {
-	sets, err := g.parameters(ctx)
-	if err != nil {
-		return err
-	}
-	for _, set := range sets {
-		res, err := g.generate(ctx, set.params, taskgraph.Morphed)
-		if err != nil {
-			return err
-		}
-		if err := g.stories(res, patterns, asJSON); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// stories prints what is known of the tasks that match.
-func (g *generator) stories(res *taskgraph.Result, patterns []string, asJSON bool) error {
-	all := map[string]explain.Provenance{}
-	for label, t := range res.Full.All() {
-		all[label] = t.Provenance
-	}
-	for _, t := range res.Morphed.All() {
-		all[t.Label] = t.Provenance
-	}
-	labels := make([]string, 0, len(all))
-	for l := range all {
-		labels = append(labels, l)
-	}
-	slices.Sort(labels)
-	for _, pattern := range patterns {
-		found := false
-		for _, label := range labels {
-			if ok, err := filepath.Match(pattern, label); err != nil {
-				return fmt.Errorf("%q: %w", pattern, err)
-			} else if !ok {
-				continue
-			}
-			found = true
-			story := res.Explain.Story(label, all[label])
-			if asJSON {
-				enc := json.NewEncoder(g.out)
-				enc.SetIndent("", "  ")
-				enc.SetEscapeHTML(false)
-				if err := enc.Encode(story); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := story.WriteText(g.out); err != nil {
-				return err
-			}
-		}
-		if !found {
-			msg := fmt.Sprintf("there is no task %q", pattern)
-			if near := graph.Nearest(pattern, labels); near != "" {
-				msg += fmt.Sprintf("; is %q meant?", near)
-			}
-			return fmt.Errorf("%s (treeline taskgraph full lists all)", msg)
-		}
 	}
 	return nil
 }

@@ -2,12 +2,14 @@ package graphcmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,108 +31,117 @@ type parameterSet struct {
 type parameterSource struct {
 	strict      bool
 	trustDomain string // for project=NAME
-	local       func(ctx context.Context) (params.Facts, error)
+	own         params.Own
+	stdin       io.Reader
+	local       func(ctx context.Context) params.Facts
 }
 
 const parametersHelp = `
 Parameters come from --parameters SPEC, which is a file (YAML or JSON, gzip or not), a directory of
 such files, - for standard input, an http(s) URL, task-id=ID (a decision task's parameters.yml),
 index=NAMESPACE (the same of the task found there) or project=NAME (its latest decision). Without it
-they describe the checkout in the current directory. Several give one result each.`
+they describe the checkout in the current directory, which also fills what a set leaves out. Several
+give one result each.`
 
-// read gives the sets of all specs; without any, the set of the local checkout.
+// localName is the name of the set that describes the checkout.
+const localName = "defaults"
+
+// read gives the sets of all specs; without any, the set of the local checkout. What is wrong with
+// several of them is told together. Names differ from each other.
 func (s parameterSource) read(ctx context.Context, specs []string) ([]parameterSet, error) {
+	o := params.Options{Strict: s.strict, Own: s.own}
+	if !s.strict || len(specs) == 0 {
+		o.Defaults = params.Defaults(s.local(ctx))
+	}
 	if len(specs) == 0 {
-		facts, err := s.local(ctx)
+		values := maps.Clone(o.Defaults)
+		for name, r := range s.own {
+			values[name] = r.Default
+		}
+		p, err := params.New(values, o)
 		if err != nil {
 			return nil, err
 		}
-		p, err := params.FromMap(params.Defaults(facts), s.strict)
-		if err != nil {
-			return nil, err
-		}
-		return []parameterSet{{name: "local", params: p}}, nil
+		return []parameterSet{{name: localName, params: p}}, nil
+	}
+	files, err := expand(specs)
+	if err != nil {
+		return nil, err
 	}
 	var out []parameterSet
-	for _, spec := range specs {
-		sets, err := s.spec(ctx, spec)
+	var errs []error
+	seen := map[string]int{}
+	for _, spec := range files {
+		p, err := s.one(ctx, spec, o)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
-		out = append(out, sets...)
+		name := setName(spec)
+		if seen[name]++; seen[name] > 1 {
+			name = fmt.Sprintf("%s-%d", name, seen[name])
+		}
+		out = append(out, parameterSet{name: name, params: p})
 	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
-func (s parameterSource) spec(ctx context.Context, spec string) ([]parameterSet, error) {
-	if info, err := os.Stat(spec); err == nil && info.IsDir() {
-		return s.directory(ctx, spec)
-	}
+func (s parameterSource) one(ctx context.Context, spec string, o params.Options) (*params.Parameters, error) {
 	src, err := s.bytes(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	values, err := params.Decode(spec, src)
-	if err != nil {
-		return nil, err
-	}
-	if !s.strict {
-		facts, err := s.local(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for key, v := range params.Defaults(facts) {
-			if _, has := values[key]; !has {
-				values[key] = v
-			}
-		}
-	}
-	p, err := params.FromMap(values, s.strict)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", spec, err)
-	}
-	return []parameterSet{{name: setName(spec), params: p}}, nil
+	return params.LoadWith(spec, src, o)
 }
 
-// directory gives the set of each parameters file in dir, sorted by name.
-func (s parameterSource) directory(ctx context.Context, dir string) ([]parameterSet, error) {
-	var files []string
-	for _, pattern := range []string{"*.yml", "*.yaml", "*.json"} {
-		found, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
-			return nil, err
+// expand puts the parameters files of a directory in its place, sorted by name.
+func expand(specs []string) ([]string, error) {
+	var out []string
+	for _, spec := range specs {
+		info, err := os.Stat(spec)
+		if err != nil || !info.IsDir() {
+			out = append(out, spec)
+			continue
 		}
-		files = append(files, found...)
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("parameters: %s holds no .yml and no .json file", dir)
-	}
-	slices.Sort(files)
-	var out []parameterSet
-	for _, f := range files {
-		sets, err := s.spec(ctx, f)
+		entries, err := os.ReadDir(spec)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("parameters: %w", err)
 		}
-		out = append(out, sets...)
+		before := len(out)
+		for _, e := range entries {
+			ext := filepath.Ext(strings.TrimSuffix(e.Name(), ".gz"))
+			if !e.IsDir() && (ext == ".yml" || ext == ".yaml" || ext == ".json") {
+				out = append(out, filepath.Join(spec, e.Name()))
+			}
+		}
+		if len(out) == before {
+			return nil, fmt.Errorf("parameters: %s holds no .yml and no .json file", spec)
+		}
 	}
 	return out, nil
 }
 
-// setName is the base name without extension, or the spec itself.
+// setName is the base name without extension, of the path for a URL, or the spec itself.
 func setName(spec string) string {
-	if strings.Contains(spec, "=") {
-		return strings.NewReplacer("/", "-", "=", "-").Replace(spec)
+	u, err := url.Parse(spec)
+	remote := err == nil && (u.Scheme == "http" || u.Scheme == "https")
+	switch {
+	case spec == "-":
+		return "stdin"
+	case remote:
+		spec = u.Path
+	case strings.HasPrefix(spec, "task-id="), strings.HasPrefix(spec, "index="), strings.HasPrefix(spec, "project="):
+		return strings.ReplaceAll(spec, "/", "-") // the name becomes part of a file's
 	}
-	base := filepath.Base(spec)
-	return strings.TrimSuffix(strings.TrimSuffix(base, ".gz"), filepath.Ext(strings.TrimSuffix(base, ".gz")))
+	base := strings.TrimSuffix(filepath.Base(spec), ".gz")
+	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
 func (s parameterSource) bytes(ctx context.Context, spec string) ([]byte, error) {
 	kind, what, ok := strings.Cut(spec, "=")
 	switch {
 	case spec == "-":
-		return io.ReadAll(io.LimitReader(os.Stdin, maxParameters))
+		return io.ReadAll(io.LimitReader(s.stdin, maxParameters))
 	case ok && kind == "task-id":
 		return ofTask(ctx, what)
 	case ok && kind == "index":

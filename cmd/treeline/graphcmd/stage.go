@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 	"gopkg.in/yaml.v3"
 
@@ -51,8 +52,12 @@ type stageCommand struct {
 	tasks              string
 	exclude            []string
 	output             string
-	localFiles, fast   bool
+	localFiles         bool
 	jobs               int
+	watch              bool
+	ignored            bool // of options that change nothing
+
+	only *regexp.Regexp // --tasks
 }
 
 func newStageCommand(stage graphStage) *cobra.Command {
@@ -61,47 +66,64 @@ func newStageCommand(stage graphStage) *cobra.Command {
 		Use:     stage.name,
 		Aliases: stage.aliases,
 		Short:   stage.short,
-		Long:    stage.short + ": labels one a line, or JSON with -J, or YAML with -Y. Warnings go to standard error." + parametersHelp,
+		Long: stage.short + `: labels one a line, or JSON with -J, or YAML with -Y. Everything else that is said goes
+to standard error. The exit code is 0, or 1 when there is no graph for a set of parameters; the
+others are printed nevertheless.` + parametersHelp,
 		Example: "  treeline taskgraph " + stage.name + "\n  treeline taskgraph " + stage.name + " -J -p parameters.yml -o out.json\n" +
-			"  treeline taskgraph " + stage.name + " -p params/push.yml -p params/cron.yml -o out/" + stage.name + ".txt",
+			"  treeline taskgraph " + stage.name + " -p params/push.yml -p params/cron.yml -o out/" + stage.name + ".txt\n" +
+			"  treeline taskgraph " + stage.name + " --watch           # again after each change of the configuration",
 		Args: cobra.NoArgs,
 		RunE: c.does(func(ctx context.Context, _ []string) error { return c.print(ctx) }),
 	}
 	c.flags(cmd)
+	c.stageFlags(cmd)
+	return cmd
+}
+
+func (c *stageCommand) stageFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVarP(&c.json, "json", "J", false, "print JSON")
 	f.BoolVarP(&c.yaml, "yaml", "Y", false, "print YAML")
 	f.BoolVarP(&c.labels, "labels", "L", false, "print labels, one a line (default)")
-	f.StringVar(&c.tasks, "tasks", "", "only tasks whose label starts with a match of this regular expression")
-	f.StringVar(&c.tasks, "tasks-regex", "", "the same as --tasks")
+	f.StringVar(&c.tasks, "tasks", "", "only tasks whose label starts with a match of this regular expression (also --tasks-regex)")
 	f.StringArrayVar(&c.exclude, "exclude-key", nil, "leave out this key of every task, such as task.payload (repeatable)")
-	f.StringVarP(&c.output, "output", "o", "", "write to this file; with several parameters their name is put in before the extension")
+	f.StringVarP(&c.output, "output", "o", "", "write to this file (also --output-file); {params} in it, or with several sets _{params} before the extension, stands for the set's name")
 	f.BoolVar(&c.localFiles, "force-local-files-changed", false, "take files_changed from the work tree, whatever the parameters say")
-	f.IntVarP(&c.jobs, "jobs", "j", runtime.NumCPU(), "how many parameter sets to generate for at once")
+	f.IntVarP(&c.jobs, "jobs", "j", runtime.NumCPU(), "how many parameter sets to generate for at once (also --max-workers)")
 	f.Lookup("jobs").DefValue = "the number of processors" // the same help on every machine
-	f.BoolVarP(&c.fast, "fast", "F", false, "accepted for old scripts; all checks stay on, they take no time")
+	f.BoolVar(&c.watch, "watch", false, "stay, and after each change of the configuration print which tasks changed")
+	f.BoolVarP(&c.ignored, "fast", "F", false, "accepted for old scripts; all checks stay on, they take no time")
+	f.BoolVar(&c.ignored, "no-optimize", false, "accepted for old scripts, in which it never did anything")
+	also := map[string]string{"tasks-regex": "tasks", "output-file": "output", "max-workers": "jobs"}
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if known, ok := also[name]; ok {
+			name = known
+		}
+		return pflag.NormalizedName(name)
+	})
 	cmd.MarkFlagsMutuallyExclusive("json", "yaml", "labels")
-	cmd.MarkFlagsMutuallyExclusive("tasks", "tasks-regex")
-	return cmd
 }
 
 func (c *stageCommand) print(ctx context.Context) error {
-	only, err := regexp.Compile(`\A(?:` + c.tasks + `)`)
-	if err != nil {
+	var err error
+	if c.only, err = regexp.Compile(`\A(?:` + c.tasks + `)`); err != nil {
 		return fmt.Errorf("--tasks: %w", err)
 	}
 	sets, err := c.parameters(ctx)
 	if err != nil {
 		return err
 	}
-	if len(sets) == 1 {
-		return c.printSet(ctx, sets[0], only, false)
+	if c.watch {
+		return c.watchSets(ctx, sets)
 	}
-	return c.printAll(ctx, sets, only)
+	if len(sets) == 1 {
+		return c.printSet(ctx, sets[0], false)
+	}
+	return c.printAll(ctx, sets)
 }
 
 // printAll generates for several sets at once and prints in their order.
-func (c *stageCommand) printAll(ctx context.Context, sets []parameterSet, only *regexp.Regexp) error {
+func (c *stageCommand) printAll(ctx context.Context, sets []parameterSet) error {
 	type printed struct {
 		out, err bytes.Buffer
 		fault    error
@@ -112,68 +134,86 @@ func (c *stageCommand) printAll(ctx context.Context, sets []parameterSet, only *
 	for i, set := range sets {
 		g.Go(func() error {
 			one := *c
-			one.out, one.err = &all[i].out, &all[i].err
-			all[i].fault = one.printSet(ctx, set, only, true)
+			one.streams(&all[i].out, &all[i].err)
+			all[i].fault = one.tell(one.printSet(ctx, set, true))
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	var fault error
 	for i := range all {
 		_, err := all[i].err.WriteTo(c.err)
 		_, err2 := all[i].out.WriteTo(c.out)
-		if err := errors.Join(all[i].fault, err, err2); err != nil {
+		if err := errors.Join(err, err2); err != nil {
 			return err
 		}
+		if all[i].fault != nil && !errors.Is(all[i].fault, ErrTold) {
+			c.screen.Fault(all[i].fault.Error())
+		}
+		if all[i].fault != nil {
+			fault = ErrTold
+		}
 	}
-	return nil
+	return fault
 }
 
-func (c *stageCommand) printSet(ctx context.Context, set parameterSet, only *regexp.Regexp, several bool) error {
+// made is the graph of the stage for one set.
+func (c *stageCommand) made(ctx context.Context, set parameterSet) (*taskgraph.Result, error) {
 	p := set.params
 	if c.localFiles {
 		var err error
 		if p, err = p.With("files_changed", c.checkout.facts(ctx).FilesChanged); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	res, err := c.generate(ctx, p, c.upTo)
+	return c.generate(ctx, p, c.upTo)
+}
+
+func (c *stageCommand) printSet(ctx context.Context, set parameterSet, several bool) error {
+	res, err := c.made(ctx, set)
 	if err != nil {
 		if several {
-			fmt.Fprintf(c.err, "parameters %s:\n", set.name)
+			c.screen.Print("parameters %s:", set.name)
 		}
 		return err
 	}
-	text, err := c.format(c.graph(res), only)
+	return c.write(c.graph(res), set, several)
+}
+
+// write writes the result of a set to where it belongs.
+func (c *stageCommand) write(g *graph.Graph, set parameterSet, several bool) error {
+	text, err := c.format(g)
 	if err != nil {
 		return err
 	}
 	if c.output == "" {
 		if several {
-			fmt.Fprintf(c.err, "Dumping result with parameters %s:\n", set.name)
+			c.screen.Print("Dumping result with parameters %s:", set.name)
 		}
 		_, err = fmt.Fprintln(c.out, text)
 		return err
 	}
+	return os.WriteFile(c.outputName(set, several), []byte(text+"\n"), 0o644)
+}
+
+// outputName is the file that the result of a set goes to.
+func (c *stageCommand) outputName(set parameterSet, several bool) string {
 	name := c.output
-	if several {
+	if several && !strings.Contains(name, "{params}") {
 		ext := filepath.Ext(name)
-		name = strings.TrimSuffix(name, ext) + "_" + set.name + ext
+		name = strings.TrimSuffix(name, ext) + "_{params}" + ext
 	}
-	return os.WriteFile(name, []byte(text+"\n"), 0o644)
+	return strings.ReplaceAll(name, "{params}", set.name)
 }
 
 // format writes g in the form asked for, with a newline at its end.
-func (c *stageCommand) format(g *graph.Graph, only *regexp.Regexp) (string, error) {
-	if c.tasks == "" && len(c.exclude) == 0 && c.json {
-		b, err := g.MarshalIndent()
-		return string(b) + "\n", err
-	}
+func (c *stageCommand) format(g *graph.Graph) (string, error) {
 	tasks := map[string]any{}
 	var labels []string
 	for key, t := range g.All() {
-		if !only.MatchString(t.Label) {
+		if !c.only.MatchString(t.Label) {
 			continue
 		}
 		labels = append(labels, t.Label)

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/config"
@@ -39,8 +40,12 @@ func New() *cobra.Command {
 taskcluster/kinds) and prints what becomes of it:
 
   kinds, full, target, target-graph, optimized, morphed   the stages, in order
-  why      why a task is there or not, and what changed it
+  why      why a task is there, and what made it what it is
+  why-not  why a task does not run, and what would make it run
+  explain  the same of all tasks, as data
+  diff     what differs between the graphs of two revisions
   actions  what people may do with the tasks
+  kind-graph, image-digest   the kinds as a chart, the digest of an image
   decision does it all in a decision task, and creates the tasks`,
 		Example: `  treeline taskgraph full                                  # labels of all tasks
   treeline taskgraph target -p parameters.yml              # those that an event selects
@@ -48,11 +53,15 @@ taskcluster/kinds) and prints what becomes of it:
   treeline taskgraph full -J --tasks 'test-.*' -o tests.json
   treeline taskgraph why test-unit-1 -p parameters.yml`,
 		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { // nothing was asked for: that is a mistake in a script
+			return errors.Join(cmd.Help(), ErrTold)
+		},
 	}
 	for _, stage := range graphStages() {
 		cmd.AddCommand(newStageCommand(stage))
 	}
-	cmd.AddCommand(newKindsCommand(), newKindGraphCommand(), newActionsCommand(), newWhyCommand(), newDecisionCommand())
+	cmd.AddCommand(newKindsCommand(), newKindGraphCommand(), newImageDigestCommand(), newActionsCommand(), newDecisionCommand())
+	cmd.AddCommand(newWhyCommand(), newWhyNotCommand(), newExplainCommand(), newDiffCommand())
 	return cmd
 }
 
@@ -68,9 +77,17 @@ type generator struct {
 	mustAsk     bool // without the index there is no answer
 
 	checkout checkout
+	top      string // directory of the tree
 	tree     fs.FS
 	close    func() error
+	in       io.Reader
 	out, err io.Writer
+	screen   *screen.Screen // on err
+}
+
+// streams sets where results and everything else go.
+func (g *generator) streams(out, err io.Writer) {
+	g.out, g.err, g.screen = out, err, screen.New(err, g.verbose)
 }
 
 const rootHelp = "directory of config.yml, or the top of the repository that has it (default taskcluster, or ci where only that has one)"
@@ -90,7 +107,9 @@ func (g *generator) flags(cmd *cobra.Command) {
 // does wraps the body of a command: it opens the tree before, and tells errors one a line after.
 func (g *generator) does(body func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) (err error) {
-		g.out, g.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
+		g.in = cmd.InOrStdin()
+		g.streams(cmd.OutOrStdout(), cmd.ErrOrStderr())
+		calmCollector()
 		if err := g.open(); err != nil {
 			return err
 		}
@@ -169,6 +188,9 @@ func (g *generator) open() error {
 	if err != nil {
 		return fmt.Errorf("taskgraph: %w", err)
 	}
+	if g.top, err = filepath.Abs(top); err != nil {
+		return errors.Join(err, dir.Close())
+	}
 	g.tree, g.close, g.root = dir.FS(), dir.Close, filepath.ToSlash(root)
 	return nil
 }
@@ -180,9 +202,9 @@ func (g *generator) tell(err error) error {
 		return err
 	}
 	for _, f := range faults {
-		fmt.Fprintf(g.err, "treeline: %v\n", f)
+		g.screen.Fault(f.Error())
 		if e, ok := errors.AsType[*star.Error](f); ok && e.Traceback != "" {
-			fmt.Fprintln(g.err, e.Traceback)
+			g.screen.Print("%s", e.Traceback)
 		}
 	}
 	return ErrTold
@@ -190,17 +212,33 @@ func (g *generator) tell(err error) error {
 
 // parameters reads the sets asked for.
 func (g *generator) parameters(ctx context.Context) ([]parameterSet, error) {
-	s := parameterSource{strict: g.strict, local: func(ctx context.Context) (params.Facts, error) { return g.checkout.facts(ctx), nil }}
-	for _, spec := range g.specs {
-		if strings.HasPrefix(spec, "project=") {
-			c, err := config.Load(g.tree, g.root)
-			if err != nil {
-				return nil, err
+	hooks, err := taskgraph.ReadHooks(ctx, g.tree, g.root, g.printed)
+	if err != nil {
+		return nil, err
+	}
+	s := parameterSource{
+		strict: g.strict, trustDomain: hooks.Config().TrustDomain(), own: hooks.Own(), stdin: g.in,
+		local: func(ctx context.Context) params.Facts { return g.checkout.facts(ctx) },
+	}
+	sets, err := s.read(ctx, g.specs)
+	if err != nil || g.quiet {
+		return sets, err
+	}
+	for _, set := range sets {
+		for _, key := range set.params.Unknown() {
+			if strings.Contains(key, "?") { // one that looks like another; others are the project's affair
+				g.screen.Warning(fmt.Sprintf("parameters %s: %s", set.name, key))
 			}
-			s.trustDomain = c.TrustDomain()
 		}
 	}
-	return s.read(ctx, g.specs)
+	return sets, nil
+}
+
+// printed shows what Starlark of the tree prints before there is a graph.
+func (g *generator) printed(line string) {
+	if !g.quiet {
+		g.screen.Line(screen.Faint, "print", line)
+	}
 }
 
 // finder is what answers for the index: a file, a server, or nothing.
@@ -237,14 +275,25 @@ const localPatience = 2 * time.Second
 
 // noIndex says that the graph shown is the one of an empty index.
 func (g *generator) noIndex(paths []string, why string) {
-	fmt.Fprintf(g.err, "note: %s, so none of %d index paths is taken to have a task (--index FILE can name some)\n", why, len(paths))
+	if !g.quiet {
+		g.screen.Note(fmt.Sprintf("%s, so none of %d index paths is taken to have a task (--index FILE can name some)", why, len(paths)))
+	}
 }
 
 // generate runs the stages for one set.
 func (g *generator) generate(ctx context.Context, p *params.Parameters, upTo taskgraph.Stage) (*taskgraph.Result, error) {
-	scripts, err := runtask.Scripts()
+	in, err := g.input(p)
 	if err != nil {
 		return nil, err
+	}
+	return g.run(ctx, in, upTo)
+}
+
+// input is what a graph is made from for one set.
+func (g *generator) input(p *params.Parameters) (taskgraph.Input, error) {
+	scripts, err := runtask.Scripts()
+	if err != nil {
+		return taskgraph.Input{}, err
 	}
 	in := taskgraph.Input{
 		Tree: g.tree, Root: g.root, Parameters: p, TargetKinds: g.targetKinds, Strict: g.strict, Scripts: scripts,
@@ -253,36 +302,32 @@ func (g *generator) generate(ctx context.Context, p *params.Parameters, upTo tas
 	if len(in.TargetKinds) == 0 {
 		in.TargetKinds = p.Strings("target-kinds")
 	}
-	return g.run(ctx, in, upTo)
+	return in, nil
 }
 
 // run generates from in, with the index that is asked for, and prints warnings and summary.
 func (g *generator) run(ctx context.Context, in taskgraph.Input, upTo taskgraph.Stage) (*taskgraph.Result, error) {
 	start := time.Now()
-	if upTo >= taskgraph.Optimized {
+	if upTo >= taskgraph.Optimized && in.Index == nil {
 		var err error
 		if in.Index, err = g.finder(); err != nil {
 			return nil, err
 		}
 	}
-	if g.verbose {
-		in.Progress = func(stage string) { fmt.Fprintf(g.err, "%s…\n", stage) }
-	}
+	in.Progress = g.screen.Stage
 	res, err := taskgraph.Generate(ctx, in, upTo)
-	if err != nil {
-		return nil, err
-	}
-	if g.quiet {
-		return res, nil
+	g.screen.Done()
+	if err != nil || g.quiet {
+		return res, err
 	}
 	for _, w := range res.Warnings {
-		fmt.Fprintf(g.err, "warning: %v\n", w)
+		g.screen.Warning(w.Error())
 	}
 	for _, line := range res.Explain.Prints {
-		fmt.Fprintf(g.err, "print: %s\n", line)
+		g.printed(line)
 	}
 	if g.verbose {
-		fmt.Fprintf(g.err, "%s in %v\n", res.Summary(), time.Since(start).Round(time.Millisecond))
+		g.screen.Print("%s in %v", res.Summary(), time.Since(start).Round(time.Millisecond))
 	}
 	return res, nil
 }

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/treeline-ci/treeline/workers/runtask"
 )
 
 // shareProgram puts the treeline program where the tasks' user can run it and returns that
@@ -34,7 +37,27 @@ func (w *worker) shareProgram() (string, error) {
 		return "", fmt.Errorf("workers: share program: %w", err)
 	}
 	os.Remove(fresh) // still there when both were links to one file: then the renaming did nothing
-	return dir, nil
+	return dir, shareScripts(dir)
+}
+
+// shareScripts puts the scripts beside the program that images have in /usr/local/bin: payloads made for
+// containers name them.
+func shareScripts(dir string) error {
+	scripts, err := runtask.Scripts()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"run-task", "fetch-content"} {
+		content, err := fs.ReadFile(scripts, name)
+		if err != nil {
+			return err
+		}
+		fresh := filepath.Join(dir, name+".new")
+		if err := errors.Join(os.WriteFile(fresh, content, 0o755), os.Chmod(fresh, 0o755), os.Rename(fresh, filepath.Join(dir, name))); err != nil {
+			return fmt.Errorf("workers: share scripts: %w", err)
+		}
+	}
+	return nil
 }
 
 func copyProgram(from, to string) (err error) {

@@ -99,9 +99,7 @@ func (w *worker) claimLoop(ctx context.Context) error {
 			return nil
 		}
 		asked := time.Now()
-		claims, err := w.Client.ClaimWork(ctx, w.TaskQueueID, client.ClaimRequest{
-			WorkerGroup: w.WorkerGroup, WorkerID: w.WorkerID, Tasks: slots,
-		})
+		claims, err := w.claim(ctx, slots, idleSince)
 		for range slots - len(claims) {
 			w.free <- struct{}{}
 		}
@@ -123,6 +121,21 @@ func (w *worker) claimLoop(ctx context.Context) error {
 		}
 		w.pause(ctx, err, len(claims), asked)
 	}
+}
+
+// claim asks for up to slots runs. A worker that is to end when it finds no work waits no longer than that
+// for the answer; what the server gives to one that has hung up, it takes back.
+func (w *worker) claim(ctx context.Context, slots int, idleSince time.Time) ([]client.Claim, error) {
+	if w.MaxIdle > 0 && slots+len(w.free) == w.Capacity {
+		limited, cancel := context.WithDeadline(ctx, idleSince.Add(w.MaxIdle))
+		defer cancel()
+		claims, err := w.Client.ClaimWork(limited, w.TaskQueueID, client.ClaimRequest{WorkerGroup: w.WorkerGroup, WorkerID: w.WorkerID, Tasks: slots})
+		if err != nil && limited.Err() != nil && ctx.Err() == nil {
+			return nil, nil // no work, for long enough
+		}
+		return claims, err
+	}
+	return w.Client.ClaimWork(ctx, w.TaskQueueID, client.ClaimRequest{WorkerGroup: w.WorkerGroup, WorkerID: w.WorkerID, Tasks: slots})
 }
 
 // waitForSlots takes all slots that are free, at least one; 0 when ctx ended first.

@@ -110,6 +110,7 @@ func (r *run) workInside() outcome {
 		r.log.Error("%v", err)
 		result = outcome{task.ReasonMalformedPayload, "the payload is malformed"}
 	} else {
+		p.Rebase(r.dir.Work())
 		r.payload = p
 		result = r.execute()
 	}

@@ -33,11 +33,12 @@ const claimTimeout = time.Minute
 
 // Config says what to run. Only Data is needed.
 type Config struct {
-	Repo    string // a git repository to watch; the sample project when empty
-	Data    string // directory for everything that is kept
-	Port    int    // of the server, on loopback; 0 takes a free one
-	Workers int    // worker processes, one task each at a time
-	Program string // the treeline program, to run workers with
+	Repo         string // a git repository to watch; the sample project when empty
+	Data         string // directory for everything that is kept
+	Port         int    // of the server, on loopback; 0 takes a free one
+	Workers      int    // worker processes, one task each at a time
+	AcceptImages bool   // tasks that name a container image are done without it
+	Program      string // the treeline program, to run workers with
 
 	Out io.Writer // what a person should read
 	Log *slog.Logger

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -137,14 +136,17 @@ func runWorker(ctx context.Context, c Config, id, dir, runAs, rootURL string, s 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("dev: worker directory: %w", err)
 	}
-	logFile, err := os.OpenFile(filepath.Join(dir, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := openLog(filepath.Join(dir, "worker.log"), logLimit)
 	if err != nil {
-		return fmt.Errorf("dev: worker log: %w", err)
+		return err
 	}
-	defer logFile.Close()
+	defer log.Close()
 	args := []string{
 		"worker", "run", "--task-queue", TaskQueue, "--worker-group", "local", "--worker-id", id,
 		"--dir", dir, "--run-as", runAs, "--grace", taskGrace.String(),
+	}
+	if c.AcceptImages {
+		args = append(args, "--accept-images")
 	}
 	for _, name := range passedOn {
 		args = append(args, "--pass-env", name)
@@ -153,7 +155,7 @@ func runWorker(ctx context.Context, c Config, id, dir, runAs, rootURL string, s 
 	cmd.Env = append(os.Environ(),
 		"TASKCLUSTER_ROOT_URL="+rootURL, "TASKCLUSTER_CLIENT_ID="+workerClientID,
 		"TASKCLUSTER_ACCESS_TOKEN="+s.WorkerToken, "TASKCLUSTER_CERTIFICATE=")
-	cmd.Stdout, cmd.Stderr = io.Writer(logFile), io.Writer(logFile)
+	cmd.Stdout, cmd.Stderr = log, log
 	// A worker must not outlive a killed server: the next start runs one of the same name.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

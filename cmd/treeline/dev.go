@@ -44,6 +44,7 @@ DATA/env holds the address and credentials as the four TASKCLUSTER_ variables.`,
 	cmd.Flags().StringVar(&c.Data, "data", "treeline-data", "directory for everything that is kept")
 	cmd.Flags().IntVar(&c.Port, "port", 8080, "port of the server on 127.0.0.1; 0 takes a free one, at the next start the same")
 	cmd.Flags().IntVar(&c.Workers, "workers", 2, "how many tasks may run at once")
+	cmd.Flags().BoolVar(&c.AcceptImages, "accept-images", false, "do tasks that name a container image, without it")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what happens")
 	return cmd
 }

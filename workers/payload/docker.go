@@ -2,7 +2,6 @@ package payload
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ type dockerPayload struct {
 	OnExitStatus onExitStatus               `json:"onExitStatus"`
 }
 
-// docker reads the dialect of containers for an engine that has none: the command runs on the
+// docker reads the dialect of containers, by default for an engine that has none: the command runs on the
 // machine itself, and paths that begin at the container's root begin at the task's directory.
 func (p *Parser) docker(raw json.RawMessage, o Options) (*Payload, []string) {
 	if problems := p.check(p.dockerSchema, raw); len(problems) > 0 {
@@ -42,16 +41,20 @@ func (p *Parser) docker(raw json.RawMessage, o Options) (*Payload, []string) {
 		Env: in.Env, RetryOn: in.OnExitStatus.Retry, PurgeOn: in.OnExitStatus.PurgeCaches,
 		Proxy: in.Features["taskclusterProxy"], Live: orTrue(in.Features, "localLiveLog"), Backing: orTrue(in.Features, "bulkLog"),
 		LiveName: live, BackingName: strings.TrimSuffix(live, ".log") + "_backing.log", Image: imageName(in.Image),
+		Container: &Container{Image: in.Image, Caches: in.Cache},
 	}
 	var problems []string
 	out.MaxRunTime, problems = seconds(in.MaxRunTime, problems)
 	switch {
+	case o.Containers:
 	case out.Image != "" && !o.AcceptImages:
 		problems = append(problems, "/image: this worker has no containers (start it with --accept-images to run such tasks on the machine itself)")
 	case out.Image != "":
 		out.Notes = append(out.Notes, "image "+out.Image+" is not used: this worker runs commands on the machine itself")
 	}
-	if len(in.Command) == 0 || in.Command[0] == "" {
+	if o.Containers && len(in.Command) == 0 {
+		out.Commands = [][]string{nil} // the image's own
+	} else if len(in.Command) == 0 || in.Command[0] == "" {
 		problems = append(problems, "/command: is needed: there is no image that could have one of its own")
 	} else {
 		out.Commands = [][]string{in.Command}
@@ -63,11 +66,11 @@ func (p *Parser) docker(raw json.RawMessage, o Options) (*Payload, []string) {
 			Name: strings.Trim(name, "/"), Path: a.Path, Directory: a.Type != "file", Expires: a.Expires,
 		})
 	}
-	for _, name := range slices.Sorted(maps.Keys(in.Cache)) {
-		out.Notes = append(out.Notes, fmt.Sprintf("cache %s at %s is not mounted: this worker has no containers", name, in.Cache[name]))
+	if !o.Containers {
+		problems = append(problems, out.atHome()...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Capabilities)) {
-		out.Notes = append(out.Notes, "capability "+name+" is not given: this worker has no containers")
+		out.Notes = append(out.Notes, "capability "+name+" is not given")
 	}
 	return out, problems
 }

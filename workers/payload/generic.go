@@ -70,7 +70,9 @@ func (p *Parser) generic(raw json.RawMessage, _ Options) (*Payload, []string) {
 			problems = append(problems, fmt.Sprintf("/mounts/%d/cacheName: cache %q is mounted twice", i, m.CacheName))
 		}
 		caches[m.CacheName] = true
-		out.Mounts = append(out.Mounts, Mount(m))
+		out.Mounts = append(out.Mounts, Mount{
+			File: m.File, Directory: m.Directory, CacheName: m.CacheName, Content: m.Content, Format: m.Format,
+		})
 	}
 	for _, feature := range []string{"interactive", "loopbackAudio", "loopbackVideo", "runTaskAsCurrentUser", "chainOfTrust"} {
 		if in.Features[feature] {

@@ -31,8 +31,15 @@ type Payload struct {
 	Backing     bool  // the log is to be kept
 	LiveName    string
 	BackingName string
-	Image       string   // what a container engine would run it in; "" when none was named
+	Image       string // what a container engine would run it in; "" when none was named
+	Container   *Container
 	Notes       []string // what was asked for and is not done, for the log
+}
+
+// Container is what a payload of docker-worker's dialect asks of a container; nil in the other dialect.
+type Container struct {
+	Image  json.RawMessage   // as it was written
+	Caches map[string]string // name of the cache → place in the container
 }
 
 // Artifact is something a task promises to leave behind.
@@ -51,6 +58,7 @@ type Mount struct {
 	File      string
 	Directory string
 	CacheName string // a directory that is kept between tasks
+	Scope     string // that the cache needs; "" is the one of generic-worker's caches
 	Content   *Content
 	Format    string // of an archive, or of a compressed file
 }
@@ -79,6 +87,7 @@ func (e *Error) Error() string {
 // Options say what this worker does.
 type Options struct {
 	AcceptImages  bool          // run payloads that name an image, without it
+	Containers    bool          // there is a container engine: images and caches are given as they are asked for
 	MaxRunTime    time.Duration // longest allowed; 0: a day
 	ForbidMounts  bool
 	ForbidProxies bool

@@ -66,11 +66,39 @@ func TestDocker(t *testing.T) {
 	if diff := cmp.Diff([][]string{{"bash", "-c", "make"}}, got.Commands); diff != "" {
 		t.Error(diff)
 	}
-	if got.Image != "debian:12" || len(got.Notes) != 2 || got.BackingName != "public/logs/here_backing.log" || got.LiveName != "public/logs/here.log" {
+	if got.Image != "debian:12" || len(got.Notes) != 1 || got.BackingName != "public/logs/here_backing.log" || got.LiveName != "public/logs/here.log" {
 		t.Errorf("%+v", got)
 	}
-	if a := got.Artifacts[0]; a.Name != "public/build" || !a.Directory || a.Expires == nil || a.Path != "/builds/out" {
+	if a := got.Artifacts[0]; a.Name != "public/build" || !a.Directory || a.Expires == nil || a.Path != "builds/out" {
 		t.Errorf("%+v", a)
+	}
+}
+
+func TestDockerOnTheMachineItself(t *testing.T) {
+	raw := `{"image": "x", "command": ["/usr/local/bin/run-task", "--p-checkout=/builds/worker/checkouts/vcs/", "--", "bash", "-cx", "ls /builds/worker /builds/workers /x/builds/worker:/builds/worker/a"],
+		"maxRunTime": 60, "cache": {"c2": "/builds/worker/checkouts", "c1": "/var/cache/x"}, "env": {"TASKCLUSTER_CACHES": "/builds/worker/checkouts;/var/cache/x", "TASKCLUSTER_VOLUMES": "/data"},
+		"artifacts": {"public": {"type": "directory", "path": "/builds/worker/artifacts", "expires": "2030-01-01T00:00:00Z"}}}`
+	got, err := parser(t).Parse(json.RawMessage(raw), payload.Options{AcceptImages: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Rebase("/t/work")
+	want := [][]string{{"run-task", "--p-checkout=/t/work/checkouts/vcs/", "--", "bash", "-cx", "ls /t/work /builds/workers /x/builds/worker:/t/work/a"}}
+	if diff := cmp.Diff(want, got.Commands); diff != "" {
+		t.Error(diff)
+	}
+	mounts := []payload.Mount{{Directory: "checkouts", CacheName: "c2", Scope: "docker-worker:cache:c2"}, {Directory: "var/cache/x", CacheName: "c1", Scope: "docker-worker:cache:c1"}}
+	if diff := cmp.Diff(mounts, got.Mounts); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]string{"TASKCLUSTER_CACHES": "/t/work/checkouts;/t/work/var/cache/x", "TASKCLUSTER_VOLUMES": "/t/work/data"}, got.Env); diff != "" {
+		t.Error(diff)
+	}
+	if got.Artifacts[0].Path != "artifacts" {
+		t.Errorf("%+v", got.Artifacts)
+	}
+	if got, err = parser(t).Parse(json.RawMessage(`{"image": "x", "maxRunTime": 60}`), payload.Options{Containers: true}); err != nil || len(got.Notes) > 0 || got.Commands[0] != nil {
+		t.Errorf("in a container: %+v %v", got, err)
 	}
 }
 
@@ -88,6 +116,7 @@ func TestProblems(t *testing.T) {
 		{"an artifact outside", `{"command": [["x"]], "maxRunTime": 1, "artifacts": [{"type": "file", "path": "../../etc/shadow"}]}`, "/artifacts/0/path"},
 		{"an image without containers", `{"image": "x", "command": ["x"], "maxRunTime": 1}`, "/image: this worker has no containers"},
 		{"no command and no image's own", `{"artifacts": {}, "maxRunTime": 1}`, "/command: is needed"},
+		{"a cache over everything", `{"artifacts": {}, "command": ["x"], "cache": {"c": "/builds/worker/"}, "maxRunTime": 1}`, "cannot be a cache"},
 		{"the same cache twice", `{"command": [["x"]], "maxRunTime": 1, "mounts": [{"cacheName": "a", "directory": "b"}, {"cacheName": "a", "directory": "c"}]}`, "mounted twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

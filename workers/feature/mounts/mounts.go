@@ -4,6 +4,7 @@ package mounts
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -59,7 +60,7 @@ func authorize(ctx context.Context, env Env, wishes []payload.Mount) error {
 	var need []scope.Expr
 	for _, wish := range wishes {
 		if wish.CacheName != "" {
-			need = append(need, scope.String(cacheScope+wish.CacheName))
+			need = append(need, scope.String(cmp.Or(wish.Scope, cacheScope+wish.CacheName)))
 		}
 		if c := wish.Content; c != nil && c.TaskID != "" && !slices.Contains(env.Task.Dependencies, c.TaskID) {
 			return fault.New(fault.Invalid, "an artifact of task %s is mounted, so that task must be in dependencies", c.TaskID)

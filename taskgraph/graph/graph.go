@@ -140,6 +140,26 @@ func (g *Graph) Needs(key string) []string { return g.names(g.needs, key) }
 // Users returns the keys of the tasks that depend on the task under key, sorted.
 func (g *Graph) Users(key string) []string { return g.names(g.users, key) }
 
+// Position returns where key stands in Keys, -1 if it does not.
+func (g *Graph) Position(key string) int {
+	if i, ok := g.index[key]; ok {
+		return int(i)
+	}
+	return -1
+}
+
+// At returns the task at a position of Keys. For walks over large graphs, positions are quicker than
+// keys.
+func (g *Graph) At(position int) *Task { return g.tasks[position] }
+
+// NeedsAt returns the positions of the tasks that the one at position depends on, ascending. The caller
+// must not change the slice.
+func (g *Graph) NeedsAt(position int) []int32 { return g.needs[position] }
+
+// UsersAt returns the positions of the tasks that depend on the one at position, ascending. The caller
+// must not change the slice.
+func (g *Graph) UsersAt(position int) []int32 { return g.users[position] }
+
 // TasksNeeded yields the tasks that the one under key depends on, in the order of Needs.
 func (g *Graph) TasksNeeded(key string) iter.Seq[*Task] { return g.yield(g.needs, key) }
 

@@ -7,13 +7,12 @@
 //
 // # If-dependencies
 //
-// A task with if-dependencies is wanted only as long as one of them stays for another reason.
-// Removal is a fixpoint: first every task is kept, open or gone, seen from its dependents; then
-// a kept task keeps the open ones that have it among their if-dependencies, and a kept task
-// keeps all it depends on, until nothing changes; what is still open goes. The result does not
-// depend on the order of tasks, and no kept task ever depends on a removed one. The field's own
-// generator gives the same wherever its result does not depend on chance, but for rare graphs where it
-// drops a task although one of its if-dependencies stays.
+// A task with if-dependencies is wanted only as long as one of them stays. Tasks are settled once all
+// their dependents are; of those that can be settled next, what stays comes first. A task that may go
+// for its dependents or its if-dependencies stays open until one of these is known to stay; a kept task
+// keeps all it depends on, and what is open at the end goes. The result does not depend on the order of
+// tasks, and no kept task ever depends on a removed one. The field's own generator settles tasks in an
+// order of chance: wherever its result does not depend on that, this one is the same (field_test.go).
 //
 // # Strategies
 //

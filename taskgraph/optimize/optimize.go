@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/treeline-ci/treeline/taskgraph/explain"
@@ -145,9 +148,9 @@ func (r *run) replace(ctx context.Context) error {
 
 // needsKept is a dependency of label that is neither removed nor replaced; "" without one.
 func (r *run) needsKept(label string) string {
-	for _, dep := range r.Target.Needs(label) {
-		if _, ok := r.replaced[dep]; !ok && !r.removed[dep] {
-			return dep
+	for dep := range r.Target.TasksNeeded(label) {
+		if _, ok := r.replaced[dep.Label]; !ok && !r.removed[dep.Label] {
+			return dep.Label
 		}
 	}
 	return ""
@@ -200,8 +203,7 @@ func (r *run) replaceOne(ctx context.Context, t *graph.Task) error {
 // without one (taskgraph-map 14.3).
 func (r *run) deadline(t *graph.Task) (time.Time, error) {
 	var latest time.Time
-	for _, user := range r.Target.Users(t.Label) {
-		u := r.Target.Task(user)
+	for u := range r.Target.TasksUsing(t.Label) {
 		at, has := u.Definition["deadline"]
 		if !has {
 			continue
@@ -252,36 +254,60 @@ func (r *run) lookUp(ctx context.Context) error {
 
 // subgraph is phase C.
 func (r *run) subgraph() (*Result, error) {
-	res := &Result{LabelToTaskID: maps.Clone(r.replaced), Removed: len(r.removed), Replaced: len(r.replaced)}
-	var kept []string
-	for _, label := range r.Target.Keys() {
+	res := &Result{LabelToTaskID: make(map[string]string, r.Target.Len()), Removed: len(r.removed), Replaced: len(r.replaced)}
+	maps.Copy(res.LabelToTaskID, r.replaced)
+	var list []*graph.Task
+	for label, t := range r.Target.All() {
 		if _, gone := r.replaced[label]; gone || r.removed[label] {
 			continue
 		}
-		kept = append(kept, label)
+		list = append(list, t)
 		res.LabelToTaskID[label] = r.NewID(label)
 	}
-	tasks := make(map[string]*graph.Task, len(kept))
-	var edges []graph.Edge
-	for _, label := range kept {
-		t, err := r.settle(r.Target.Task(label), res.LabelToTaskID)
-		if err != nil {
-			return nil, err
-		}
+	list, err := r.settleAll(list, res.LabelToTaskID)
+	if err != nil {
+		return nil, err
+	}
+	tasks := make(map[string]*graph.Task, len(list))
+	for _, t := range list {
 		if other := tasks[t.TaskID]; other != nil {
-			return nil, fmt.Errorf("optimization: tasks %s and %s got one id %s", other.Label, label, t.TaskID)
+			return nil, fmt.Errorf("optimization: tasks %s and %s got one id %s", other.Label, t.Label, t.TaskID)
 		}
 		tasks[t.TaskID] = t
 	}
+	edges := make([]graph.Edge, 0, len(r.Target.Edges()))
 	for _, e := range r.Target.Edges() {
 		from, to := res.LabelToTaskID[e.From], res.LabelToTaskID[e.To]
 		if tasks[from] != nil && tasks[to] != nil {
 			edges = append(edges, graph.Edge{From: from, To: to, Name: e.Name})
 		}
 	}
-	var err error
 	res.Graph, err = graph.New(tasks, edges)
 	return res, err
+}
+
+// settleAll settles tasks, several at once; the error is that of the first that has one.
+func (r *run) settleAll(list []*graph.Task, ids map[string]string) ([]*graph.Task, error) {
+	const some = 64
+	out, errs := make([]*graph.Task, len(list)), make([]error, len(list)/some+1)
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(errs)) {
+		wg.Go(func() {
+			for n := int(next.Add(1)) - 1; n < len(errs); n = int(next.Add(1)) - 1 {
+				for i := n * some; i < min((n+1)*some, len(list)) && errs[n] == nil; i++ {
+					out[i], errs[n] = r.settle(list[i], ids)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // settle gives a kept task its id, its dependencies by id, and resolves its references.
@@ -307,17 +333,12 @@ func (r *run) settle(t *graph.Task, ids map[string]string) (*graph.Task, error) 
 		return nil, &graph.Error{File: t.Provenance.File, Line: t.Provenance.Line, Label: t.Label, Err: err}
 	}
 	d, _ := def.(map[string]any)
-	out.Definition = maps.Clone(d)
-	if out.Definition == nil {
-		out.Definition = map[string]any{}
-	}
-	list, _ := out.Definition["dependencies"].([]any)
-	list = slices.Clone(list)
+	out.Definition = make(map[string]any, len(d)+1)
+	maps.Copy(out.Definition, d)
+	before, _ := d["dependencies"].([]any)
+	list := append(make([]any, 0, len(before)+len(named)), before...)
 	for _, id := range slices.Sorted(maps.Values(named)) {
 		list = append(list, id)
-	}
-	if list == nil {
-		list = []any{}
 	}
 	out.Definition["dependencies"] = list
 	return &out, nil

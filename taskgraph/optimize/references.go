@@ -162,6 +162,9 @@ func (r *references) artifact(m []string) (string, error) {
 
 // fill replaces each match of re in s.
 func (r *references) fill(re *regexp.Regexp, s string, with func(match []string) (string, error)) (string, error) {
+	if strings.IndexByte(s, '<') < 0 {
+		return s, nil
+	}
 	var b strings.Builder
 	at := 0
 	for _, loc := range re.FindAllStringSubmatchIndex(s, -1) {

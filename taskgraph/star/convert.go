@@ -18,6 +18,8 @@ type converter struct {
 	keys map[string]starlark.Value
 	free [][]string // scratch for sorting keys, one per depth in use
 	lazy bool       // dicts are converted when they are asked for
+
+	arena *arena // of those dicts
 }
 
 func newConverter() *converter { return &converter{keys: map[string]starlark.Value{}} }
@@ -50,7 +52,7 @@ func (c *converter) toStar(v any) (starlark.Value, error) {
 		return starlark.Float(v), nil
 	case map[string]any:
 		if c.lazy {
-			return newLazyDict(v, false), nil
+			return c.arena.dict(v, false), nil
 		}
 		return c.dict(v)
 	case []any:
@@ -276,15 +278,14 @@ type Edit struct {
 // edits are the changes that make what d is of what it came from; ok is false when that is not
 // known.
 func (f *fromStar) edits(d *lazyDict) (edits []Edit, ok bool, err error) {
-	list, ok := d.changes()
-	if !ok || d.fault != nil {
+	if d.dict != nil || d.fault != nil {
 		return nil, false, nil
 	}
-	for _, e := range list {
+	for e := range d.changes() {
 		before, had := d.from[e.key]
 		if e.value == nil {
 			if had {
-				edits = append(edits, Edit{Key: e.key, Gone: true})
+				edits = addEdit(edits, d, Edit{Key: e.key, Gone: true})
 			}
 			continue
 		}
@@ -295,10 +296,17 @@ func (f *fromStar) edits(d *lazyDict) (edits []Edit, ok bool, err error) {
 		}
 		f.path = f.path[:len(f.path)-1]
 		if !had || !same(x, before) {
-			edits = append(edits, Edit{Key: e.key, Value: x})
+			edits = addEdit(edits, d, Edit{Key: e.key, Value: x})
 		}
 	}
 	return edits, true, nil
+}
+
+func addEdit(list []Edit, d *lazyDict, e Edit) []Edit {
+	if list == nil {
+		list = make([]Edit, 0, len(d.over)+len(d.origin().made))
+	}
+	return append(list, e)
 }
 
 // countValues is how many values v holds, shared ones each time; it stops beyond most.

@@ -2,6 +2,7 @@ package star
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -26,6 +27,40 @@ type lazyDict struct {
 	copyOf *lazyDict
 	copied bool
 	fault  error // a value that has no form in Starlark
+	arena  *arena
+}
+
+// arena makes lazyDicts and uses them again once nobody can have one any more: what a transform is
+// given for one task it cannot keep for the next, as its globals are frozen. The nil arena makes
+// ordinary ones.
+type arena struct {
+	dicts []*lazyDict
+	used  int
+}
+
+func (a *arena) dict(from map[string]any, frozen bool) *lazyDict {
+	if a == nil {
+		return &lazyDict{from: from, length: len(from), frozen: frozen}
+	}
+	if a.used == len(a.dicts) {
+		block := make([]lazyDict, 16)
+		for i := range block {
+			a.dicts = append(a.dicts, &block[i])
+		}
+	}
+	d := a.dicts[a.used]
+	a.used++
+	over, made := d.over[:0], d.made[:0]
+	*d = lazyDict{from: from, length: len(from), frozen: frozen, over: over, made: made, arena: a}
+	return d
+}
+
+// reset takes back all that were made, but keeps no more than a few.
+func (a *arena) reset() {
+	if len(a.dicts) > 1024 {
+		a.dicts = nil
+	}
+	a.used = 0
 }
 
 // entry is a key and its value; without one it was taken out.
@@ -44,10 +79,6 @@ const (
 	maxOver   = 16
 	maxCopied = 64
 )
-
-func newLazyDict(from map[string]any, frozen bool) *lazyDict {
-	return &lazyDict{from: from, length: len(from), frozen: frozen}
-}
 
 func (d *lazyDict) Type() string          { return dictType }
 func (d *lazyDict) Truth() starlark.Bool  { return d.Len() > 0 }
@@ -100,7 +131,7 @@ func find(list []entry, key string) int {
 // add appends to a short list of entries.
 func add(list []entry, e entry) []entry {
 	if list == nil {
-		list = make([]entry, 0, 4)
+		list = make([]entry, 0, 2)
 	}
 	return append(list, e)
 }
@@ -121,7 +152,7 @@ func (d *lazyDict) convert(key string, v any) (starlark.Value, error) {
 	if i := find(o.made, key); i >= 0 {
 		return o.made[i].value, nil
 	}
-	x, err := (&converter{lazy: true}).toStar(v)
+	x, err := (&converter{lazy: true, arena: d.arena}).toStar(v)
 	if err != nil {
 		return nil, err
 	}
@@ -205,10 +236,9 @@ func (d *lazyDict) copy() *lazyDict {
 	}
 	o := d.origin()
 	o.copied = true
-	out := &lazyDict{from: d.from, length: d.length, copyOf: o}
-	if len(d.over) > 0 {
-		out.over = append(make([]entry, 0, len(d.over)+4), d.over...)
-	}
+	out := d.arena.dict(d.from, false)
+	out.length, out.copyOf = d.length, o
+	out.over = append(out.over, d.over...)
 	return out
 }
 
@@ -222,7 +252,7 @@ func (d *lazyDict) full() *starlark.Dict {
 	put := func(key string, v starlark.Value) {
 		_ = out.SetKey(starlark.String(key), v) // a string can be hashed, and nobody iterates yet
 	}
-	o, c := d.origin(), converter{lazy: true}
+	o, c := d.origin(), converter{lazy: true, arena: d.arena}
 	for _, key := range slices.Sorted(maps.Keys(d.from)) {
 		if i := find(d.over, key); i >= 0 {
 			if e := d.over[i]; e.value != nil && !e.added {
@@ -257,19 +287,20 @@ func (d *lazyDict) full() *starlark.Dict {
 	return out
 }
 
-// changes gives what was set or may have been changed inside, in the place of the whole; ok is
-// false when it became a real dict.
-func (d *lazyDict) changes() (list []entry, ok bool) {
-	if d.dict != nil {
-		return nil, false
-	}
-	list = d.over
-	for _, e := range d.origin().made {
-		if find(d.over, e.key) < 0 {
-			list = add(list[:len(list):len(list)], e)
+// changes are what was set, taken out or may have been changed inside.
+func (d *lazyDict) changes() iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		for _, e := range d.over {
+			if !yield(e) {
+				return
+			}
+		}
+		for _, e := range d.origin().made {
+			if find(d.over, e.key) < 0 && !yield(e) {
+				return
+			}
 		}
 	}
-	return list, true
 }
 
 // Iterate walks the keys.

@@ -59,8 +59,7 @@ func (w *walk) visit(v starlark.Value, depth int) error {
 		if v.dict != nil {
 			return w.entries(v.dict, depth)
 		}
-		list, _ := v.changes()
-		for _, e := range list {
+		for e := range v.changes() {
 			w.bytes += len(e.key)
 			if e.value != nil {
 				if err := w.visit(e.value, depth+1); err != nil {

@@ -124,9 +124,11 @@ func (v *invocation) each(c TransformConfig, items []map[string]any, from int) (
 	defer stop()
 	back := v.budget.fromStar()
 	out := make([]Item, 0, len(items))
+	var a arena
 	for i, item := range items {
+		a.reset()
 		v.label = labelOf(item)
-		in := newLazyDict(item, false)
+		in := a.dict(item, false)
 		v.subject = in
 		res, err := v.called(config, in)
 		if err != nil {
@@ -181,7 +183,7 @@ func (v *invocation) transformAll(c TransformConfig, items []map[string]any) ([]
 	origin := make(map[starlark.Value]int, len(items))
 	byName := make(map[string]int, len(items))
 	for i, item := range items {
-		x := newLazyDict(item, false)
+		x := (*arena)(nil).dict(item, false)
 		in[i], origin[x] = x, i
 		byName[labelOf(item)] = i
 	}

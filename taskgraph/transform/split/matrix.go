@@ -37,6 +37,7 @@ type dimension struct {
 // grid is a matrix with its settings.
 type grid struct {
 	dimensions []dimension
+	order      []string // of the cell's names in texts
 	exclude    []map[string]any
 	setName    string
 	fields     []string
@@ -89,6 +90,12 @@ func readGrid(it *transform.Item) (*grid, error) {
 		g.dimensions = append(g.dimensions, dimension{name, values})
 		if g.size *= max(len(values), 1); g.size > maxParts {
 			return nil, it.Errorf("matrix", "has more than %d cells", maxParts)
+		}
+	}
+	g.order = slices.Sorted(maps.Keys(before(it)))
+	for _, d := range g.dimensions {
+		if !slices.Contains(g.order, d.name) {
+			g.order = append(g.order, d.name)
 		}
 	}
 	if len(g.dimensions) == 0 {
@@ -150,7 +157,7 @@ func (g *grid) task(from *transform.Item, cell map[string]any, name string, emit
 	if g.all {
 		fields = slices.Sorted(maps.Keys(from.Values()))
 	}
-	names := &value.Name{Name: "matrix", Value: it.Map("attributes")["matrix"]}
+	names := &value.Name{Name: "matrix", Value: value.Ordered{Keys: g.order, Map: cell}}
 	for _, field := range fields {
 		if err := Substitute(it, field, names); err != nil {
 			return err

@@ -30,13 +30,29 @@ func Transform() transform.Transform {
 
 // names are the values for the fields, in order of precedence.
 type names struct {
-	it                       *transform.Item
-	parameters, object, file map[string]any
+	it                 *transform.Item
+	parameters, object map[string]any
+	file               *source.File // nil without one
+	values             map[string]any
 }
 
-// Lookup implements value.Names for format strings.
+// Lookup implements value.Names for format strings: mappings keep the order of their files.
 func (n names) Lookup(name string) (any, bool) {
-	for _, m := range []map[string]any{n.parameters, n.object, n.file} {
+	v, ok := n.find(name)
+	if _, ok := n.parameters[name]; ok {
+		return v, true
+	}
+	if _, ok := n.object[name]; ok {
+		return n.it.Ordered(v, "task-context", "from-object", name), true
+	}
+	if _, ok := n.values[name]; ok {
+		return transform.Ordered(v, n.file.Root().Child(name)), true
+	}
+	return v, ok
+}
+
+func (n names) find(name string) (any, bool) {
+	for _, m := range []map[string]any{n.parameters, n.object, n.values} {
 		if v, ok := m[name]; ok {
 			return v, true
 		}
@@ -50,7 +66,7 @@ func (n names) Lookup(name string) (any, bool) {
 
 // attributes are the values for choices: the task's own keys under the context.
 func (n names) attributes(name string) (any, bool) {
-	if v, ok := n.Lookup(name); ok {
+	if v, ok := n.find(name); ok {
 		return v, true
 	}
 	v, ok := n.it.Values()[name]
@@ -70,7 +86,10 @@ func render(c *transform.Config, it *transform.Item, emit func(*transform.Item))
 	}
 	if name := value.String(settings, "from-file"); name != "" {
 		var err error
-		if n.file, err = fromFile(c, name); err != nil {
+		if n.file, err = fromFile(c, name); err == nil {
+			n.values, err = n.file.Map()
+		}
+		if err != nil {
 			return it.Errorf("task-context.from-file", "%v", err)
 		}
 	}
@@ -111,18 +130,12 @@ func fromParameters(c *transform.Config, wanted map[string]any) map[string]any {
 
 type fileOwner struct{}
 
-func fromFile(c *transform.Config, name string) (map[string]any, error) {
-	v, err := c.Memo(fileOwner{}, name, func() (any, error) {
-		f, err := source.Read(c.Tree, name)
-		if err != nil {
-			return nil, err
-		}
-		return f.Map()
-	})
+func fromFile(c *transform.Config, name string) (*source.File, error) {
+	v, err := c.Memo(fileOwner{}, name, func() (any, error) { return source.Read(c.Tree, name) })
 	if err != nil {
 		return nil, err
 	}
-	return v.(map[string]any), nil
+	return v.(*source.File), nil
 }
 
 // resolve resolves the choice that may stand in a field. A field that is not there is left for

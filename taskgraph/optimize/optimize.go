@@ -12,6 +12,7 @@ import (
 
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/taskgraph/reldate"
 	"github.com/treeline-ci/treeline/taskgraph/star"
@@ -38,6 +39,7 @@ type Input struct {
 	Strategies map[string]Strategy // nil: Builtin()
 	Star       *star.Files         // for strategies of the tree; nil: there are none
 	Index      IndexFinder         // nil: the index knows nothing
+	History    history.Source      // asked at most once, if a strategy needs it; nil: nothing is known
 	Now        time.Time           // against which deadlines count; zero: the build date
 
 	NewID          func(label string) string // id of a task to be created; asked in sorted order
@@ -54,6 +56,7 @@ type Result struct {
 	LabelToTaskID map[string]string // created and replaced tasks
 	Removed       int
 	Replaced      int
+	History       *history.Table // what Input.History gave; nil when it was not asked
 }
 
 // run is one optimization under way.
@@ -79,7 +82,7 @@ func Run(ctx context.Context, in Input) (*Result, error) {
 	if r.Now.IsZero() {
 		r.Now = time.Unix(in.Params.Int("build_date"), 0)
 	}
-	r.env = &Env{Params: in.Params, run: r, files: in.Params.Strings("files_changed"), matched: map[string]string{}, star: map[string]*star.Strategy{}}
+	r.env = &Env{Params: in.Params, run: r, files: in.Params.Strings("files_changed"), matched: map[string]string{}, star: map[string]*star.Strategy{}, covers: map[coverKey]*history.Coverage{}}
 	for _, label := range in.Params.Strings("do_not_optimize") {
 		r.dno[label] = "listed in do_not_optimize"
 	}
@@ -254,7 +257,7 @@ func (r *run) lookUp(ctx context.Context) error {
 
 // subgraph is phase C.
 func (r *run) subgraph() (*Result, error) {
-	res := &Result{LabelToTaskID: make(map[string]string, r.Target.Len()), Removed: len(r.removed), Replaced: len(r.replaced)}
+	res := &Result{LabelToTaskID: make(map[string]string, r.Target.Len()), Removed: len(r.removed), Replaced: len(r.replaced), History: r.env.past}
 	maps.Copy(res.LabelToTaskID, r.replaced)
 	var list []*graph.Task
 	for label, t := range r.Target.All() {

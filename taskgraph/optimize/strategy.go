@@ -10,6 +10,7 @@ import (
 
 	"github.com/treeline-ci/treeline/taskgraph/glob"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/taskgraph/star"
 	"github.com/treeline-ci/treeline/taskgraph/value"
@@ -51,6 +52,10 @@ type Env struct {
 	found   map[string]Found
 	matched map[string]string // pattern → first changed file it matches, "" for none
 	star    map[string]*star.Strategy
+
+	askedPast bool
+	past      *history.Table
+	covers    map[coverKey]*history.Coverage
 }
 
 // FilesChanged are the files of the push.
@@ -80,7 +85,8 @@ func (e *Env) Strategy(name string) (Strategy, error) {
 
 // Builtin gives the strategies that every tree has, by name.
 func Builtin() map[string]Strategy {
-	return map[string]Strategy{
+	all := pastRules()
+	maps.Copy(all, map[string]Strategy{
 		"never":                          never{},
 		"always":                         always{},
 		"skip-unless-changed":            skipUnlessChanged{},
@@ -89,7 +95,8 @@ func Builtin() map[string]Strategy {
 		"any":                            listed{any: true},
 		"all":                            listed{},
 		"not":                            negated{},
-	}
+	})
+	return all
 }
 
 // stays is embedded by strategies that never replace.

@@ -12,6 +12,8 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
 // ActionDef is an action that a file of the tree registered by calling action(…), as it stands
@@ -115,8 +117,8 @@ const maxSymbol = 25
 
 // register is action(…).
 func register(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	budget := budgetOf(t)
-	if budget.actions == nil {
+	budget := bounded.BudgetOf(t)
+	if around(budget).actions == nil {
 		return nil, errors.New("action: can be called only while the file is loaded, not by a function that is used later")
 	}
 	r := &registration{pos: t.CallFrame(1).Pos, ActionDef: ActionDef{Order: 10000, Permission: "generic", Available: true, Context: []any{}}}
@@ -143,12 +145,12 @@ func register(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwar
 	if err := r.options(budget, contexts, schema, available); err != nil {
 		return nil, fmt.Errorf("action %q: %w", r.Name, err)
 	}
-	*budget.actions = append(*budget.actions, r)
+	*around(budget).actions = append(*around(budget).actions, r)
 	return starlark.None, nil
 }
 
 // options takes what may be a value or a function that gives it.
-func (r *registration) options(b *budget, contexts, schema, available starlark.Value) (err error) {
+func (r *registration) options(b *bounded.Budget, contexts, schema, available starlark.Value) (err error) {
 	switch v := available.(type) {
 	case nil, starlark.NoneType:
 	case starlark.Bool:
@@ -178,8 +180,8 @@ func (r *registration) options(b *budget, contexts, schema, available starlark.V
 }
 
 // tagSets checks a context: a list of dicts of texts.
-func tagSets(b *budget, v starlark.Value) ([]any, error) {
-	x, err := b.fromStar().value(v, nil)
+func tagSets(b *bounded.Budget, v starlark.Value) ([]any, error) {
+	x, err := b.FromStarlark().Value(v, nil)
 	if err != nil {
 		return nil, fmt.Errorf("context: %w", err)
 	}
@@ -201,8 +203,8 @@ func tagSets(b *budget, v starlark.Value) ([]any, error) {
 	return list, nil
 }
 
-func schemaOf(b *budget, v starlark.Value) (map[string]any, error) {
-	x, err := b.fromStar().value(v, nil)
+func schemaOf(b *bounded.Budget, v starlark.Value) (map[string]any, error) {
+	x, err := b.FromStarlark().Value(v, nil)
 	if err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
@@ -220,17 +222,17 @@ func (m *Module) define(ctx context.Context, r *registration, c ActionConfig) (A
 	for _, ask := range []struct {
 		fn   *starlark.Function
 		with map[string]any
-		take func(*budget, starlark.Value) error
+		take func(*bounded.Budget, starlark.Value) error
 	}{
-		{r.available, c.Params, func(_ *budget, v starlark.Value) error { d.Available = bool(v.Truth()); return nil }},
-		{r.context, c.Params, func(b *budget, v starlark.Value) (err error) { d.Context, err = tagSets(b, v); return err }},
-		{r.schema, c.GraphConfig, func(b *budget, v starlark.Value) (err error) { d.Schema, err = schemaOf(b, v); return err }},
+		{r.available, c.Params, func(_ *bounded.Budget, v starlark.Value) error { d.Available = bool(v.Truth()); return nil }},
+		{r.context, c.Params, func(b *bounded.Budget, v starlark.Value) (err error) { d.Context, err = tagSets(b, v); return err }},
+		{r.schema, c.GraphConfig, func(b *bounded.Budget, v starlark.Value) (err error) { d.Schema, err = schemaOf(b, v); return err }},
 	} {
 		if ask.fn == nil {
 			continue
 		}
 		v := m.invokeFunction(ctx, ask.fn, 0)
-		arg, err := lazy(ask.with)()
+		arg, err := bounded.LazyField(ask.with)()
 		if err != nil {
 			return d, v.fail(err)
 		}

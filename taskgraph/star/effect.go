@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"go.starlark.net/starlark"
+
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
 // What an Effect does.
@@ -56,10 +58,10 @@ func (c ActionCall) value() starlark.Value {
 	if c.Definition != nil {
 		definition = c.Definition
 	}
-	return &record{name: "context", fields: map[string]func() (starlark.Value, error){
-		"params": lazy(c.Params), "graph_config": lazy(c.GraphConfig), "input": lazy(c.Input),
-		"task_id": constant(orNone(c.TaskID)), "task_group_id": constant(orNone(c.TaskGroupID)), "task": lazy(definition),
-		"tasks": constant(newTable(c.Labels, c.Task)), "label_to_task_id": lazy(c.LabelToTaskID),
+	return &bounded.Record{Name: "context", Fields: map[string]func() (starlark.Value, error){
+		"params": bounded.LazyField(c.Params), "graph_config": bounded.LazyField(c.GraphConfig), "input": bounded.LazyField(c.Input),
+		"task_id": bounded.Constant(orNone(c.TaskID)), "task_group_id": bounded.Constant(orNone(c.TaskGroupID)), "task": bounded.LazyField(definition),
+		"tasks": bounded.Constant(newTable(c.Labels, c.Task)), "label_to_task_id": bounded.LazyField(c.LabelToTaskID),
 	}}
 }
 
@@ -115,7 +117,7 @@ func (e Effect) Modify(label string, task map[string]any) (map[string]any, error
 	}
 	v := *e.run
 	v.fn, v.label = e.modify, label
-	in, err := (&converter{lazy: true}).toStar(task)
+	in, err := bounded.Lazily(task)
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -124,10 +126,10 @@ func (e Effect) Modify(label string, task map[string]any) (map[string]any, error
 	if err != nil {
 		return nil, err
 	}
-	if !isDict(res) {
+	if !bounded.IsDict(res) {
 		return nil, v.fail(v.gave(res, "the task (a dict)"))
 	}
-	out, err := v.budget.fromStar().mapping(res, task)
+	out, err := v.budget.FromStarlark().Mapping(res, task)
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -166,7 +168,7 @@ func (e *effect) finish(v *invocation, call ActionCall) (Effect, error) {
 		if part.from == nil {
 			continue
 		}
-		m, err := v.budget.fromStar().mapping(part.from, part.was)
+		m, err := v.budget.FromStarlark().Mapping(part.from, part.was)
 		if err != nil {
 			return out, err
 		}
@@ -176,8 +178,8 @@ func (e *effect) finish(v *invocation, call ActionCall) (Effect, error) {
 }
 
 // effects is the module effect.
-func effects() *record {
-	return module("effect",
+func effects() *bounded.Record {
+	return bounded.Module("effect",
 		starlark.NewBuiltin("effect.create_tasks", createTasks), starlark.NewBuiltin("effect.create_task", createTask),
 		starlark.NewBuiltin("effect.rerun_task", onTask(RerunTask)), starlark.NewBuiltin("effect.cancel_task", onTask(CancelTask)),
 		starlark.NewBuiltin("effect.cancel_group", cancelGroup), starlark.NewBuiltin("effect.decide", decide))

@@ -8,6 +8,8 @@ import (
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
 // Error is a failure of Starlark from the tree.
@@ -56,7 +58,7 @@ func (e *Error) Unwrap() error { return e.cause }
 const maxMessage = 4 << 10
 
 func cut(s string) string {
-	s = strings.ReplaceAll(s, dictType, "dict")
+	s = bounded.Plainly(s)
 	if len(s) <= maxMessage {
 		return s
 	}
@@ -64,7 +66,7 @@ func cut(s string) string {
 }
 
 // wrapError makes an *Error of what the parser, the resolver or the interpreter said.
-func wrapError(file, label string, b *budget, err error) error {
+func wrapError(file, label string, b *bounded.Budget, err error) error {
 	var done *Error
 	if errors.As(err, &done) {
 		if done.Label == "" {
@@ -90,8 +92,8 @@ func wrapError(file, label string, b *budget, err error) error {
 	case errors.As(err, &eval):
 		e.fromStack(eval)
 	}
-	if b != nil && b.cause != nil {
-		e.cause, e.Message = b.cause, b.cause.Error()
+	if b != nil && b.Cause() != nil {
+		e.cause, e.Message = b.Cause(), b.Cause().Error()
 	}
 	return e
 }

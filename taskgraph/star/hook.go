@@ -5,6 +5,8 @@ import (
 	"maps"
 
 	"go.starlark.net/starlark"
+
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
 // Register calls fn(graph_config), the function that taskgraph.register of config.yml names, and
@@ -14,7 +16,7 @@ func (m *Module) Register(ctx context.Context, fn string, graphConfig map[string
 	if err != nil {
 		return nil, err
 	}
-	config, err := lazy(graphConfig)()
+	config, err := bounded.LazyField(graphConfig)()
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -33,11 +35,11 @@ func (m *Module) Parameters(ctx context.Context, fn string, graphConfig, paramet
 	if err != nil {
 		return nil, err
 	}
-	config, err := lazy(graphConfig)()
+	config, err := bounded.LazyField(graphConfig)()
 	if err != nil {
 		return nil, v.fail(err)
 	}
-	given, err := newConverter().toStar(parameters)
+	given, err := bounded.ToStarlark(parameters)
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -64,10 +66,10 @@ func (v *invocation) dict(x starlark.Value, was map[string]any) (map[string]any,
 	if x == starlark.None {
 		return nil, nil
 	}
-	if !isDict(x) {
+	if !bounded.IsDict(x) {
 		return nil, v.fail(v.gave(x, "a dict or None"))
 	}
-	out, err := v.budget.fromStar().mapping(x, was)
+	out, err := v.budget.FromStarlark().Mapping(x, was)
 	if err != nil {
 		return nil, v.fail(err)
 	}

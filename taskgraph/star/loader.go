@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"go.starlark.net/starlark"
+
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
 // Loaded is an item that a loader of the tree gave.
@@ -24,15 +26,14 @@ func (m *Module) Items(ctx context.Context, fn string, c TransformConfig) ([]Loa
 	if err != nil {
 		return nil, err
 	}
-	back := v.budget.fromStar()
+	back := v.budget.FromStarlark()
 	var out []Loaded
 	names := map[string]bool{}
 	take := func(name string, x starlark.Value) error {
-		if !isDict(x) {
+		if !bounded.IsDict(x) {
 			return v.fail(fmt.Errorf("entry %q: %w", cut(name), v.gave(x, "entries, each of them a dict")))
 		}
-		back.path = back.path[:0]
-		values, err := back.mapping(x, nil)
+		values, err := back.Mapping(x, nil)
 		if err != nil {
 			return v.fail(err)
 		}
@@ -48,7 +49,7 @@ func (m *Module) Items(ctx context.Context, fn string, c TransformConfig) ([]Loa
 		out = append(out, Loaded{Name: name, Values: values})
 		return nil
 	}
-	switch res := real(res).(type) {
+	switch res := bounded.Real(res).(type) {
 	case *starlark.List:
 		for i := range res.Len() {
 			v.label = ""
@@ -60,7 +61,7 @@ func (m *Module) Items(ctx context.Context, fn string, c TransformConfig) ([]Loa
 		for k, x := range res.Entries() {
 			name, ok := starlark.AsString(k)
 			if !ok || name == "" {
-				return nil, v.fail(fmt.Errorf("%s gave an entry under the key %s: names are strings", fn, brief(k, briefOperand)))
+				return nil, v.fail(fmt.Errorf("%s gave an entry under the key %s: names are strings", fn, bounded.Brief(k, bounded.BriefOperand)))
 			}
 			if err := take(name, x); err != nil {
 				return nil, err

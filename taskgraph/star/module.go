@@ -10,10 +10,9 @@ import (
 	"strings"
 
 	"go.starlark.net/starlark"
-	"go.starlark.net/syntax"
-)
 
-func fileOptions() *syntax.FileOptions { return &syntax.FileOptions{Set: true, TopLevelControl: true} }
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
+)
 
 // Module is a file that has been run; its globals are frozen.
 type Module struct {
@@ -47,10 +46,10 @@ func Load(ctx context.Context, tree fs.FS, name string, o Options) (*Module, err
 		o.Limits = DefaultLimits()
 	}
 	l := &loader{tree: tree, budget: newBudget(tree, o.Limits, 0, o.Print), library: library(), done: map[string]starlark.StringDict{}}
-	l.thread = l.budget.thread("load " + name)
+	l.thread = l.budget.Thread("load " + name)
 	l.thread.Load = l.load
 	var actions []*registration
-	l.budget.actions = &actions
+	around(l.budget).actions = &actions
 	stop := context.AfterFunc(ctx, func() { l.thread.Cancel("the time is up") })
 	defer stop()
 	globals, err := l.file(path.Clean(name))
@@ -95,7 +94,7 @@ func ended(ctx context.Context, err error) error {
 // loader reads the files of one Load, each once.
 type loader struct {
 	tree    fs.FS
-	budget  *budget
+	budget  *bounded.Budget
 	thread  *starlark.Thread
 	library starlark.StringDict
 	done    map[string]starlark.StringDict
@@ -119,8 +118,8 @@ func (l *loader) file(name string) (starlark.StringDict, error) {
 		return nil, fmt.Errorf("load %q: not the path of a .star file in the tree", name)
 	case slices.Contains(l.open, name):
 		return nil, fmt.Errorf("load cycle: %s -> %s", strings.Join(l.open, " -> "), name)
-	case len(l.done)+len(l.open) >= l.budget.limits.Files:
-		return nil, limitf("load %q: more than %d files", name, l.budget.limits.Files)
+	case len(l.done)+len(l.open) >= l.budget.Limits.Files:
+		return nil, bounded.Limitf("load %q: more than %d files", name, l.budget.Limits.Files)
 	}
 	src, err := fs.ReadFile(l.tree, name)
 	if err != nil {
@@ -137,7 +136,7 @@ func (l *loader) file(name string) (starlark.StringDict, error) {
 }
 
 func (l *loader) run(name string, src []byte) (starlark.StringDict, error) {
-	f, err := parse(name, src, l.budget.limits)
+	f, err := bounded.Parse(name, src, l.budget.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +148,7 @@ func (l *loader) run(name string, src []byte) (starlark.StringDict, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g, freeze(g)
+	return g, bounded.Freeze(g)
 }
 
 // function finds a function of the module by name.
@@ -171,7 +170,7 @@ type invocation struct {
 	fn      *starlark.Function
 	ctx     context.Context
 	thread  *starlark.Thread
-	budget  *budget
+	budget  *bounded.Budget
 	label   string         // task being worked on
 	subject starlark.Value // that task as it stands; nil: none, or not one alone
 }
@@ -186,7 +185,7 @@ func (m *Module) invoke(ctx context.Context, name string, items int) (*invocatio
 
 func (m *Module) invokeFunction(ctx context.Context, fn *starlark.Function, items int) *invocation {
 	b := newBudget(m.tree, m.limits, items, m.say)
-	return &invocation{m: m, fn: fn, ctx: ctx, thread: b.thread(fn.Name()), budget: b}
+	return &invocation{m: m, fn: fn, ctx: ctx, thread: b.Thread(fn.Name()), budget: b}
 }
 
 // watch lets the context's end stop what is called until stop is.
@@ -214,7 +213,7 @@ func (v *invocation) called(args ...starlark.Value) (starlark.Value, error) {
 
 // gave is the error of a function that gave v.
 func (v *invocation) gave(res starlark.Value, want string) error {
-	return fmt.Errorf("%s gave a %s, %s: give %s", v.fn.Name(), res.Type(), brief(res, briefOperand), want)
+	return fmt.Errorf("%s gave a %s, %s: give %s", v.fn.Name(), res.Type(), bounded.Brief(res, bounded.BriefOperand), want)
 }
 
 // fail puts the function's place and the task in an error.
@@ -227,7 +226,7 @@ func (v *invocation) fail(err error) error {
 		e.Function = v.fn.Name()
 	}
 	if errors.As(wrapped, &e) && e.Value == "" && v.subject != nil {
-		e.Value = brief(v.subject, briefTask)
+		e.Value = bounded.Brief(v.subject, bounded.BriefTask)
 	}
 	return ended(v.ctx, wrapped)
 }

@@ -5,6 +5,8 @@ import (
 	"regexp"
 
 	"go.starlark.net/starlark"
+
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
 // maxPattern bounds regular expressions, in bytes; maxPatterns is how many a call remembers.
@@ -13,13 +15,14 @@ const (
 	maxPatterns = 500
 )
 
-// pattern compiles a regular expression and charges t for matching a text of n bytes with it.
-func (b *budget) pattern(t *starlark.Thread, pattern string, n int) (*regexp.Regexp, error) {
+// compiled compiles a regular expression and charges t for matching a text of n bytes with it.
+func compiled(b *bounded.Budget, t *starlark.Thread, pattern string, n int) (*regexp.Regexp, error) {
 	if len(pattern) > maxPattern {
-		return nil, limitf("matches with a pattern of more than %d bytes", maxPattern)
+		return nil, bounded.Limitf("matches with a pattern of more than %d bytes", maxPattern)
 	}
+	s := around(b)
 	t.Steps += uint64(10 + len(pattern)*n/64)
-	if re, ok := b.patterns[pattern]; ok {
+	if re, ok := s.patterns[pattern]; ok {
 		return re, nil
 	}
 	t.Steps += uint64(len(pattern))
@@ -27,16 +30,16 @@ func (b *budget) pattern(t *starlark.Thread, pattern string, n int) (*regexp.Reg
 	if err != nil {
 		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
 	}
-	if b.patterns == nil || len(b.patterns) >= maxPatterns {
-		b.patterns = map[string]*regexp.Regexp{}
+	if s.patterns == nil || len(s.patterns) >= maxPatterns {
+		s.patterns = map[string]*regexp.Regexp{}
 	}
-	b.patterns[pattern] = re
+	s.patterns[pattern] = re
 	return re, nil
 }
 
 // regexes is the module re.
-func regexes() *record {
-	return module("re",
+func regexes() *bounded.Record {
+	return bounded.Module("re",
 		matcher("re.match", `\A(?:`, `)`), matcher("re.fullmatch", `\A(?:`, `)\z`), matcher("re.search", `(?:`, `)`),
 		starlark.NewBuiltin("re.findall", findAll), starlark.NewBuiltin("re.sub", substitute), starlark.NewBuiltin("re.split", splitAt),
 		starlark.NewBuiltin("re.escape", escape))
@@ -49,7 +52,7 @@ func matcher(name, before, after string) *starlark.Builtin {
 		if err := starlark.UnpackArgs(b.Name(), args, kwargs, "pattern", &pattern, "text", &text); err != nil {
 			return nil, err
 		}
-		re, err := budgetOf(t).pattern(t, before+pattern+after, len(text))
+		re, err := compiled(bounded.BudgetOf(t), t, before+pattern+after, len(text))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", b.Name(), err)
 		}
@@ -75,13 +78,13 @@ func findAll(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "pattern", &pattern, "text", &text); err != nil {
 		return nil, err
 	}
-	budget := budgetOf(t)
-	re, err := budget.pattern(t, pattern, len(text))
+	budget := bounded.BudgetOf(t)
+	re, err := compiled(budget, t, pattern, len(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.Name(), err)
 	}
 	var out []starlark.Value
-	for _, m := range re.FindAllStringSubmatch(text, budget.limits.Values/(re.NumSubexp()+1)) {
+	for _, m := range re.FindAllStringSubmatch(text, budget.Limits.Values/(re.NumSubexp()+1)) {
 		switch len(m) {
 		case 1:
 			out = append(out, starlark.String(m[0]))
@@ -91,7 +94,7 @@ func findAll(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 			out = append(out, texts(m[1:]))
 		}
 	}
-	return starlark.NewList(out), budget.elements(t, len(out)*(re.NumSubexp()+1))
+	return starlark.NewList(out), budget.Elements(t, len(out)*(re.NumSubexp()+1))
 }
 
 // substitute is re.sub; the replacement names groups as ${1} or ${name}.
@@ -100,8 +103,8 @@ func substitute(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kw
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "pattern", &pattern, "replacement", &replacement, "text", &text); err != nil {
 		return nil, err
 	}
-	budget := budgetOf(t)
-	re, err := budget.pattern(t, pattern, len(text))
+	budget := bounded.BudgetOf(t)
+	re, err := compiled(budget, t, pattern, len(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.Name(), err)
 	}
@@ -110,14 +113,14 @@ func substitute(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kw
 	for _, m := range re.FindAllStringSubmatchIndex(text, -1) {
 		out = append(out, text[last:m[0]]...)
 		longest := len(replacement) * (m[1] - m[0] + 1) // each two bytes of it may stand for a group
-		if longest > budget.limits.Text || len(out)+longest > budget.limits.Text {
-			return nil, limitf("makes a text of more than %d bytes", budget.limits.Text)
+		if longest > budget.Limits.Text || len(out)+longest > budget.Limits.Text {
+			return nil, bounded.Limitf("makes a text of more than %d bytes", budget.Limits.Text)
 		}
 		out = re.ExpandString(out, replacement, text, m)
 		last = m[1]
 	}
 	out = append(out, text[last:]...)
-	return starlark.String(out), budget.text(len(out))
+	return starlark.String(out), budget.Text(len(out))
 }
 
 func splitAt(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -125,13 +128,13 @@ func splitAt(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "pattern", &pattern, "text", &text); err != nil {
 		return nil, err
 	}
-	budget := budgetOf(t)
-	re, err := budget.pattern(t, pattern, len(text))
+	budget := bounded.BudgetOf(t)
+	re, err := compiled(budget, t, pattern, len(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.Name(), err)
 	}
-	parts := re.Split(text, budget.limits.Values)
-	return texts(parts), budget.elements(t, len(parts))
+	parts := re.Split(text, budget.Limits.Values)
+	return texts(parts), budget.Elements(t, len(parts))
 }
 
 func escape(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -139,5 +142,5 @@ func escape(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "text", &text); err != nil {
 		return nil, err
 	}
-	return starlark.String(regexp.QuoteMeta(text)), budgetOf(t).text(2 * len(text))
+	return starlark.String(regexp.QuoteMeta(text)), bounded.BudgetOf(t).Text(2 * len(text))
 }

@@ -7,11 +7,12 @@ import (
 	"go.starlark.net/starlark"
 
 	"github.com/treeline-ci/treeline/taskgraph/keyedby"
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
 // choice is a resolution of by-… choices in Starlark values (taskgraph-map 6).
 type choice struct {
-	b          *budget
+	b          *bounded.Budget
 	thread     *starlark.Thread
 	what       string // the place in errors
 	attributes []starlark.Tuple
@@ -33,7 +34,7 @@ func (c *choice) Lookup(name string) (any, bool) {
 	if v == nil {
 		return nil, false
 	}
-	x, err := c.b.fromStar().value(v, nil)
+	x, err := c.b.FromStarlark().Value(v, nil)
 	return x, err == nil
 }
 
@@ -42,20 +43,20 @@ func (c *choice) resolve(v starlark.Value) (out starlark.Value, changed bool, er
 	if starlark.Len(v) != 1 {
 		return v, false, nil
 	}
-	if d, ok := asDict(v); !ok || !isKeyedBy(d) {
+	if d, ok := bounded.AsDict(v); !ok || !bounded.IsKeyedBy(d) {
 		return v, false, nil
 	}
-	if _, err := c.b.measure(c.thread, v); err != nil {
+	if _, err := c.b.Measure(c.thread, v); err != nil {
 		return nil, false, err
 	}
-	x, err := c.b.fromStar().value(v, nil)
+	x, err := c.b.FromStarlark().Value(v, nil)
 	if err != nil {
 		return nil, false, err
 	}
-	if x, err = c.b.resolver.Evaluate(x, c.what, c, c.options); err != nil {
+	if x, err = around(c.b).resolver.Evaluate(x, c.what, c, c.options); err != nil {
 		return nil, false, err
 	}
-	out, err = c.b.given(c.thread, x)
+	out, err = c.b.Given(c.thread, x)
 	return out, true, err
 }
 
@@ -93,7 +94,7 @@ func keyedBy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 	if !ok {
 		return nil, fmt.Errorf("%s: what the value is must be a string, got %s", b.Name(), args[1].Type())
 	}
-	c := choice{b: budgetOf(t), thread: t, what: "`" + what + "`"}
+	c := choice{b: bounded.BudgetOf(t), thread: t, what: "`" + what + "`"}
 	if err := c.split(kwargs); err != nil {
 		return nil, fmt.Errorf("%s: %w", b.Name(), err)
 	}
@@ -110,10 +111,10 @@ func resolveKeyedBy(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple
 	item, ok := args[0].(starlark.HasSetKey)
 	field, ok2 := starlark.AsString(args[1])
 	name, ok3 := starlark.AsString(args[2])
-	if !ok || !isDict(args[0]) || !ok2 || !ok3 || field == "" {
+	if !ok || !bounded.IsDict(args[0]) || !ok2 || !ok3 || field == "" {
 		return nil, fmt.Errorf("%s: wants a dict, a field and a name, got %s, %s, %s", b.Name(), args[0].Type(), args[1].Type(), args[2].Type())
 	}
-	c := choice{b: budgetOf(t), thread: t, what: "`" + field + "` in `" + name + "`", item: item}
+	c := choice{b: bounded.BudgetOf(t), thread: t, what: "`" + field + "` in `" + name + "`", item: item}
 	if err := c.split(kwargs); err != nil {
 		return nil, fmt.Errorf("%s: %w", b.Name(), err)
 	}
@@ -135,7 +136,7 @@ func (c *choice) at(d starlark.HasSetKey, path []string) error {
 		return d.SetKey(starlark.String(key), x)
 	}
 	if !each {
-		if inner, ok := v.(starlark.HasSetKey); ok && isDict(v) {
+		if inner, ok := v.(starlark.HasSetKey); ok && bounded.IsDict(v) {
 			return c.at(inner, path[1:])
 		}
 		return nil
@@ -149,7 +150,7 @@ func (c *choice) at(d starlark.HasSetKey, path []string) error {
 	}
 	for i := range list.Len() {
 		inner, ok := list.Index(i).(starlark.HasSetKey)
-		if !ok || !isDict(inner) {
+		if !ok || !bounded.IsDict(inner) {
 			return fmt.Errorf("%s: %s[%d] is a %s, not a dict", c.what, key, i, list.Index(i).Type())
 		}
 		if err := c.at(inner, path[1:]); err != nil {

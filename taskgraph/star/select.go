@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"go.starlark.net/starlark"
+
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
 // TargetConfig is what a target-tasks method sees.
@@ -23,11 +25,11 @@ func (m *Module) Target(ctx context.Context, fn string, c TargetConfig) ([]strin
 		return nil, err
 	}
 	tasks := newTable(c.Labels, c.Task)
-	params, err := lazy(c.Params)()
+	params, err := bounded.LazyField(c.Params)()
 	if err != nil {
 		return nil, v.fail(err)
 	}
-	config, err := lazy(c.GraphConfig)()
+	config, err := bounded.LazyField(c.GraphConfig)()
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -71,7 +73,7 @@ func (v *invocation) labels(res starlark.Value, tasks *table) ([]string, error) 
 	for i := range list.Len() {
 		label, ok := starlark.AsString(list.Index(i))
 		if !ok || !tasks.has(label) {
-			return nil, v.fail(fmt.Errorf("%s gave %s, which is no label of the graph", v.fn.Name(), brief(list.Index(i), briefTask)))
+			return nil, v.fail(fmt.Errorf("%s gave %s, which is no label of the graph", v.fn.Name(), bounded.Brief(list.Index(i), bounded.BriefTask)))
 		}
 		out = append(out, label)
 	}
@@ -97,7 +99,7 @@ func (m *Module) Strategy(ctx context.Context, fn string, params map[string]any,
 	if err != nil {
 		return nil, err
 	}
-	p, err := lazy(params)()
+	p, err := bounded.LazyField(params)()
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -107,11 +109,11 @@ func (m *Module) Strategy(ctx context.Context, fn string, params map[string]any,
 // Removes asks whether task, in its JSON form, can be left out, and why.
 func (s *Strategy) Removes(label string, task map[string]any, arg any) (bool, string, error) {
 	s.v.label = label
-	t, err := lazy(task)()
+	t, err := bounded.LazyField(task)()
 	if err != nil {
 		return false, "", s.v.fail(err)
 	}
-	a, err := lazy(arg)()
+	a, err := bounded.LazyField(arg)()
 	if err != nil {
 		return false, "", s.v.fail(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
@@ -29,13 +30,13 @@ type TransformConfig struct {
 
 func (c TransformConfig) value() starlark.Value {
 	deps := newTable(c.Dependencies, c.Task)
-	return &record{name: "config", fields: map[string]func() (starlark.Value, error){
-		"kind":                    constant(starlark.String(c.Kind)),
-		"path":                    constant(starlark.String(c.Path)),
-		"config":                  lazy(c.KindConfig),
-		"params":                  lazy(c.Params),
-		"graph_config":            lazy(c.GraphConfig),
-		"kind_dependencies_tasks": constant(deps),
+	return &bounded.Record{Name: "config", Fields: map[string]func() (starlark.Value, error){
+		"kind":                    bounded.Constant(starlark.String(c.Kind)),
+		"path":                    bounded.Constant(starlark.String(c.Path)),
+		"config":                  bounded.LazyField(c.KindConfig),
+		"params":                  bounded.LazyField(c.Params),
+		"graph_config":            bounded.LazyField(c.GraphConfig),
+		"kind_dependencies_tasks": bounded.Constant(deps),
 	}}
 }
 
@@ -87,7 +88,7 @@ func (m *Module) transformEach(ctx context.Context, f *starlark.Function, c Tran
 			r := &results[i]
 			from := int(i) * portion
 			v := m.invokeFunction(ctx, f, min(portion, len(items)-from))
-			v.budget.say = func(line string) { r.printed = append(r.printed, line) }
+			v.budget.Say = func(line string) { r.printed = append(r.printed, line) }
 			if r.out, r.err = v.each(c, items[from:min(from+portion, len(items))], from); r.err != nil {
 				for was := failed.Load(); i < was && !failed.CompareAndSwap(was, i); was = failed.Load() {
 				}
@@ -108,7 +109,7 @@ func (m *Module) transformEach(ctx context.Context, f *starlark.Function, c Tran
 	printing := newBudget(nil, m.limits, 0, m.say)
 	for i := range results {
 		for _, line := range results[i].printed {
-			printing.printLine(nil, line)
+			printing.Print(line)
 		}
 		if results[i].err != nil {
 			return nil, results[i].err
@@ -122,13 +123,13 @@ func (m *Module) transformEach(ctx context.Context, f *starlark.Function, c Tran
 func (v *invocation) each(c TransformConfig, items []map[string]any, from int) ([]Item, error) {
 	config, stop := c.value(), v.watch()
 	defer stop()
-	back := v.budget.fromStar()
+	back := v.budget.FromStarlark()
 	out := make([]Item, 0, len(items))
-	var a arena
+	var a bounded.Arena
 	for i, item := range items {
-		a.reset()
+		a.Reset()
 		v.label = labelOf(item)
-		in := a.dict(item, false)
+		in := a.Dict(item, false)
 		v.subject = in
 		res, err := v.called(config, in)
 		if err != nil {
@@ -136,14 +137,14 @@ func (v *invocation) each(c TransformConfig, items []map[string]any, from int) (
 		}
 		switch res := res.(type) {
 		case starlark.NoneType:
-		case *starlark.Dict, *lazyDict:
+		case *starlark.Dict, *bounded.Dict:
 			if out, err = v.take(out, back, res, from+i, item, c.Edits); err != nil {
 				return nil, err
 			}
 		case *starlark.List:
 			for k := range res.Len() {
 				if k > 0 {
-					back.left -= countValues(item, back.left)
+					back.Repeat(item)
 				}
 				if out, err = v.take(out, back, res.Index(k), from+i, item, c.Edits); err != nil {
 					return nil, err
@@ -157,10 +158,9 @@ func (v *invocation) each(c TransformConfig, items []map[string]any, from int) (
 }
 
 // take converts one result, made of the item was, and appends it.
-func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from int, was map[string]any, edits bool) ([]Item, error) {
-	back.path = back.path[:0]
-	if d, ok := res.(*lazyDict); ok && edits && was != nil && value.Same(d.from, was) {
-		list, known, err := back.edits(d)
+func (v *invocation) take(out []Item, back *bounded.FromStarlark, res starlark.Value, from int, was map[string]any, edits bool) ([]Item, error) {
+	if d, ok := res.(*bounded.Dict); ok && edits && was != nil && value.Same(d.From(), was) {
+		list, known, err := back.TopEdits(d)
 		if err != nil {
 			return nil, v.fail(err)
 		}
@@ -168,10 +168,10 @@ func (v *invocation) take(out []Item, back *fromStar, res starlark.Value, from i
 			return append(out, Item{Edits: list, From: from}), nil
 		}
 	}
-	if !isDict(res) {
+	if !bounded.IsDict(res) {
 		return nil, v.fail(v.gave(res, "tasks, each of them a dict"))
 	}
-	x, err := back.mapping(res, was)
+	x, err := back.Mapping(res, was)
 	if err != nil {
 		return nil, v.fail(err)
 	}
@@ -183,7 +183,7 @@ func (v *invocation) transformAll(c TransformConfig, items []map[string]any) ([]
 	origin := make(map[starlark.Value]int, len(items))
 	byName := make(map[string]int, len(items))
 	for i, item := range items {
-		x := (*arena)(nil).dict(item, false)
+		x := (*bounded.Arena)(nil).Dict(item, false)
 		in[i], origin[x] = x, i
 		byName[labelOf(item)] = i
 	}
@@ -196,13 +196,13 @@ func (v *invocation) transformAll(c TransformConfig, items []map[string]any) ([]
 	if _, text := res.(starlark.String); !ok || text {
 		return nil, v.fail(v.gave(res, "a list of tasks"))
 	}
-	back := v.budget.fromStar()
+	back := v.budget.FromStarlark()
 	out := make([]Item, 0, list.Len())
 	for i := range list.Len() {
 		x := list.Index(i)
 		from, known := -1, false
-		if d, ok := x.(*lazyDict); ok {
-			from, known = origin[d.origin()]
+		if d, ok := x.(*bounded.Dict); ok {
+			from, known = origin[d.Origin()]
 		}
 		if known {
 			if out, err = v.take(out, back, x, from, items[from], c.Edits); err != nil {
@@ -257,6 +257,9 @@ func (i *taskIterator) Next(p *starlark.Value) bool {
 	}
 	return ok
 }
+
+// Whole is the list itself.
+func (l *taskList) Whole() *starlark.List { return l.List }
 
 // Type tells it from a list, which other lists can be compared with.
 func (l *taskList) Type() string { return "tasks" }

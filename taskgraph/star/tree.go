@@ -15,6 +15,7 @@ import (
 
 	"github.com/treeline-ci/treeline/taskgraph/glob"
 	"github.com/treeline-ci/treeline/taskgraph/source"
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
 // Limits of the module tree.
@@ -26,14 +27,14 @@ const (
 // trees is the module tree: the files of the repository at the revision of the graph. They are
 // part of what the graph is made from, as kind files are, so that the same revision still gives
 // the same graph.
-func trees() *record {
-	return module("tree",
-		fileBuiltin("tree.read", func(b *budget, t *starlark.Thread, name string) (starlark.Value, error) {
-			src, err := b.file(t, name, b.limits.Text)
+func trees() *bounded.Record {
+	return bounded.Module("tree",
+		fileBuiltin("tree.read", func(b *bounded.Budget, t *starlark.Thread, name string) (starlark.Value, error) {
+			src, err := file(b, t, name, b.Limits.Text)
 			return starlark.String(src), err
 		}),
-		fileBuiltin("tree.yaml", func(b *budget, t *starlark.Thread, name string) (starlark.Value, error) {
-			src, err := b.file(t, name, b.limits.Text)
+		fileBuiltin("tree.yaml", func(b *bounded.Budget, t *starlark.Thread, name string) (starlark.Value, error) {
+			src, err := file(b, t, name, b.Limits.Text)
 			if err != nil {
 				return nil, err
 			}
@@ -41,15 +42,15 @@ func trees() *record {
 			if err != nil {
 				return nil, err
 			}
-			return b.given(t, f.Value)
+			return b.Given(t, f.Value)
 		}),
-		fileBuiltin("tree.json", func(b *budget, t *starlark.Thread, name string) (starlark.Value, error) {
-			src, err := b.file(t, name, b.limits.Text)
+		fileBuiltin("tree.json", func(b *bounded.Budget, t *starlark.Thread, name string) (starlark.Value, error) {
+			src, err := file(b, t, name, b.Limits.Text)
 			if err != nil {
 				return nil, err
 			}
-			if deepLine(src) > 0 {
-				return nil, limitf("%s: JSON with brackets nested more than %d deep", name, bracketDepth)
+			if bounded.DeepLine(src) > 0 {
+				return nil, bounded.Limitf("%s: JSON with brackets nested more than %d deep", name, bounded.BracketDepth)
 			}
 			if !json.Valid(src) {
 				return nil, fmt.Errorf("%s is not valid JSON", name)
@@ -58,16 +59,16 @@ func trees() *record {
 			if err != nil {
 				return nil, err
 			}
-			return b.given(t, f.Value)
+			return b.Given(t, f.Value)
 		}),
-		fileBuiltin("tree.sha256", func(b *budget, t *starlark.Thread, name string) (starlark.Value, error) {
-			src, err := b.file(t, name, maxHashed)
+		fileBuiltin("tree.sha256", func(b *bounded.Budget, t *starlark.Thread, name string) (starlark.Value, error) {
+			src, err := file(b, t, name, maxHashed)
 			sum := sha256.Sum256(src)
 			return starlark.String(hex.EncodeToString(sum[:])), err
 		}),
-		fileBuiltin("tree.exists", func(b *budget, t *starlark.Thread, name string) (starlark.Value, error) {
+		fileBuiltin("tree.exists", func(b *bounded.Budget, t *starlark.Thread, name string) (starlark.Value, error) {
 			t.Steps += 1000
-			_, err := fs.Stat(b.tree, name)
+			_, err := fs.Stat(around(b).tree, name)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
@@ -77,7 +78,7 @@ func trees() *record {
 }
 
 // fileBuiltin is a function of one path from the root of the repository, with or without "//".
-func fileBuiltin(name string, read func(b *budget, t *starlark.Thread, name string) (starlark.Value, error)) *starlark.Builtin {
+func fileBuiltin(name string, read func(b *bounded.Budget, t *starlark.Thread, name string) (starlark.Value, error)) *starlark.Builtin {
 	return starlark.NewBuiltin(name, func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		var file string
 		if err := starlark.UnpackArgs(b.Name(), args, kwargs, "path", &file); err != nil {
@@ -87,7 +88,7 @@ func fileBuiltin(name string, read func(b *budget, t *starlark.Thread, name stri
 		if !fs.ValidPath(clean) {
 			return nil, fmt.Errorf("%s: %q is not a path in the repository", b.Name(), cut(file))
 		}
-		v, err := read(budgetOf(t), t, clean)
+		v, err := read(bounded.BudgetOf(t), t, clean)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", b.Name(), err)
 		}
@@ -96,8 +97,8 @@ func fileBuiltin(name string, read func(b *budget, t *starlark.Thread, name stri
 }
 
 // file reads a file of at most most bytes.
-func (b *budget) file(t *starlark.Thread, name string, most int) ([]byte, error) {
-	info, err := fs.Stat(b.tree, name)
+func file(b *bounded.Budget, t *starlark.Thread, name string, most int) ([]byte, error) {
+	info, err := fs.Stat(around(b).tree, name)
 	if err != nil {
 		return nil, err
 	}
@@ -105,26 +106,13 @@ func (b *budget) file(t *starlark.Thread, name string, most int) ([]byte, error)
 	case info.IsDir():
 		return nil, fmt.Errorf("%s is a directory", name)
 	case info.Size() > int64(most):
-		return nil, limitf("%s has %d bytes, the limit is %d", name, info.Size(), most)
+		return nil, bounded.Limitf("%s has %d bytes, the limit is %d", name, info.Size(), most)
 	}
 	t.Steps += 1000 + uint64(info.Size()/16)
-	if err := b.charge(int(info.Size())); err != nil {
+	if err := b.Charge(int(info.Size())); err != nil {
 		return nil, err
 	}
-	return fs.ReadFile(b.tree, name)
-}
-
-// given converts a value from outside for the program.
-func (b *budget) given(t *starlark.Thread, v any) (starlark.Value, error) {
-	x, err := newConverter().toStar(v)
-	if err != nil {
-		return nil, err
-	}
-	w, err := b.measure(t, x)
-	if err != nil {
-		return nil, err
-	}
-	return x, b.charge(w.bytes + 4*elementBytes*w.values)
+	return fs.ReadFile(around(b).tree, name)
 }
 
 // globFiles is tree.glob(pattern, …): the files that a pattern matches, sorted, each once.
@@ -132,7 +120,7 @@ func globFiles(t *starlark.Thread, bi *starlark.Builtin, args starlark.Tuple, kw
 	if len(kwargs) > 0 || len(args) == 0 {
 		return nil, fmt.Errorf("%s: wants one or more patterns", bi.Name())
 	}
-	b := budgetOf(t)
+	b := bounded.BudgetOf(t)
 	var out []string
 	for _, a := range args {
 		pattern, ok := starlark.AsString(a)
@@ -140,9 +128,9 @@ func globFiles(t *starlark.Thread, bi *starlark.Builtin, args starlark.Tuple, kw
 			return nil, fmt.Errorf("%s: got %s, want string", bi.Name(), a.Type())
 		}
 		if len(pattern) > maxPattern {
-			return nil, limitf("matches with a pattern of more than %d bytes", maxPattern)
+			return nil, bounded.Limitf("matches with a pattern of more than %d bytes", maxPattern)
 		}
-		found, err := b.walked(t, strings.TrimPrefix(pattern, "//"))
+		found, err := walked(b, t, strings.TrimPrefix(pattern, "//"))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", bi.Name(), err)
 		}
@@ -150,12 +138,12 @@ func globFiles(t *starlark.Thread, bi *starlark.Builtin, args starlark.Tuple, kw
 	}
 	slices.Sort(out)
 	out = slices.Compact(out)
-	return texts(out), b.elements(t, len(out))
+	return texts(out), b.Elements(t, len(out))
 }
 
 // walked are the files that pattern matches. Only the directory that its part without wildcards
 // names is walked.
-func (b *budget) walked(t *starlark.Thread, pattern string) ([]string, error) {
+func walked(b *bounded.Budget, t *starlark.Thread, pattern string) ([]string, error) {
 	literal, _, wild := strings.Cut(pattern, "*")
 	dir := path.Dir(literal + "x")
 	if !wild {
@@ -166,7 +154,7 @@ func (b *budget) walked(t *starlark.Thread, pattern string) ([]string, error) {
 	}
 	var files []string
 	n := 0
-	err := fs.WalkDir(b.tree, dir, func(name string, e fs.DirEntry, err error) error {
+	err := fs.WalkDir(around(b).tree, dir, func(name string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && name == dir {
 			return nil
 		}
@@ -174,7 +162,7 @@ func (b *budget) walked(t *starlark.Thread, pattern string) ([]string, error) {
 			return err
 		}
 		if n++; n > maxWalked {
-			return limitf("the pattern %q meets more than %d files", pattern, maxWalked)
+			return bounded.Limitf("the pattern %q meets more than %d files", pattern, maxWalked)
 		}
 		t.Steps += 10
 		if e.IsDir() {
@@ -184,14 +172,14 @@ func (b *budget) walked(t *starlark.Thread, pattern string) ([]string, error) {
 			return nil
 		}
 		files = append(files, name)
-		return b.charge(len(name) + elementBytes)
+		return b.Charge(len(name) + bounded.ElementBytes)
 	})
 	return glob.All(pattern, files), err
 }
 
 // hashes is the module hash.
-func hashes() *record {
-	return module("hash", starlark.NewBuiltin("hash.sha256", func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func hashes() *bounded.Record {
+	return bounded.Module("hash", starlark.NewBuiltin("hash.sha256", func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		var text string
 		if err := starlark.UnpackArgs(b.Name(), args, kwargs, "text", &text); err != nil {
 			return nil, err

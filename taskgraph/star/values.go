@@ -2,77 +2,12 @@ package star
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"go.starlark.net/starlark"
-	"go.starlark.net/syntax"
+
+	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
-
-const plusToken = syntax.PLUS
-
-// record is a read-only value with attributes, each made when it is first asked for.
-type record struct {
-	name   string
-	fields map[string]func() (starlark.Value, error)
-	made   map[string]starlark.Value
-}
-
-// constant is the field of a value that exists already.
-func constant(v starlark.Value) func() (starlark.Value, error) {
-	return func() (starlark.Value, error) { return v, nil }
-}
-
-// lazy is the field of a Go value, converted when it is asked for and frozen.
-func lazy(v any) func() (starlark.Value, error) {
-	return func() (starlark.Value, error) {
-		x, err := (&converter{lazy: true}).toStar(v)
-		if err != nil {
-			return nil, err
-		}
-		x.Freeze()
-		return x, nil
-	}
-}
-
-// module is a read-only group of built-ins, each named MODULE.NAME. All its values exist from the
-// start, so several goroutines may use it at once.
-func module(name string, members ...*starlark.Builtin) *record {
-	r := &record{name: name, made: map[string]starlark.Value{}, fields: map[string]func() (starlark.Value, error){}}
-	for _, m := range members {
-		key := strings.TrimPrefix(m.Name(), name+".")
-		r.made[key], r.fields[key] = m, constant(m)
-	}
-	return r
-}
-
-func (r *record) String() string        { return "<" + r.name + ">" }
-func (r *record) Type() string          { return r.name }
-func (r *record) Freeze()               {} // read-only from the start
-func (r *record) Truth() starlark.Bool  { return true }
-func (r *record) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: %s", r.name) }
-func (r *record) AttrNames() []string   { return slices.Sorted(maps.Keys(r.fields)) }
-
-// Attr makes the attribute, once per record; a record belongs to one call, hence to one goroutine.
-func (r *record) Attr(name string) (starlark.Value, error) {
-	if v, ok := r.made[name]; ok {
-		return v, nil
-	}
-	field, ok := r.fields[name]
-	if !ok {
-		return nil, nil
-	}
-	v, err := field()
-	if err != nil {
-		return nil, fmt.Errorf("%s.%s: %w", r.name, name, err)
-	}
-	if r.made == nil {
-		r.made = map[string]starlark.Value{}
-	}
-	r.made[name] = v
-	return v, nil
-}
 
 // table is a read-only mapping of labels to tasks that converts only the tasks looked up.
 type table struct {
@@ -92,6 +27,11 @@ func (t *table) Truth() starlark.Bool  { return len(t.labels) > 0 }
 func (t *table) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: tasks") }
 func (t *table) Len() int              { return len(t.labels) }
 
+// Unbounded says why it cannot be printed or compared.
+func (t *table) Unbounded() string {
+	return "meets the whole table of tasks; look up single labels instead"
+}
+
 // Get looks a label up.
 func (t *table) Get(k starlark.Value) (starlark.Value, bool, error) {
 	label, ok := starlark.AsString(k)
@@ -105,7 +45,7 @@ func (t *table) Get(k starlark.Value) (starlark.Value, bool, error) {
 	if !ok {
 		return nil, false, nil
 	}
-	v, err := (&converter{lazy: true}).toStar(m)
+	v, err := bounded.Lazily(m)
 	if err != nil {
 		return nil, false, fmt.Errorf("task %q: %w", label, err)
 	}

@@ -1,4 +1,4 @@
-package star
+package bounded
 
 import (
 	"errors"
@@ -41,7 +41,7 @@ func guardedAttr(x starlark.Value, name string) (starlark.Value, error) {
 		return v, nil
 	}
 	return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		b := budgetOf(t)
+		b := BudgetOf(t)
 		lazy, err := b.methodCost(t, x, name, args, kwargs)
 		if err != nil {
 			return nil, err
@@ -62,7 +62,7 @@ func guardedAttr(x starlark.Value, name string) (starlark.Value, error) {
 
 // methodCost charges before x.name(args); lazy tells that it compares dicts which the interpreter
 // cannot compare.
-func (b *budget) methodCost(t *starlark.Thread, x starlark.Value, name string, args starlark.Tuple, kwargs []starlark.Tuple) (lazy bool, err error) {
+func (b *Budget) methodCost(t *starlark.Thread, x starlark.Value, name string, args starlark.Tuple, kwargs []starlark.Tuple) (lazy bool, err error) {
 	if s, ok := x.(starlark.String); ok {
 		return false, b.textMethod(t, string(s), name, args, kwargs)
 	}
@@ -70,11 +70,11 @@ func (b *budget) methodCost(t *starlark.Thread, x starlark.Value, name string, a
 	case "index", "remove":
 		t.Steps += uint64(max(starlark.Len(x), 0) / 8)
 		if len(args) > 0 && !isScalar(args[0]) {
-			of, err := b.measure(t, x)
+			of, err := b.Measure(t, x)
 			if err != nil {
 				return false, err
 			}
-			in, err := b.measure(t, args[0])
+			in, err := b.Measure(t, args[0])
 			return len(args) == 1 && (of.lazy || in.lazy), err
 		}
 		return false, nil
@@ -118,7 +118,7 @@ func sought(t *starlark.Thread, x starlark.Value, name string, args starlark.Tup
 }
 
 // textMethod charges before s.name(args) for a text s.
-func (b *budget) textMethod(t *starlark.Thread, s, name string, args starlark.Tuple, kwargs []starlark.Tuple) error {
+func (b *Budget) textMethod(t *starlark.Thread, s, name string, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	switch name {
 	case "join":
 		if len(args) != 1 {
@@ -127,11 +127,11 @@ func (b *budget) textMethod(t *starlark.Thread, s, name string, args starlark.Tu
 		if err := b.iterated(t, args[0]); err != nil {
 			return err
 		}
-		w, err := b.measure(t, args[0])
+		w, err := b.Measure(t, args[0])
 		if err != nil {
 			return err
 		}
-		return b.text(w.bytes + len(s)*max(w.values-1, 0))
+		return b.Text(w.bytes + len(s)*max(w.values-1, 0))
 	case "replace":
 		if len(args) < 2 {
 			return nil
@@ -140,10 +140,10 @@ func (b *budget) textMethod(t *starlark.Thread, s, name string, args starlark.Tu
 		to, _ := starlark.AsString(args[1])
 		t.Steps += uint64(len(s) / 64)
 		n := strings.Count(s, from)
-		if n > 0 && len(to) > b.limits.Text/n {
-			return limitf("makes a text of more than %d bytes", b.limits.Text)
+		if n > 0 && len(to) > b.Limits.Text/n {
+			return Limitf("makes a text of more than %d bytes", b.Limits.Text)
 		}
-		return b.text(len(s) + n*len(to))
+		return b.Text(len(s) + n*len(to))
 	case "format":
 		return b.formatCost(t, s, args, kwargs)
 	}
@@ -152,10 +152,10 @@ func (b *budget) textMethod(t *starlark.Thread, s, name string, args starlark.Tu
 }
 
 // formatCost charges for s.format(…): each field may name the largest argument.
-func (b *budget) formatCost(t *starlark.Thread, s string, args starlark.Tuple, kwargs []starlark.Tuple) error {
+func (b *Budget) formatCost(t *starlark.Thread, s string, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	largest := 0
 	look := func(v starlark.Value) error {
-		w, err := b.measure(t, v)
+		w, err := b.Measure(t, v)
 		largest = max(largest, w.bytes+4*w.values)
 		return err
 	}
@@ -170,14 +170,14 @@ func (b *budget) formatCost(t *starlark.Thread, s string, args starlark.Tuple, k
 		}
 	}
 	fields := strings.Count(s, "{")
-	if fields > 0 && largest > b.limits.Text/fields {
-		return limitf("makes a text of more than %d bytes", b.limits.Text)
+	if fields > 0 && largest > b.Limits.Text/fields {
+		return Limitf("makes a text of more than %d bytes", b.Limits.Text)
 	}
-	return b.text(len(s) + fields*largest)
+	return b.Text(len(s) + fields*largest)
 }
 
 // pairs checks the list of pairs that items() gave.
-func (b *budget) pairs(t *starlark.Thread, v starlark.Value) error {
+func (b *Budget) pairs(t *starlark.Thread, v starlark.Value) error {
 	l, ok := v.(*starlark.List)
 	if !ok {
 		return b.made(t, v)
@@ -187,7 +187,7 @@ func (b *budget) pairs(t *starlark.Thread, v starlark.Value) error {
 			return err
 		}
 	}
-	return b.elements(t, 3*l.Len())
+	return b.Elements(t, 3*l.Len())
 }
 
 // unwrap drops the wrapper that calling a built-in from a built-in puts around its error; the

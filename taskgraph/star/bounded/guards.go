@@ -1,4 +1,4 @@
-package star
+package bounded
 
 import (
 	"fmt"
@@ -31,13 +31,13 @@ func operator(op syntax.Token) builtin {
 		return comparison(op)
 	}
 	return func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-		b := budgetOf(t)
+		b := BudgetOf(t)
 		if err := b.before(t, op, args[0], args[1]); err != nil {
 			return nil, err
 		}
-		v, err := starlark.Binary(op, real(args[0]), real(args[1]))
+		v, err := starlark.Binary(op, Real(args[0]), Real(args[1]))
 		if err != nil {
-			return nil, fmt.Errorf("%w, in %s %s %s", err, brief(args[0], briefOperand), op, brief(args[1], briefOperand))
+			return nil, fmt.Errorf("%w, in %s %s %s", err, Brief(args[0], BriefOperand), op, Brief(args[1], BriefOperand))
 		}
 		return v, b.tuple(v)
 	}
@@ -46,12 +46,12 @@ func operator(op syntax.Token) builtin {
 // rightSide looks at left op right and gives right: the interpreter then does the rest.
 func rightSide(op syntax.Token) builtin {
 	return func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-		return real(args[1]), budgetOf(t).before(t, op, args[0], args[1])
+		return Real(args[1]), BudgetOf(t).before(t, op, args[0], args[1])
 	}
 }
 
 // before charges for x op y, where op makes a value.
-func (b *budget) before(t *starlark.Thread, op syntax.Token, x, y starlark.Value) error {
+func (b *Budget) before(t *starlark.Thread, op syntax.Token, x, y starlark.Value) error {
 	if _, ok := x.(starlark.Int); ok {
 		if _, ok := y.(starlark.Int); ok {
 			return integers(op, x.(starlark.Int), y.(starlark.Int))
@@ -70,21 +70,21 @@ func (b *budget) before(t *starlark.Thread, op syntax.Token, x, y starlark.Value
 }
 
 // joined charges for a value as large as x and y together.
-func (b *budget) joined(t *starlark.Thread, x, y starlark.Value) error {
+func (b *Budget) joined(t *starlark.Thread, x, y starlark.Value) error {
 	if s, ok := x.(starlark.String); ok {
 		r, _ := y.(starlark.String)
-		return b.text(len(s) + len(r))
+		return b.Text(len(s) + len(r))
 	}
 	if s, ok := x.(starlark.Bytes); ok {
 		r, _ := y.(starlark.Bytes)
-		return b.text(len(s) + len(r))
+		return b.Text(len(s) + len(r))
 	}
 	n := max(starlark.Len(x), 0) + max(starlark.Len(y), 0)
-	return b.elements(t, n)
+	return b.Elements(t, n)
 }
 
 // repetition charges for x * y, one of which is a number.
-func (b *budget) repetition(t *starlark.Thread, x, y starlark.Value) error {
+func (b *Budget) repetition(t *starlark.Thread, x, y starlark.Value) error {
 	if _, ok := x.(starlark.Int); ok {
 		x, y = y, x
 	}
@@ -97,22 +97,22 @@ func (b *budget) repetition(t *starlark.Thread, x, y starlark.Value) error {
 		return nil
 	}
 	if size > (1<<40)/n {
-		return limitf("repeats a value of length %d %d times", size, n)
+		return Limitf("repeats a value of length %d %d times", size, n)
 	}
 	switch x.(type) {
 	case starlark.String, starlark.Bytes:
-		return b.text(size * n)
+		return b.Text(size * n)
 	}
-	return b.elements(t, size*n)
+	return b.Elements(t, size*n)
 }
 
 // formatted charges for a text made of a pattern of n bytes and the text of v.
-func (b *budget) formatted(t *starlark.Thread, n int, v starlark.Value) error {
-	w, err := b.measure(t, v)
+func (b *Budget) formatted(t *starlark.Thread, n int, v starlark.Value) error {
+	w, err := b.Measure(t, v)
 	if err != nil {
 		return err
 	}
-	return b.text(n + w.bytes + 4*w.values)
+	return b.Text(n + w.bytes + 4*w.values)
 }
 
 // maxBits bounds integers: arithmetic on larger ones would take long for one step.
@@ -127,7 +127,7 @@ func integers(op syntax.Token, x, y starlark.Int) error {
 		bits = bitLen(x) + 512 // the interpreter shifts no further
 	}
 	if bits > maxBits {
-		return limitf("makes an integer of more than %d bits", maxBits)
+		return Limitf("makes an integer of more than %d bits", maxBits)
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func isComparison(op syntax.Token) bool {
 func comparison(op syntax.Token) builtin {
 	return func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 		x, y := args[0], args[1]
-		lazy, err := budgetOf(t).compared(t, op, x, y)
+		lazy, err := BudgetOf(t).compared(t, op, x, y)
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +167,7 @@ func comparison(op syntax.Token) builtin {
 			v = starlark.Bool(ok)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w, in %s %s %s", err, brief(x, briefOperand), op, brief(y, briefOperand))
+			return nil, fmt.Errorf("%w, in %s %s %s", err, Brief(x, BriefOperand), op, Brief(y, BriefOperand))
 		}
 		return v, nil
 	}
@@ -175,7 +175,7 @@ func comparison(op syntax.Token) builtin {
 
 // compared charges for comparing x with y, or for looking for x in y; lazy tells that they hold
 // dicts which the interpreter cannot compare.
-func (b *budget) compared(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (lazy bool, err error) {
+func (b *Budget) compared(t *starlark.Thread, op syntax.Token, x, y starlark.Value) (lazy bool, err error) {
 	if op == syntax.IN || op == syntax.NOT_IN {
 		switch y := y.(type) {
 		case *starlark.List:
@@ -194,11 +194,11 @@ func (b *budget) compared(t *starlark.Thread, op syntax.Token, x, y starlark.Val
 	if isScalar(x) {
 		return false, nil
 	}
-	in, err := b.measure(t, x)
+	in, err := b.Measure(t, x)
 	if err != nil {
 		return false, err
 	}
-	of, err := b.measure(t, y)
+	of, err := b.Measure(t, y)
 	return in.lazy || of.lazy, err
 }
 
@@ -211,45 +211,45 @@ func isScalar(v starlark.Value) bool {
 }
 
 func passTuple(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-	return args[0], budgetOf(t).tuple(args[0])
+	return args[0], BudgetOf(t).tuple(args[0])
 }
 
 // passMade charges for a slice that was just made; it is no larger than what it was cut from.
 func passMade(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-	return args[0], budgetOf(t).made(t, args[0])
+	return args[0], BudgetOf(t).made(t, args[0])
 }
 
 // made charges for a value an operation gave.
-func (b *budget) made(t *starlark.Thread, v starlark.Value) error {
+func (b *Budget) made(t *starlark.Thread, v starlark.Value) error {
 	switch v := v.(type) {
 	case starlark.String:
-		return b.text(len(v))
+		return b.Text(len(v))
 	case starlark.Bytes:
-		return b.text(len(v))
+		return b.Text(len(v))
 	case starlark.Tuple:
 		if err := b.tuple(v); err != nil {
 			return err
 		}
-		return b.elements(t, len(v))
+		return b.Elements(t, len(v))
 	case *starlark.List:
-		return b.elements(t, v.Len())
+		return b.Elements(t, v.Len())
 	case *starlark.Dict:
-		return b.elements(t, 4*v.Len())
-	case *lazyDict:
-		return b.elements(t, 4*v.Len())
+		return b.Elements(t, 4*v.Len())
+	case *Dict:
+		return b.Elements(t, 4*v.Len())
 	case *starlark.Set:
-		return b.elements(t, 3*v.Len())
+		return b.Elements(t, 3*v.Len())
 	}
 	return nil
 }
 
 // passSpread looks at the value of f(*value).
 func passSpread(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
-	return args[0], budgetOf(t).iterated(t, args[0])
+	return args[0], BudgetOf(t).iterated(t, args[0])
 }
 
 // iterated charges for walking all of v in one step. What has no length cannot be walked.
-func (b *budget) iterated(t *starlark.Thread, v starlark.Value) error {
+func (b *Budget) iterated(t *starlark.Thread, v starlark.Value) error {
 	n := starlark.Len(v)
 	if n < 0 {
 		if _, ok := v.(starlark.Iterable); ok {
@@ -257,5 +257,5 @@ func (b *budget) iterated(t *starlark.Thread, v starlark.Value) error {
 		}
 		return nil
 	}
-	return b.elements(t, n)
+	return b.Elements(t, n)
 }

@@ -1,4 +1,4 @@
-package star
+package bounded
 
 import (
 	"fmt"
@@ -19,7 +19,7 @@ type converter struct {
 	free [][]string // scratch for sorting keys, one per depth in use
 	lazy bool       // dicts are converted when they are asked for
 
-	arena *arena // of those dicts
+	arena *Arena // of those dicts
 }
 
 func newConverter() *converter { return &converter{keys: map[string]starlark.Value{}} }
@@ -32,6 +32,13 @@ func (c *converter) key(s string) starlark.Value {
 	c.keys[s] = v
 	return v
 }
+
+// ToStarlark converts a Go value whole; dicts get their keys in sorted order.
+func ToStarlark(v any) (starlark.Value, error) { return newConverter().toStar(v) }
+
+// Lazily converts a Go value where a program looks at it. v must not be written to any more, and
+// the result belongs to one goroutine.
+func Lazily(v any) (starlark.Value, error) { return (&converter{lazy: true}).toStar(v) }
 
 // toStar converts v; dicts get their keys in sorted order.
 func (c *converter) toStar(v any) (starlark.Value, error) {
@@ -52,7 +59,7 @@ func (c *converter) toStar(v any) (starlark.Value, error) {
 		return starlark.Float(v), nil
 	case map[string]any:
 		if c.lazy {
-			return c.arena.dict(v, false), nil
+			return c.arena.Dict(v, false), nil
 		}
 		return c.dict(v)
 	case []any:
@@ -106,11 +113,11 @@ func (c *converter) dict(m map[string]any) (starlark.Value, error) {
 
 // fromStar converts values back within the budget. Where a value is what it was before the call,
 // the Go value it came from is given back, so that what nobody changed stays shared.
-type fromStar struct {
-	b    *budget
+type FromStarlark struct {
+	b    *Budget
 	left int
 	path []place // where in the result the conversion is, for errors
-	root string  // what the result is
+	Root string  // what the result is, for errors; "task" when nothing else is said
 }
 
 // place is a step into a dict, or into a list when key is "".
@@ -119,10 +126,12 @@ type place struct {
 	index int
 }
 
-func (b *budget) fromStar() *fromStar { return &fromStar{b: b, left: b.limits.Values, root: "task"} }
+func (b *Budget) FromStarlark() *FromStarlark {
+	return &FromStarlark{b: b, left: b.Limits.Values, Root: "task"}
+}
 
 // errorf makes an error about the current place.
-func (f *fromStar) errorf(format string, args ...any) error {
+func (f *FromStarlark) errorf(format string, args ...any) error {
 	var b strings.Builder
 	for _, p := range f.path {
 		if p.key != "" {
@@ -131,24 +140,24 @@ func (f *fromStar) errorf(format string, args ...any) error {
 			fmt.Fprintf(&b, "[%d]", p.index)
 		}
 	}
-	return fmt.Errorf("%s%s: %w", f.root, b.String(), fmt.Errorf(format, args...))
+	return fmt.Errorf("%s%s: %w", f.Root, b.String(), fmt.Errorf(format, args...))
 }
 
 // whole names what is converted.
-func (f *fromStar) whole() string {
-	if f.root == "task" {
+func (f *FromStarlark) whole() string {
+	if f.Root == "task" {
 		return "a task"
 	}
-	return f.root
+	return f.Root
 }
 
 // value converts v, which stands where was stood before; was is nil when nothing did.
-func (f *fromStar) value(v starlark.Value, was any) (any, error) {
+func (f *FromStarlark) Value(v starlark.Value, was any) (any, error) {
 	if f.left--; f.left < 0 {
-		return nil, limitf("gives back more than %d values", f.b.limits.Values)
+		return nil, Limitf("gives back more than %d values", f.b.Limits.Values)
 	}
-	if len(f.path) > f.b.limits.Depth {
-		return nil, limitf("gives back values nested more than %d deep", f.b.limits.Depth)
+	if len(f.path) > f.b.Limits.Depth {
+		return nil, Limitf("gives back values nested more than %d deep", f.b.Limits.Depth)
 	}
 	switch v := v.(type) {
 	case starlark.NoneType:
@@ -163,7 +172,7 @@ func (f *fromStar) value(v starlark.Value, was any) (any, error) {
 	case starlark.Int:
 		n, ok := v.Int64()
 		if !ok {
-			return nil, f.errorf("the integer %s does not fit 64 bits", brief(v, briefOperand))
+			return nil, f.errorf("the integer %s does not fit 64 bits", Brief(v, BriefOperand))
 		}
 		if old, ok := was.(int64); ok && old == n {
 			return was, nil
@@ -177,17 +186,17 @@ func (f *fromStar) value(v starlark.Value, was any) (any, error) {
 	case *starlark.Dict:
 		old, _ := was.(map[string]any)
 		return f.dict(v, old)
-	case *lazyDict:
+	case *Dict:
 		return f.lazyDict(v, was)
 	case *starlark.List:
 		return f.list(v, was)
 	case starlark.Tuple:
 		return f.list(v, was)
 	}
-	return nil, f.errorf("a %s cannot be part of %s (use dicts, lists, strings, numbers, bools and None): %s", v.Type(), f.whole(), brief(v, briefOperand))
+	return nil, f.errorf("a %s cannot be part of %s (use dicts, lists, strings, numbers, bools and None): %s", v.Type(), f.whole(), Brief(v, BriefOperand))
 }
 
-func (f *fromStar) list(v starlark.Indexable, was any) (any, error) {
+func (f *FromStarlark) list(v starlark.Indexable, was any) (any, error) {
 	old, _ := was.([]any)
 	n := v.Len()
 	unchanged := old != nil && len(old) == n
@@ -198,7 +207,7 @@ func (f *fromStar) list(v starlark.Indexable, was any) (any, error) {
 			before = old[i]
 		}
 		f.path = append(f.path, place{index: i})
-		x, err := f.value(v.Index(i), before)
+		x, err := f.Value(v.Index(i), before)
 		if err != nil {
 			return nil, err
 		}
@@ -223,23 +232,23 @@ func (f *fromStar) list(v starlark.Indexable, was any) (any, error) {
 }
 
 // mapping converts v, which is a dict.
-func (f *fromStar) mapping(v starlark.Value, was map[string]any) (map[string]any, error) {
+func (f *FromStarlark) Mapping(v starlark.Value, was map[string]any) (map[string]any, error) {
 	if d, ok := v.(*starlark.Dict); ok {
 		return f.dict(d, was)
 	}
-	x, err := f.value(v, was)
+	x, err := f.Value(v, was)
 	m, _ := x.(map[string]any)
 	return m, err
 }
 
-// lazyDict gives the mapping that d was made of where nothing in it changed, else a copy with what
+// Dict gives the mapping that d was made of where nothing in it changed, else a copy with what
 // did.
-func (f *fromStar) lazyDict(d *lazyDict, was any) (any, error) {
+func (f *FromStarlark) lazyDict(d *Dict, was any) (any, error) {
 	m, _ := was.(map[string]any)
 	elsewhere := !value.Same(m, d.from)
 	if elsewhere {
-		if f.left -= countValues(d.from, f.left); f.left < 0 { // it stands in a further place
-			return nil, limitf("gives back more than %d values", f.b.limits.Values)
+		if f.left -= CountValues(d.from, f.left); f.left < 0 { // it stands in a further place
+			return nil, Limitf("gives back more than %d values", f.b.Limits.Values)
 		}
 	}
 	edits, ok, err := f.edits(d)
@@ -268,6 +277,9 @@ func (f *fromStar) lazyDict(d *lazyDict, was any) (any, error) {
 	return out, nil
 }
 
+// Repeat counts v once more: a result that stands in several places.
+func (f *FromStarlark) Repeat(v any) { f.left -= CountValues(v, f.left) }
+
 // Edit is a change of one key of a mapping.
 type Edit struct {
 	Key   string
@@ -275,9 +287,15 @@ type Edit struct {
 	Gone  bool // the key was taken out
 }
 
+// TopEdits is Edits of a whole result.
+func (f *FromStarlark) TopEdits(d *Dict) (edits []Edit, ok bool, err error) {
+	f.path = f.path[:0]
+	return f.edits(d)
+}
+
 // edits are the changes that make what d is of what it came from; ok is false when that is not
 // known.
-func (f *fromStar) edits(d *lazyDict) (edits []Edit, ok bool, err error) {
+func (f *FromStarlark) edits(d *Dict) (edits []Edit, ok bool, err error) {
 	if d.dict != nil || d.fault != nil {
 		return nil, false, nil
 	}
@@ -290,7 +308,7 @@ func (f *fromStar) edits(d *lazyDict) (edits []Edit, ok bool, err error) {
 			continue
 		}
 		f.path = append(f.path, place{key: e.key})
-		x, err := f.value(e.value, before)
+		x, err := f.Value(e.value, before)
 		if err != nil {
 			return nil, false, err
 		}
@@ -302,26 +320,26 @@ func (f *fromStar) edits(d *lazyDict) (edits []Edit, ok bool, err error) {
 	return edits, true, nil
 }
 
-func addEdit(list []Edit, d *lazyDict, e Edit) []Edit {
+func addEdit(list []Edit, d *Dict, e Edit) []Edit {
 	if list == nil {
-		list = make([]Edit, 0, len(d.over)+len(d.origin().made))
+		list = make([]Edit, 0, len(d.over)+len(d.Origin().made))
 	}
 	return append(list, e)
 }
 
-// countValues is how many values v holds, shared ones each time; it stops beyond most.
-func countValues(v any, most int) int {
+// CountValues is how many values v holds, shared ones each time; it stops beyond most.
+func CountValues(v any, most int) int {
 	n := 1
 	switch v := v.(type) {
 	case map[string]any:
 		for _, e := range v {
-			if n += countValues(e, most-n); n > most {
+			if n += CountValues(e, most-n); n > most {
 				break
 			}
 		}
 	case []any:
 		for _, e := range v {
-			if n += countValues(e, most-n); n > most {
+			if n += CountValues(e, most-n); n > most {
 				break
 			}
 		}
@@ -333,7 +351,7 @@ func countValues(v any, most int) int {
 	return n
 }
 
-func (f *fromStar) dict(d *starlark.Dict, old map[string]any) (map[string]any, error) {
+func (f *FromStarlark) dict(d *starlark.Dict, old map[string]any) (map[string]any, error) {
 	unchanged := old != nil && len(old) == d.Len()
 	out := map[string]any(nil)
 	if !unchanged {
@@ -343,11 +361,11 @@ func (f *fromStar) dict(d *starlark.Dict, old map[string]any) (map[string]any, e
 	for k, v := range d.Entries() {
 		key, ok := k.(starlark.String)
 		if !ok {
-			return nil, f.errorf("the key %s is a %s, not a string", brief(k, briefOperand), k.Type())
+			return nil, f.errorf("the key %s is a %s, not a string", Brief(k, BriefOperand), k.Type())
 		}
 		before, had := old[string(key)]
 		f.path = append(f.path, place{key: string(key)})
-		x, err := f.value(v, before)
+		x, err := f.Value(v, before)
 		if err != nil {
 			return nil, err
 		}
@@ -369,7 +387,7 @@ func (f *fromStar) dict(d *starlark.Dict, old map[string]any) (map[string]any, e
 }
 
 // first copies the first n entries of d, which are as they were in old.
-func (f *fromStar) first(out map[string]any, d *starlark.Dict, old map[string]any, n int) {
+func (f *FromStarlark) first(out map[string]any, d *starlark.Dict, old map[string]any, n int) {
 	for k := range d.Entries() {
 		if n == 0 {
 			return
@@ -395,4 +413,17 @@ func same(x, before any) bool {
 		return false
 	}
 	return x == before
+}
+
+// Given converts a value from outside for the program.
+func (b *Budget) Given(t *starlark.Thread, v any) (starlark.Value, error) {
+	x, err := ToStarlark(v)
+	if err != nil {
+		return nil, err
+	}
+	w, err := b.Measure(t, x)
+	if err != nil {
+		return nil, err
+	}
+	return x, b.Charge(w.bytes + 4*ElementBytes*w.values)
 }

@@ -1,4 +1,4 @@
-package star
+package bounded
 
 import (
 	"strconv"
@@ -9,13 +9,13 @@ import (
 
 // Lengths of values in messages, in bytes: of an operand, and of the task being worked on.
 const (
-	briefOperand = 60
-	briefTask    = 600
+	BriefOperand = 60
+	BriefTask    = 600
 )
 
 // brief is v as Starlark writes it, cut after about most bytes. It costs no more than what it
 // writes, however large v is.
-func brief(v starlark.Value, most int) string {
+func Brief(v starlark.Value, most int) string {
 	w := briefWriter{most: most}
 	w.value(v)
 	if w.Len() > most {
@@ -54,11 +54,9 @@ func (w *briefWriter) value(v starlark.Value) {
 		w.elements("(", ")", v)
 	case *starlark.Dict:
 		w.entries(v)
-	case *lazyDict:
+	case *Dict:
 		w.entries(v.full())
 	case *starlark.Function, *starlark.Builtin:
-		w.WriteString(v.String())
-	case *effect:
 		w.WriteString(v.String())
 	default:
 		w.WriteString("<" + v.Type() + ">")

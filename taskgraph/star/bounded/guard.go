@@ -1,6 +1,7 @@
-package star
+package bounded
 
 import (
+	"errors"
 	"fmt"
 
 	"go.starlark.net/syntax"
@@ -316,14 +317,17 @@ func copyPlace(e syntax.Expr) syntax.Expr {
 	return e
 }
 
-// parse reads and guards one file. Brackets nested deeper than any person writes are refused
+// fileOptions are the parts of Starlark that are optional.
+func fileOptions() *syntax.FileOptions { return &syntax.FileOptions{Set: true, TopLevelControl: true} }
+
+// Parse reads and guards one file. Brackets nested deeper than any person writes are refused
 // before the parser, which recurses, sees them.
-func parse(name string, src []byte, l Limits) (*syntax.File, error) {
+func Parse(name string, src []byte, l Limits) (*syntax.File, error) {
 	if len(src) > l.Source {
-		return nil, limitf("%s: %d bytes, the limit of a Starlark file is %d", name, len(src), l.Source)
+		return nil, Limitf("%s: %d bytes, the limit of a Starlark file is %d", name, len(src), l.Source)
 	}
-	if line := deepLine(src); line > 0 {
-		return nil, &Error{File: name, Line: line, Message: fmt.Sprintf("brackets nested more than %d deep", bracketDepth), cause: ErrLimit}
+	if line := DeepLine(src); line > 0 {
+		return nil, errors.Join(syntax.Error{Pos: syntax.MakePosition(&name, int32(line), 1), Msg: fmt.Sprintf("brackets nested more than %d deep", BracketDepth)}, ErrLimit)
 	}
 	f, err := fileOptions().Parse(name, src, 0)
 	if err != nil {
@@ -334,13 +338,13 @@ func parse(name string, src []byte, l Limits) (*syntax.File, error) {
 	return f, g.err
 }
 
-// bracketDepth is more than any file needs and little for the parser's stack. Prefix chains such as
+// BracketDepth is more than any file needs and little for the parser's stack. Prefix chains such as
 // "not not …" need no limit of their own: the size of a file bounds them.
-const bracketDepth = 1000
+const BracketDepth = 1000
 
-// deepLine is the first line on which brackets stand deeper than bracketDepth; 0 when there is
+// DeepLine is the first line on which brackets stand deeper than BracketDepth; 0 when there is
 // none. Brackets in texts and comments count too: only absurd files are near the limit.
-func deepLine(src []byte) int {
+func DeepLine(src []byte) int {
 	line, depth := 1, 0
 	for _, c := range src {
 		switch c {
@@ -351,7 +355,7 @@ func deepLine(src []byte) int {
 		case ')', ']', '}':
 			depth = max(depth-1, 0)
 		}
-		if depth > bracketDepth {
+		if depth > BracketDepth {
 			return line
 		}
 	}

@@ -1,20 +1,21 @@
-package star
+package bounded
 
 import (
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
 
-// lazyDict is a dict made of a Go mapping whose entries are converted when they are asked for:
+// Dict is a dict made of a Go mapping whose entries are converted when they are asked for:
 // most transforms look at few of a task's values. It behaves as a dict does; where that takes
 // more than looking up and setting single keys it becomes a real one. It belongs to one
 // goroutine and never gets into the globals of a module.
-type lazyDict struct {
+type Dict struct {
 	from   map[string]any // never written to
 	over   []entry        // what was set or taken out, in this order
 	dict   *starlark.Dict // takes the place of from and over once it is there
@@ -24,26 +25,26 @@ type lazyDict struct {
 	// What was made of entries of from: the same each time, as it may be changed. Copies made by
 	// dict() share it with the one they are copies of.
 	made   []entry
-	copyOf *lazyDict
+	copyOf *Dict
 	copied bool
 	fault  error // a value that has no form in Starlark
-	arena  *arena
+	arena  *Arena
 }
 
 // arena makes lazyDicts and uses them again once nobody can have one any more: what a transform is
 // given for one task it cannot keep for the next, as its globals are frozen. The nil arena makes
 // ordinary ones.
-type arena struct {
-	dicts []*lazyDict
+type Arena struct {
+	dicts []*Dict
 	used  int
 }
 
-func (a *arena) dict(from map[string]any, frozen bool) *lazyDict {
+func (a *Arena) Dict(from map[string]any, frozen bool) *Dict {
 	if a == nil {
-		return &lazyDict{from: from, length: len(from), frozen: frozen}
+		return &Dict{from: from, length: len(from), frozen: frozen}
 	}
 	if a.used == len(a.dicts) {
-		block := make([]lazyDict, 16)
+		block := make([]Dict, 16)
 		for i := range block {
 			a.dicts = append(a.dicts, &block[i])
 		}
@@ -51,12 +52,12 @@ func (a *arena) dict(from map[string]any, frozen bool) *lazyDict {
 	d := a.dicts[a.used]
 	a.used++
 	over, made := d.over[:0], d.made[:0]
-	*d = lazyDict{from: from, length: len(from), frozen: frozen, over: over, made: made, arena: a}
+	*d = Dict{from: from, length: len(from), frozen: frozen, over: over, made: made, arena: a}
 	return d
 }
 
 // reset takes back all that were made, but keeps no more than a few.
-func (a *arena) reset() {
+func (a *Arena) Reset() {
 	if len(a.dicts) > 1024 {
 		a.dicts = nil
 	}
@@ -70,9 +71,12 @@ type entry struct {
 	added bool // stands behind the keys of from
 }
 
-// dictType is the type's name inside the interpreter, which would otherwise take a lazyDict for
+// dictType is the type's name inside the interpreter, which would otherwise take a Dict for
 // its own dict when it compares the two. Messages and type() say "dict".
 const dictType = "dict\u2060"
+
+// Plainly is a message of the interpreter with the names of types as people know them.
+func Plainly(message string) string { return strings.ReplaceAll(message, dictType, "dict") }
 
 // maxOver is how many entries are searched one by one; larger dicts are not copied lazily.
 const (
@@ -80,13 +84,13 @@ const (
 	maxCopied = 64
 )
 
-func (d *lazyDict) Type() string          { return dictType }
-func (d *lazyDict) Truth() starlark.Bool  { return d.Len() > 0 }
-func (d *lazyDict) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable type: dict") }
-func (d *lazyDict) String() string        { return d.full().String() }
+func (d *Dict) Type() string          { return dictType }
+func (d *Dict) Truth() starlark.Bool  { return d.Len() > 0 }
+func (d *Dict) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable type: dict") }
+func (d *Dict) String() string        { return d.full().String() }
 
 // Len is the number of keys.
-func (d *lazyDict) Len() int {
+func (d *Dict) Len() int {
 	if d.dict != nil {
 		return d.dict.Len()
 	}
@@ -94,7 +98,7 @@ func (d *lazyDict) Len() int {
 }
 
 // Freeze makes it read-only, with all that is in it.
-func (d *lazyDict) Freeze() {
+func (d *Dict) Freeze() {
 	if d.frozen {
 		return
 	}
@@ -102,7 +106,7 @@ func (d *lazyDict) Freeze() {
 	if d.dict != nil {
 		d.dict.Freeze()
 	}
-	for _, list := range [][]entry{d.over, d.origin().made} {
+	for _, list := range [][]entry{d.over, d.Origin().made} {
 		for _, e := range list {
 			if e.value != nil {
 				e.value.Freeze()
@@ -112,7 +116,7 @@ func (d *lazyDict) Freeze() {
 }
 
 // origin is where what was made of from is kept.
-func (d *lazyDict) origin() *lazyDict {
+func (d *Dict) Origin() *Dict {
 	if d.copyOf != nil {
 		return d.copyOf
 	}
@@ -128,6 +132,9 @@ func find(list []entry, key string) int {
 	return -1
 }
 
+// From is what it was made of.
+func (d *Dict) From() map[string]any { return d.from }
+
 // add appends to a short list of entries.
 func add(list []entry, e entry) []entry {
 	if list == nil {
@@ -137,7 +144,7 @@ func add(list []entry, e entry) []entry {
 }
 
 // convert makes the Starlark value of an entry of from, or gives the one made before.
-func (d *lazyDict) convert(key string, v any) (starlark.Value, error) {
+func (d *Dict) convert(key string, v any) (starlark.Value, error) {
 	switch v := v.(type) {
 	case string:
 		return starlark.String(v), nil
@@ -148,7 +155,7 @@ func (d *lazyDict) convert(key string, v any) (starlark.Value, error) {
 	case int64:
 		return starlark.MakeInt64(v), nil
 	}
-	o := d.origin()
+	o := d.Origin()
 	if i := find(o.made, key); i >= 0 {
 		return o.made[i].value, nil
 	}
@@ -166,7 +173,7 @@ func (d *lazyDict) convert(key string, v any) (starlark.Value, error) {
 }
 
 // Get looks a key up.
-func (d *lazyDict) Get(k starlark.Value) (starlark.Value, bool, error) {
+func (d *Dict) Get(k starlark.Value) (starlark.Value, bool, error) {
 	key, ok := k.(starlark.String)
 	if !ok || d.dict != nil {
 		return d.full().Get(k)
@@ -174,7 +181,7 @@ func (d *lazyDict) Get(k starlark.Value) (starlark.Value, bool, error) {
 	return d.get(string(key))
 }
 
-func (d *lazyDict) get(key string) (starlark.Value, bool, error) {
+func (d *Dict) get(key string) (starlark.Value, bool, error) {
 	if i := find(d.over, key); i >= 0 {
 		return d.over[i].value, d.over[i].value != nil, nil
 	}
@@ -182,7 +189,7 @@ func (d *lazyDict) get(key string) (starlark.Value, bool, error) {
 	if !there {
 		return nil, false, nil
 	}
-	if len(d.origin().made) >= maxOver && !d.copied && d.copyOf == nil {
+	if len(d.Origin().made) >= maxOver && !d.copied && d.copyOf == nil {
 		return d.full().Get(starlark.String(key))
 	}
 	x, err := d.convert(key, v)
@@ -190,10 +197,10 @@ func (d *lazyDict) get(key string) (starlark.Value, bool, error) {
 }
 
 // settable reports whether single keys can be set without making it a real dict.
-func (d *lazyDict) settable() bool { return d.dict == nil && !d.frozen && len(d.over) < maxOver }
+func (d *Dict) settable() bool { return d.dict == nil && !d.frozen && len(d.over) < maxOver }
 
 // SetKey sets a key.
-func (d *lazyDict) SetKey(k, v starlark.Value) error {
+func (d *Dict) SetKey(k, v starlark.Value) error {
 	key, ok := k.(starlark.String)
 	if !ok || !d.settable() {
 		return d.full().SetKey(k, v) // which says what is wrong, if it is
@@ -202,7 +209,7 @@ func (d *lazyDict) SetKey(k, v starlark.Value) error {
 	return nil
 }
 
-func (d *lazyDict) set(key string, v starlark.Value) {
+func (d *Dict) set(key string, v starlark.Value) {
 	_, there := d.from[key]
 	i := find(d.over, key)
 	switch {
@@ -220,7 +227,7 @@ func (d *lazyDict) set(key string, v starlark.Value) {
 }
 
 // remove takes a key out that is there.
-func (d *lazyDict) remove(key string) {
+func (d *Dict) remove(key string) {
 	d.length--
 	if i := find(d.over, key); i >= 0 {
 		d.over[i].value, d.over[i].added = nil, false
@@ -230,13 +237,13 @@ func (d *lazyDict) remove(key string) {
 }
 
 // copy is dict(d): a dict of its own that holds the same values; nil where that takes a real one.
-func (d *lazyDict) copy() *lazyDict {
+func (d *Dict) copy() *Dict {
 	if d.dict != nil || len(d.from) > maxCopied {
 		return nil
 	}
-	o := d.origin()
+	o := d.Origin()
 	o.copied = true
-	out := d.arena.dict(d.from, false)
+	out := d.arena.Dict(d.from, false)
 	out.length, out.copyOf = d.length, o
 	out.over = append(out.over, d.over...)
 	return out
@@ -244,7 +251,7 @@ func (d *lazyDict) copy() *lazyDict {
 
 // full makes the real dict, from now on the only one that counts. A value that cannot be converted
 // is not in it, and fails the call at its end.
-func (d *lazyDict) full() *starlark.Dict {
+func (d *Dict) full() *starlark.Dict {
 	if d.dict != nil {
 		return d.dict
 	}
@@ -252,7 +259,7 @@ func (d *lazyDict) full() *starlark.Dict {
 	put := func(key string, v starlark.Value) {
 		_ = out.SetKey(starlark.String(key), v) // a string can be hashed, and nobody iterates yet
 	}
-	o, c := d.origin(), converter{lazy: true, arena: d.arena}
+	o, c := d.Origin(), converter{lazy: true, arena: d.arena}
 	for _, key := range slices.Sorted(maps.Keys(d.from)) {
 		if i := find(d.over, key); i >= 0 {
 			if e := d.over[i]; e.value != nil && !e.added {
@@ -288,14 +295,14 @@ func (d *lazyDict) full() *starlark.Dict {
 }
 
 // changes are what was set, taken out or may have been changed inside.
-func (d *lazyDict) changes() iter.Seq[entry] {
+func (d *Dict) changes() iter.Seq[entry] {
 	return func(yield func(entry) bool) {
 		for _, e := range d.over {
 			if !yield(e) {
 				return
 			}
 		}
-		for _, e := range d.origin().made {
+		for _, e := range d.Origin().made {
 			if find(d.over, e.key) < 0 && !yield(e) {
 				return
 			}
@@ -304,13 +311,13 @@ func (d *lazyDict) changes() iter.Seq[entry] {
 }
 
 // Iterate walks the keys.
-func (d *lazyDict) Iterate() starlark.Iterator { return d.full().Iterate() }
+func (d *Dict) Iterate() starlark.Iterator { return d.full().Iterate() }
 
 // Items gives the pairs of key and value.
-func (d *lazyDict) Items() []starlark.Tuple { return d.full().Items() }
+func (d *Dict) Items() []starlark.Tuple { return d.full().Items() }
 
 // AttrNames are the methods of a dict.
-func (d *lazyDict) AttrNames() []string { return starlark.NewDict(0).AttrNames() }
+func (d *Dict) AttrNames() []string { return starlark.NewDict(0).AttrNames() }
 
 // The methods that need no real dict; they are never written to.
 var (
@@ -320,7 +327,7 @@ var (
 )
 
 // Attr gives a method of a dict.
-func (d *lazyDict) Attr(name string) (starlark.Value, error) {
+func (d *Dict) Attr(name string) (starlark.Value, error) {
 	if d.settable() {
 		switch name {
 		case "setdefault":
@@ -340,7 +347,7 @@ func dictGet(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 	if err != nil {
 		return nil, err
 	}
-	v, ok, err := b.Receiver().(*lazyDict).Get(key)
+	v, ok, err := b.Receiver().(*Dict).Get(key)
 	if err != nil || ok {
 		return v, err
 	}
@@ -361,7 +368,7 @@ func dictSetDefault(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple
 	if err != nil {
 		return nil, err
 	}
-	d := b.Receiver().(*lazyDict)
+	d := b.Receiver().(*Dict)
 	if v, ok, err := d.Get(key); err != nil || ok {
 		return v, err
 	}
@@ -369,7 +376,7 @@ func dictSetDefault(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple
 }
 
 func dictPop(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	d := b.Receiver().(*lazyDict)
+	d := b.Receiver().(*Dict)
 	key, ok := starlark.String(""), false
 	if len(args) > 0 {
 		key, ok = args[0].(starlark.String)
@@ -403,21 +410,21 @@ func dictPop(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwarg
 
 // makeDict is dict(x, **kwargs): of a task's dict it makes a lazy copy.
 func makeDict(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-	b := budgetOf(t)
+	b := BudgetOf(t)
 	for _, a := range args {
 		if err := b.iterated(t, a); err != nil {
 			return nil, err
 		}
 	}
 	if len(args) == 1 && len(kwargs) < maxOver/2 {
-		if of, ok := args[0].(*lazyDict); ok {
+		if of, ok := args[0].(*Dict); ok {
 			if d := of.copy(); d != nil {
 				for _, kv := range kwargs {
 					if err := d.SetKey(kv[0], kv[1]); err != nil {
 						return nil, err
 					}
 				}
-				return d, b.charge(4 * elementBytes * (1 + len(d.over)))
+				return d, b.Charge(4 * ElementBytes * (1 + len(d.over)))
 			}
 		}
 	}
@@ -430,8 +437,8 @@ func makeDict(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwar
 
 // Binary is d |= y: the guard of | hands real dicts to the interpreter, so this is met only where
 // d changes in place.
-func (d *lazyDict) Binary(op syntax.Token, y starlark.Value, side starlark.Side) (starlark.Value, error) {
-	other, ok := asDict(y)
+func (d *Dict) Binary(op syntax.Token, y starlark.Value, side starlark.Side) (starlark.Value, error) {
+	other, ok := AsDict(y)
 	if op != syntax.PIPE || !ok || side != starlark.Left {
 		return nil, nil
 	}
@@ -443,29 +450,29 @@ func (d *lazyDict) Binary(op syntax.Token, y starlark.Value, side starlark.Side)
 	return d, nil
 }
 
-// asDict gives the real dict of v, if it is a dict of either form.
-func asDict(v starlark.Value) (*starlark.Dict, bool) {
+// AsDict gives the real dict of v, if it is a dict of either form.
+func AsDict(v starlark.Value) (*starlark.Dict, bool) {
 	switch v := v.(type) {
 	case *starlark.Dict:
 		return v, true
-	case *lazyDict:
+	case *Dict:
 		return v.full(), true
 	}
 	return nil, false
 }
 
-// isDict reports whether v is a dict of either form.
-func isDict(v starlark.Value) bool {
+// IsDict reports whether v is a dict of either form.
+func IsDict(v starlark.Value) bool {
 	switch v.(type) {
-	case *starlark.Dict, *lazyDict:
+	case *starlark.Dict, *Dict:
 		return true
 	}
 	return false
 }
 
 // real gives v, or the real dict in its place.
-func real(v starlark.Value) starlark.Value {
-	if d, ok := v.(*lazyDict); ok {
+func Real(v starlark.Value) starlark.Value {
+	if d, ok := v.(*Dict); ok {
 		return d.full()
 	}
 	return v
@@ -475,7 +482,7 @@ func real(v starlark.Value) starlark.Value {
 // compares. v is within the limits of a measure.
 func plain(v starlark.Value) starlark.Value {
 	switch v := v.(type) {
-	case *lazyDict:
+	case *Dict:
 		return plainDict(v.full())
 	case *starlark.Dict:
 		return plainDict(v)

@@ -1,4 +1,4 @@
-package star
+package bounded
 
 import (
 	"errors"
@@ -8,11 +8,12 @@ import (
 
 	starjson "go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 )
 
-// library is all that a file may use besides the language: the universe of Starlark with the
-// costly functions guarded, json, match and merge.
-func library() starlark.StringDict {
+// Library is what a file may use besides the language: the universe of Starlark with the costly
+// functions guarded, json and merge.
+func Library() starlark.StringDict {
 	out := guards()
 	for _, name := range []string{"list", "tuple", "set", "sorted", "reversed", "enumerate", "zip", "bytes", "any", "all", "min", "max"} {
 		out[name] = walking(name)
@@ -24,16 +25,10 @@ func library() starlark.StringDict {
 	out["type"] = starlark.NewBuiltin("type", typeName)
 	out["int"] = starlark.NewBuiltin("int", parseInt)
 	out["getattr"] = starlark.NewBuiltin("getattr", getattr)
-	out["match"] = matcher("match", `\A(?:`, `)`)
 	out["merge"] = starlark.NewBuiltin("merge", merge)
-	out["action"] = starlark.NewBuiltin("action", register)
-	out["keyed_by"] = starlark.NewBuiltin("keyed_by", keyedBy)
-	out["resolve_keyed_by"] = starlark.NewBuiltin("resolve_keyed_by", resolveKeyedBy)
-	out["deep_get"] = starlark.NewBuiltin("deep_get", deepGet)
-	out["effect"], out["re"], out["tree"], out["hash"] = effects(), regexes(), trees(), hashes()
 	encode, _ := starjson.Module.Members["encode"].(*starlark.Builtin)
 	decode, _ := starjson.Module.Members["decode"].(*starlark.Builtin)
-	out["json"] = module("json", telling("json.encode", encode), decoding(decode))
+	out["json"] = Module("json", telling("json.encode", encode), decoding(decode))
 	return out
 }
 
@@ -42,7 +37,7 @@ func walking(name string) *starlark.Builtin {
 	inner := starlark.Universe[name].(*starlark.Builtin)
 	compares := name == "sorted" || name == "min" || name == "max"
 	return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		b := budgetOf(t)
+		b := BudgetOf(t)
 		for i, a := range args {
 			if err := b.iterated(t, a); err != nil {
 				return nil, err
@@ -50,7 +45,7 @@ func walking(name string) *starlark.Builtin {
 			if !compares {
 				continue
 			}
-			w, err := b.measure(t, a)
+			w, err := b.Measure(t, a)
 			if err != nil {
 				return nil, err
 			}
@@ -73,7 +68,7 @@ func walking(name string) *starlark.Builtin {
 // telling guards a function that makes a text of its arguments.
 func telling(name string, inner *starlark.Builtin) *starlark.Builtin {
 	return starlark.NewBuiltin(name, func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		b := budgetOf(t)
+		b := BudgetOf(t)
 		for _, a := range args {
 			if err := b.formatted(t, 2, a); err != nil {
 				return nil, err
@@ -90,14 +85,14 @@ func telling(name string, inner *starlark.Builtin) *starlark.Builtin {
 // decoding guards json.decode: what it makes is within a fixed factor of the text.
 func decoding(inner *starlark.Builtin) *starlark.Builtin {
 	return starlark.NewBuiltin("json.decode", func(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		b := budgetOf(t)
+		b := BudgetOf(t)
 		if len(args) > 0 {
 			if s, ok := starlark.AsString(args[0]); ok {
-				if line := deepLine([]byte(s)); line > 0 {
-					return nil, limitf("decodes JSON with brackets nested more than %d deep", bracketDepth)
+				if line := DeepLine([]byte(s)); line > 0 {
+					return nil, Limitf("decodes JSON with brackets nested more than %d deep", BracketDepth)
 				}
 				t.Steps += uint64(len(s) / 8)
-				if err := b.charge(40 * len(s)); err != nil {
+				if err := b.Charge(40 * len(s)); err != nil {
 					return nil, err
 				}
 			}
@@ -118,11 +113,11 @@ func parseInt(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwar
 		switch v := args[0].(type) {
 		case starlark.String:
 			if len(v) > maxDigits {
-				return nil, limitf("reads an integer of more than %d digits", maxDigits)
+				return nil, Limitf("reads an integer of more than %d digits", maxDigits)
 			}
 		case starlark.Float:
 			if math.Abs(float64(v)) > 1e300 {
-				return nil, limitf("makes an integer of a float beyond 1e300")
+				return nil, Limitf("makes an integer of a float beyond 1e300")
 			}
 		}
 	}
@@ -136,7 +131,7 @@ func parseInt(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwar
 // typeName is type(x), for which both forms of a dict are one.
 func typeName(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	if len(args) == 1 && len(kwargs) == 0 {
-		if _, ok := args[0].(*lazyDict); ok {
+		if _, ok := args[0].(*Dict); ok {
 			return starlark.String("dict"), nil
 		}
 	}
@@ -168,14 +163,14 @@ func merge(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs 
 	}
 	out := starlark.Value(starlark.NewDict(0))
 	for _, a := range args {
-		d, ok := asDict(a)
+		d, ok := AsDict(a)
 		if !ok {
 			return nil, fmt.Errorf("merge: got %s, want dict", a.Type())
 		}
-		b := budgetOf(t)
-		w, err := b.measure(t, a)
+		b := BudgetOf(t)
+		w, err := b.Measure(t, a)
 		if err == nil {
-			err = b.charge(w.values * elementBytes)
+			err = b.Charge(w.values * ElementBytes)
 		}
 		if err != nil {
 			return nil, err
@@ -192,13 +187,13 @@ func merge(t *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs 
 func merged(a, b starlark.Value) (starlark.Value, error) {
 	if x, ok := a.(*starlark.List); ok {
 		if y, ok := b.(*starlark.List); ok {
-			return starlark.Binary(plusToken, x, y)
+			return starlark.Binary(syntax.PLUS, x, y)
 		}
 		return b, nil
 	}
-	x, ok := asDict(a)
-	y, also := asDict(b)
-	if !ok || !also || isKeyedBy(y) {
+	x, ok := AsDict(a)
+	y, also := AsDict(b)
+	if !ok || !also || IsKeyedBy(y) {
 		return b, nil
 	}
 	out := starlark.NewDict(x.Len() + y.Len())
@@ -224,7 +219,8 @@ func merged(a, b starlark.Value) (starlark.Value, error) {
 	return out, nil
 }
 
-func isKeyedBy(d *starlark.Dict) bool {
+// IsKeyedBy reports whether d has the one key by-….
+func IsKeyedBy(d *starlark.Dict) bool {
 	if d.Len() != 1 {
 		return false
 	}

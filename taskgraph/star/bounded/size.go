@@ -1,20 +1,26 @@
-package star
+package bounded
 
 import (
 	"go.starlark.net/starlark"
 )
 
+// Listing is a list of another type than the interpreter's.
+type Listing interface{ Whole() *starlark.List }
+
+// Unbounded is a value too large to be followed; it says why and what to do instead.
+type Unbounded interface{ Unbounded() string }
+
 // walk counts the values and the text bytes of v as a program would meet them that follows every
 // reference, shared ones each time. It gives up at the limits, so it is cheap on bombs.
 type walk struct {
-	b      *budget
+	b      *Budget
 	values int
 	bytes  int
 	lazy   bool // it met dicts that the interpreter cannot compare
 }
 
 // measure walks v within the limits of b and charges the steps to t.
-func (b *budget) measure(t *starlark.Thread, v starlark.Value) (walk, error) {
+func (b *Budget) Measure(t *starlark.Thread, v starlark.Value) (walk, error) {
 	w := walk{b: b}
 	err := w.visit(v, 0)
 	t.Steps += uint64(w.values)
@@ -22,11 +28,11 @@ func (b *budget) measure(t *starlark.Thread, v starlark.Value) (walk, error) {
 }
 
 func (w *walk) visit(v starlark.Value, depth int) error {
-	if w.values++; w.values > w.b.limits.Values {
-		return limitf("meets a structure of more than %d values", w.b.limits.Values)
+	if w.values++; w.values > w.b.Limits.Values {
+		return Limitf("meets a structure of more than %d values", w.b.Limits.Values)
 	}
-	if depth > w.b.limits.Depth {
-		return limitf("meets values nested more than %d deep", w.b.limits.Depth)
+	if depth > w.b.Limits.Depth {
+		return Limitf("meets values nested more than %d deep", w.b.Limits.Depth)
 	}
 	switch v := v.(type) {
 	case starlark.String:
@@ -44,8 +50,8 @@ func (w *walk) visit(v starlark.Value, depth int) error {
 				return err
 			}
 		}
-	case *taskList:
-		return w.visit(v.List, depth)
+	case Listing:
+		return w.visit(v.Whole(), depth)
 	case starlark.Tuple:
 		for _, e := range v {
 			if err := w.visit(e, depth+1); err != nil {
@@ -54,7 +60,7 @@ func (w *walk) visit(v starlark.Value, depth int) error {
 		}
 	case *starlark.Dict:
 		return w.entries(v, depth)
-	case *lazyDict:
+	case *Dict:
 		w.lazy = true
 		if v.dict != nil {
 			return w.entries(v.dict, depth)
@@ -70,9 +76,9 @@ func (w *walk) visit(v starlark.Value, depth int) error {
 		return w.plain(v.from, depth) // what was changed counts twice: that is near enough
 	case *starlark.Set:
 		return w.each(v, depth)
-	case *table:
-		return limitf("meets the whole table of tasks; look up single labels instead")
-	case *record:
+	case Unbounded:
+		return Limitf("%s", v.Unbounded())
+	case *Record:
 		for _, name := range v.AttrNames() {
 			x, err := v.Attr(name)
 			if err == nil {
@@ -90,11 +96,11 @@ func (w *walk) visit(v starlark.Value, depth int) error {
 
 // plain counts a Go value.
 func (w *walk) plain(v any, depth int) error {
-	if w.values++; w.values > w.b.limits.Values {
-		return limitf("meets a structure of more than %d values", w.b.limits.Values)
+	if w.values++; w.values > w.b.Limits.Values {
+		return Limitf("meets a structure of more than %d values", w.b.Limits.Values)
 	}
-	if depth > w.b.limits.Depth {
-		return limitf("meets values nested more than %d deep", w.b.limits.Depth)
+	if depth > w.b.Limits.Depth {
+		return Limitf("meets values nested more than %d deep", w.b.Limits.Depth)
 	}
 	switch v := v.(type) {
 	case string:
@@ -156,12 +162,12 @@ const (
 )
 
 // tuple checks that a tuple stays small when followed; only tuples inside tuples count.
-func (b *budget) tuple(v starlark.Value) error {
+func (b *Budget) tuple(v starlark.Value) error {
 	left := tupleValues
 	var visit func(t starlark.Tuple, depth int) error
 	visit = func(t starlark.Tuple, depth int) error {
 		if depth > tupleDepth {
-			return limitf("nests tuples more than %d deep", tupleDepth)
+			return Limitf("nests tuples more than %d deep", tupleDepth)
 		}
 		for _, e := range t {
 			inner, ok := e.(starlark.Tuple)
@@ -169,7 +175,7 @@ func (b *budget) tuple(v starlark.Value) error {
 				continue
 			}
 			if left -= len(inner) + 1; left < 0 {
-				return limitf("makes a nested tuple of more than %d values", tupleValues)
+				return Limitf("makes a nested tuple of more than %d values", tupleValues)
 			}
 			if err := visit(inner, depth+1); err != nil {
 				return err
@@ -187,13 +193,13 @@ func (b *budget) tuple(v starlark.Value) error {
 // time they are met.
 const frozenCost = 1_000_000
 
-// freeze freezes globals unless that would take for ever.
-func freeze(globals starlark.StringDict) error {
+// Freeze freezes globals unless that would take for ever.
+func Freeze(globals starlark.StringDict) error {
 	f := freezer{seen: map[any]int{}}
 	total := 0
 	for _, v := range globals {
 		if total += f.cost(v, 0); total > frozenCost {
-			return limitf("leaves globals that refer to each other more than %d times", frozenCost)
+			return Limitf("leaves globals that refer to each other more than %d times", frozenCost)
 		}
 	}
 	globals.Freeze()

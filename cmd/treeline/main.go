@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 )
 
@@ -139,7 +140,7 @@ TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 	}
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand())
 	add("use", newTaskCommand(), newGroupCommand(), newArtifactCommand(), newIndexCommand(), newEventsCommand(), newAPICommand())
-	add("tree", graphcmd.New(), newConfigCommand(), newJSONECommand())
+	add("tree", actioncmd.Attach(graphcmd.New()), newConfigCommand(), newJSONECommand())
 	nameUsage(root)
 	return root
 }

@@ -135,6 +135,11 @@ func (c *decisionCommand) decide(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return c.create(ctx, p, id, now)
+}
+
+// create makes the decision with p as task id: it writes the artifacts and creates the tasks.
+func (c *decisionCommand) create(ctx context.Context, p *params.Parameters, id string, now time.Time) error {
 	fmt.Fprintf(c.err, "parameters: %d files changed, %s\n", len(p.Strings("files_changed")), p.ID())
 	if err := c.write("parameters.yml", p.YAML); err != nil {
 		return err

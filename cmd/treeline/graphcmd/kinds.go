@@ -9,8 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treeline-ci/treeline/taskgraph/config"
-	"github.com/treeline-ci/treeline/taskgraph/decision"
 	"github.com/treeline-ci/treeline/taskgraph/loader"
 )
 
@@ -86,43 +84,4 @@ func mermaid(kinds []*loader.Kind) string {
 		}
 	}
 	return b.String()
-}
-
-func newActionsCommand() *cobra.Command {
-	g := &generator{}
-	cmd := &cobra.Command{
-		Use:     "actions",
-		Short:   "Print actions.json: what people may do with the tasks of a decision",
-		Long:    "Prints actions.json." + parametersHelp,
-		Example: "  treeline taskgraph actions -p parameters.yml",
-		Args:    cobra.NoArgs,
-		RunE:    g.does(func(ctx context.Context, _ []string) error { return g.actions(ctx) }),
-	}
-	g.flags(cmd)
-	return cmd
-}
-
-func (g *generator) actions(ctx context.Context) error {
-	sets, err := g.parameters(ctx)
-	if err != nil {
-		return err
-	}
-	c, err := config.Load(g.tree, g.root)
-	if err != nil {
-		return err
-	}
-	for _, set := range sets {
-		actions, err := decision.Actions(ctx, decision.ActionsInput{
-			Params: set.params, Config: c, Tree: g.tree, TaskclusterYML: g.taskclusterYML(), DecisionTaskID: taskID(),
-		})
-		if err != nil {
-			return err
-		}
-		b, err := decision.JSON(actions)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(g.out, "%s\n", b)
-	}
-	return nil
 }

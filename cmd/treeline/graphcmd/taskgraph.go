@@ -44,7 +44,8 @@ taskcluster/kinds) and prints what becomes of it:
   why-not  why a task does not run, and what would make it run
   explain  the same of all tasks, as data
   diff     what differs between the graphs of two revisions
-  actions  what people may do with the tasks
+  actions  what people may do with the tasks; action-callback does it, test-action-callback tries it
+  cron     what the tree does at set times
   kind-graph, image-digest   the kinds as a chart, the digest of an image
   decision does it all in a decision task, and creates the tasks`,
 		Example: `  treeline taskgraph full                                  # labels of all tasks
@@ -60,7 +61,7 @@ taskcluster/kinds) and prints what becomes of it:
 	for _, stage := range graphStages() {
 		cmd.AddCommand(newStageCommand(stage))
 	}
-	cmd.AddCommand(newKindsCommand(), newKindGraphCommand(), newImageDigestCommand(), newActionsCommand(), newDecisionCommand())
+	cmd.AddCommand(newKindsCommand(), newKindGraphCommand(), newImageDigestCommand(), newDecisionCommand())
 	cmd.AddCommand(newWhyCommand(), newWhyNotCommand(), newExplainCommand(), newDiffCommand())
 	return cmd
 }

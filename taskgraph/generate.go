@@ -95,8 +95,11 @@ type Result struct {
 	Warnings      []*graph.Error
 	// InputDigest is a digest of everything that the result was made from.
 	InputDigest string
-	// Files are the files of the tree that were read, sorted.
-	Files []string
+	// Files are the files of the tree that were read, sorted; Digests the sha256 of each.
+	Files   []string
+	Digests map[string][sha256.Size]byte
+	// Index is what the index answered.
+	Index map[string]optimize.Found
 
 	removed, replaced int
 }
@@ -243,7 +246,7 @@ func (g *generation) morphed(context.Context) (err error) {
 
 func (g *generation) finish() *Result {
 	g.res.Warnings = g.warn.sorted()
-	g.res.InputDigest, g.res.Files = g.digest(), g.tree.files()
+	g.res.InputDigest, g.res.Files, g.res.Digests = g.digest(), g.tree.files(), g.tree.digests()
 	return g.res
 }
 

@@ -79,6 +79,13 @@ func (r *recorder) files() []string {
 	return slices.Sorted(maps.Keys(r.read))
 }
 
+// digests are the digests of what was read.
+func (r *recorder) digests() map[string][sha256.Size]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.read)
+}
+
 // checkNames tells before any work what the configuration and the parameters name in vain.
 func (g *generation) checkNames() error {
 	for _, w := range hookWarnings(g.res.Config) {
@@ -105,6 +112,7 @@ func (g *generation) index() optimize.IndexFinder {
 		if err != nil {
 			return nil, err
 		}
+		g.res.Index = found
 		g.answer, err = json.Marshal(found)
 		return found, err
 	}

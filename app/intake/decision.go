@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -35,8 +34,7 @@ type nativeDecision struct {
 	log   bytes.Buffer
 
 	options options
-	config  []byte // .taskcluster.yml
-	tree    fs.FS
+	in      taskgraph.Input // what the graph is made from
 	mu      sync.Mutex
 	files   map[string][]byte // what the graph wants published, by name
 }
@@ -111,19 +109,14 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 	if err := tree.Prefetch(d.options.Root, configFile); err != nil {
 		return nil, err
 	}
-	d.tree = tree
-	if d.config, err = tree.ReadFile(configFile); err != nil {
+	if _, err = tree.ReadFile(configFile); err != nil {
 		return nil, err
 	}
 	scripts, err := runtask.Scripts()
 	if err != nil {
 		return nil, err
 	}
-	script, err := fs.ReadFile(scripts, "run-task")
-	if err != nil {
-		return nil, err
-	}
-	d.files = map[string][]byte{"run-task": script}
+	d.files = map[string][]byte{}
 	hooks, err := taskgraph.ReadHooks(ctx, tree, d.options.Root, func(line string) { d.say("print: %s", line) })
 	if err != nil {
 		return nil, err
@@ -138,11 +131,12 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 	if err != nil {
 		return nil, err
 	}
-	return taskgraph.Generate(ctx, taskgraph.Input{
+	d.in = taskgraph.Input{
 		Tree: tree, Root: d.options.Root, Parameters: parameters, Index: d.find, RootURL: d.RootURL,
 		DecisionTaskID: d.claim.Status.TaskID, Now: d.claim.Task.Created.Time, Scripts: scripts, Publish: d.keep, Trace: true,
 		Progress: func(stage string) { d.say("%s", stage) },
-	}, taskgraph.Morphed)
+	}
+	return taskgraph.Generate(ctx, d.in, taskgraph.Morphed)
 }
 
 // keep takes a file that the graph wants published.

@@ -15,6 +15,7 @@ import (
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/decision"
+	"github.com/treeline-ci/treeline/taskgraph/replay"
 )
 
 // options is the payload of a native decision task.
@@ -87,25 +88,13 @@ func (d *nativeDecision) publishLog(ctx context.Context) error {
 // publishArtifacts publishes the well-known artifacts of a decision (taskgraph-map 17.2) and what
 // the graph's tasks fetch from it.
 func (d *nativeDecision) publishArtifacts(ctx context.Context, r *taskgraph.Result) error {
-	actions, err := decision.Actions(ctx, decision.ActionsInput{
-		Params: r.Parameters, Config: r.Config, Tree: d.tree, TaskclusterYML: d.config,
-		DecisionTaskID: d.claim.Status.TaskID, RootURL: d.RootURL,
-	})
+	files, err := replay.Artifacts(ctx, replay.Decision{In: d.in, Result: r, Published: d.files, Program: replay.Program()})
 	if err != nil {
 		return asMistake(err)
 	}
-	files, err := decision.Artifacts(decision.Input{
-		Params: r.Parameters, Kinds: r.Kinds, Full: r.Full, Targets: r.TargetSet, Morphed: r.Morphed,
-		LabelToTaskID: r.LabelToTaskID, Actions: actions, Log: r.Explain,
-	})
-	if err != nil {
-		return err
-	}
-	public := make(map[string][]byte, len(files)+len(d.files))
-	for _, from := range []map[string][]byte{files, d.files} {
-		for name, content := range from {
-			public["public/"+name] = content
-		}
+	public := make(map[string][]byte, len(files))
+	for name, content := range files {
+		public["public/"+name] = content
 	}
 	return d.publish(ctx, public)
 }

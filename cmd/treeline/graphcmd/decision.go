@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/decision"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/params"
+	"github.com/treeline-ci/treeline/taskgraph/replay"
 	"github.com/treeline-ci/treeline/workers/runtask"
 )
 
@@ -148,18 +150,27 @@ func (c *decisionCommand) create(ctx context.Context, p *params.Parameters, id s
 	if err != nil {
 		return err
 	}
-	res, err := c.run(ctx, taskgraph.Input{
+	d := replay.Decision{Published: map[string][]byte{}}
+	var mu sync.Mutex // guards d.Published
+	d.In = taskgraph.Input{
 		Tree: c.tree, Root: c.root, Parameters: p, Now: now, DecisionTaskID: id, RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"),
-		Scripts: scripts, Strict: c.strict, NoVerify: c.noVerify, Publish: c.write,
-	}, taskgraph.Morphed)
-	if err != nil {
+		Scripts: scripts, Strict: c.strict, NoVerify: c.noVerify, Trace: true,
+		Publish: func(name string, content func() ([]byte, error)) error {
+			b, err := content()
+			mu.Lock()
+			defer mu.Unlock()
+			d.Published[name] = b
+			return err
+		},
+	}
+	if d.Result, err = c.run(ctx, d.In, taskgraph.Morphed); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.err, res.Summary())
-	if err := c.publish(ctx, res, p, id, scripts); err != nil {
+	fmt.Fprintln(c.err, d.Result.Summary())
+	if err := c.publish(ctx, d); err != nil {
 		return err
 	}
-	submissions, err := res.Submissions(now, id)
+	submissions, err := d.Result.Submissions(now, id)
 	if err != nil {
 		return err
 	}
@@ -301,23 +312,11 @@ func (c *decisionCommand) write(name string, content func() ([]byte, error)) err
 }
 
 // publish writes the artifacts, all before the first task is created.
-func (c *decisionCommand) publish(ctx context.Context, res *taskgraph.Result, p *params.Parameters, id string, scripts fs.FS) error {
-	actions, err := decision.Actions(ctx, decision.ActionsInput{
-		Params: p, Config: res.Config, Tree: c.tree, TaskclusterYML: c.taskclusterYML(), DecisionTaskID: id, RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"),
-	})
+func (c *decisionCommand) publish(ctx context.Context, d replay.Decision) error {
+	d.Program = replay.Program()
+	files, err := replay.Artifacts(ctx, d)
 	if err != nil {
 		return err
-	}
-	files, err := decision.Artifacts(decision.Input{
-		Params: p, Full: res.Full, Targets: res.TargetSet, Morphed: res.Morphed, LabelToTaskID: res.LabelToTaskID, Actions: actions, Log: res.Explain,
-	})
-	if err != nil {
-		return err
-	}
-	for _, name := range []string{"run-task", "fetch-content"} {
-		if b, err := fs.ReadFile(scripts, name); err == nil {
-			files[name] = b
-		}
 	}
 	for _, name := range decision.Names(files) {
 		if err := c.write(name, func() ([]byte, error) { return files[name], nil }); err != nil {

@@ -44,6 +44,7 @@ taskcluster/kinds) and prints what becomes of it:
   why-not  why a task does not run, and what would make it run
   explain  the same of all tasks, as data
   diff     what differs between the graphs of two revisions
+  replay   make a decision again from its artifacts, and compare
   actions  what people may do with the tasks; action-callback does it, test-action-callback tries it
   cron     what the tree does at set times
   kind-graph, image-digest   the kinds as a chart, the digest of an image
@@ -62,7 +63,7 @@ taskcluster/kinds) and prints what becomes of it:
 		cmd.AddCommand(newStageCommand(stage))
 	}
 	cmd.AddCommand(newKindsCommand(), newKindGraphCommand(), newImageDigestCommand(), newDecisionCommand())
-	cmd.AddCommand(newWhyCommand(), newWhyNotCommand(), newExplainCommand(), newDiffCommand())
+	cmd.AddCommand(newWhyCommand(), newWhyNotCommand(), newExplainCommand(), newDiffCommand(), newReplayCommand())
 	return cmd
 }
 

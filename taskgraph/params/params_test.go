@@ -157,6 +157,36 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
+// What an event says ends up in parameters, or in an error that names the parameter: nothing else.
+func FuzzForDecision(f *testing.F) {
+	f.Add("git", "3", "dev", "refs/heads/main", "message DONTBUILD", "git-push", int64(0), "a\nb")
+	f.Add("hg", "1", "a@b", "", "", "cron", int64(1<<40), "\xff")
+	f.Add("svn", "9", "", "\x00", "\u2028", "", int64(-1), "")
+	f.Fuzz(func(t *testing.T, repository, level, owner, ref, message, tasksFor string, pushdate int64, files string) {
+		d := decision()
+		d.RepositoryType, d.Level, d.Owner, d.HeadRef, d.CommitMessage, d.TasksFor, d.Pushdate = repository, level, owner, ref, message, tasksFor, pushdate
+		d.FilesChanged = strings.Split(files, "\n")
+		p, err := params.ForDecision(d)
+		if err != nil {
+			if !strings.Contains(err.Error(), "level") && !strings.Contains(err.Error(), "repository_type") {
+				t.Fatal(err)
+			}
+			return
+		}
+		src, err := p.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := params.Load("parameters.yml", src, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(p.Map(), again.Map()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
 // Every text stays text in parameters.yml, whatever it looks like.
 func TestAnyTextSurvivesTheFile(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

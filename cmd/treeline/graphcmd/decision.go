@@ -24,6 +24,7 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/taskgraph/replay"
+	"github.com/treeline-ci/treeline/taskgraph/value"
 	"github.com/treeline-ci/treeline/workers/runtask"
 )
 
@@ -359,12 +360,30 @@ func unknownMethod(err error) bool {
 	return ok && errors.Is(err, fault.NotFound) && (e.Status == 404 || e.Status == 405)
 }
 
-// submitEach creates one task after another and names the one that failed.
+// submitEach creates one task after another. What depends on a task that was refused is left out;
+// everything that went wrong is told together, by label. Nothing runs before this decision has
+// succeeded, so tasks that were created wait in vain.
 func (c *decisionCommand) submitEach(ctx context.Context, server *client.Client, list []taskgraph.Submission) error {
-	for i, s := range list {
+	refused := map[string]bool{}
+	var errs []error
+	skipped := 0
+	for _, s := range list {
+		if slices.ContainsFunc(value.List(s.Definition, "dependencies"), func(d any) bool { id, _ := d.(string); return refused[id] }) {
+			refused[s.TaskID] = true
+			skipped++
+			continue
+		}
 		if _, err := server.CreateTask(ctx, s.TaskID, s.Definition); err != nil {
-			return fmt.Errorf("task %s (%s), after %d others were created: %w", s.Label, s.TaskID, i, err)
+			if ctx.Err() != nil {
+				return err
+			}
+			refused[s.TaskID] = true
+			errs = append(errs, fmt.Errorf("task %s (%s): %w", s.Label, s.TaskID, err))
 		}
 	}
-	return nil
+	if len(errs) == 0 {
+		return nil
+	}
+	created := len(list) - len(errs) - skipped
+	return errors.Join(append(errs, fmt.Errorf("%d tasks were refused, %d that need them left out, %d created", len(errs), skipped, created))...)
 }

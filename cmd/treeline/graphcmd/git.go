@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,8 +70,7 @@ func (c checkout) facts(ctx context.Context) params.Facts {
 	f := params.Facts{RepositoryType: c.kind, Now: time.Now(), Version: c.version()}
 	switch c.kind {
 	case "git":
-		remote, _, _ := strings.Cut(c.ask(ctx, "remote"), "\n")
-		if remote != "" {
+		if remote := c.remote(ctx); remote != "" {
 			f.RepositoryURL = c.ask(ctx, "remote", "get-url", remote)
 		}
 		f.HeadRef = c.ask(ctx, "branch", "--show-current")
@@ -83,6 +83,22 @@ func (c checkout) facts(ctx context.Context) params.Facts {
 		f.FilesChanged = lines(c.ask(ctx, "status", "--no-status", "--modified", "--added"))
 	}
 	return f
+}
+
+// remote is the remote that the branch follows, else origin, else the first; "" without any.
+func (c checkout) remote(ctx context.Context) string {
+	if branch := c.ask(ctx, "rev-parse", "--verify", "--quiet", "--abbrev-ref", "--symbolic-full-name", "@{u}"); branch != "" {
+		remote, _, _ := strings.Cut(branch, "/")
+		return remote
+	}
+	all := strings.Fields(c.ask(ctx, "remote"))
+	switch {
+	case len(all) == 0:
+		return ""
+	case slices.Contains(all, "origin"):
+		return "origin"
+	}
+	return all[0]
 }
 
 // version is the first line of version.txt.
@@ -145,25 +161,28 @@ func (c checkout) changed(ctx context.Context, base, rev string) ([]string, erro
 
 func (c checkout) changedGit(ctx context.Context, base, rev string) ([]string, error) {
 	const nul, names, filter = "-z", "--name-only", "--diff-filter=ADM" // without -z git quotes what is not ASCII
-	switch {
-	case base != "" && strings.Trim(base, "0") == "": // a new branch: all its files are new
-		out, err := c.run(ctx, "diff", "--no-renames", nul, names, filter, emptyTree, rev, "--")
-		return paths(out), err
-	case c.ask(ctx, "rev-parse", "--is-shallow-repository") == "true":
-		if base == "" {
-			base = rev + "~1"
-		}
-		out, err := c.run(ctx, "diff", "--no-renames", nul, names, filter, base, rev, "--")
-		return paths(out), err
-	}
 	if base == "" {
 		base = rev + "~1"
-		if c.ask(ctx, "rev-parse", "--verify", "--quiet", base) == "" { // the first commit
-			return c.changedGit(ctx, strings.Repeat("0", 40), rev)
+		if !c.has(ctx, base) { // the first commit, or all that a shallow clone has
+			base = strings.Repeat("0", 40)
 		}
 	}
-	out, err := c.run(ctx, "log", "--format=format:", "--no-renames", nul, names, filter, base+".."+rev, "--")
+	command := []string{"log", "--format=format:", "--no-renames", nul, names, filter, base + ".." + rev, "--"}
+	switch {
+	case strings.Trim(base, "0") == "": // a new branch: all its files are new
+		command = []string{"diff", "--no-renames", nul, names, filter, emptyTree, rev, "--"}
+	case !c.has(ctx, base):
+		return nil, fmt.Errorf("the clone in %s has no commit %s to compare %s with: fetch it (git fetch origin %s), or clone more of the history", c.dir, base, rev, base)
+	case c.ask(ctx, "rev-parse", "--is-shallow-repository") == "true": // its history ends somewhere on the way
+		command = []string{"diff", "--no-renames", nul, names, filter, base, rev, "--"}
+	}
+	out, err := c.run(ctx, command...)
 	return paths(out), err
+}
+
+// has reports whether the clone has the commit.
+func (c checkout) has(ctx context.Context, rev string) bool {
+	return c.ask(ctx, "rev-parse", "--verify", "--quiet", rev+"^{commit}") != ""
 }
 
 // lines splits text and drops empty lines.

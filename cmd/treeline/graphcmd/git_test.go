@@ -114,3 +114,84 @@ func TestFilesChangedMayHaveAnyName(t *testing.T) {
 		t.Errorf("facts: %q", got)
 	}
 }
+
+func TestFilesChangedByMergesRenamesAndInShallowClones(t *testing.T) {
+	write := func(name, text string) {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write("a", "1")
+	first := commit(t, "first")
+	git(t, "checkout", "-q", "-b", "side")
+	write("side", "1")
+	commit(t, "on the side")
+	git(t, "checkout", "-q", "main")
+	git(t, "mv", "a", "renamed")
+	commit(t, "renamed")
+	git(t, "merge", "-q", "-m", "merge", "side")
+	merge := git(t, "rev-parse", "HEAD")
+	c, err := findCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.changed(t.Context(), first, merge)
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"a", "renamed", "side"}, got); diff != "" || err != nil {
+		t.Errorf("a merge: %v %s", err, diff)
+	}
+	gone := strings.Repeat("1", 40)
+	if _, err := c.changed(t.Context(), gone, merge); err == nil || !strings.Contains(err.Error(), "has no commit "+gone+" to compare "+merge+" with: fetch it (git fetch origin "+gone+")") {
+		t.Errorf("a base that was pushed away: %v", err)
+	}
+	t.Chdir(t.TempDir())
+	git(t, "clone", "-q", "--depth", "1", "file://"+dir, "shallow")
+	t.Chdir("shallow")
+	if c, err = findCheckout("."); err != nil {
+		t.Fatal(err)
+	}
+	got, err = c.changed(t.Context(), "", merge)
+	if diff := cmp.Diff([]string{"renamed", "side"}, got); diff != "" || err != nil {
+		t.Errorf("all that a shallow clone has: %v %s", err, diff)
+	}
+	git(t, "fetch", "-q", "--depth", "1", "origin", first)
+	got, err = c.changed(t.Context(), first, merge)
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"a", "renamed", "side"}, got); diff != "" || err != nil {
+		t.Errorf("a shallow clone with its base: %v %s", err, diff)
+	}
+}
+
+func TestTheRemoteIsTheOneThatTheBranchFollows(t *testing.T) {
+	t.Chdir(t.TempDir())
+	git(t, "init", "-q")
+	git(t, "commit", "-q", "--allow-empty", "-m", "first") // so that there is a branch
+	c, err := findCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := func() string { return c.facts(t.Context()).RepositoryURL }
+	if got := url(); got != "" {
+		t.Errorf("without a remote: %s", got)
+	}
+	git(t, "remote", "add", "another", "https://example.org/another")
+	if got := url(); got != "https://example.org/another" {
+		t.Errorf("the only one: %s", got)
+	}
+	git(t, "remote", "add", "origin", "https://example.org/origin")
+	if got := url(); got != "https://example.org/origin" {
+		t.Errorf("origin: %s", got)
+	}
+	git(t, "update-ref", "refs/remotes/another/main", "HEAD")
+	git(t, "config", "branch.main.remote", "another")
+	git(t, "config", "branch.main.merge", "refs/heads/main")
+	if got := url(); got != "https://example.org/another" {
+		t.Errorf("the one followed: %s", got)
+	}
+	git(t, "checkout", "-q", "--detach")
+	if f := c.facts(t.Context()); f.HeadRef != "" || f.HeadRev == "" {
+		t.Errorf("detached: %+v", f)
+	}
+}

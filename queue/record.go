@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -194,11 +195,11 @@ func (r *record) definition(d task.Definition, metadata []byte) (defined, error)
 	d.SchedulerID, d.ProjectID, d.TaskGroupID = r.SchedulerID, r.ProjectID, r.TaskGroupID
 	d.Priority, d.Retries, d.Routes = r.Priority, r.retries, r.routes
 	d.Created, d.Deadline, d.Expires = task.At(d.Created.Time), r.Deadline, r.Expires
-	if err := json.Unmarshal(metadata, &d.Metadata); err != nil {
+	if err := jsonv1.Unmarshal(metadata, &d.Metadata); err != nil {
 		return defined{}, fmt.Errorf("queue: metadata of %s: %w", r.TaskID, err)
 	}
 	d.Tags = map[string]string{}
-	if err := json.Unmarshal(r.tags, &d.Tags); err != nil {
+	if err := jsonv1.Unmarshal(r.tags, &d.Tags); err != nil {
 		return defined{}, fmt.Errorf("queue: tags of %s: %w", r.TaskID, err)
 	}
 	return defined{r.TaskID, d}, nil

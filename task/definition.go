@@ -1,7 +1,6 @@
 package task
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // Limits of a definition (taskcluster-map 5.2 and 5.3).
@@ -55,15 +58,18 @@ type Metadata struct {
 // UnmarshalJSON reads a definition and fills the defaults that depend on nothing else; Complete
 // fills the others. Unknown keys are errors.
 func (d *Definition) UnmarshalJSON(data []byte) error {
-	type plain Definition // without this method
+	return jsonv2.Unmarshal(data, d, jsonv1.DefaultOptionsV1())
+}
+
+// UnmarshalJSONFrom is UnmarshalJSON without another pass over the text, for who reads with jsontext.
+func (d *Definition) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain Definition // without these methods
 	p := plain{
 		SchedulerID: "-", ProjectID: "none", Requires: AllCompleted, Priority: Lowest, Retries: 5,
 		Dependencies: []string{}, Routes: []string{}, Scopes: []string{},
 		Tags: map[string]string{}, Extra: json.RawMessage("{}"),
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
+	if err := jsonv2.UnmarshalDecode(dec, &p, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return err
 	}
 	*d = Definition(p)

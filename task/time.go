@@ -1,9 +1,12 @@
 package task
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -25,10 +28,17 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return t.UTC().AppendFormat(make([]byte, 0, len(quotedFormat)), quotedFormat), nil
 }
 
+// MarshalJSONTo is MarshalJSON without a copy, for who writes with jsontext.
+func (t Time) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return enc.WriteValue(t.UTC().AppendFormat(enc.AvailableBuffer(), quotedFormat))
+}
+
 // UnmarshalJSON reads any RFC 3339 instant and cuts it to milliseconds.
 func (t *Time) UnmarshalJSON(data []byte) error {
 	var s string
-	if err := json.Unmarshal(data, &s); err != nil {
+	if n := len(data); n >= 2 && data[0] == '"' && bytes.IndexByte(data, '\\') < 0 {
+		s = string(data[1 : n-1])
+	} else if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("a time must be a string: %w", err)
 	}
 	parsed, err := time.Parse(time.RFC3339Nano, s)

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"github.com/treeline-ci/treeline/internal/fault"
 )
 
@@ -71,7 +73,7 @@ func ParseExt(ext string) (Extension, error) {
 		return Extension{}, failf("Bad ext: it is not base64")
 	}
 	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &keys); err != nil {
+	if err := jsonv1.Unmarshal(raw, &keys); err != nil {
 		return Extension{}, failf("Bad ext: it is not a JSON object")
 	}
 	var out Extension
@@ -84,7 +86,7 @@ func ParseExt(ext string) (Extension, error) {
 	}
 	if a := keys["authorizedScopes"]; len(a) > 0 && string(a) != "null" {
 		out.AuthorizedScopes = []string{}
-		if err := json.Unmarshal(a, &out.AuthorizedScopes); err != nil {
+		if err := jsonv1.Unmarshal(a, &out.AuthorizedScopes); err != nil {
 			return Extension{}, failf("Bad ext: authorizedScopes must be an array of scopes")
 		}
 		for _, s := range out.AuthorizedScopes {

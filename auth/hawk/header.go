@@ -1,7 +1,6 @@
 package hawk
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -21,13 +20,6 @@ type Authorization struct {
 	Dlg   string
 }
 
-var (
-	// attribute matches one name="value" pair with the separator after it.
-	attribute = regexp.MustCompile(`^(\w+)="([^"\\]*)"\s*(?:,\s*|$)`)
-	// attributeValue is what Hawk allows between the quotes; not nothing.
-	attributeValue = regexp.MustCompile("^[ \\w!#$%&'()*+,\\-./:;<=>?@\\[\\]^`{|}~]+$")
-)
-
 // ParseAuthorization reads the value of an Authorization header.
 func ParseAuthorization(header string) (Authorization, error) {
 	if len(header) > maxText {
@@ -39,25 +31,21 @@ func ParseAuthorization(header string) (Authorization, error) {
 	}
 	var a Authorization
 	ts := ""
-	known := map[string]*string{
-		"id": &a.ID, "ts": &ts, "nonce": &a.Nonce, "mac": &a.MAC, "hash": &a.Hash, "ext": &a.Ext, "app": &a.App, "dlg": &a.Dlg,
-	}
 	for rest = strings.TrimSpace(rest); rest != ""; {
-		m := attribute.FindStringSubmatch(rest)
-		if m == nil {
+		name, value, after, ok := attribute(rest)
+		if !ok {
 			return Authorization{}, failf("Bad Hawk header: not a list of name=\"value\" pairs")
 		}
-		field, ok := known[m[1]]
+		field := a.field(name, &ts)
 		switch {
-		case !ok:
-			return Authorization{}, failf("Bad Hawk header: unknown attribute %s", m[1])
+		case field == nil:
+			return Authorization{}, failf("Bad Hawk header: unknown attribute %s", name)
 		case *field != "":
-			return Authorization{}, failf("Bad Hawk header: attribute %s is repeated", m[1])
-		case !attributeValue.MatchString(m[2]):
-			return Authorization{}, failf("Bad Hawk header: attribute %s is empty or has characters that are not allowed", m[1])
+			return Authorization{}, failf("Bad Hawk header: attribute %s is repeated", name)
+		case value == "" || strings.IndexFunc(value, notAllowed) >= 0:
+			return Authorization{}, failf("Bad Hawk header: attribute %s is empty or has characters that are not allowed", name)
 		}
-		*field = m[2]
-		rest = rest[len(m[0]):]
+		*field, rest = value, after
 	}
 	if a.ID == "" || ts == "" || a.Nonce == "" || a.MAC == "" {
 		return Authorization{}, failf("Bad Hawk header: id, ts, nonce and mac are required")
@@ -68,6 +56,57 @@ func ParseAuthorization(header string) (Authorization, error) {
 	}
 	a.TS = seconds
 	return a, nil
+}
+
+// attribute cuts one name="value" pair from the front of a header, with the comma after it.
+func attribute(text string) (name, value, rest string, ok bool) {
+	name, rest, ok = strings.Cut(text, `="`)
+	if !ok || name == "" || strings.IndexFunc(name, notWord) >= 0 {
+		return "", "", "", false
+	}
+	value, rest, ok = strings.Cut(rest, `"`)
+	if !ok || strings.Contains(value, `\`) {
+		return "", "", "", false
+	}
+	if rest = strings.TrimLeft(rest, blanks); rest == "" {
+		return name, value, "", true
+	}
+	rest, ok = strings.CutPrefix(rest, ",")
+	return name, value, strings.TrimLeft(rest, blanks), ok
+}
+
+const blanks = "\t\n\f\r "
+
+// field is where the value of an attribute belongs; nil for one that Hawk does not know.
+func (a *Authorization) field(name string, ts *string) *string {
+	switch name {
+	case "id":
+		return &a.ID
+	case "ts":
+		return ts
+	case "nonce":
+		return &a.Nonce
+	case "mac":
+		return &a.MAC
+	case "hash":
+		return &a.Hash
+	case "ext":
+		return &a.Ext
+	case "app":
+		return &a.App
+	case "dlg":
+		return &a.Dlg
+	}
+	return nil
+}
+
+func notWord(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
+}
+
+// notAllowed tells what Hawk does not allow between the quotes.
+func notAllowed(r rune) bool {
+	return notWord(r) && !strings.ContainsRune(" !#$%&'()*+,-./:;<=>?@[]^`{|}~", r)
 }
 
 // maxSeconds keeps times within what time.Time and JSON numbers hold exactly.
@@ -93,7 +132,7 @@ func Header(creds Credentials, method, rawURL string, ts time.Time, nonce, ext, 
 		return "", err
 	}
 	for _, v := range []string{creds.ClientID, nonce} {
-		if !attributeValue.MatchString(v) {
+		if v == "" || strings.IndexFunc(v, notAllowed) >= 0 {
 			return "", fault.New(fault.Invalid, "hawk: client id and nonce must be printable and not empty")
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
 )
@@ -38,14 +40,14 @@ type Certificate struct {
 // ParseCertificate reads a certificate and checks its shape, not its signature.
 func ParseCertificate(data []byte) (Certificate, error) {
 	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(data, &keys); err != nil {
+	if err := jsonv1.Unmarshal(data, &keys); err != nil {
 		return Certificate{}, failf("Bad certificate: it is not a JSON object")
 	}
 	if _, ok := keys["clientId"]; ok {
 		return Certificate{}, failf("Bad certificate: it must not contain a clientId")
 	}
 	var c Certificate
-	if err := json.Unmarshal(data, &c); err != nil {
+	if err := jsonv1.Unmarshal(data, &c); err != nil {
 		return Certificate{}, failf("Bad certificate: its fields have the wrong types")
 	}
 	_, named := keys["issuer"]

@@ -3,11 +3,46 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
-// indented lays JSON out with two spaces a level, as answers of the API are (taskcluster-map 3.1).
-// What is nested so deeply that the spaces would be most of the answer stays as it is: a body of some
-// kilobytes, sent by anybody, must not be answered with hundreds of megabytes.
+// pretty writes JSON as the API does: indented by two spaces, without the escapes meant for HTML
+// (taskcluster-map 3.1).
+func pretty(v any) ([]byte, error) {
+	var short atMost
+	options := jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false))
+	err := jsonv2.MarshalWrite(&short, v, options, jsontext.WithIndent("  "))
+	if !errors.Is(err, errLong) {
+		return short.Bytes(), err
+	}
+	compact, err := jsonv2.Marshal(v, options)
+	if err != nil {
+		return nil, err
+	}
+	return indented(compact)
+}
+
+// atMost is a buffer for an answer of usual length.
+type atMost struct{ bytes.Buffer }
+
+var errLong = errors.New("the answer is long")
+
+// Write implements io.Writer.
+func (b *atMost) Write(p []byte) (int, error) {
+	const most = 128 << 10
+	if b.Len()+len(p) > most {
+		return 0, errLong
+	}
+	return b.Buffer.Write(p)
+}
+
+// indented lays long JSON out in the same way. What is nested so deeply that the spaces would be most of
+// the answer stays as it is: a body of some kilobytes, sent by anybody, must not be answered with
+// hundreds of megabytes.
 func indented(compact []byte) ([]byte, error) {
 	if mostlySpace(compact) {
 		return compact, nil

@@ -3,7 +3,6 @@ package web
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -72,17 +71,6 @@ func (s *site) encode(w http.ResponseWriter, r *Request, status int, v any, chec
 	}
 	s.send(w, r.HTTP, status, body)
 	return nil
-}
-
-// pretty writes JSON as the API does: indented by two spaces, without the escapes meant for HTML.
-func pretty(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return indented(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
 }
 
 // compressFrom is the size in bytes from which an answer is worth compressing.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 )
@@ -45,7 +47,7 @@ func (r *Request) HasQuery(name string) bool { return r.HTTP.URL.Query().Has(nam
 
 // Decode reads the body into v.
 func (r *Request) Decode(v any) error {
-	if err := json.Unmarshal(r.Body, v); err != nil {
+	if err := jsonv1.Unmarshal(r.Body, v); err != nil {
 		return fault.Wrap(fault.BadInput, err, "The request's body cannot be used: %v", err)
 	}
 	return nil

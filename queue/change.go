@@ -20,8 +20,8 @@ type change struct {
 	late    pgx.Batch       // what goes to the database together with the commit
 	locked  map[string]bool // task ids whose rows this transaction has locked
 	events  []event.Event
+	whole   []Group // those that are resolved now
 	entries []IndexEntry
-	groups  map[string]bool    // groups of which a task was resolved; whether a witness was seen
 	arrived map[string]arrival // by task queue
 	hands   []*line.Hand       // turns given to tasks
 	seen    []Group            // as they are once this is committed
@@ -42,7 +42,7 @@ func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *chan
 	defer func() { c.settle(false) }()
 	err := pg.TxPipe(ctx, q.deps.Pool, func(ctx context.Context, tx *pg.Pipe) error {
 		c.settle(false) // of an attempt before
-		c = &change{q: q, tx: tx, locked: map[string]bool{}, groups: map[string]bool{}, arrived: map[string]arrival{}}
+		c = &change{q: q, tx: tx, locked: map[string]bool{}, arrived: map[string]arrival{}}
 		if err := fn(ctx, c); err != nil {
 			return err
 		}
@@ -65,16 +65,15 @@ func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *chan
 	return nil
 }
 
-// finish writes what fn gathered, the last of it on one way with the commit. The groups' locks come
-// last: nothing is waited for under them.
+// finish writes what fn gathered, the last of it on one way with the commit.
 func (c *change) finish(ctx context.Context) error {
 	if len(c.entries) > 0 && c.q.deps.Index != nil {
 		if err := c.q.deps.Index.WriteCompleted(ctx, c.tx, c.entries); err != nil {
 			return fmt.Errorf("queue: index entries: %w", err)
 		}
 	}
-	if err := c.checkGroups(ctx); err != nil {
-		return err
+	for _, g := range c.whole { // after what its tasks tell
+		c.addGroup(kindResolved, g)
 	}
 	if c.err != nil {
 		return c.err

@@ -151,35 +151,24 @@ func (q *Queue) claimTogether(ctx context.Context, calls []combine.Call[ClaimReq
 		for _, call := range calls {
 			wanted += call.Item.Tasks
 		}
-		ids, picked, err := c.pick(ctx, queue, wanted)
+		free, picked, err := c.pick(ctx, queue, wanted)
 		if err != nil {
 			return err
 		}
-		var records []*record
-		definitions := map[string]task.Definition{}
-		if len(ids) > 0 {
-			if records, definitions, err = readItems(ctx, c.tx, itemsSQL, ids); err != nil {
-				return err
-			}
-		}
-		byID := make(map[string]*record, len(records))
-		for _, r := range records {
-			byID[r.TaskID], now = r, r.now
-		}
-		claimed := make([]*record, 0, len(records))
+		claimed, contended := make([]*record, 0, len(free)), picked > len(free)
 		for i, call := range calls {
-			n := min(call.Item.Tasks, len(ids))
+			n := min(call.Item.Tasks, len(free))
 			if call.Left() {
 				n = 0
 			}
-			for _, id := range ids[:n] {
-				r := byID[id]
-				r.claim(call.Item.WorkerGroup, call.Item.WorkerID, takenUntil(now, q.deps.ClaimTimeout))
-				claimed = append(claimed, r)
-				answers[i].Value.claims = append(answers[i].Value.claims, r.handed(definitions[id]))
+			for _, t := range free[:n] {
+				now = t.now
+				t.claim(call.Item.WorkerGroup, call.Item.WorkerID, takenUntil(now, q.deps.ClaimTimeout))
+				claimed = append(claimed, t.record)
+				answers[i].Value.claims = append(answers[i].Value.claims, t.handed(t.definition))
 			}
-			ids = ids[n:]
-			answers[i].Value.contended = n == 0 && picked > len(records)
+			free = free[n:]
+			answers[i].Value.contended = n == 0 && contended
 		}
 		slices.SortFunc(claimed, func(a, b *record) int { return strings.Compare(a.TaskID, b.TaskID) })
 		return c.save(ctx, claimed)
@@ -214,28 +203,23 @@ func takenUntil(now time.Time, timeout time.Duration) time.Time {
 }
 
 // pick locks the first rows of the line that nobody else has locked, and their tasks, and returns
-// the tasks' ids in the order of the line; picked also counts those whose task was locked.
-func (c *change) pick(ctx context.Context, queue string, n int) (ids []string, picked int, err error) {
+// the tasks in the order of the line; picked also counts those whose task was locked.
+//
+// Its statement's snapshot is older than its locks. That is no harm: whose row in pending it could lock
+// was pending with the same runs all the while, since nothing changes these without that row.
+func (c *change) pick(ctx context.Context, queue string, n int) (free []item, picked int, err error) {
 	var (
 		batch            pgx.Batch
 		first            []line.Place
+		p                line.Place
 		priorities, lows = c.q.marks.Get(queue)
 	)
-	batch.Queue(pickSQL.Text, queue, priorities, lows, n).Query(func(rows pgx.Rows) error {
-		var (
-			id   string
-			p    line.Place
-			free bool
-		)
-		_, err := pgx.ForEachRow(rows, []any{&id, &p.Priority, &p.Seq, &free}, func() error {
-			picked++
-			if free {
-				ids = append(ids, id)
-			}
+	batch.Queue(pickSQL.Text, queue, priorities, lows, n).Query(func(rows pgx.Rows) (err error) {
+		free, err = scanItems(pickSQL, rows, []any{&p.Priority, &p.Seq}, func() {
 			if len(first) == 0 || first[len(first)-1].Priority != p.Priority {
 				first = append(first, p)
 			}
-			return nil
+			picked++
 		})
 		return err
 	})
@@ -244,7 +228,7 @@ func (c *change) pick(ctx context.Context, queue string, n int) (ids []string, p
 	}
 	c.q.marks.Raise(queue, first)
 	c.q.turns.Served(queue, first)
-	return ids, picked, nil
+	return free, picked, nil
 }
 
 // Credentials are what a run, or an upload, acts with. The wire wants the certificate always.
@@ -284,9 +268,10 @@ WITH picked AS MATERIALIZED (
         WHERE p.task_queue_id = $1 AND p.priority = m.priority AND p.seq >= m.low
         ORDER BY p.seq LIMIT $4 FOR UPDATE SKIP LOCKED) AS l
     LIMIT $4
-), free AS MATERIALIZED (
-    SELECT t.task_id FROM tasks t WHERE t.task_id = ANY(ARRAY(SELECT task_id FROM picked)) FOR NO KEY UPDATE SKIP LOCKED
 )
-SELECT p.task_id, p.priority, p.seq, f.task_id IS NOT NULL
-FROM picked p LEFT JOIN free f USING (task_id)
-ORDER BY p.priority DESC, p.seq`}
+SELECT p.priority, p.seq, ` + recordColumns + `, ` + definitionColumns + `
+FROM picked p
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = p.task_id FOR NO KEY UPDATE SKIP LOCKED) t ON true
+LEFT JOIN definitions d ON d.task_id = t.task_id
+` + runTables + `
+ORDER BY p.priority DESC, p.seq, p.task_id, r.run_id`} // two may have one turn

@@ -44,14 +44,14 @@ func (q *Queue) ClaimTask(ctx context.Context, id string, runID int, req ClaimRe
 				return err
 			}
 		}
-		_, definitions, err := readItems(ctx, c.tx, itemsSQL, []string{id})
+		items, err := readItems(ctx, c.tx, itemsSQL, []string{id})
 		if err != nil {
 			return err
 		}
 		run, now = r.run(runID), r.now
 		out = Claim{
 			Status: r.Status, RunID: runID, WorkerGroup: run.WorkerGroup, WorkerID: run.WorkerID,
-			TakenUntil: *run.TakenUntil, Task: definitions[id],
+			TakenUntil: *run.TakenUntil, Task: items[0].definition,
 		}
 		return nil
 	})

@@ -215,12 +215,13 @@ func (b *creation) compare(ctx context.Context, c *change) error {
 	for i, t := range b.tasks {
 		ids[i] = t.ID
 	}
-	records, definitions, err := readItems(ctx, c.tx, itemsSQL, ids)
+	items, err := readItems(ctx, c.tx, itemsSQL, ids)
 	if err != nil {
 		return err
 	}
-	for _, r := range records {
-		b.known[r.TaskID] = r
+	definitions := make(map[string]task.Definition, len(items))
+	for _, t := range items {
+		b.known[t.TaskID], definitions[t.TaskID] = t.record, t.definition
 	}
 	for i, t := range b.tasks {
 		there, ok := definitions[t.ID]

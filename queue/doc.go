@@ -30,7 +30,7 @@
 //
 // A transaction makes as few round trips as its statements' data need: BEGIN travels with the first
 // statements, and what nobody reads again (new tasks, claims, released tasks, events) with COMMIT
-// (change.late). A create takes two, a claim or a report three.
+// (change.late). A create or a claim takes two, a report three.
 //
 // Plans are made once per connection and kept (pg.KeepPlans): every statement must find its rows by an
 // index in a nested loop, whatever its arguments and however full the tables are; plan_test.go holds
@@ -50,7 +50,8 @@
 //     transaction sees the new dependent; neither waits for claims;
 //  4. pending: claimers lock rows here first but never wait, neither here nor on tasks;
 //  5. the lock of a task group under which the last resolver tells that the group is resolved; before
-//     it, without waiting, an unresolved task of the group as a witness (group.go).
+//     it, without waiting, an unresolved task of the group as a witness (group.go);
+//  6. index entries, which nobody locks who then waits for anything above.
 //
 // A dependent that is created between the look for dependents and the lock on the task is locked
 // late, out of order. That can end in a deadlock, which PostgreSQL breaks and internal/pg retries.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -143,57 +144,27 @@ func (q *Queue) cancelTasks(ctx context.Context, ids []string) (canceled []strin
 	return canceled, err
 }
 
-// witness adds to a batch the look for witnesses (see checkGroups) in the groups of resolved tasks.
-func (c *change) witness(batch *pgx.Batch, resolved []*record) {
-	ids := make([]string, 0, 1)
-	for _, r := range resolved {
-		c.groups[r.TaskGroupID] = false
-	}
-	for id := range c.groups {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	batch.Queue(witnessSQL.Text, ids).Query(func(rows pgx.Rows) error {
-		seen, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		for _, id := range seen {
-			c.groups[id] = true
-		}
-		return err
-	})
-}
-
-// checkGroups tells task-group-resolved of each group of which a task was resolved when every task of
-// the group has been resolved once. It is told again at each later resolution, and a rerun does
+// checkGroups adds to the batch that resolves tasks what tells task-group-resolved of each group of which
+// every task has now been resolved once. It is told again at each later resolution, and a rerun does
 // not take it back (taskcluster-map 5.6).
 //
 // Two transactions may resolve the last two tasks at the same time, neither seeing the other. An
 // unresolved task whose row can be locked is a witness: who resolves it later waits for this
 // transaction, and will look again. Without a witness, the group's lock makes the last of the
 // resolvers look when the others are done.
-func (c *change) checkGroups(ctx context.Context) error {
-	ids := make([]string, 0, len(c.groups))
-	for id, witnessed := range c.groups {
-		if !witnessed {
-			ids = append(ids, id)
-		}
-	}
-	if len(ids) == 0 {
-		return nil
+func (c *change) checkGroups(batch *pgx.Batch, resolved []*record) {
+	ids := make([]string, len(resolved))
+	for i, r := range resolved {
+		ids[i] = r.TaskGroupID
 	}
 	slices.Sort(ids)
-	var batch pgx.Batch
-	batch.Queue(groupResolversSQL.Text, ids)
+	ids = slices.Compact(ids)
+	batch.Queue(witnessSQL.Text, ids).Exec(func(pgconn.CommandTag) error { return nil })
 	batch.Queue(resolvedGroupsSQL.Text, ids).Query(func(rows pgx.Rows) error {
 		groups, err := pgx.CollectRows(rows, scanGroup)
-		for _, g := range groups {
-			c.addGroup(kindResolved, g)
-		}
+		c.whole = append(c.whole, groups...)
 		return err
 	})
-	if err := c.tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return fmt.Errorf("queue: are groups resolved (%s, …): %w", ids[0], err)
-	}
-	return nil
 }
 
 const groupColumns = `task_group_id, scheduler_id, created, expires, sealed`
@@ -214,14 +185,15 @@ ORDER BY task_id LIMIT $3`}
 
 	groupSizeSQL = pg.Statement{Name: "queue.group-size", Text: `SELECT count(*) FROM tasks WHERE task_group_id = $1`}
 
+	// Witnesses first, then the locks of the groups without one. The first key tells these locks from
+	// other rooms'. They are taken in the order of the list.
 	witnessSQL = pg.Statement{Name: "queue.witness", Text: `
-SELECT g.id FROM unnest($1::text[]) AS g (id), LATERAL (
-    SELECT FROM tasks t WHERE t.task_group_id = g.id AND NOT t.ever_resolved
-    ORDER BY t.task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w`}
-
-	// The first key tells these locks from other rooms'. They are taken in the order of the list.
-	groupResolversSQL = pg.Statement{Name: "queue.group-resolvers", Text: `
-SELECT pg_advisory_xact_lock(20486, hashtext(g.id)) FROM unnest($1::text[]) AS g (id)`}
+WITH witnessed AS MATERIALIZED (
+    SELECT g.id FROM unnest($1::text[]) AS g (id), LATERAL (
+        SELECT FROM tasks t WHERE t.task_group_id = g.id AND NOT t.ever_resolved
+        ORDER BY t.task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w)
+SELECT pg_advisory_xact_lock(20486, hashtext(g.id)) FROM unnest($1::text[]) AS g (id)
+WHERE g.id <> ALL(ARRAY(SELECT id FROM witnessed))`}
 
 	resolvedGroupsSQL = pg.Statement{Name: "queue.resolved-groups", Text: `
 SELECT ` + groupColumns + ` FROM task_groups g

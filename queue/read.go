@@ -61,14 +61,14 @@ func (q *Queue) Statuses(ctx context.Context, ids []string) ([]task.Status, erro
 func (r *record) expired() bool { return r.State.Resolved() && !r.Expires.After(r.now) }
 
 func (q *Queue) items(ctx context.Context, s pg.Statement, args ...any) ([]Item, error) {
-	records, definitions, err := readItems(ctx, q.deps.Pool, s, args...)
+	items, err := readItems(ctx, q.deps.Pool, s, args...)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Item, 0, len(records))
-	for _, r := range records {
-		if !r.expired() {
-			out = append(out, Item{r.Status, definitions[r.TaskID]})
+	out := make([]Item, 0, len(items))
+	for _, t := range items {
+		if !t.expired() {
+			out = append(out, Item{t.Status, t.definition})
 		}
 	}
 	return out, nil

@@ -46,11 +46,11 @@ func (q *Queue) Reclaim(ctx context.Context, id string, runID int) (Reclaimed, e
 		if err := c.save(ctx, []*record{r}); err != nil {
 			return err
 		}
-		_, definitions, err := readItems(ctx, c.tx, itemsSQL, []string{id})
+		items, err := readItems(ctx, c.tx, itemsSQL, []string{id})
 		if err != nil {
 			return err
 		}
-		run, now, scopes = *r.LastRun(), r.now, definitions[id].Scopes
+		run, now, scopes = *r.LastRun(), r.now, items[0].definition.Scopes
 		out = Reclaimed{Status: r.Status, RunID: runID, WorkerGroup: run.WorkerGroup, WorkerID: run.WorkerID, TakenUntil: *run.TakenUntil}
 		return nil
 	})

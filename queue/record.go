@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,63 +147,79 @@ func priorityOf(rank int) task.Priority {
 	return all[len(all)-rank]
 }
 
+// item is a record together with its definition.
+type item struct {
+	*record
+	definition task.Definition
+}
+
 // readItems is readRecords for statements with recordColumns and definitionColumns.
-func readItems(ctx context.Context, db querier, s pg.Statement, args ...any) ([]*record, map[string]task.Definition, error) {
+func readItems(ctx context.Context, db querier, s pg.Statement, args ...any) ([]item, error) {
 	rows, err := db.Query(ctx, s.Text, args...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
+		return nil, fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
 	}
+	return scanItems(s, rows, nil, func() {})
+}
+
+// scanItems reads rows of recordColumns and definitionColumns after some of the caller's own, which are
+// scanned into before. It calls each for every task, those too that have nothing but the caller's columns.
+func scanItems(s pg.Statement, rows pgx.Rows, before []any, each func()) ([]item, error) {
 	defer rows.Close()
 	var (
-		out  []*record
-		defs = map[string]task.Definition{}
+		out  []item
+		all  []*record
 		next record
 		run  runRow
 		rank int
 		d    task.Definition
 		meta json.RawMessage
-		into = append(append(next.into(&rank), run.into()...), &d.Created.Time, &d.Dependencies, &d.Requires, &d.Scopes, &d.Payload, &meta, &d.Extra)
+		own  = append(append(next.into(&rank), run.into()...), &d.Created.Time, &d.Dependencies, &d.Requires, &d.Scopes, &d.Payload, &meta, &d.Extra)
+		into = append(slices.Clone(before), own...)
+		bare = append(slices.Clone(before), make([]any, len(own))...) // nil is not scanned into
 	)
 	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return nil, nil, fmt.Errorf("queue: %s: %w", s.Name, err)
-		}
-		before := len(out)
-		out = collect(out, &next, rank, &run)
-		if len(out) == before {
+		if rows.RawValues()[len(before)] == nil {
+			if err := rows.Scan(bare...); err != nil {
+				return nil, fmt.Errorf("queue: %s: %w", s.Name, err)
+			}
+			each()
 			continue
 		}
-		full, err := out[before].definition(d, meta)
-		if err != nil {
-			return nil, nil, err
+		if err := rows.Scan(into...); err != nil {
+			return nil, fmt.Errorf("queue: %s: %w", s.Name, err)
 		}
-		defs[full.taskID] = full.Definition
+		if all = collect(all, &next, rank, &run); len(all) == len(out) {
+			continue // a further run
+		}
+		r := all[len(out)]
+		definition, err := r.define(d, meta)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, item{r, definition})
+		each()
 	}
 	if err := rows.Err(); err != nil {
-		return nil, nil, fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
+		return nil, fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
 	}
-	return out, defs, nil
+	return out, nil
 }
 
-type defined struct {
-	taskID string
-	task.Definition
-}
-
-// definition completes d with what the record knows.
-func (r *record) definition(d task.Definition, metadata []byte) (defined, error) {
+// define completes d with what the record knows.
+func (r *record) define(d task.Definition, metadata []byte) (task.Definition, error) {
 	d.ProvisionerID, d.WorkerType, d.TaskQueueID = r.ProvisionerID, r.WorkerType, r.TaskQueueID
 	d.SchedulerID, d.ProjectID, d.TaskGroupID = r.SchedulerID, r.ProjectID, r.TaskGroupID
 	d.Priority, d.Retries, d.Routes = r.Priority, r.retries, r.routes
 	d.Created, d.Deadline, d.Expires = task.At(d.Created.Time), r.Deadline, r.Expires
 	if err := jsonv1.Unmarshal(metadata, &d.Metadata); err != nil {
-		return defined{}, fmt.Errorf("queue: metadata of %s: %w", r.TaskID, err)
+		return d, fmt.Errorf("queue: metadata of %s: %w", r.TaskID, err)
 	}
 	d.Tags = map[string]string{}
 	if err := jsonv1.Unmarshal(r.tags, &d.Tags); err != nil {
-		return defined{}, fmt.Errorf("queue: tags of %s: %w", r.TaskID, err)
+		return d, fmt.Errorf("queue: tags of %s: %w", r.TaskID, err)
 	}
-	return defined{r.TaskID, d}, nil
+	return d, nil
 }
 
 // run returns the run with the given id, nil when there is none.

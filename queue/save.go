@@ -144,26 +144,15 @@ func (w *writing) enter(r *record) {
 // locks, and the look for dependents after them: then it sees every one.
 func (c *change) write(ctx context.Context, batch *pgx.Batch, w *writing, resolved []*record) error {
 	t, s := &w.tasks, &w.runs
-	add := func(st pg.Statement, args ...any) *pgx.QueuedQuery {
-		q := batch.Queue(st.Text, args...)
-		q.Exec(func(pgconn.CommandTag) error { return nil })
-		return q
+	add := func(st pg.Statement, args ...any) {
+		batch.Queue(st.Text, args...).Exec(func(pgconn.CommandTag) error { return nil })
 	}
-	add(saveTasksSQL, t.ids, t.states, t.left, t.priority, t.resolved)
-	if len(s.ids) > 0 {
-		add(saveRunsSQL, s.ids, s.run, s.state, s.created, s.resolved, s.group, s.worker, s.taken, s.scheduled, s.started, s.ended)
-	}
-	if len(t.unpend) > 0 {
-		add(unpendSQL, t.unpend)
-	}
+	k := &w.claims
+	add(saveSQL, t.ids, t.states, t.left, t.priority, t.resolved,
+		s.ids, s.run, s.state, s.created, s.resolved, s.group, s.worker, s.taken, s.scheduled, s.started, s.ended,
+		t.unpend, t.unclaim, k.ids, k.queues, k.runs, k.groups, k.workers, k.until)
 	if err := c.line(ctx, batch, w); err != nil {
 		return err
-	}
-	if len(t.unclaim) > 0 {
-		add(unclaimSQL, t.unclaim)
-	}
-	if k := &w.claims; len(k.ids) > 0 {
-		add(saveClaimsSQL, k.ids, k.queues, k.runs, k.groups, k.workers, k.until)
 	}
 	if len(t.again) > 0 {
 		add(dueSQL, t.again, t.againAt)
@@ -172,7 +161,7 @@ func (c *change) write(ctx context.Context, batch *pgx.Batch, w *writing, resolv
 		slices.Sort(t.done)
 		add(notDueSQL, t.done)
 		c.satisfy(batch, resolved)
-		c.witness(batch, resolved)
+		c.checkGroups(batch, resolved)
 	}
 	return nil
 }
@@ -241,20 +230,28 @@ func rawObject(data json.RawMessage) json.RawMessage {
 }
 
 var (
-	saveTasksSQL = pg.Statement{Name: "queue.save-tasks", Text: `
-UPDATE tasks t SET state = u.state, retries_left = u.retries_left, priority = u.priority, ever_resolved = u.ever_resolved
-FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::boolean[]) AS u (task_id, state, retries_left, priority, ever_resolved)
-WHERE t.task_id = u.task_id`}
-
-	saveRunsSQL = pg.Statement{Name: "queue.save-runs", Text: `
-INSERT INTO runs (task_id, run_id, state, reason_created, reason_resolved, worker_group, worker_id, taken_until, scheduled, started, resolved)
-SELECT * FROM unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
-ON CONFLICT (task_id, run_id) DO UPDATE SET
-    state = excluded.state, reason_resolved = excluded.reason_resolved, worker_group = excluded.worker_group, worker_id = excluded.worker_id,
-    taken_until = excluded.taken_until, started = excluded.started, resolved = excluded.resolved`}
-
-	unpendSQL = pg.Statement{Name: "queue.unpend", Text: `DELETE FROM pending WHERE task_id = ANY($1)`}
+	// One statement for what nearly every change needs: beginning and ending a statement costs as much
+	// as its work on one task.
+	saveSQL = pg.Statement{Name: "queue.save", Text: `
+WITH new_tasks AS (
+    UPDATE tasks t SET state = u.state, retries_left = u.retries_left, priority = u.priority, ever_resolved = u.ever_resolved
+    FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::boolean[]) AS u (task_id, state, retries_left, priority, ever_resolved)
+    WHERE t.task_id = u.task_id
+), new_runs AS (
+    INSERT INTO runs (task_id, run_id, state, reason_created, reason_resolved, worker_group, worker_id, taken_until, scheduled, started, resolved)
+    SELECT * FROM unnest($6::text[], $7::smallint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+        $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
+    ON CONFLICT (task_id, run_id) DO UPDATE SET
+        state = excluded.state, reason_resolved = excluded.reason_resolved, worker_group = excluded.worker_group, worker_id = excluded.worker_id,
+        taken_until = excluded.taken_until, started = excluded.started, resolved = excluded.resolved
+), not_pending AS (
+    DELETE FROM pending WHERE task_id = ANY($17::text[])
+), not_claimed AS (
+    DELETE FROM claims WHERE task_id = ANY($18::text[])
+)
+INSERT INTO claims (task_id, task_queue_id, run_id, worker_group, worker_id, taken_until)
+SELECT * FROM unnest($19::text[], $20::text[], $21::smallint[], $22::text[], $23::text[], $24::timestamptz[])
+ON CONFLICT (task_id) DO UPDATE SET taken_until = excluded.taken_until`}
 
 	movePendingSQL = pg.Statement{Name: "queue.move-pending", Text: `
 WITH moved AS (
@@ -270,13 +267,6 @@ WITH new AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::text[], $6::bigint[])
     RETURNING task_queue_id, priority, seq)
 SELECT task_queue_id, priority, min(seq), count(*)::int FROM new GROUP BY task_queue_id, priority`}
-
-	unclaimSQL = pg.Statement{Name: "queue.unclaim", Text: `DELETE FROM claims WHERE task_id = ANY($1)`}
-
-	saveClaimsSQL = pg.Statement{Name: "queue.save-claims", Text: `
-INSERT INTO claims (task_id, task_queue_id, run_id, worker_group, worker_id, taken_until)
-SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::timestamptz[])
-ON CONFLICT (task_id) DO UPDATE SET taken_until = excluded.taken_until`}
 
 	dueSQL = pg.Statement{Name: "queue.due", Text: `
 INSERT INTO deadlines (task_id, deadline) SELECT * FROM unnest($1::text[], $2::timestamptz[])`}

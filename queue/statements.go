@@ -16,9 +16,9 @@ import (
 // Statements lists every statement of the room, for tests that have PostgreSQL parse them.
 var Statements = slices.Concat([]pg.Statement{
 	recordsSQL, statusesSQL, itemsSQL, lockSQL, lockToResolveSQL, lockFreeSQL, nowSQL,
-	saveTasksSQL, saveRunsSQL, unpendSQL, movePendingSQL, pendSQL, unclaimSQL, saveClaimsSQL, dueSQL, notDueSQL,
+	saveSQL, movePendingSQL, pendSQL, dueSQL, notDueSQL,
 	satisfySQL, readySQL, extrasSQL,
-	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, groupResolversSQL, resolvedGroupsSQL,
+	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, resolvedGroupsSQL,
 	pickSQL, line.LookSQL, linesSQL, marksSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
 	otherPrioritySQL,

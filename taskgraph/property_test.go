@@ -217,7 +217,8 @@ func isWhole(t *rapid.T, res *taskgraph.Result) {
 }
 
 // keepsWhatIsAskedFor: with optimize_target_tasks false all targets run; a task that stays has
-// been asked for or is needed by one that stays.
+// been asked for, or is needed by one that stays or by one with if-dependencies: those go last,
+// when what else they need has been kept for them, as in the field (taskgraph-map 14.2).
 func (tree randomTree) keepsWhatIsAskedFor(t *rapid.T, res *taskgraph.Result, p *params.Parameters) {
 	kept := map[string]bool{}
 	for _, task := range res.Optimized.All() {
@@ -229,9 +230,11 @@ func (tree randomTree) keepsWhatIsAskedFor(t *rapid.T, res *taskgraph.Result, p 
 		}
 	}
 	neededBy := map[string]bool{}
-	for label := range kept {
-		for _, n := range res.Full.Needs(label) {
-			neededBy[n] = true
+	for label, task := range res.Target.All() {
+		if kept[label] || len(task.IfDependencies) > 0 {
+			for _, n := range res.Full.Needs(label) {
+				neededBy[n] = true
+			}
 		}
 	}
 	for label := range kept {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -184,18 +185,17 @@ func (c *stageCommand) printSet(ctx context.Context, set parameterSet, several b
 
 // write writes the result of a set to where it belongs.
 func (c *stageCommand) write(g *graph.Graph, set parameterSet, several bool) error {
-	text, err := c.format(g)
-	if err != nil {
-		return err
-	}
 	if c.output == "" {
 		if several {
 			c.screen.Print("Dumping result with parameters %s:", set.name)
 		}
-		_, err = fmt.Fprintln(c.out, text)
+		return c.format(c.out, g)
+	}
+	f, err := os.Create(c.outputName(set, several))
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(c.outputName(set, several), []byte(text+"\n"), 0o644)
+	return errors.Join(c.format(f, g), f.Close())
 }
 
 // outputName is the file that the result of a set goes to.
@@ -208,8 +208,22 @@ func (c *stageCommand) outputName(set parameterSet, several bool) string {
 	return strings.ReplaceAll(name, "{params}", set.name)
 }
 
-// format writes g in the form asked for, with a newline at its end.
-func (c *stageCommand) format(g *graph.Graph) (string, error) {
+// format writes g in the form asked for, and an empty line after it.
+func (c *stageCommand) format(w io.Writer, g *graph.Graph) error {
+	if c.tasks == "" && len(c.exclude) == 0 && c.json { // large graphs are not held as text
+		err := g.WriteIndent(w)
+		_, end := io.WriteString(w, "\n\n")
+		return errors.Join(err, end)
+	}
+	text, err := c.text(g)
+	if err == nil {
+		_, err = io.WriteString(w, text+"\n")
+	}
+	return err
+}
+
+// text is g in the form asked for, of the tasks asked for without the keys not wanted.
+func (c *stageCommand) text(g *graph.Graph) (string, error) {
 	tasks := map[string]any{}
 	var labels []string
 	for key, t := range g.All() {

@@ -22,6 +22,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/history"
 	"github.com/treeline-ci/treeline/index"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -50,6 +51,7 @@ type App struct {
 	objects   *object.Store
 	queue     *queue.Queue
 	push      *push.Log
+	history   *history.History
 	intake    *intake.Intake
 	repos     map[string]*localgit.Repo
 
@@ -146,6 +148,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	}
 	a.index = index.New(a.pool, index.WithLog(c.Log))
 	a.push = push.New(a.pool, a.feed.Wake, c.Log)
+	a.history = history.New(a.pool, a.pushOf, history.WithLog(c.Log))
 	a.queue = queue.New(queue.Deps{
 		Pool: a.queuePool, Log: c.Log, Wake: a.feed.Wake, ClaimTimeout: c.ClaimTimeout,
 		Index: indexWriter{a.index, c.Log}, Uploads: uploads{a.objects},
@@ -163,7 +166,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		a.repos[name] = repo
 	}
 	a.intake = intake.New(intake.Deps{
-		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Repos: a.repos, Index: a.findIndexed,
+		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Repos: a.repos, Index: a.findIndexed, History: a.history,
 		Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log,
 	})
 	return nil
@@ -181,6 +184,9 @@ func (a *App) bootstrap(ctx context.Context) error {
 	}
 	for name := range a.repos {
 		err := a.role(ctx, intake.Role(name)+":*", intake.RoleScopes(name), "What a push to the local repository "+name+" may do.")
+		if err == nil {
+			err = a.role(ctx, intake.Role(name)+":action:*", intake.ActionScopes(), "What an action on a push to the local repository "+name+" may do beyond what a push may.")
+		}
 		if err != nil {
 			return err
 		}
@@ -235,7 +241,9 @@ func (a *App) startLoops(ctx context.Context) error {
 	a.onStop(a.objects.Stop)
 	a.queue.Start(ctx)
 	a.index.Start(ctx)
+	a.history.Start(ctx, a.feed)
 	a.onStop(func(context.Context) error {
+		a.history.Stop()
 		a.index.Stop()
 		a.queue.Stop()
 		a.cloud.Stop()

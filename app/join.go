@@ -7,7 +7,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/history"
 	"github.com/treeline-ci/treeline/index"
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/queue"
 )
@@ -66,4 +69,13 @@ func (a *App) findIndexed(ctx context.Context, paths []string) (map[string]strin
 		ids[path] = e.TaskID
 	}
 	return ids, nil
+}
+
+// pushOf finds the push whose tasks a group holds.
+func (a *App) pushOf(ctx context.Context, taskGroupID string) (history.Push, bool, error) {
+	p, err := a.push.ByTaskGroup(ctx, taskGroupID)
+	if fault.KindOf(err) == fault.NotFound {
+		return history.Push{}, false, nil
+	}
+	return intake.Past(p), err == nil, err
 }

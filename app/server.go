@@ -5,6 +5,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/authapi"
 	"github.com/treeline-ci/treeline/event/eventapi"
+	"github.com/treeline-ci/treeline/history/historyapi"
 	"github.com/treeline-ci/treeline/index/indexapi"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/object/objectapi"
@@ -28,7 +29,7 @@ func (a *App) handler() (http.Handler, error) {
 
 	services := []web.Service{
 		authapi.Service(a.auth, authapi.WithCloud(a.cloud)), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
-		objectapi.Service(a.objects), eventapi.Service(a.feed),
+		objectapi.Service(a.objects), eventapi.Service(a.feed), historyapi.Service(a.history),
 	}
 	references, err := exchangeReferences(a.config.Pulse.Namespace)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/config"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/taskgraph/loader"
 	"github.com/treeline-ci/treeline/taskgraph/morph"
 	"github.com/treeline-ci/treeline/taskgraph/optimize"
@@ -52,6 +53,9 @@ type Input struct {
 	TargetKinds []string
 	// Index answers optimizations; nil: the index knows nothing.
 	Index optimize.IndexFinder
+	// History gives what is known of earlier pushes. It is asked at most once, if a strategy needs it;
+	// nil: nothing is known.
+	History history.Source
 	// Now is the time against which deadlines count; zero means the build date.
 	Now time.Time
 	// DecisionTaskID and RootURL are empty in local runs.
@@ -91,8 +95,10 @@ type Result struct {
 	Optimized, Morphed *graph.Graph
 	// LabelToTaskID holds the tasks to be created and those that replace others.
 	LabelToTaskID map[string]string
-	Explain       *explain.Log
-	Warnings      []*graph.Error
+	// History is what Input.History gave, nil when it was not asked.
+	History  *history.Table
+	Explain  *explain.Log
+	Warnings []*graph.Error
 	// InputDigest is a digest of everything that the result was made from.
 	InputDigest string
 	// Files are the files of the tree that were read, sorted; Digests the sha256 of each.
@@ -225,14 +231,14 @@ func (g *generation) target(context.Context) error {
 func (g *generation) optimized(ctx context.Context) error {
 	r, err := optimize.Run(ctx, optimize.Input{
 		Target: g.res.Target, Requested: target.Requested(g.res.Full, g.in.Parameters, g.res.TargetSet), Targets: g.res.TargetSet,
-		Params: g.in.Parameters, Star: g.star, Index: g.index(), Now: g.in.Now, NewID: g.in.NewID,
+		Params: g.in.Parameters, Star: g.star, Index: g.index(), History: g.in.History, Now: g.in.Now, NewID: g.in.NewID,
 		RootURL: g.in.RootURL, ProxyURL: g.in.ProxyURL, DecisionTaskID: g.in.DecisionTaskID, Log: g.res.Explain,
 	})
 	if err != nil {
 		return err
 	}
 	g.res.Optimized, g.res.LabelToTaskID = r.Graph, r.LabelToTaskID
-	g.res.removed, g.res.replaced = r.Removed, r.Replaced
+	g.res.removed, g.res.replaced, g.res.History = r.Removed, r.Replaced, r.History
 	return g.verifyOptimized()
 }
 

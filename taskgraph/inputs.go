@@ -128,6 +128,10 @@ func (g *generation) digest() string {
 	names := []string{g.in.Root, g.in.RootURL, g.in.ProxyURL, g.in.DecisionTaskID, g.in.IDSeed, fmt.Sprint(g.in.Strict), fmt.Sprint(g.in.NoVerify), g.in.Now.UTC().String()}
 	parameters, _ := g.in.Parameters.MarshalJSON() // checked values always have a form
 	fmt.Fprintf(h, "parameters %s\nindex %s\nnames %q\nkinds %q\n", parameters, g.answer, names, g.in.TargetKinds)
+	if g.res.History != nil {
+		table, _ := g.res.History.Bytes() // a table always has a form
+		fmt.Fprintf(h, "history %x\n", sha256.Sum256(table))
+	}
 	if g.in.Scripts != nil {
 		for _, name := range []string{"run-task", "fetch-content"} {
 			content, _ := fs.ReadFile(g.in.Scripts, name) // one that is not there counts as empty

@@ -132,7 +132,7 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 		return nil, err
 	}
 	d.in = taskgraph.Input{
-		Tree: tree, Root: d.options.Root, Parameters: parameters, Index: d.find, RootURL: d.RootURL,
+		Tree: tree, Root: d.options.Root, Parameters: parameters, Index: d.find, History: d.past(ctx), RootURL: d.RootURL,
 		DecisionTaskID: d.claim.Status.TaskID, Now: d.claim.Task.Created.Time, Scripts: scripts, Publish: d.keep, Trace: true,
 		Progress: func(stage string) { d.say("%s", stage) },
 	}

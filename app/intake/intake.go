@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/history"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/push"
@@ -22,6 +23,7 @@ type Deps struct {
 	Push    *push.Log
 	Objects *object.Store
 	Feed    *event.Feed
+	History *history.History
 	Repos   map[string]*localgit.Repo // by repository name
 
 	// Index answers which task stands at each of the given index paths; paths without one are
@@ -104,5 +106,10 @@ func RoleScopes(repository string) []string {
 		"generic-worker:cache:*",
 		"docker-worker:cache:*",
 		"localgit:fetch:" + repository,
+		"history:read:" + repository,
 	}
 }
+
+// ActionScopes returns what the actions on a local repository's pushes hold at first beyond RoleScopes:
+// they act on tasks that exist.
+func ActionScopes() []string { return []string{"queue:rerun-task:*", "queue:cancel-task:*"} }

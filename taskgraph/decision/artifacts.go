@@ -8,6 +8,7 @@ import (
 
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
@@ -21,6 +22,7 @@ type Input struct {
 	Morphed       *graph.Graph // by task id
 	LabelToTaskID map[string]string
 	Actions       map[string]any // of Actions; nil: no actions.json
+	History       *history.Table // what strategies decided from; nil: no history.json
 	Log           *explain.Log
 }
 
@@ -53,6 +55,9 @@ func Artifacts(in Input) (map[string][]byte, error) {
 		}
 		return JSON(m)
 	})
+	if in.History != nil {
+		add(history.ArtifactName, in.History.Bytes)
+	}
 	add("optimizations.log", func() ([]byte, error) { return []byte(optimizations(in.Log)), nil })
 	add(explain.RecordName, func() ([]byte, error) { return explained(in) })
 	if err != nil {

@@ -93,7 +93,7 @@ func Artifacts(ctx context.Context, d Decision) (map[string][]byte, error) {
 	}
 	files, err := decision.Artifacts(decision.Input{
 		Params: r.Parameters, Kinds: r.Kinds, Full: r.Full, Targets: r.TargetSet, Morphed: r.Morphed,
-		LabelToTaskID: r.LabelToTaskID, Actions: actions, Log: r.Explain,
+		LabelToTaskID: r.LabelToTaskID, Actions: actions, History: r.History, Log: r.Explain,
 	})
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/treeline-ci/treeline/taskgraph"
+	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/taskgraph/optimize"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 )
@@ -122,7 +123,8 @@ func (rec *Record) again(ctx context.Context, s Source, tree fs.FS) (map[string]
 	in := taskgraph.Input{
 		Tree: tree, Root: rec.Root, Parameters: p, TargetKinds: rec.TargetKinds, DecisionTaskID: rec.DecisionTaskID, IDSeed: rec.IDSeed,
 		RootURL: rec.RootURL, ProxyURL: rec.ProxyURL, Now: rec.Now, Strict: rec.Strict, NoVerify: rec.NoVerify, Trace: rec.Trace, Scripts: s.Scripts,
-		Index: func(context.Context, []string) (map[string]optimize.Found, error) { return rec.Index, nil },
+		Index:   func(context.Context, []string) (map[string]optimize.Found, error) { return rec.Index, nil },
+		History: func() (*history.Table, error) { return recordedHistory(ctx, s) },
 		Publish: func(name string, content func() ([]byte, error)) error {
 			b, err := content()
 			mu.Lock()
@@ -137,6 +139,18 @@ func (rec *Record) again(ctx context.Context, s Source, tree fs.FS) (map[string]
 	}
 	files, err := Artifacts(ctx, Decision{In: in, Result: res, Published: published, Program: s.Program})
 	return files, res, err
+}
+
+// recordedHistory is what the decision knew of earlier pushes; nil when it did not look.
+func recordedHistory(ctx context.Context, s Source) (*history.Table, error) {
+	content, err := s.Read(ctx, history.ArtifactName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("replay: %s: %w", history.ArtifactName, err)
+	}
+	return history.Read(bytes.NewReader(content))
 }
 
 // compare fills out with what differs, and returns the artifacts that are not what the decision

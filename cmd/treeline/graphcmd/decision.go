@@ -117,6 +117,7 @@ func (c *decisionCommand) decisionFlags(cmd *cobra.Command) {
 	f.StringVar(&c.overrideFile, "try-task-config-file", "try_task_config.json", "file with parameters that win over those of the event")
 	f.StringVar(&c.artifacts, "artifacts", "artifacts", "directory to write the artifacts into")
 	f.StringVar(&c.index, "index", "", "JSON file with what the index knows, in the place of the server's")
+	f.StringVar(&c.history, "history", askServer, historyHelp)
 	f.BoolVar(&c.strict, "strict", false, "warnings are errors")
 	f.BoolVar(&c.dryRun, "dry-run", false, "create no tasks")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "say what is being done")

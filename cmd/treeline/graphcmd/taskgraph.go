@@ -63,7 +63,7 @@ taskcluster/kinds) and prints what becomes of it:
 		cmd.AddCommand(newStageCommand(stage))
 	}
 	cmd.AddCommand(newKindsCommand(), newKindGraphCommand(), newImageDigestCommand(), newDecisionCommand())
-	cmd.AddCommand(newWhyCommand(), newWhyNotCommand(), newExplainCommand(), newDiffCommand(), newReplayCommand())
+	cmd.AddCommand(newWhyCommand(), newWhyNotCommand(), newExplainCommand(), newDiffCommand(), newReplayCommand(), newHistoryCommand())
 	return cmd
 }
 
@@ -73,6 +73,7 @@ type generator struct {
 	specs       []string
 	targetKinds []string
 	index       string
+	history     string
 	strict      bool
 	verbose     bool
 	quiet       bool
@@ -101,6 +102,7 @@ func (g *generator) flags(cmd *cobra.Command) {
 	f.StringArrayVarP(&g.specs, "parameters", "p", nil, "parameters to generate with (repeatable)")
 	f.StringArrayVarP(&g.targetKinds, "target-kind", "k", nil, "only this kind and what it depends on (repeatable)")
 	f.StringVar(&g.index, "index", "", "JSON file with what the index knows, in the place of a server: {path: {taskId, state, expires}}")
+	f.StringVar(&g.history, "history", "", historyHelp)
 	f.BoolVar(&g.strict, "strict", false, "warnings are errors, and parameters must be complete")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "print no warnings")
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say what is being done")
@@ -315,6 +317,9 @@ func (g *generator) run(ctx context.Context, in taskgraph.Input, upTo taskgraph.
 		if in.Index, err = g.finder(); err != nil {
 			return nil, err
 		}
+	}
+	if upTo >= taskgraph.Optimized && in.History == nil {
+		in.History = g.past(ctx, in.Parameters)
 	}
 	in.Progress = g.screen.Stage
 	res, err := taskgraph.Generate(ctx, in, upTo)

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -74,7 +75,9 @@ func NewContext(s *transform.Shared, definition string, args map[string]any) (*C
 	if _, err := fs.Stat(s.Tree, dir); err != nil {
 		dir = path.Join(s.Graph.Root, "docker", definition)
 	}
-	if err := a.addTree(dir, ""); err != nil {
+	if err := a.addTree(dir, ""); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the image %q has no directory %s; its definition may be another's: say which in \"definition\"", definition, dir)
+	} else if err != nil {
 		return nil, err
 	}
 	dockerfile, ok := a.files["Dockerfile"]

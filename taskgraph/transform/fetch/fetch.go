@@ -3,7 +3,9 @@
 package fetch
 
 import (
+	"io/fs"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -151,14 +153,33 @@ func staticURL(c *transform.Config, it *transform.Item, m map[string]any) (*cont
 	}
 	out := &content{artifact: artifact, env: map[string]any{}, digest: append(slices.Clone(digest), artifact)}
 	out.command = append([]any{"fetch-content", "static-url"}, value.Anys(digest)...)
-	if m["gpg-signature"] != nil {
-		return nil, it.Errorf("fetch.gpg-signature", "signatures are not checked outside Firefox's tree; the sha256 vouches for the content, take the signature out")
+	if signature := value.Map(m, "gpg-signature"); signature != nil {
+		if err := signed(c, it, out, url, signature); err != nil {
+			return nil, err
+		}
 	}
 	for _, key := range it.Keys("fetch", "headers") {
 		out.command = append(out.command, "-H", key+":"+value.String(value.Map(m, "headers"), key))
 	}
 	out.command = append(out.command, url, artifactsDir+"/"+artifact)
 	return out, nil
+}
+
+// signed makes fetch-content check a signature with the keys in a file of the tree. It is no part
+// of the digest: the sha256 says which content it is.
+func signed(c *transform.Config, it *transform.Item, out *content, url string, signature map[string]any) error {
+	address, err := value.Format(value.String(signature, "sig-url"), value.NameMap{"url": url})
+	if err != nil {
+		return it.Errorf("fetch.gpg-signature.sig-url", "%v", err)
+	}
+	name := path.Clean(value.String(signature, "key-path"))
+	keys, err := fs.ReadFile(c.Tree, name)
+	if err != nil {
+		return it.Errorf("fetch.gpg-signature.key-path", "the tree has no file %s with public keys", name)
+	}
+	out.env["FETCH_GPG_KEY"] = string(keys)
+	out.command = append(out.command, "--gpg-sig-url", address, "--gpg-key-env", "FETCH_GPG_KEY")
+	return nil
 }
 
 var sha1 = regexp.MustCompile(`^[0-9a-fA-F]{40}`)

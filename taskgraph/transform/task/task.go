@@ -4,6 +4,8 @@
 package task
 
 import (
+	"errors"
+
 	"github.com/treeline-ci/treeline/taskgraph/schema"
 	"github.com/treeline-ci/treeline/taskgraph/transform"
 	"github.com/treeline-ci/treeline/taskgraph/value"
@@ -116,7 +118,7 @@ func setLabel(c *transform.Config, it *transform.Item) error {
 // check checks the description, then the worker's part of it, and finds the payload's builder.
 func (d describer) check(it *transform.Item) (builder, error) {
 	if err := it.Check(d.shape, it.Values()); err != nil {
-		return builder{}, err
+		return builder{}, errors.Join(err, d.misplaced(it))
 	}
 	for name := range it.Map("dependencies") {
 		if name == "self" || name == "decision" {
@@ -129,6 +131,20 @@ func (d describer) check(it *transform.Item) (builder, error) {
 		return builder{}, it.Errorf("worker.implementation", "there is no worker implementation %q; known are %s", implementation, implementations(d.workers))
 	}
 	return b, it.Check(b.shape, it.Get("worker"), "worker")
+}
+
+// misplaced says which transforms the task's unknown keys are for: those must stand before this one.
+func (d describer) misplaced(it *transform.Item) error {
+	var errs []error
+	for _, k := range []struct{ key, transform string }{
+		{"from-deps", "from_deps"}, {"matrix", "matrix"}, {"chunk", "chunking"}, {"task-context", "task_context"}, {"notify", "notify"},
+		{"fetch", "fetch"}, {"run", "run"}, {"when", "run"}, {"fetches", "run"}, {"cache", "cached_tasks"},
+	} {
+		if it.Has(k.key) {
+			errs = append(errs, it.Errorf(k.key, "is for taskgraph.transforms.%s; list that among the kind's transforms, before taskgraph.transforms.task", k.transform))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // definition is a task definition in the making; the item's own parts are free to be shared

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -32,6 +33,9 @@ const TestSuffix = "_test.star"
 type Options struct {
 	Limits Limits            // the zero value means DefaultLimits
 	Print  func(line string) // gets what the file and its functions print; nil drops it
+	// Extra are names that files of tests (TestSuffix) have besides the library; the values are
+	// used by several goroutines at once.
+	Extra starlark.StringDict
 }
 
 // SplitName splits "dir/file.star:function"; ok is false when name has another form.
@@ -45,7 +49,7 @@ func Load(ctx context.Context, tree fs.FS, name string, o Options) (*Module, err
 	if o.Limits == (Limits{}) {
 		o.Limits = DefaultLimits()
 	}
-	l := &loader{tree: tree, budget: newBudget(tree, o.Limits, 0, o.Print), library: library(), done: map[string]starlark.StringDict{}}
+	l := &loader{tree: tree, budget: newBudget(tree, o.Limits, 0, o.Print), library: library(), extra: o.Extra, done: map[string]starlark.StringDict{}}
 	l.thread = l.budget.Thread("load " + name)
 	l.thread.Load = l.load
 	var actions []*registration
@@ -97,6 +101,7 @@ type loader struct {
 	budget  *bounded.Budget
 	thread  *starlark.Thread
 	library starlark.StringDict
+	extra   starlark.StringDict // for files of tests
 	done    map[string]starlark.StringDict
 	open    []string // files being run, outermost first
 }
@@ -140,11 +145,16 @@ func (l *loader) run(name string, src []byte) (starlark.StringDict, error) {
 	if err != nil {
 		return nil, err
 	}
-	prog, err := starlark.FileProgram(f, l.library.Has)
+	names := l.library
+	if strings.HasSuffix(name, TestSuffix) {
+		names = maps.Clone(names)
+		maps.Copy(names, l.extra)
+	}
+	prog, err := starlark.FileProgram(f, names.Has)
 	if err != nil {
 		return nil, err
 	}
-	g, err := prog.Init(l.thread, l.library)
+	g, err := prog.Init(l.thread, names)
 	if err != nil {
 		return nil, err
 	}

@@ -259,3 +259,37 @@ func (b *Budget) iterated(t *starlark.Thread, v starlark.Value) error {
 	}
 	return b.Elements(t, n)
 }
+
+// Equal compares two values as == does.
+func Equal(t *starlark.Thread, x, y starlark.Value) (bool, error) {
+	lazy, err := BudgetOf(t).compared(t, syntax.EQL, x, y)
+	if err != nil {
+		return false, err
+	}
+	if lazy {
+		x, y = plain(x), plain(y)
+	}
+	return starlark.Equal(x, y)
+}
+
+// Contains reports whether x in y holds.
+func Contains(t *starlark.Thread, x, y starlark.Value) (bool, error) {
+	lazy, err := BudgetOf(t).compared(t, syntax.IN, x, y)
+	if err != nil {
+		return false, err
+	}
+	if lazy {
+		x, y = plain(x), plain(y)
+	}
+	v, err := starlark.Binary(syntax.IN, x, y)
+	if err != nil {
+		return false, err
+	}
+	return bool(v.Truth()), nil
+}
+
+// Within checks that v can be followed whole within the limits, and charges for it.
+func Within(t *starlark.Thread, v starlark.Value) error {
+	_, err := BudgetOf(t).Measure(t, v)
+	return err
+}

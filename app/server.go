@@ -3,6 +3,7 @@ package app
 import (
 	"net/http"
 
+	"github.com/treeline-ci/treeline/app/graphapi"
 	"github.com/treeline-ci/treeline/auth/authapi"
 	"github.com/treeline-ci/treeline/event/eventapi"
 	"github.com/treeline-ci/treeline/history/historyapi"
@@ -29,7 +30,7 @@ func (a *App) handler() (http.Handler, error) {
 
 	services := []web.Service{
 		authapi.Service(a.auth, authapi.WithCloud(a.cloud)), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
-		objectapi.Service(a.objects), eventapi.Service(a.feed), historyapi.Service(a.history),
+		objectapi.Service(a.objects), eventapi.Service(a.feed), graphapi.Service(a.graphs()), historyapi.Service(a.history),
 	}
 	references, err := exchangeReferences(a.config.Pulse.Namespace)
 	if err != nil {

@@ -159,3 +159,37 @@ func anchors(page string) []string {
 	}
 	return out
 }
+
+func TestEveryParameterIsExplained(t *testing.T) {
+	page := read(t, "reference/parameters.md")
+	names := slices.Sorted(maps.Keys(params.Defaults(params.Facts{})))
+	for _, name := range append(names, "code-review", "target-kinds") {
+		if !strings.Contains(page, "`"+name+"`") {
+			t.Errorf("parameters.md does not explain %s", name)
+		}
+	}
+	for _, name := range params.Types() {
+		if !strings.Contains(page, "`"+name+"`") {
+			t.Errorf("parameters.md does not explain the type %s", name)
+		}
+	}
+}
+
+func TestTheHooksExampleDeclaresAndChangesParameters(t *testing.T) {
+	config := read(t, path.Join(sampleProject, "taskcluster/config.yml"))
+	config = strings.Replace(config, "taskgraph:\n", example(t, "reference/parameters.md", "yaml"), 1)
+	tree := fstest.MapFS{
+		"taskcluster/config.yml": {Data: []byte(config)}, "taskcluster/hooks.star": {Data: []byte(example(t, "reference/parameters.md", "python"))},
+	}
+	hooks, err := taskgraph.ReadHooks(t.Context(), tree, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := hooks.Decide(t.Context(), params.Decision{Level: "3", RepositoryType: "git", HeadTag: "v1"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]any{"ship", []any{"nightly"}, "taskcluster/target.star:release"}, []any{p.Get("shipping_phase"), p.Get("channels"), p.Get("target_tasks_method")}); diff != "" {
+		t.Error(diff)
+	}
+}

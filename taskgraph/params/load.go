@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/source"
@@ -68,7 +69,7 @@ func parse(name string, src []byte) (document, error) {
 		return document{}, yamlErr
 	}
 	for _, w := range file.Warnings { // what is odd in a kind is wrong where a person looks for one value
-		return document{}, w
+		return document{}, &graph.Error{File: w.File, Line: w.Line, Message: strings.TrimSuffix(w.Message, "; the last one counts") + "; leave one out"}
 	}
 	if file.Value == nil {
 		return document{values: map[string]any{}, root: file.Root()}, nil

@@ -112,7 +112,7 @@ func TestBadFilesAreRefusedWithTheirLine(t *testing.T) {
 	for name, c := range map[string]struct{ src, want string }{
 		"a list":              {"- 1\n", "p.yml:1: parameters must be an object"},
 		"syntax":              {"a: [\n", "p.yml:1: is not valid YAML"},
-		"a twice key":         {"a: 1\nb: 2\na: 3\n", "p.yml:3:"},
+		"a twice key":         {"a: 1\nb: 2\na: 3\n", `p.yml:3: the key "a" is given twice; leave one out`},
 		"a YAML bomb":         {bomb, "the limit is 8000000"},
 		"odd key":             {"? [a]\n: 1\n", "p.yml:1:"},
 		"two documents":       {"a: 1\n---\nb: 1\n", "p.yml:2: holds a second document"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/localcmd"
 )
 
 func main() {
@@ -45,11 +46,14 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		err = root.ExecuteContext(ctx)
 	}
 	var code exitCode
+	var local localcmd.Exit
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &code):
 		return int(code)
+	case errors.As(err, &local):
+		return int(local)
 	case errors.Is(err, graphcmd.ErrTold):
 		return 1
 	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))):
@@ -140,7 +144,7 @@ TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 	}
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand())
 	add("use", newTaskCommand(), newGroupCommand(), newArtifactCommand(), newIndexCommand(), newEventsCommand(), newAPICommand())
-	add("tree", actioncmd.Attach(graphcmd.New()), newConfigCommand(), newJSONECommand())
+	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand())
 	nameUsage(root)
 	return root
 }

@@ -153,7 +153,14 @@ func programOn(path, name string) bool {
 // command runs the task's own command and returns its exit status.
 func (r *runner) command(ctx context.Context, dir string, argv []string) int {
 	r.say("setup", "Running %s in %s", strings.Join(argv, " "), dir)
-	err := r.run(ctx, "task", dir, argv)
+	var err error
+	if r.env.take(TerminalVariable) != "" {
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = dir, r.env.list(), os.Stdin, os.Stdout, os.Stderr
+		err = cmd.Run() // whoever types there ends it
+	} else {
+		err = r.run(ctx, "task", dir, argv)
+	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			return 128 + int(status.Signal())
@@ -166,6 +173,10 @@ func (r *runner) command(ctx context.Context, dir string, argv []string) int {
 	}
 	return 0
 }
+
+// TerminalVariable is the variable that gives the command run-task's own input and output, for a person who
+// types there, in the place of marked lines.
+const TerminalVariable = "TREELINE_RUN_TASK_TERMINAL"
 
 // attempts is how often something that crosses the network is tried.
 const attempts = 3

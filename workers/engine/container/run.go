@@ -50,6 +50,7 @@ type File struct {
 	Content []byte // or
 	From    string // the file of this machine to take the content from
 	Missing bool   // only if nothing is at the place
+	Also    []File // put there when this one was
 }
 
 // Terminal is where a command that talks to people reads and writes.
@@ -191,6 +192,11 @@ func (e *Engine) put(ctx context.Context, id string, f File) (err error) {
 	defer read.Close()
 	if _, err := e.api.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: read}); err != nil {
 		return fail(err, "put %s into container", f.Place)
+	}
+	for _, also := range f.Also {
+		if err := e.put(ctx, id, also); err != nil {
+			return err
+		}
 	}
 	return nil
 }

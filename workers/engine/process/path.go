@@ -8,6 +8,15 @@ import (
 	"strings"
 )
 
+// LookPath finds the program of a command as Run does: for those who start it themselves.
+func LookPath(spec Spec) (string, error) {
+	program, err := lookPath(spec)
+	if err != nil {
+		return "", &StartError{spec.Argv[0], err}
+	}
+	return program, nil
+}
+
 // lookPath finds the program of a command as the task's own shell would: in the PATH of the
 // command's environment, relative names in its directory.
 func lookPath(spec Spec) (string, error) {

@@ -1,0 +1,213 @@
+package starter
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Project is what the configuration is written for.
+type Project struct {
+	Name          string    `json:"name"`
+	Type          string    `json:"type"` // git or hg
+	Remote        string    `json:"remote,omitempty"`
+	Forge         string    `json:"forge,omitempty"` // GitHub and so on, by the remote
+	DefaultBranch string    `json:"defaultBranch"`
+	Findings      []Finding `json:"findings"`
+}
+
+// File is one file to write, with what it is for.
+type File struct {
+	Name    string `json:"name"`
+	Why     string `json:"why"`
+	Content string `json:"-"`
+}
+
+var (
+	scpRemote = regexp.MustCompile(`^(?:[^@/]+@)?([^:/]+):(.+)$`)
+	urlRemote = regexp.MustCompile(`^[a-z+]+://(?:[^@/]*@)?([^/:]+)(?::\d+)?/(.+)$`)
+	notName   = regexp.MustCompile(`[^a-z0-9]+`)
+)
+
+// ReadRemote tells the forge and the address for browsers of a remote; without secrets that may stand in it.
+func ReadRemote(remote string) (forge, address string) {
+	m := urlRemote.FindStringSubmatch(remote)
+	if m == nil {
+		m = scpRemote.FindStringSubmatch(remote)
+	}
+	if m == nil {
+		return "", ""
+	}
+	host := m[1]
+	address = "https://" + host + "/" + strings.TrimSuffix(strings.Trim(m[2], "/"), ".git")
+	for _, known := range []struct{ in, name string }{
+		{"github", "GitHub"}, {"gitlab", "GitLab"}, {"bitbucket", "Bitbucket"}, {"codeberg", "Codeberg"}, {"gitea", "Gitea"},
+		{"sr.ht", "SourceHut"}, {"hg.mozilla", "hg.mozilla.org"},
+	} {
+		if strings.Contains(host, known.in) {
+			return known.name, address
+		}
+	}
+	return host, address
+}
+
+// Prefix is the project's name as it can stand in names of variables and options.
+func (p Project) Prefix() string {
+	name := strings.Trim(notName.ReplaceAllString(strings.ToLower(p.Name), "_"), "_")
+	if name == "" || name[0] >= '0' && name[0] <= '9' {
+		name = "p" + name
+	}
+	return name
+}
+
+// TrustDomain is the name that begins the project's caches, routes and schedulers.
+func (p Project) TrustDomain() string {
+	domain := strings.ReplaceAll(p.Prefix(), "_", "-")
+	return strings.Trim(domain[:min(len(domain), 22)], "-") // with "-level-3" it must be a scheduler's id
+}
+
+// Files are the files of the configuration.
+func (p Project) Files() []File {
+	files := []File{
+		{".taskcluster.yml", "what happens at a push: one decision task, which makes the others", p.taskclusterYML()},
+		{"taskcluster/config.yml", "names, and where tasks run", p.config()},
+	}
+	kinds := p.jobs()
+	for _, kind := range []struct{ name, symbol, what string }{
+		{"build", "B", "the tasks that build"}, {"test", "T", "the tasks that test"}, {"lint", "L", "the tasks that look at the sources"},
+	} {
+		if jobs := kinds[kind.name]; len(jobs) > 0 {
+			files = append(files, File{"taskcluster/kinds/" + kind.name + "/kind.yml", kind.what, p.kind(kind.name, kind.symbol, jobs)})
+		}
+	}
+	return files
+}
+
+// jobs are the jobs of all findings, by kind.
+func (p Project) jobs() map[string][]Job {
+	out := map[string][]Job{}
+	for _, f := range p.Findings {
+		for _, j := range f.Jobs {
+			out[j.Kind] = append(out[j.Kind], j)
+		}
+	}
+	return out
+}
+
+func (p Project) caches() []string {
+	caches := []string{"checkout"}
+	for _, jobs := range p.jobs() {
+		for _, j := range jobs {
+			caches = append(caches, j.Caches...)
+		}
+	}
+	slices.Sort(caches)
+	return slices.Compact(caches)
+}
+
+// quoted writes text so that YAML reads it as the same text.
+func quoted(text string) string {
+	b, err := json.Marshal(text)
+	if err != nil {
+		return `""`
+	}
+	return strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(b))
+}
+
+func (p Project) config() string {
+	var groups []string
+	names := map[string]string{"build": "B: Builds", "test": "T: Tests", "lint": "L: Checks of the sources"}
+	kinds := p.jobs()
+	for _, kind := range []string{"build", "test", "lint"} {
+		if len(kinds[kind]) > 0 {
+			groups = append(groups, "    "+names[kind]+"\n")
+		}
+	}
+	repository := "      name: " + quoted(p.Name) + "\n"
+	if p.Remote != "" {
+		repository += "      default-repository: " + quoted(p.Remote) + "\n"
+	}
+	repository += "      default-ref: " + quoted(p.DefaultBranch) + "\n      type: " + p.Type + "\n"
+	return fmt.Sprintf(`# What all kinds of tasks share.
+trust-domain: %s
+task-priority: low
+task-deadline-after: 1 day
+task-expires-after: 28 days
+treeherder:
+  # Groups of symbols: T(go) is shown as "go" in the group T.
+  group-names:
+%staskgraph:
+  repositories:
+    # The prefix: tasks find the revision in %s_HEAD_REV, and so on.
+    %s:
+%s  run:
+    # Directories that are kept from task to task.
+    use-caches: [%s]
+workers:
+  aliases:
+    # The kind of worker that tasks ask for with "worker-type: linux": the queue local/work, which treeline dev serves.
+    linux:
+      provisioner: local
+      implementation: generic-worker
+      os: linux
+      worker-type: work
+`, p.TrustDomain(), strings.Join(groups, ""), strings.ToUpper(p.Prefix()), p.Prefix(), repository, strings.Join(p.caches(), ", "))
+}
+
+func (p Project) kind(kind, symbol string, jobs []Job) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `loader: taskgraph.loader.transform:loader
+transforms:
+  - taskgraph.transforms.run:transforms
+  - taskgraph.transforms.task:transforms
+task-defaults:
+  worker-type: linux
+  worker:
+    max-run-time: 3600
+  run:
+    using: run-task
+    cwd: "{checkout}"
+  treeherder:
+    kind: %s
+    platform: linux/opt
+    tier: 1
+tasks:
+`, map[string]string{"build": "build", "test": "test", "lint": "test"}[kind])
+	for _, j := range jobs {
+		fmt.Fprintf(&b, "  %s:\n    description: %s\n    treeherder:\n      symbol: %s(%s)\n    run:\n      command: %s\n", j.Name, quoted(j.Description), symbol, j.Name, quoted(j.Command))
+	}
+	return b.String()
+}
+
+func (p Project) taskclusterYML() string {
+	return fmt.Sprintf(`# What Treeline does when somebody pushes: one decision task, which reads taskcluster/ and makes the others.
+version: 1
+reporting: checks-v1
+policy:
+  pullRequests: public_restricted
+tasks:
+  $if: tasks_for == "git-push"
+  then:
+    - taskId: ${ownTaskId}
+      taskGroupId: ${ownTaskId}
+      schedulerId: %s-level-${repository.level}
+      taskQueueId: built-in/decision
+      created: {$fromNow: ""}
+      deadline: {$fromNow: 1 day}
+      expires: {$fromNow: 28 days}
+      metadata:
+        name: Decision task
+        description: Decides what this push needs.
+        owner: ${push.owner}
+        source: ${repository.url}
+      scopes:
+        - assume:${repository.role}:branch:${push.branch}
+      payload:
+        root: taskcluster
+      extra:
+        treeherder: {symbol: D, tier: 1, machine: {platform: decision}}
+        tasks_for: ${tasks_for}
+`, p.TrustDomain())
+}

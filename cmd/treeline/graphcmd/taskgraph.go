@@ -47,6 +47,7 @@ taskcluster/kinds) and prints what becomes of it:
   replay   make a decision again from its artifacts, and compare
   actions  what people may do with the tasks; action-callback does it, test-action-callback tries it
   cron     what the tree does at set times
+  test     the tests of the tree's Starlark
   kind-graph, image-digest   the kinds as a chart, the digest of an image
   decision does it all in a decision task, and creates the tasks`,
 		Example: `  treeline taskgraph full                                  # labels of all tasks
@@ -63,7 +64,7 @@ taskcluster/kinds) and prints what becomes of it:
 		cmd.AddCommand(newStageCommand(stage))
 	}
 	cmd.AddCommand(newKindsCommand(), newKindGraphCommand(), newImageDigestCommand(), newDecisionCommand())
-	cmd.AddCommand(newWhyCommand(), newWhyNotCommand(), newExplainCommand(), newDiffCommand(), newReplayCommand(), newHistoryCommand())
+	cmd.AddCommand(newWhyCommand(), newWhyNotCommand(), newExplainCommand(), newDiffCommand(), newReplayCommand(), newHistoryCommand(), newTestCommand())
 	return cmd
 }
 
@@ -208,7 +209,7 @@ func (g *generator) tell(err error) error {
 	for _, f := range faults {
 		g.screen.Fault(f.Error())
 		if e, ok := errors.AsType[*star.Error](f); ok && e.Traceback != "" {
-			g.screen.Print("%s", e.Traceback)
+			g.screen.Print("%s", e.Detail())
 		}
 	}
 	return ErrTold

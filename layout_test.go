@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"object":             leaves,
 	"localgit":           {},
 	"client":             {"task", "auth/scope", "auth/hawk"},
-	"bench":              {"task", "auth/scope", "auth/hawk", "client"},
+	"bench":              {"task", "auth/scope", "auth/hawk", "client", "taskgraph/synth"},
 	"workers":            {"task", "auth/scope", "auth/hawk", "client"},
 	"local":              {"task", "auth/scope", "auth/hawk", "client", "workers"},
 	"event/eventapi":     {"event", "auth/scope"},

@@ -27,7 +27,7 @@ The cost of an fdatasync is printed with the figures: what is promised to be kep
 disk, so compare figures of one machine at one time only.`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(newBenchCommitCommand(), newBenchQueueCommand())
+	cmd.AddCommand(newBenchCommitCommand(), newBenchQueueCommand(), newBenchTaskgraphCommand())
 	return cmd
 }
 

@@ -17,7 +17,7 @@ func TestAStartLeavesRolesAsTheOperatorMadeThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &App{auth: who, repos: map[string]*localgit.Repo{"mine": nil}}
-	ids := []string{"anonymous", "repo:local/mine:*"}
+	ids := []string{"anonymous", "repo:local/mine:*", "repo:local/mine:action:*"}
 	if err := a.bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,377 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/taskgraph/action"
+)
+
+// actionsYML is a .taskcluster.yml whose decisions and actions run on a worker.
+const actionsYML = `version: 1
+tasks:
+  - $if: tasks_for in ["git-push", "action"]
+    then:
+      $merge:
+        - schedulerId: pebble-level-${repository.level}
+          taskQueueId: local/work
+          created: {$fromNow: ""}
+          deadline: {$fromNow: 1 day}
+          expires: {$fromNow: 28 days}
+        - $if: tasks_for == "git-push"
+          then:
+            taskId: ${ownTaskId}
+            taskGroupId: ${ownTaskId}
+            metadata: {name: Decision task, description: Decides., owner: "${push.owner}", source: "${repository.url}"}
+            tags: {kind: decision-task}
+            routes: ["index.pebble.v2.pebble.revision.${push.revision}.taskgraph.decision"]
+            scopes: ["assume:${repository.role}:branch:${push.branch}"]
+          else:
+            taskGroupId: ${action.taskGroupId}
+            metadata: {name: "Action: ${action.title}", description: "${action.description}", owner: "${push.owner}", source: "${repository.url}"}
+            tags: {kind: action-callback}
+            routes: ["index.pebble.v2.pebble.revision.${push.revision}.taskgraph.actions.${ownTaskId}"]
+            scopes: ["${action.repo_scope}"]
+            extra: {parent: "${action.taskGroupId}", action: {name: "${action.name}"}}
+        - payload:
+            maxRunTime: 300
+            features: {taskclusterProxy: true}
+            artifacts:
+              - {name: public, path: src/artifacts, type: directory}
+            env:
+              $merge:
+                - PEBBLE_REPOSITORY_TYPE: git
+                  PEBBLE_BASE_REPOSITORY: ${repository.url}
+                  PEBBLE_HEAD_REPOSITORY: ${repository.url}
+                  PEBBLE_HEAD_REV: ${push.revision}
+                - $if: tasks_for == "action"
+                  then:
+                    ACTION_CALLBACK: ${action.cb_name}
+                    ACTION_TASK_GROUP_ID: ${action.taskGroupId}
+                    ACTION_TASK_ID: {$json: {$eval: taskId}}
+                    ACTION_INPUT: {$json: {$eval: input}}
+                  else: {PEBBLE_HEAD_REF: "refs/heads/${push.branch}"}
+            command:
+              - $flatten:
+                  - [treeline, run-task, --pebble-checkout=src, --task-cwd=src, --, treeline, taskgraph]
+                  - $if: tasks_for == "action"
+                    then: [action-callback]
+                    else:
+                      - decision
+                      - --project=${repository.project}
+                      - --level=${repository.level}
+                      - --owner=${push.owner}
+                      - --pushlog-id=${push.pushlog_id}
+                      - --pushdate=${push.pushdate}
+                      - --repository-type=git
+                      - --tasks-for=git-push
+                      - --base-repository=${repository.url}
+                      - --head-repository=${repository.url}
+                      - --base-rev=${push.base_revision}
+                      - --head-rev=${push.revision}
+                      - --head-ref=refs/heads/${push.branch}
+`
+
+// idleKind has tasks for which there is no worker.
+const idleKind = `loader: taskgraph.loader.transform:loader
+transforms: [taskgraph.transforms.task:transforms]
+task-defaults:
+  worker-type: nobody
+  run-on-projects: []
+  description: Waits for a worker that never comes.
+  worker: {max-run-time: 60, command: ['true']}
+tasks:
+  base: {}
+  one: {dependencies: {base: idle-base}}
+  two: {dependencies: {base: idle-base}}
+`
+
+const idleActions = `
+def copies(context):
+    return effect.create_tasks(["idle-base"], times = context.input["copies"], modify = named)
+
+def named(task):
+    task["task"]["metadata"]["description"] = "A copy."
+    return task
+
+action(name = "copies", title = "Copies", callback = copies, description = "Makes idle tasks.", symbol = "cp",
+    schema = {"type": "object", "properties": {"copies": {"type": "integer", "minimum": 1, "maximum": 9, "default": 2}}})
+`
+
+// actionBranch commits a tree with actions one of whose tests fails, and waits until that is so.
+func (m *machine) actionBranch(branch string) (revision, group string, failed client.GroupTask) {
+	m.t.Helper()
+	show := func(name string) string { return git(m.t, m.repo(), "show", m.first+":"+name) + "\n" }
+	config := strings.Replace(show("taskcluster/config.yml"), "  aliases:\n",
+		"  aliases:\n    nobody: {provisioner: local, implementation: generic-worker, os: linux, worker-type: nobody}\n", 1)
+	tests := strings.Replace(show("taskcluster/kinds/test/kind.yml"), "    symbol:", "    attributes: {retrigger: true}\n    symbol:", 1)
+	revision = m.onBranch(branch, "Actions of "+branch, map[string]string{
+		".taskcluster.yml": actionsYML, "taskcluster/config.yml": config + "actions: {kind: task}\n", "taskcluster/kinds/test/kind.yml": tests,
+		"taskcluster/kinds/idle/kind.yml": idleKind, "taskcluster/actions.star": idleActions, "test/cases/heading.html": "<h2>wrong</h2>\n",
+	})
+	p := m.outcome(revision)
+	m.eventually(2*time.Minute, "one test fails and all others are done", func(ctx context.Context) error {
+		list, err := m.tasks(ctx, p.GroupID)
+		if err != nil {
+			return err
+		}
+		open := []string{}
+		for _, t := range list {
+			switch {
+			case t.Status.State == task.Failed && strings.HasPrefix(t.Task.Metadata.Name, "test-"):
+				failed = t
+			case !t.Status.State.Resolved() && t.Task.Metadata.Name != waitsForever:
+				open = append(open, t.Task.Metadata.Name)
+			}
+		}
+		if failed.Status.TaskID == "" || len(open) > 0 {
+			return fmt.Errorf("open are %v of %d, failed %q (%s)", open, len(list), failed.Task.Metadata.Name, p.State)
+		}
+		return nil
+	})
+	return revision, p.GroupID, failed
+}
+
+// waitsForever depends on all tests, of which one fails.
+const waitsForever = "publish-contents"
+
+// define renders an action task from the actions.json of a decision, as the pages do.
+func (m *machine) define(group, name, taskID string, input any) (id string, definition map[string]any) {
+	m.t.Helper()
+	listing, err := action.ParseListing([]byte(m.artifact(group, "public/actions.json")))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var tags map[string]string
+	if taskID != "" {
+		d, err := m.client.Task(m.t.Context(), taskID)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		tags = d.Tags
+	}
+	entry, err := listing.Find(name, tags)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	id = slug.Nice()
+	rendered, err := listing.Render(entry, action.Start{
+		TaskGroupID: group, TaskID: taskID, Input: input, OwnTaskID: id, Now: time.Now(), RootURL: m.client.RootURL(), Definition: map[string]any{},
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return id, rendered.(map[string]any)
+}
+
+// act starts an action and waits until its task is completed.
+func (m *machine) act(group, name, taskID string, input any) (id string) {
+	m.t.Helper()
+	id, definition := m.define(group, name, taskID, input)
+	if _, err := m.client.CreateTask(m.t.Context(), id, definition); err != nil {
+		m.t.Fatal(err)
+	}
+	m.eventually(time.Minute, "action "+name+" is done", func(ctx context.Context) error {
+		s, err := m.client.Status(ctx, id)
+		if err == nil && s.State != task.Completed {
+			err = fmt.Errorf("it is %s", s.State)
+			if s.State.Resolved() {
+				err = fmt.Errorf("%w, %w:\n%s", err, errFinal, m.cli("task", "log", id))
+			}
+		}
+		return err
+	})
+	return id
+}
+
+// made returns the tasks of a group that have that name.
+func (m *machine) made(group, name string) (out []client.GroupTask) {
+	m.t.Helper()
+	list, err := m.tasks(m.t.Context(), group)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, t := range list {
+		if t.Task.Metadata.Name == name {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func TestActionsOnAWorker(t *testing.T) {
+	m := shared(t)
+	_, group, broken := m.actionBranch("act/on-a-worker")
+	name := broken.Task.Metadata.Name
+
+	t.Run("retrigger makes the task anew", func(t *testing.T) {
+		m := shared(t)
+		id := m.act(group, "retrigger", broken.Status.TaskID, map[string]any{"times": 2})
+		all := m.made(group, name)
+		if len(all) != 3 {
+			t.Fatalf("%d tasks are called %s", len(all), name)
+		}
+		var known map[string]string
+		if err := json.Unmarshal([]byte(m.artifact(id, "public/label-to-taskid-1.json")), &known); err != nil {
+			t.Fatal(err)
+		}
+		for _, made := range all {
+			if made.Status.TaskID == broken.Status.TaskID {
+				continue
+			}
+			if !slices.Contains(made.Task.Dependencies, id) || made.Task.TaskGroupID != group {
+				t.Errorf("%s does not wait for its action: %v", made.Status.TaskID, made.Task.Dependencies)
+			}
+		}
+		if graph := m.artifact(id, "public/task-graph.json"); !strings.Contains(graph, known[name]) {
+			t.Errorf("task-graph.json lacks %s: %s", known[name], tail(graph, 300))
+		}
+	})
+	t.Run("rerun adds a run to what failed", func(t *testing.T) {
+		m := shared(t)
+		m.act(group, "rerun", broken.Status.TaskID, nil)
+		if s, err := m.client.Status(t.Context(), broken.Status.TaskID); err != nil || len(s.Runs) != 2 || s.Runs[1].ReasonCreated != task.CreatedRerun {
+			t.Errorf("its runs are %+v, %v", s.Runs, err)
+		}
+	})
+	t.Run("add-new-jobs adds what was not selected, and what an earlier action made serves the next", func(t *testing.T) {
+		m := shared(t)
+		m.act(group, "add-new-jobs", "", map[string]any{"tasks": []string{"idle-one"}})
+		m.act(group, "add-new-jobs", "", map[string]any{"tasks": []string{"idle-two"}})
+		base := m.made(group, "idle-base")
+		if len(base) != 1 || len(m.made(group, "idle-one")) != 1 {
+			t.Fatalf("%d tasks idle-base", len(base))
+		}
+		two := m.made(group, "idle-two")
+		if len(two) != 1 || !slices.Contains(two[0].Task.Dependencies, base[0].Status.TaskID) {
+			t.Errorf("idle-two: %+v", two)
+		}
+	})
+	t.Run("an action in Starlark", func(t *testing.T) {
+		m := shared(t)
+		m.act(group, "copies", "", nil)
+		all := m.made(group, "idle-base")
+		copies := slices.DeleteFunc(slices.Clone(all), func(t client.GroupTask) bool { return t.Task.Metadata.Description != "A copy." })
+		if len(all) != 3 || len(copies) != 2 {
+			t.Errorf("%d tasks, %d of them copies", len(all), len(copies))
+		}
+	})
+	t.Run("a call that the action refuses fails with the reason", func(t *testing.T) {
+		m := shared(t)
+		id, definition := m.define(group, "retrigger", m.made(group, "build-site")[0].Status.TaskID, nil)
+		if _, err := m.client.CreateTask(t.Context(), id, definition); err != nil {
+			t.Fatal(err)
+		}
+		m.eventually(time.Minute, "the action fails", func(ctx context.Context) error {
+			s, err := m.client.Status(ctx, id)
+			if err == nil && s.State != task.Failed {
+				err = fmt.Errorf("it is %s", s.State)
+			}
+			return err
+		})
+		if log := m.cli("task", "log", id); !strings.Contains(log, "build-site is not meant to be retriggered") {
+			t.Errorf("the log does not say why:\n%s", log)
+		}
+	})
+	t.Run("cancel-all ends what is open, but not itself", func(t *testing.T) {
+		m := shared(t)
+		id := m.act(group, "cancel-all", "", nil)
+		list, err := m.tasks(t.Context(), group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, made := range list {
+			name := made.Task.Metadata.Name
+			if canceled := made.Status.LastRun() != nil && made.Status.LastRun().ReasonResolved == task.ReasonCanceled; canceled != (strings.HasPrefix(name, "idle-") || name == waitsForever) {
+				t.Errorf("%s (%s) is %s, by %s", name, made.Status.TaskID, made.Status.State, id)
+			}
+		}
+	})
+}
+
+// callback is a run of an action task in a checkout, in the hands of the test instead of a worker.
+func (m *machine) callback(ctx context.Context, dir, id string, definition map[string]any) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, "taskgraph", "action-callback")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "TASK_ID="+id)
+	for key, value := range m.env() {
+		cmd.Env = append(cmd.Env, key+"="+value)
+	}
+	for key, value := range definition["payload"].(map[string]any)["env"].(map[string]any) {
+		cmd.Env = append(cmd.Env, key+"="+value.(string))
+	}
+	return cmd
+}
+
+func TestAnActionThatIsKilledAndRunAgainDoesNothingTwice(t *testing.T) {
+	m := shared(t)
+	revision, group, failed := m.actionBranch("act/killed")
+	checkout := filepath.Join(t.TempDir(), "src")
+	git(t, t.TempDir(), "clone", "-q", m.repo(), checkout)
+	git(t, checkout, "checkout", "-q", revision)
+	for _, c := range []struct {
+		name, taskID string
+		input        any
+		want         map[string]int // tasks by name, once it is done
+	}{
+		{"add-new-jobs", "", map[string]any{"tasks": []string{"idle-one"}, "times": 3}, map[string]int{"idle-base": 1, "idle-one": 3}},
+		{"copies", "", map[string]any{"copies": 4}, map[string]int{"idle-base": 5, "idle-one": 3}},
+		{"rerun", failed.Status.TaskID, nil, map[string]int{"idle-base": 5}},
+		{"cancel-all", "", nil, map[string]int{"idle-base": 5}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := shared(t)
+			id, definition := m.define(group, c.name, c.taskID, c.input)
+			definition["taskQueueId"] = "local/by-hand" // nobody but this test runs it
+			if _, err := m.client.CreateTask(t.Context(), id, definition); err != nil {
+				t.Fatal(err)
+			}
+			// Killed ever later, until it got to its end before.
+			for wait := 10 * time.Millisecond; ; wait += wait/4 + 15*time.Millisecond {
+				ctx, cancel := context.WithTimeout(t.Context(), wait)
+				err := m.callback(ctx, checkout, id, definition).Run()
+				cancel()
+				if err == nil {
+					break
+				}
+				if wait > 30*time.Second || !errors.As(err, new(*exec.ExitError)) {
+					t.Fatalf("it never ends: %v", err)
+				}
+			}
+			var out bytes.Buffer
+			again := m.callback(t.Context(), checkout, id, definition)
+			again.Stderr = &out
+			if err := again.Run(); err != nil {
+				t.Fatalf("run again after its end: %v\n%s", err, out.String())
+			}
+			got := map[string]int{}
+			for name := range c.want {
+				got[name] = len(m.made(group, name))
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("%s\n%s", diff, out.String())
+			}
+			if c.taskID == "" {
+				return
+			}
+			if s, err := m.client.Status(t.Context(), c.taskID); err != nil || len(s.Runs) != 2 {
+				t.Errorf("it has %d runs: %v\n%s", len(s.Runs), err, out.String())
+			}
+		})
+	}
+}

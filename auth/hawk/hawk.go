@@ -52,7 +52,7 @@ func mac(key string, f fields, r Request) string {
 	for _, line := range []string{
 		"hawk.1." + f.kind, strconv.FormatInt(f.ts, 10), f.nonce, strings.ToUpper(r.Method), r.Resource,
 		strings.ToLower(host), strconv.Itoa(r.Port), f.hash,
-		strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(f.ext),
+		strings.ReplaceAll(strings.ReplaceAll(f.ext, `\`, `\\`), "\n", `\n`),
 	} {
 		b.WriteString(line)
 		b.WriteByte('\n')

@@ -143,7 +143,7 @@ func Header(creds Credentials, method, rawURL string, ts time.Time, nonce, ext, 
 		b.WriteString(`", hash="` + payloadHash)
 	}
 	if ext != "" {
-		b.WriteString(`", ext="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(ext))
+		b.WriteString(`", ext="` + strings.ReplaceAll(strings.ReplaceAll(ext, `\`, `\\`), `"`, `\"`))
 	}
 	b.WriteString(`", mac="` + mac(creds.AccessToken, f, r) + `"`)
 	return b.String(), nil

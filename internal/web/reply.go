@@ -1,15 +1,12 @@
 package web
 
 import (
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // reply answers with what a handler returned (taskcluster-map 3.5). An error means that nothing was
@@ -61,7 +58,7 @@ func (s *site) encode(w http.ResponseWriter, r *Request, status int, v any, chec
 		return err
 	}
 	if check && r.endpoint.output != nil {
-		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+		value, err := decoded(body)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -68,7 +67,7 @@ func (r *Request) checkBody() error {
 	if err := r.checkValues(); err != nil {
 		return err
 	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(r.raw))
+	value, err := decoded(r.raw)
 	if err != nil {
 		return fault.Wrap(fault.Malformed, err, "The request's body is not JSON: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -64,9 +65,9 @@ func idle(ctx context.Context, changed <-chan struct{}) {
 
 // batch handles the next events, if there are any and nobody else does; it returns how many.
 func (f *Feed) batch(ctx context.Context, name string, handle func(context.Context, pgx.Tx, []Event) error) (n int, err error) {
-	err = pg.Tx(ctx, f.pool, func(ctx context.Context, tx pgx.Tx) error {
+	err = pg.TxPipe(ctx, f.pool, func(ctx context.Context, tx *pg.Pipe) error {
 		n = 0
-		at, held, err := lockOffset(ctx, tx, tryOffsetSQL, name)
+		at, events, held, err := next(ctx, tx, name)
 		if err != nil {
 			return err
 		}
@@ -74,19 +75,51 @@ func (f *Feed) batch(ctx context.Context, name string, handle func(context.Conte
 			_, err := tx.Exec(ctx, registerSQL.Text, name)
 			return err
 		}
-		events, err := read(ctx, tx, at, consumeBatch)
-		if err != nil || len(events) == 0 {
-			return err
+		if len(events) == 0 {
+			return nil
 		}
 		f.warnGap(name, at, events)
 		if err := handle(ctx, tx, events); err != nil {
 			return fmt.Errorf("events %d to %d: %w", events[0].Position, events[len(events)-1].Position, err)
 		}
 		n = len(events)
-		return move(ctx, tx, name, events[n-1].Position)
+		var last pgx.Batch
+		last.Queue(moveSQL.Text, name, events[n-1].Position).Exec(func(pgconn.CommandTag) error { return nil })
+		return tx.SendLast(ctx, &last)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("event: consumer %s: %w", name, err)
 	}
 	return n, nil
 }
+
+// next locks the consumer's row, unless somebody else has, and reads what comes after its place, in one
+// round trip.
+func next(ctx context.Context, tx *pg.Pipe, name string) (at int64, events []Event, held bool, err error) {
+	var b pgx.Batch
+	b.Queue(tryOffsetSQL.Text, name).Exec(func(tag pgconn.CommandTag) error {
+		held = tag.RowsAffected() > 0
+		return nil
+	})
+	b.Queue(offsetSQL.Text, name).Query(func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&at}, func() error { return nil })
+		return err
+	})
+	b.Queue(nextSQL.Text, name, consumeBatch).Query(func(rows pgx.Rows) (err error) {
+		events, err = pgx.CollectRows(rows, scanEvent)
+		return err
+	})
+	err = tx.SendBatch(ctx, &b).Close()
+	return at, events, held, err
+}
+
+// nextSQL reads nothing for who could not lock the row.
+var nextSQL = pg.Statement{Name: "event.consumer-next", Text: `
+WITH mine AS MATERIALIZED (SELECT FROM event_consumers WHERE name = $1 FOR UPDATE SKIP LOCKED)
+SELECT o.position, e.id, e.kind, e.time, e.task_id, e.task_group_id, e.run_id, e.routes, e.topic, e.payload
+FROM mine
+CROSS JOIN LATERAL (
+	SELECT position, seq FROM event_order WHERE position > (` + offsetSQL.Text + `)
+	ORDER BY position LIMIT $2) AS o
+CROSS JOIN LATERAL (SELECT * FROM events WHERE events.seq = o.seq OFFSET 0) AS e
+ORDER BY o.position`}

@@ -126,7 +126,7 @@ func TestAnOldTransactionMakesNoStatementLookAtMore(t *testing.T) {
 		args []any
 	}{
 		{headSQL, nil}, {deltaSQL, []any{head, deltaLimit}}, {findSQL, []any{s.mark, lo, hi, passLimit}},
-		{readSQL, []any{head - 5, 100}}, {offsetSQL, []any{consumer}}, {tryOffsetSQL, []any{consumer}},
+		{readSQL, []any{head - 5, 100}}, {offsetSQL, []any{consumer}}, {nextSQL, []any{consumer, 100}}, {tryOffsetSQL, []any{consumer}},
 		{moveSQL, []any{consumer, head + 1}}, {consumersSQL, nil},
 	} {
 		const most = 60

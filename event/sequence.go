@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -30,9 +32,9 @@ type sequencer struct {
 
 // pass gives positions to what is visible and has none, at most passLimit events, and learns what
 // other replicas did. more asks for another pass at once.
-func (s *sequencer) pass(ctx context.Context, db pg.Beginner) (more bool, err error) {
+func (s *sequencer) pass(ctx context.Context, db *pgxpool.Pool) (more bool, err error) {
 	next := s.copy()
-	err = pg.Tx(ctx, db, func(ctx context.Context, tx pgx.Tx) error {
+	err = pg.TxPipe(ctx, db, func(ctx context.Context, tx *pg.Pipe) error {
 		next, more = s.copy(), false
 		if !next.loaded {
 			if err := next.load(ctx, tx); err != nil {
@@ -51,13 +53,15 @@ func (s *sequencer) pass(ctx context.Context, db pg.Beginner) (more bool, err er
 			more = look.locked || len(look.delta) == deltaLimit
 			return nil
 		}
-		if err := next.give(ctx, tx, look.found); err != nil {
+		var last pgx.Batch
+		if err := next.give(ctx, tx, &last, look.found); err != nil {
 			return err
 		}
 		if more = len(look.found) == passLimit; !more {
 			next.expire(look.oldest)
 		}
-		return next.checkpoint(ctx, tx)
+		next.checkpoint(&last)
+		return tx.SendLast(ctx, &last)
 	})
 	if err != nil {
 		return false, fmt.Errorf("event: sequence: %w", err)
@@ -122,12 +126,10 @@ func (s *sequencer) look(ctx context.Context, tx pgx.Tx) (v view, err error) {
 	return v, nil
 }
 
-// give writes the positions of the seqs found.
-func (s *sequencer) give(ctx context.Context, tx pgx.Tx, found []int64) error {
+// give writes the positions of the seqs found, on the way of the commit.
+func (s *sequencer) give(ctx context.Context, tx *pg.Pipe, last *pgx.Batch, found []int64) error {
 	if len(found) > 0 {
-		if _, err := tx.Exec(ctx, giveSQL.Text, s.position, found); err != nil {
-			return err
-		}
+		last.Queue(giveSQL.Text, s.position, found).Exec(func(pgconn.CommandTag) error { return nil })
 		for _, seq := range found {
 			s.take(seq)
 		}
@@ -135,8 +137,8 @@ func (s *sequencer) give(ctx context.Context, tx pgx.Tx, found []int64) error {
 	if !s.unstamped() {
 		return nil
 	}
-	// Our own id is given now at the earliest (or by the insert above), so it is higher than that of
-	// every transaction that had a seq when we looked.
+	// Our own id is given now, so it is higher than that of every transaction that had a seq when we
+	// looked.
 	var own int64
 	if err := tx.QueryRow(ctx, ownSQL.Text).Scan(&own); err != nil {
 		return err
@@ -146,14 +148,13 @@ func (s *sequencer) give(ctx context.Context, tx pgx.Tx, found []int64) error {
 }
 
 // checkpoint writes down now and then what is known, for sequencers that begin.
-func (s *sequencer) checkpoint(ctx context.Context, tx pgx.Tx) error {
+func (s *sequencer) checkpoint(last *pgx.Batch) {
 	if time.Since(s.written) < checkpointEvery {
-		return nil
+		return
 	}
 	lo, hi := s.bounds()
-	_, err := tx.Exec(ctx, checkpointSQL.Text, s.position, s.mark, lo, hi)
+	last.Queue(checkpointSQL.Text, s.position, s.mark, lo, hi).Exec(func(pgconn.CommandTag) error { return nil })
 	s.written = time.Now()
-	return err
 }
 
 var (

@@ -56,7 +56,7 @@ func (l *Log) Missing(label string, tasks map[string]Provenance, kinds []string)
 		}
 	}
 	m.Entries = entriesLike(label, tasks)
-	m.Nearest = nearest(label, tasks)
+	m.Nearest = l.nearest(label, tasks)
 	for _, kind := range kinds {
 		if strings.HasPrefix(label, kind+"-") && len(kind) > len(m.Kind) {
 			m.Kind = kind
@@ -150,17 +150,26 @@ func (e *Entry) fitMatrix(label string, labels []string, tasks map[string]Proven
 	}
 }
 
-// nearest are the labels with the fewest letters that differ.
-func nearest(label string, tasks map[string]Provenance) []string {
+// nearest are the labels with the fewest letters that differ; where no task has one, those that became
+// no task.
+func (l *Log) nearest(label string, tasks map[string]Provenance) []string {
 	limit := max(len(label)/3, 2)
 	type near struct {
 		label string
 		steps int
 	}
 	var found []near
-	for other := range tasks {
-		if n := distance(label, other, limit); n <= limit {
+	look := func(other string) {
+		if n := distance(label, other, limit); n <= limit && n > 0 {
 			found = append(found, near{other, n})
+		}
+	}
+	for other := range tasks {
+		look(other)
+	}
+	if l != nil && len(found) == 0 {
+		for _, d := range l.Drops {
+			look(d.Label)
 		}
 	}
 	slices.SortFunc(found, func(a, b near) int { return cmp.Or(a.steps-b.steps, strings.Compare(a.label, b.label)) })

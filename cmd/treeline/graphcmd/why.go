@@ -134,7 +134,7 @@ func (c *whyCommand) each(ctx context.Context, e *why.Explainer, patterns []stri
 	if err != nil {
 		return err
 	}
-	for _, label := range append(labels, missing...) {
+	for _, label := range labels {
 		s, err := e.Story(ctx, label)
 		if err != nil {
 			return err
@@ -158,8 +158,8 @@ func noTask(label string, labels []string) error {
 	return fmt.Errorf("%s (treeline taskgraph full lists all)", msg)
 }
 
-// matching are the labels that patterns match, and the patterns that match none. Without patterns all
-// labels match.
+// matching are the labels that patterns match, in their order; a pattern that matches none stands for
+// itself, and is missing. Without patterns all labels match.
 func (c *whyCommand) matching(e *why.Explainer, patterns []string) (labels, missing []string, err error) {
 	all := e.Labels()
 	if len(patterns) == 0 {
@@ -177,7 +177,7 @@ func (c *whyCommand) matching(e *why.Explainer, patterns []string) (labels, miss
 			}
 		}
 		if len(labels) == found {
-			missing = append(missing, pattern)
+			labels, missing = append(labels, pattern), append(missing, pattern)
 		}
 	}
 	return labels, missing, nil
@@ -209,12 +209,12 @@ type explained struct {
 
 // whole explains a whole graph, or the labels that patterns match, as one object.
 func (c *whyCommand) whole(ctx context.Context, e *why.Explainer, res *taskgraph.Result, patterns []string) error {
-	labels, missing, err := c.matching(e, patterns)
+	labels, _, err := c.matching(e, patterns)
 	if err != nil {
 		return err
 	}
 	out := explained{Tasks: map[string]explain.Story{}, Drops: res.Explain.Drops, Prints: res.Explain.Prints}
-	for _, label := range append(labels, missing...) {
+	for _, label := range labels {
 		if out.Tasks[label], err = e.Story(ctx, label); err != nil {
 			return err
 		}

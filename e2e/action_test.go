@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +106,9 @@ const idleActions = `
 def copies(context):
     return effect.create_tasks(["idle-base"], times = context.input["copies"], modify = named)
 
+def shipped(task, parameters, graph_config):
+    return task["label"] == "idle-one" and parameters["shipping_phase"] == "ship"
+
 def named(task):
     task["task"]["metadata"]["description"] = "A copy."
     return task
@@ -113,15 +117,24 @@ action(name = "copies", title = "Copies", callback = copies, description = "Make
     schema = {"type": "object", "properties": {"copies": {"type": "integer", "minimum": 1, "maximum": 9, "default": 2}}})
 `
 
+// moreActions is what the tree asks for beside the actions that every tree has.
+const moreActions = `actions:
+  kind: task
+  backfill: {kinds: [test]}
+release-promotion:
+  flavors:
+    ship: {target-tasks-method: "taskcluster/actions.star:shipped"}
+`
+
 // actionBranch commits a tree with actions one of whose tests fails, and waits until that is so.
-func (m *machine) actionBranch(branch string) (revision, group string, failed client.GroupTask) {
+func (m *machine) actionBranch(branch, yml string) (revision, group string, failed client.GroupTask) {
 	m.t.Helper()
 	show := func(name string) string { return git(m.t, m.repo(), "show", m.first+":"+name) + "\n" }
 	config := strings.Replace(show("taskcluster/config.yml"), "  aliases:\n",
 		"  aliases:\n    nobody: {provisioner: local, implementation: generic-worker, os: linux, worker-type: nobody}\n", 1)
 	tests := strings.Replace(show("taskcluster/kinds/test/kind.yml"), "    symbol:", "    attributes: {retrigger: true}\n    symbol:", 1)
 	revision = m.onBranch(branch, "Actions of "+branch, map[string]string{
-		".taskcluster.yml": actionsYML, "taskcluster/config.yml": config + "actions: {kind: task}\n", "taskcluster/kinds/test/kind.yml": tests,
+		".taskcluster.yml": yml, "taskcluster/config.yml": config + moreActions, "taskcluster/kinds/test/kind.yml": tests,
 		"taskcluster/kinds/idle/kind.yml": idleKind, "taskcluster/actions.star": idleActions, "test/cases/heading.html": "<h2>wrong</h2>\n",
 	})
 	p := m.outcome(revision)
@@ -216,7 +229,7 @@ func (m *machine) made(group, name string) (out []client.GroupTask) {
 
 func TestActionsOnAWorker(t *testing.T) {
 	m := shared(t)
-	_, group, broken := m.actionBranch("act/on-a-worker")
+	_, group, broken := m.actionBranch("act/on-a-worker", actionsYML)
 	name := broken.Task.Metadata.Name
 
 	t.Run("retrigger makes the task anew", func(t *testing.T) {
@@ -271,6 +284,38 @@ func TestActionsOnAWorker(t *testing.T) {
 			t.Errorf("%d tasks, %d of them copies", len(all), len(copies))
 		}
 	})
+	t.Run("release-promotion decides anew in a group of its own, with what was made before", func(t *testing.T) {
+		m := shared(t)
+		base := m.made(group, "idle-base")
+		id := m.act(group, "release-promotion", "", map[string]any{"release_promotion_flavor": "ship", "do_not_optimize": []string{"idle-one"}})
+		list, err := m.tasks(t.Context(), id)
+		if diff := cmp.Diff([]string{"idle-one"}, names(list)); err != nil || diff != "" {
+			t.Fatal(err, diff)
+		}
+		if !slices.ContainsFunc(base, func(b client.GroupTask) bool { return slices.Contains(list[0].Task.Dependencies, b.Status.TaskID) }) {
+			t.Errorf("it does not use the base that there is: %v", list[0].Task.Dependencies)
+		}
+		if p := m.artifact(id, "public/parameters.yml"); !strings.Contains(p, "shipping_phase: ship") {
+			t.Errorf("parameters.yml: %s", p)
+		}
+		if _, err := m.client.Cancel(t.Context(), list[0].Status.TaskID); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("backfill makes a test in the push before", func(t *testing.T) {
+		m := shared(t)
+		git(t, m.repo(), "checkout", "-q", "-f", "act/on-a-worker")
+		next := commit(t, m.repo(), "Push again", map[string]string{"test/cases/another.html": "<h2>wrong</h2>\n"})
+		git(t, m.repo(), "checkout", "-q", "-f", "main")
+		later := m.outcome(next).GroupID
+		before := len(m.made(group, name))
+		id := m.act(later, "backfill", m.made(later, name)[0].Status.TaskID, map[string]any{"depth": 3})
+		all := m.made(group, name)
+		filled := slices.IndexFunc(all, func(t client.GroupTask) bool { return slices.Contains(t.Task.Dependencies, id) })
+		if len(all) != before+1 || filled < 0 || !strings.Contains(string(all[filled].Task.Extra), "-"+next[:11]+"-bk") {
+			t.Errorf("%d of %s, before %d: %+v", len(all), name, before, all)
+		}
+	})
 	t.Run("a call that the action refuses fails with the reason", func(t *testing.T) {
 		m := shared(t)
 		id, definition := m.define(group, "retrigger", m.made(group, "build-site")[0].Status.TaskID, nil)
@@ -320,7 +365,9 @@ func (m *machine) callback(ctx context.Context, dir, id string, definition map[s
 
 func TestAnActionThatIsKilledAndRunAgainDoesNothingTwice(t *testing.T) {
 	m := shared(t)
-	revision, group, failed := m.actionBranch("act/killed")
+	// Nothing is indexed, as with pull requests: decision and actions are found by their group.
+	unindexed := regexp.MustCompile(`(?m)^ +routes:.*\n`).ReplaceAllString(actionsYML, "")
+	revision, group, failed := m.actionBranch("act/killed", unindexed)
 	checkout := filepath.Join(t.TempDir(), "src")
 	git(t, t.TempDir(), "clone", "-q", m.repo(), checkout)
 	git(t, checkout, "checkout", "-q", revision)

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/treeline-ci/treeline/taskgraph"
+	"github.com/treeline-ci/treeline/taskgraph/optimize"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/taskgraph/transform/builtin"
 	"github.com/treeline-ci/treeline/templates"
@@ -114,6 +115,15 @@ func TestEveryTransformIsExplained(t *testing.T) {
 		short := strings.TrimSuffix(name, ":transforms")
 		if !strings.Contains(page, "`"+short+"`") && !strings.Contains(page, "`"+short[strings.LastIndexByte(short, '.')+1:]+"`") {
 			t.Errorf("kinds.md does not explain %s", name)
+		}
+	}
+}
+
+func TestEveryStrategyIsExplained(t *testing.T) {
+	text := read(t, "reference/optimization.md")
+	for name := range optimize.Builtin() {
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("optimization.md does not explain %s", name)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/treeline-ci/treeline/auth/hawk"
 )
@@ -82,7 +83,7 @@ func (w *wire) exchange(ctx context.Context, s signature, method, path string, b
 		return &statusError{method, path, resp.Status, string(text)}
 	}
 	if out != nil {
-		if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		if err := json.UnmarshalRead(resp.Body, out); err != nil {
 			return fmt.Errorf("bench: %s %s: %w", method, path, err)
 		}
 	}

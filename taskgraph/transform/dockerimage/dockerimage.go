@@ -144,7 +144,6 @@ func describe(c *transform.Config, it *transform.Item, name, hash string, packag
 		"scopes":          []any{},
 		"run-on-projects": []any{},
 		"worker-type":     "images",
-		"dependencies":    dependencies,
 		"worker": map[string]any{
 			"implementation": "docker-worker",
 			"os":             "linux",
@@ -154,6 +153,9 @@ func describe(c *transform.Config, it *transform.Item, name, hash string, packag
 			"max-run-time":   int64(7200),
 			"docker-image":   builder,
 		},
+	}
+	if len(dependencies) > 0 {
+		description["dependencies"] = dependencies
 	}
 	if index := it.Get("index"); index != nil {
 		description["index"] = index

@@ -220,8 +220,10 @@ func (s *settings) primary(it *transform.Item, group []*graph.Task) (*graph.Task
 	for _, t := range group {
 		if s.uniqueKinds && kinds[t.Kind] {
 			var labels []string
-			for _, t := range group {
-				labels = append(labels, t.Label)
+			for _, other := range group {
+				if other.Kind == t.Kind {
+					labels = append(labels, other.Label)
+				}
 			}
 			return nil, it.Errorf("from-deps", "a group has several tasks of the kind %q (%s); set unique-kinds to false or group them otherwise", t.Kind, transform.ShortList(labels))
 		}

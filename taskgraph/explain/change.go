@@ -53,6 +53,34 @@ func (s Step) Resolve() Step {
 	return s
 }
 
+// Omitted stands for a value that is left out.
+const Omitted = "…"
+
+// Brief is Resolve without the values that stand elsewhere, which makes the steps of most tasks the same:
+// of keys that were added nothing is told, as the finished task has them, and of those that were removed
+// only that.
+func (s Step) Brief() Step {
+	if s.Edits == nil {
+		return s
+	}
+	var all []Change
+	for i, key := range s.Keys {
+		switch e := s.Edits[i]; {
+		case e.Old == Absent:
+		case e.New == Absent:
+			all = append(all, Change{Key: key, Old: Omitted})
+		default:
+			Differences(key, e.Old, e.New, func(key string, old, made any) {
+				if old != Absent {
+					all = append(all, Change{Key: key, Old: Short(old), New: Short(made)})
+				}
+			})
+		}
+	}
+	s.Changes, s.Edits = all[:min(len(all), maxChanges)], nil
+	return s
+}
+
 // Resolve returns p with the changes of all steps.
 func (p Provenance) Resolve() Provenance {
 	steps := make([]Step, len(p.Steps))
@@ -167,6 +195,9 @@ func Equal(a, b any) bool {
 		b, ok := b.(map[string]any)
 		if !ok || len(a) != len(b) {
 			return false
+		}
+		if reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() {
+			return true
 		}
 		for k, v := range a {
 			if w, there := b[k]; !there || !Equal(v, w) {

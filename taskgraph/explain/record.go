@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -33,11 +32,11 @@ type Recorded struct {
 	TaskID       string         `json:"taskId,omitempty"`
 }
 
-// writtenRecord is the form of a record in JSON. Tasks refer to steps by their place in a table, as
-// most steps are those of many tasks.
-type writtenRecord struct {
+// readRecord is the form of a record in JSON. Tasks refer to steps by their place in a table, as most
+// steps are those of many tasks.
+type readRecord struct {
 	Kinds []string                   `json:"kinds"`
-	Steps []json.RawMessage          `json:"steps"`
+	Steps []Step                     `json:"steps"`
 	Tasks map[string]writtenRecorded `json:"tasks"`
 	Log
 }
@@ -47,52 +46,16 @@ type writtenRecorded struct {
 	Steps []int `json:"steps,omitempty"` // covers the steps of Recorded
 }
 
-// MarshalJSON implements json.Marshaler. The same record gives the same bytes.
-func (r *Record) MarshalJSON() ([]byte, error) {
-	w := writtenRecord{Kinds: r.Kinds, Steps: []json.RawMessage{}, Tasks: make(map[string]writtenRecorded, len(r.Tasks)), Log: r.Log}
-	places := map[string]int{}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	for _, label := range slices.Sorted(maps.Keys(r.Tasks)) {
-		t := writtenRecorded{Recorded: r.Tasks[label]}
-		for _, s := range t.Recorded.Steps {
-			buf.Reset()
-			if err := enc.Encode(s.Resolve()); err != nil {
-				return nil, fmt.Errorf("explain: task %s: %w", label, err)
-			}
-			text := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
-			at, known := places[string(text)]
-			if !known {
-				at = len(w.Steps)
-				places[string(text)] = at
-				w.Steps = append(w.Steps, bytes.Clone(text))
-			}
-			t.Steps = append(t.Steps, at)
-		}
-		w.Tasks[label] = t
-	}
-	if w.Kinds == nil {
-		w.Kinds = []string{}
-	}
-	return json.Marshal(w)
-}
-
 // UnmarshalJSON implements json.Unmarshaler. The artifact comes from a task: nothing of it is believed.
 func (r *Record) UnmarshalJSON(content []byte) error {
 	if len(content) > MaxRecord {
 		return fmt.Errorf("explain: %s is larger than %d MB", RecordName, MaxRecord>>20)
 	}
-	var w writtenRecord
+	var w readRecord
 	if err := json.Unmarshal(content, &w); err != nil {
 		return fmt.Errorf("explain: %s: %w", RecordName, err)
 	}
-	steps := make([]Step, len(w.Steps))
-	for i, text := range w.Steps {
-		if err := json.Unmarshal(text, &steps[i]); err != nil {
-			return fmt.Errorf("explain: %s: step %d: %w", RecordName, i, err)
-		}
-	}
+	steps := w.Steps
 	*r = Record{Kinds: w.Kinds, Tasks: make(map[string]Recorded, len(w.Tasks)), Log: w.Log}
 	for label, t := range w.Tasks {
 		one := t.Recorded

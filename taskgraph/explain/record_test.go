@@ -11,7 +11,7 @@ import (
 )
 
 func TestARecordIsReadAsItWasWritten(t *testing.T) {
-	shared := explain.Step{Transform: "shared", Keys: []string{"worker"}, Edits: []explain.Edit{{Old: explain.Absent, New: "a<b"}}}
+	shared := explain.Step{Transform: "shared", Keys: []string{"label", "matrix", "worker"}, Edits: []explain.Edit{{Old: explain.Absent, New: "l"}, {Old: "m", New: explain.Absent}, {Old: "c", New: "a<b"}}}
 	p := explain.Provenance{Kind: "k", File: "f", Line: 3, Entry: "e", Loader: "default"}.With(shared)
 	r := &explain.Record{Kinds: []string{"k"}, Tasks: map[string]explain.Recorded{
 		"k-a": {Provenance: p, TaskID: "A"},
@@ -46,14 +46,16 @@ func TestARecordIsReadAsItWasWritten(t *testing.T) {
 	}
 	want := `k-a: runs as task A
   from f:3 entry "e", read by default
-  shared changed worker
-    + worker: "a<b"
+  shared changed label, matrix, worker
+    - matrix: …
+    worker: "c" → "a<b"
   selected by f: all
   remove: kept, wanted
 k-b: not selected
   from f:3 entry "e", read by default
-  shared changed worker
-    + worker: "a<b"
+  shared changed label, matrix, worker
+    - matrix: …
+    worker: "c" → "a<b"
   own (n)
   not selected by f: run_on_projects
   would be selected on project main
@@ -69,7 +71,7 @@ k-c: no kind makes it
 
 func TestARecordThatIsNoneIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		`[]`: "explain.json", `{"steps": [{"transform": 1}]}`: "step 0", `{"tasks": {"a": {"steps": [0]}}}`: "has a step 0, of 0", `{"tasks": {"a": {"steps": [-1]}}}`: "has a step -1",
+		`[]`: "explain.json", `{"steps": [{"transform": 1}]}`: "explain.json", `{"tasks": {"a": {"steps": [0]}}}`: "has a step 0, of 0", `{"tasks": {"a": {"steps": [-1]}}}`: "has a step -1",
 	} {
 		var r explain.Record
 		if err := json.Unmarshal([]byte(text), &r); err == nil || !strings.Contains(err.Error(), want) {
@@ -87,6 +89,37 @@ func FuzzRecord(f *testing.F) {
 		}
 		for _, label := range append(r.Labels(), "k-b") {
 			r.Story(label)
+		}
+	})
+}
+
+// The record is written without encoding/json: any text has to come back.
+func FuzzStepsAreJSON(f *testing.F) {
+	f.Add("t", "a\"\\\x00\x1f\n<é\xff\u2028", "cell")
+	f.Fuzz(func(t *testing.T, transform, text, note string) {
+		s := explain.Step{
+			Transform: transform, Keys: []string{text, "b"}, Note: note, Cell: []explain.Dimension{{Name: text, Value: note}},
+			Changes: []explain.Change{{Key: text, Old: note, New: text}, {Key: note}},
+		}
+		r := &explain.Record{Tasks: map[string]explain.Recorded{text: {Provenance: explain.Provenance{Steps: []explain.Step{s}}}}}
+		got, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back struct{ Steps []explain.Step }
+		if err := json.Unmarshal(got, &back); err != nil || len(back.Steps) != 1 {
+			t.Fatalf("%v: %s", err, got)
+		}
+		want, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var clean explain.Step // as encoding/json reads its own
+		if err := json.Unmarshal(want, &clean); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(clean, back.Steps[0]); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -17,7 +17,7 @@ func (in Input) wants(t *graph.Task) (out []explain.Want, ok bool) {
 	fits := true
 	add := func(parameter, prefix string, list any) {
 		w := explain.Want{Parameter: parameter}
-		for _, name := range names(list) {
+		for _, name := range textsOf(list) {
 			if name != "all" && regexp.QuoteMeta(name) == name { // of an expression nobody knows what it fits
 				w.OneOf = append(w.OneOf, prefix+name)
 			}
@@ -49,8 +49,8 @@ func (in Input) wantsDefault(t *graph.Task) []explain.Want {
 	return append([]explain.Want{{Parameter: methodFilter, OneOf: []string{"default"}}}, wants...)
 }
 
-// names are the texts of a list.
-func names(list any) []string {
+// textsOf are the texts of a list.
+func textsOf(list any) []string {
 	out, _ := value.Strings(list)
 	return out
 }

@@ -33,7 +33,7 @@ lint: ui
 build: bin/treeline
 
 bin/treeline: ui/dist/.built $(GOFILES)
-	$(GO) build -o $@ ./cmd/treeline
+	CGO_ENABLED=0 $(GO) build -o $@ ./cmd/treeline
 
 ui: ui/dist/.built
 

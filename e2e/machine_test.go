@@ -27,7 +27,8 @@ type instance struct {
 	data    string
 	watched string // "" for the sample
 	workers int
-	port    int // the same at every start, so that clients find it again
+	options []string // of treeline dev, besides the usual
+	port    int      // the same at every start, so that clients find it again
 	out     *output
 	cmd     *exec.Cmd
 	exited  chan error
@@ -130,6 +131,7 @@ func (m *machine) start() {
 	if m.watched != "" {
 		args = append(args, "--repo", m.watched)
 	}
+	args = append(args, m.options...)
 	m.cmd = exec.Command(program, args...)
 	m.cmd.Stdout, m.cmd.Stderr = m.out, m.out
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -97,7 +97,7 @@ func (j *job) spec(image string) (container.Spec, error) {
 	s.Env = append(s.Env, env...)
 	if c := j.payload.Container; c != nil {
 		for name, place := range c.Caches {
-			s.Volumes[place] = volume(name)
+			s.Volumes[place] = volume(strings.TrimSuffix(name+"-"+j.options.User, "-")) // caches are of one user
 		}
 	}
 	s.Argv = j.payload.Commands[len(j.payload.Commands)-1]

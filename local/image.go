@@ -16,8 +16,7 @@ import (
 	"github.com/treeline-ci/treeline/workers/engine/container"
 )
 
-// InTree is the type of an image that is to be built from the tree: what the generator's references to image
-// tasks become when there is no such task.
+// InTree is the kind of Options.Image that is built from the tree.
 const InTree = "in-tree"
 
 // ImageArtifact is the artifact in which image tasks leave their image.

@@ -30,9 +30,6 @@ const timedOut = 124
 
 // inProcess runs the task as processes of this machine, in a directory of its own.
 func (j *job) inProcess(ctx context.Context) (code int, err error) {
-	if j.options.Image != "" {
-		return 0, fault.New(fault.BadArguments, "--image needs a container (--engine container)")
-	}
 	var as *process.User
 	if j.options.User != "" {
 		if as, err = process.LookupUser(j.options.User); err != nil {

@@ -117,14 +117,6 @@ func quoted(text string) string {
 }
 
 func (p Project) config() string {
-	var groups []string
-	names := map[string]string{"build": "B: Builds", "test": "T: Tests", "lint": "L: Checks of the sources"}
-	kinds := p.jobs()
-	for _, kind := range []string{"build", "test", "lint"} {
-		if len(kinds[kind]) > 0 {
-			groups = append(groups, "    "+names[kind]+"\n")
-		}
-	}
 	repository := "      name: " + quoted(p.Name) + "\n"
 	if p.Remote != "" {
 		repository += "      default-repository: " + quoted(p.Remote) + "\n"
@@ -138,7 +130,10 @@ task-expires-after: 28 days
 treeherder:
   # Groups of symbols: T(go) is shown as "go" in the group T.
   group-names:
-%staskgraph:
+    B: Builds
+    T: Tests
+    L: Checks of the sources
+taskgraph:
   repositories:
     # The prefix: tasks find the revision in %s_HEAD_REV, and so on.
     %s:
@@ -153,7 +148,7 @@ workers:
       implementation: generic-worker
       os: linux
       worker-type: work
-`, p.TrustDomain(), strings.Join(groups, ""), strings.ToUpper(p.Prefix()), p.Prefix(), repository, strings.Join(p.caches(), ", "))
+`, p.TrustDomain(), strings.ToUpper(p.Prefix()), p.Prefix(), repository, strings.Join(p.caches(), ", "))
 }
 
 func (p Project) kind(kind, symbol string, jobs []Job) string {

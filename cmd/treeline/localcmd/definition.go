@@ -1,6 +1,7 @@
 package localcmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -207,34 +208,34 @@ func (l *loadTask) known(t *graph.Task, payload map[string]any) (map[string]any,
 	payload = maps.Clone(payload)
 	if image, ok := payload["image"].(map[string]any); ok {
 		edge, missing := strings.CutPrefix(value.String(image, "taskId"), unresolved)
-		if name, ok := strings.CutPrefix(t.Dependencies[edge], "docker-image-"); missing && ok {
-			payload["image"] = map[string]any{"type": local.InTree, "name": name}
+		if name, ok := strings.CutPrefix(t.Dependencies[edge], imageKind+"-"); missing && ok {
+			payload["image"] = name
+			l.options.Image = cmp.Or(l.options.Image, local.InTree+"="+name)
 		}
 	}
 	if err := ownScripts(payload); err != nil {
 		return nil, err
 	}
-	if l.options.Image != "" {
-		payload["image"] = l.options.Image
-	}
-	env := maps.Clone(value.Map(payload, "env"))
-	if l.options.NoFetches {
+	if env := maps.Clone(value.Map(payload, "env")); env != nil && l.options.NoFetches {
 		delete(env, "MOZ_FETCHES")
-	}
-	if env != nil {
 		payload["env"] = env
 	}
-	text, err := json.Marshal(payload)
+	raw, err := json.Marshal(payload)
 	if err != nil {
 		return nil, err
 	}
+	text := string(raw)
 	for _, edge := range slices.Sorted(maps.Keys(t.Dependencies)) {
-		if strings.Contains(string(text), unresolved+edge) {
+		if strings.HasPrefix(t.Dependencies[edge], imageKind+"-") { // its id names caches, too
+			text = strings.ReplaceAll(text, unresolved+edge, "here")
+		} else if strings.Contains(text, unresolved+edge) {
 			return nil, fmt.Errorf("task %s needs what %s made, and the index has no finished task of that: name one with --dependency %s=TASK, or leave fetches out with --no-fetches",
 				t.Label, t.Dependencies[edge], edge)
 		}
 	}
-	return payload, nil
+	var known map[string]any
+	err = json.Unmarshal([]byte(text), &known)
+	return known, err
 }
 
 // ownScripts puts our scripts in the place of those of a decision task that never was.

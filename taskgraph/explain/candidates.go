@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ type Premise struct {
 	FilesUnchanged []string `json:"filesUnchanged,omitempty"`
 	// IndexEmpty are paths at which the index has no task.
 	IndexEmpty []string `json:"indexEmpty,omitempty"`
+	// PushNumber is the number of the push among those of its project, 0 for the one it has.
+	PushNumber int64 `json:"pushNumber,omitempty"`
 }
 
 // What a Counterfactual says would happen.
@@ -170,7 +173,8 @@ func texts(v any) []string {
 	return out
 }
 
-// Within reports whether all that p asks for is asked for by other, too.
+// Within reports whether all that p asks for is asked for by other, too; of two numbers of pushes one is
+// enough.
 func (p Premise) Within(other Premise) bool {
 	for name, v := range p.Parameters {
 		if w, has := other.Parameters[name]; !has || !Equal(v, w) {
@@ -180,7 +184,7 @@ func (p Premise) Within(other Premise) bool {
 	part := func(a, b []string) bool {
 		return len(a) == 0 || slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
 	}
-	return part(p.FilesChanged, other.FilesChanged) && part(p.FilesUnchanged, other.FilesUnchanged) && part(p.IndexEmpty, other.IndexEmpty)
+	return (p.PushNumber == 0 || other.PushNumber != 0) && part(p.FilesChanged, other.FilesChanged) && part(p.FilesUnchanged, other.FilesUnchanged) && part(p.IndexEmpty, other.IndexEmpty)
 }
 
 // Text words the premise, to follow "would run".
@@ -197,6 +201,9 @@ func (p Premise) Text() string {
 	}
 	if len(p.IndexEmpty) > 0 {
 		parts = append(parts, "if the index had no task at "+strings.Join(p.IndexEmpty, ", "))
+	}
+	if p.PushNumber != 0 {
+		parts = append(parts, fmt.Sprintf("on push %d", p.PushNumber))
 	}
 	return strings.Join(parts, " and ")
 }

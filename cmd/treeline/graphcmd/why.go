@@ -110,7 +110,7 @@ func (c *whyCommand) local(ctx context.Context, patterns []string) error {
 		if in.Index, err = c.finder(); err != nil {
 			return err
 		}
-		in.Trace = true
+		in.Trace, in.History = true, c.past(ctx, set.params)
 		res, err := c.run(ctx, in, taskgraph.Morphed)
 		if err != nil {
 			return err

@@ -27,8 +27,40 @@ func (e *Explainer) own(s explain.Story) []explain.Counterfactual {
 		if name, _ := t.Strategy(); name == "skip-unless-has-relevant-tests" {
 			out = append(out, besideTests(t.Attribute("test_manifests"))...)
 		}
+		out = append(out, e.laterPushes(t.Optimization)...)
 	}
 	return out
+}
+
+// maxLater is how many later pushes are tried.
+const maxLater = 20
+
+// laterPushes are the next pushes, for a task that strategies leave out by what earlier ones did.
+func (e *Explainer) laterPushes(optimization map[string]any) []explain.Counterfactual {
+	if e.res.History == nil || !looksBack(optimization) {
+		return nil
+	}
+	var out []explain.Counterfactual
+	for n := range int64(maxLater) {
+		when := explain.Premise{PushNumber: e.res.History.Push.Number + n + 1}
+		out = append(out, explain.Counterfactual{Would: explain.WouldRun, If: when.Text(), When: when})
+	}
+	return out
+}
+
+// looksBack reports whether a strategy of history is in an optimization, nested ones too.
+func looksBack(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, arg := range v {
+			if slices.Contains([]string{"skip-unless-push-interval", "skip-unless-backstop", "skip-unless-expanded", "skip-unless-bucket", "skip-if-recent", "skip-low-value"}, name) || looksBack(arg) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, looksBack)
+	}
+	return false
 }
 
 // besideTests are files in the directories of tests.

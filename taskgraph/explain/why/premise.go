@@ -8,6 +8,7 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/glob"
+	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/taskgraph/optimize"
 )
 
@@ -42,7 +43,27 @@ func With(in taskgraph.Input, p explain.Premise) (taskgraph.Input, error) {
 	if len(p.IndexEmpty) > 0 && in.Index != nil {
 		in.Index = without(in.Index, p.IndexEmpty)
 	}
+	if p.PushNumber != 0 && in.History != nil {
+		in.History = onPush(in.History, p.PushNumber)
+	}
 	return in, nil
+}
+
+// onPush is the history as a later push sees it that comes at the same moment: the push at hand is one
+// of those before it, and was decided.
+func onPush(ask history.Source, number int64) history.Source {
+	return func() (*history.Table, error) {
+		t, err := ask()
+		if err != nil || t == nil {
+			return t, err
+		}
+		later := &history.Table{Version: t.Version, Project: t.Project, Push: t.Push, Regressions: t.Regressions, Labels: t.Labels}
+		if number > t.Push.Number {
+			later.Pushes = append(slices.Clone(t.Pushes), t.Push)
+			later.Push.Number = number
+		}
+		return later, nil
+	}
 }
 
 // without is an index that has nothing at paths.

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
@@ -57,6 +58,9 @@ func New(in taskgraph.Input, res *taskgraph.Result) *Explainer {
 	}
 	e.in.Trace, e.in.Publish, e.in.Progress = false, nil, nil
 	e.in.Index = remembered(in.Index)
+	if in.History != nil {
+		e.in.History = sync.OnceValues(in.History)
+	}
 	return e
 }
 
@@ -98,11 +102,14 @@ func (e *Explainer) counterfactuals(ctx context.Context, s explain.Story) ([]exp
 			if len(out) == told {
 				return out, nil
 			}
+			if known(out, c.When) {
+				continue
+			}
 			seen, ok, err := e.try(ctx, s, c)
 			if err != nil {
 				return nil, err
 			}
-			if ok && !slices.ContainsFunc(out, func(o explain.Counterfactual) bool { return o.When.Within(seen.When) }) {
+			if ok && !known(out, seen.When) {
 				out = append(out, seen)
 			}
 		}
@@ -111,6 +118,11 @@ func (e *Explainer) counterfactuals(ctx context.Context, s explain.Story) ([]exp
 		}
 	}
 	return out, nil
+}
+
+// known reports whether less than the premise is known to do.
+func known(list []explain.Counterfactual, p explain.Premise) bool {
+	return slices.ContainsFunc(list, func(c explain.Counterfactual) bool { return c.When.Within(p) })
 }
 
 // try runs the generator with a candidate; ok tells whether it came true.

@@ -17,6 +17,7 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/explain/why"
+	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/taskgraph/optimize"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 )
@@ -44,6 +45,9 @@ func input(t *testing.T) taskgraph.Input {
 	}
 	return taskgraph.Input{
 		Tree: tree, Root: "taskcluster", Parameters: p, IDSeed: "seed", Trace: true,
+		History: func() (*history.Table, error) {
+			return &history.Table{Project: "mine", Push: history.Push{Number: 17, Time: time.Unix(1e9, 0)}, Pushes: []history.Push{{Number: 16, Time: time.Unix(1e9-600, 0)}}}, nil
+		},
 		Index: func(context.Context, []string) (map[string]optimize.Found, error) {
 			return map[string]optimize.Found{"td.v1.cached": {TaskID: "Ck6H5RzFTomOeX9C8lZOHA", State: "completed", Expires: time.Unix(2e9, 0)}}, nil
 		},
@@ -52,7 +56,7 @@ func input(t *testing.T) taskgraph.Input {
 
 // questions are labels of every kind of answer.
 var questions = []string{
-	"build-app-linux-arm", "build-app-linux-x64", "build-base", "build-cached", "test-part-1", "test-nightly", "test-release", "test-reviewed", "test-always",
+	"build-app-linux-arm", "build-app-linux-x64", "build-base", "build-cached", "test-part-1", "test-nightly", "test-release", "test-reviewed", "test-always", "test-seldom",
 	"test-timed", "test-with-unit", "build-trusted", "build-documented", "deploy-site", "build-app-mac-x64", "build-app-bsd-arm", "test-part-9", "buidl-base",
 }
 

@@ -99,7 +99,7 @@ func TestTaskgraphOptions(t *testing.T) {
 	if len(tasks) != 1 || tasks["o-leaf-hit"]["attributes"] != nil || def["payload"] != nil || def["metadata"] == nil {
 		t.Errorf("--exclude-key: %v", tasks)
 	}
-	if text := run("full", "-Y", "--tasks", "o-leaf-hit$"); !strings.Contains(text, "o-leaf-hit:\n    attributes:\n") {
+	if text := run("full", "-Y", "--tasks", "o-leaf-hit$"); !strings.Contains(text, "o-leaf-hit:\n  attributes:\n") {
 		t.Errorf("-Y: %s", text)
 	}
 	if text := run("why", "o-idx-ok", "o-chain-*"); !strings.Contains(text, "replace: replaced by task F0000000QAC0000000000A, found at synth.ok") ||

@@ -277,6 +277,9 @@ func yamlText(v any) (string, error) {
 	if err := yaml.Unmarshal(b, &plain); err != nil {
 		return "", err
 	}
-	out, err := yaml.Marshal(plain)
-	return string(out), err
+	var out strings.Builder
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	err = enc.Encode(plain)
+	return out.String(), err
 }

@@ -198,8 +198,10 @@ func (g *generation) readKinds(context.Context) error {
 	if g.kinds, err = loader.Kinds(g.tree, g.in.Root, g.in.TargetKinds); err != nil {
 		return err
 	}
-	g.res.Kinds, err = loader.Order(g.kinds)
-	return err
+	if g.res.Kinds, err = loader.Order(g.kinds); err != nil {
+		return err
+	}
+	return g.checkConditions()
 }
 
 func (g *generation) full(ctx context.Context) error {

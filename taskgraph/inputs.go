@@ -91,7 +91,7 @@ func (g *generation) checkNames() error {
 	for _, w := range hookWarnings(g.res.Config) {
 		g.warn.add(w)
 	}
-	return target.CheckFilters(g.in.Parameters)
+	return target.CheckFilters(g.in.Parameters, g.res.Config.Values)
 }
 
 // readFile is an open file whose content is at hand.

@@ -19,14 +19,17 @@
 //	kind, name                                             of the task in question
 //	task                                                   the task in question, as it stands
 //
-// Nothing depends on clock, chance or machine: the built-ins now, date, duration and timezone are
-// not there. A condition is at most 2,000 bytes and nests predicates (as in any(files_changed,
-// {# == 'x'})) at most 2 deep, so that it ends soon.
+// Functions lists what else can be called. Nothing depends on clock, chance or machine, and nothing
+// makes texts or lists larger than what it is given. A condition is at most 2,000 bytes, nests
+// predicates (as in any(files_changed, {# == 'x'})) at most 2 deep, and what its predicates do is
+// counted (cost.go), so that it ends soon.
 package cond
 
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr"
@@ -36,6 +39,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/treeline-ci/treeline/taskgraph/glob"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 )
 
@@ -49,25 +53,53 @@ const (
 // Error is a mistake in a condition.
 type Error struct {
 	Source       string
-	Line, Column int // in Source, both 1-based; 0 when unknown
+	Line, Column int // in Source, both 1-based, the column in characters; 0 when unknown
 	Message      string
 }
 
-// Error is the message with the place inside the condition.
+// Error is the message, and below it the line of the condition with a caret under the place.
 func (e *Error) Error() string {
 	if e.Line == 0 {
-		return fmt.Sprintf("condition %q: %s", e.Source, e.Message)
+		return fmt.Sprintf("%s\n    %s", e.Message, excerpt(e.Source))
 	}
-	if !strings.Contains(strings.TrimSpace(e.Source), "\n") {
-		return fmt.Sprintf("condition %q: column %d: %s", e.Source, e.Column, e.Message)
+	lines := strings.Split(e.Source, "\n")
+	where := fmt.Sprintf("column %d", e.Column)
+	if strings.Contains(strings.TrimSpace(e.Source), "\n") {
+		where = fmt.Sprintf("line %d, column %d", e.Line, e.Column)
 	}
-	return fmt.Sprintf("condition %q: line %d, column %d: %s", e.Source, e.Line, e.Column, e.Message)
+	line := []rune(strings.TrimRight(lines[min(e.Line, len(lines))-1], "\r"))
+	at := min(max(e.Column-1, 0), len(line))
+	from := max(at-width/2, 0)
+	shown := line[from:min(from+width, len(line))]
+	text, indent := string(shown), at-from
+	if from > 0 {
+		text, indent = "…"+text, indent+1
+	}
+	if from+len(shown) < len(line) {
+		text += "…"
+	}
+	return fmt.Sprintf("%s: %s\n    %s\n    %s^", where, e.Message, strings.ReplaceAll(text, "\t", " "), strings.Repeat(" ", indent))
+}
+
+// width is how much of a condition's line is shown, in characters.
+const width = 100
+
+func excerpt(source string) string {
+	line, _, more := strings.Cut(strings.TrimSpace(source), "\n")
+	if r := []rune(line); len(r) > width {
+		return string(r[:width]) + "…"
+	}
+	if more {
+		return line + " …"
+	}
+	return line
 }
 
 // Condition is a compiled condition. It is safe for concurrent use.
 type Condition struct {
 	source  string
 	program *vm.Program
+	weighty bool // what its predicates do depends on the sizes of what they look at
 }
 
 // String is the condition as it was written.
@@ -76,17 +108,23 @@ func (c *Condition) String() string { return c.source }
 // Compile checks source, which must give true or false. The error is an *Error.
 func Compile(source string) (*Condition, error) {
 	if len(source) > maxSource {
-		return nil, &Error{Source: source[:60] + "…", Message: fmt.Sprintf("longer than %d bytes", maxSource)}
+		return nil, &Error{Source: source[:60], Message: fmt.Sprintf("longer than %d bytes", maxSource)}
 	}
 	if err := checkNesting(source); err != nil {
 		return nil, err
 	}
-	program, err := expr.Compile(source, expr.Env(environment{}), expr.AsBool(), expr.MaxNodes(maxNodes),
-		expr.DisableBuiltin("now"), expr.DisableBuiltin("date"), expr.DisableBuiltin("duration"), expr.DisableBuiltin("timezone"))
+	var c counter
+	options := []expr.Option{expr.Env(environment{}), expr.AsBool(), expr.MaxNodes(maxNodes), expr.DisableAllBuiltins(), expr.Patch(&c)}
+	for _, name := range Functions() {
+		if !slices.Contains(own, name) {
+			options = append(options, expr.EnableBuiltin(name))
+		}
+	}
+	program, err := expr.Compile(source, options...)
 	if err != nil {
 		return nil, place(source, err)
 	}
-	return &Condition{source: source, program: program}, nil
+	return &Condition{source: source, program: program, weighty: c.weighty}, nil
 }
 
 // place takes the place out of an error of expr.
@@ -95,6 +133,13 @@ func place(source string, err error) error {
 	var f *file.Error
 	if errors.As(err, &f) {
 		e.Line, e.Column, e.Message = f.Line, f.Column+1, f.Message
+	}
+	if name, ok := strings.CutPrefix(e.Message, "unknown name "); ok {
+		if near := graph.Nearest(name, append(Names(), Functions()...)); near != "" {
+			e.Message += fmt.Sprintf("; is %q meant?", near)
+		} else {
+			e.Message += " (parameters of the tree's own are in params, as params." + name + ")"
+		}
 	}
 	return e
 }
@@ -108,6 +153,10 @@ func checkNesting(source string) error {
 	}
 	v := nesting{}
 	ast.Walk(&tree.Node, &v)
+	if v.other != nil {
+		unknown := &file.Error{Location: v.other.Location(), Message: "unknown name " + v.other.Name}
+		return place(source, unknown.Bind(file.NewSource(source)))
+	}
 	if v.deepest > maxPredicates {
 		return &Error{Source: source, Message: fmt.Sprintf("predicates nested more than %d deep", maxPredicates)}
 	}
@@ -119,6 +168,7 @@ func checkNesting(source string) error {
 type nesting struct {
 	inner   []predicate
 	deepest int
+	other   *ast.BuiltinNode // calls what is not among Functions
 }
 
 type predicate struct {
@@ -127,6 +177,9 @@ type predicate struct {
 
 // Visit implements ast.Visitor.
 func (n *nesting) Visit(node *ast.Node) {
+	if b, ok := (*node).(*ast.BuiltinNode); ok && n.other == nil && !slices.Contains(Functions(), b.Name) {
+		n.other = b
+	}
 	p, ok := (*node).(*ast.PredicateNode)
 	if !ok {
 		return
@@ -191,6 +244,30 @@ type environment struct {
 	Kind              string                        `expr:"kind"`
 	Name              string                        `expr:"name"`
 	Task              map[string]any                `expr:"task"`
+	Spend             func(int) (bool, error)       `expr:"cost of"` // a name that cannot be written
+}
+
+// own are the functions that expr does not have.
+var own = []string{"changed"}
+
+// Functions are the functions that conditions may call, besides the operators of expr, sorted.
+func Functions() []string {
+	return []string{
+		"abs", "all", "any", "changed", "count", "filter", "find", "findIndex", "first", "float", "get", "hasPrefix", "hasSuffix", "indexOf", "int",
+		"keys", "last", "lastIndexOf", "len", "lower", "map", "max", "min", "none", "one", "split", "trim", "trimPrefix", "trimSuffix", "type", "upper", "values",
+	}
+}
+
+// Names are the names of values that conditions know, sorted.
+func Names() []string {
+	var out []string
+	for f := range reflect.TypeFor[environment]().Fields() {
+		if name := f.Tag.Get("expr"); f.Type.Kind() != reflect.Func {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Scope is what all conditions of one generation share. It is safe for concurrent use.
@@ -224,6 +301,7 @@ func NewScope(p *params.Parameters) *Scope {
 func (c *Condition) Eval(s *Scope, kind, name string, task map[string]any) (bool, error) {
 	env := s.base
 	env.Kind, env.Name, env.Task = kind, name, task
+	env.Spend = c.meter(&env)
 	out, err := expr.Run(c.program, env)
 	if err != nil {
 		return false, place(c.source, err)

@@ -2,8 +2,10 @@ package cond_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/treeline-ci/treeline/taskgraph/cond"
 	"github.com/treeline-ci/treeline/taskgraph/params"
@@ -70,6 +72,93 @@ func TestCompileSaysWhereAndWhat(t *testing.T) {
 	}
 	if _, err := cond.Compile(`any(files_changed, # == 'x') && any(files_changed, any(files_changed, # == 'x'))`); err != nil {
 		t.Errorf("two deep is refused: %v", err)
+	}
+}
+
+func TestMistakesAreShownWithACaret(t *testing.T) {
+	for source, want := range map[string]string{
+		"level >= '3'":                    "column 7: invalid operation: >= (mismatched types int and string)\n    level >= '3'\n          ^",
+		"level > 1 &&\n  projct == 'x'\n": "line 2, column 3: unknown name projct; is \"project\" meant?\n      projct == 'x'\n      ^",
+		"changd('a')":                     "column 1: unknown name changd; is \"changed\" meant?\n    changd('a')\n    ^",
+		"shipping_phase == 'x'":           "column 1: unknown name shipping_phase (parameters of the tree's own are in params, as params.shipping_phase)\n    shipping_phase == 'x'\n    ^",
+		"'äöü' == projct":                 "column 10: unknown name projct; is \"project\" meant?\n    'äöü' == projct\n             ^",
+		"project":                         "expected bool, but got string\n    project",
+		strings.Repeat("level > 1 && ", 20) + "x > 1": "column 261: unknown name x",
+	} {
+		_, err := cond.Compile(source)
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q:\n%v\nis not\n%s", source, err, want)
+		}
+	}
+	_, err := cond.Compile(strings.Repeat("level > 1 && ", 20) + "x > 1")
+	lines := strings.Split(err.Error(), "\n")
+	if at := strings.Index(lines[2], "^"); len(lines) != 3 || []rune(lines[1])[at] != 'x' {
+		t.Errorf("the caret is not below x:\n%v", err)
+	}
+}
+
+func TestOnlyWhatIsListedCanBeCalled(t *testing.T) {
+	for _, source := range []string{
+		`now() == now()`, `repeat("a", 3) == ""`, `join(files_changed, "") == ""`, `toJSON(task) == ""`, `reduce(files_changed, #acc + #, "") == ""`, `len(concat(files_changed, files_changed)) > 0`,
+		`flatten([[1]]) == [1]`, `string(task) == ""`, `replace(project, "a", "b") == ""`, `fromJSON("1") == 1`, `sortBy(files_changed, #) == []`, `groupBy(files_changed, #) == {}`, `sum(files_changed, len(#)) > 0`, `sort(files_changed) == []`, `date("2020-01-01") == nil`,
+	} {
+		if _, err := cond.Compile(source); err == nil {
+			t.Errorf("%s is accepted", source)
+		}
+	}
+	args := map[string]string{
+		"abs": "(-1) == 1", "all": "(files_changed, # != '')", "any": "(files_changed, # != '')", "changed": "('src')", "count": "(files_changed, # != '') > 0", "filter": "(files_changed, # != '') != []",
+		"find": "(files_changed, # != '') != nil", "findIndex": "(files_changed, # != '') == 0", "first": "(files_changed) != nil", "float": "(level) > 0.0", "get": "(task, 'n') == 1", "hasPrefix": "('ab', 'a')",
+		"hasSuffix": "('ab', 'b')", "indexOf": "('ab', 'b') == 1", "int": "('1') == 1", "keys": "(task) != []", "last": "(files_changed) != nil", "lastIndexOf": "('ab', 'b') == 1", "len": "(files_changed) > 0",
+		"lower": "('A') == 'a'", "map": "(files_changed, len(#)) != []", "max": "(1, 2) == 2", "min": "(1, 2) == 1", "none": "(files_changed, # == '')", "one": "(files_changed, # endsWith '.py')", "split": "('a-b', '-') == ['a', 'b']",
+		"trim": "(' a') == 'a'", "trimPrefix": "('ab', 'a') == 'b'", "trimSuffix": "('ab', 'b') == 'a'", "type": "(task) == 'map'", "upper": "('a') == 'A'", "values": "(task) != []",
+	}
+	s := scope(t)
+	for _, name := range cond.Functions() {
+		c, err := cond.Compile(name + args[name])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if ok, err := c.Eval(s, "k", "n", map[string]any{"n": int64(1)}); !ok || err != nil {
+			t.Errorf("%s: %v, %v", name+args[name], ok, err)
+		}
+	}
+	if names := cond.Names(); len(names) != 26 || names[0] != "base_ref" {
+		t.Errorf("names are %v", names)
+	}
+}
+
+func TestConditionsEndSoon(t *testing.T) {
+	files := make([]any, 3_000)
+	for i := range files {
+		files[i] = fmt.Sprintf("src/%d/file.py", i)
+	}
+	p, err := params.FromMap(map[string]any{"files_changed": files}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := cond.NewScope(p)
+	for source, ends := range map[string]bool{
+		`any(files_changed, # endsWith ".md")`: false, `any(files_changed, # == "src/2999/file.py")`: false, `len(filter(files_changed, # startsWith "src/1")) > 3`: false,
+		`changed("docs/**")`: false, `any(files_changed, # in ["a", "b"])`: false, `any(split(project, "-"), # in files_changed)`: false,
+		`any(files_changed, any(files_changed, # == "x"))`: true, `any(files_changed, "x" + # in files_changed)`: true, `all(files_changed, changed(#))`: true,
+		`count(files_changed, indexOf(#, "z") > 0 || # + "x" in params.files_changed) > 0`: true, `all(files_changed, len(split(#, "")) < len(map(files_changed, #)))`: true,
+		`len(map(1..2000000, files_changed)) == 0`: true,
+	} {
+		c, err := cond.Compile(source)
+		if err != nil {
+			t.Errorf("%s: %v", source, err)
+			continue
+		}
+		began := time.Now()
+		_, err = c.Eval(s, "k", "n", map[string]any{})
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("%s took %v", source, took)
+		}
+		if long := err != nil && (strings.Contains(err.Error(), "takes too long") || strings.Contains(err.Error(), "memory budget")); long != ends {
+			t.Errorf("%s: %v", source, err)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@
 //	skip-unless-changed [globs]    remove when no changed file matches
 //	index-search [paths]           replace by the first good task found in the index
 //	skip-unless-has-relevant-tests remove when no changed file stands beside or above its tests
+//	when condition                 keep when the condition holds (package cond), else remove
 //	any, all [{strategy: arg} …]   one, or each, of the strategies says so
 //	not {strategy: arg}            keep what the strategy would remove, and the other way round
 //	FILE.star:FUNCTION arg         a function of the tree (package star)

@@ -91,6 +91,7 @@ func Builtin() map[string]Strategy {
 		"always":                         always{},
 		"skip-unless-changed":            skipUnlessChanged{},
 		"index-search":                   indexSearch{},
+		"when":                           newWhen(),
 		"skip-unless-has-relevant-tests": relevantTests{},
 		"any":                            listed{any: true},
 		"all":                            listed{},

@@ -6,7 +6,7 @@
 //	codereview   as default, and has the attribute code-review
 //	nothing      no task
 //
-// A filter or method may also be a Starlark function of the tree, "taskcluster/x.star:function"
+// A filter or method may also be a condition of config.yml (Named), or a Starlark function of the tree, "taskcluster/x.star:function"
 // (package star). Each answer is recorded with the rule that decided.
 //
 // Everything is a function of its arguments and safe for concurrent use.
@@ -23,6 +23,7 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/taskgraph/star"
+	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
 // Input is what selection looks at.
@@ -86,32 +87,36 @@ func (in Input) step(ctx context.Context, filter string) (step, error) {
 	if file, fn, ok := star.SplitName(name); ok {
 		return in.starStep(ctx, file, fn, shown)
 	}
+	if m, ok, err := in.namedMethod(name); ok {
+		return step{apply: func(labels []string) ([]string, error) { return in.each(labels, shown, m) }}, err
+	}
 	known := map[string]method{"nothing": in.nothing}
 	branches := &branches{}
 	known["default"] = in.defaultMethod(branches)
 	known["codereview"] = in.codeReview(branches)
 	m, ok := known[name]
 	if filter != methodFilter || !ok {
-		return step{}, unknown(filter, name)
+		return step{}, unknown(filter, name, in.GraphConfig)
 	}
 	return step{apply: func(labels []string) ([]string, error) { return in.each(labels, shown, m) }}, nil
 }
 
 // CheckFilters refuses filters that nobody knows, before there is a graph to apply them to. The
 // target-tasks method is looked up only when a selection is made: a full graph needs none.
-func CheckFilters(p *params.Parameters) error {
+func CheckFilters(p *params.Parameters, graphConfig map[string]any) error {
 	for _, name := range p.Strings("filters") {
-		if _, _, ok := star.SplitName(name); !ok && name != methodFilter {
-			return unknown(name, "")
+		_, named := value.Map(graphConfig, Named)[name]
+		if _, _, ok := star.SplitName(name); !ok && !named && name != methodFilter {
+			return unknown(name, "", graphConfig)
 		}
 	}
 	return nil
 }
 
-func unknown(filter, method string) error {
-	what, name, known := "parameter filters: there is no filter", filter, []string{methodFilter}
+func unknown(filter, method string, graphConfig map[string]any) error {
+	what, name, known := "parameter filters: there is no filter", filter, methodNames(graphConfig, methodFilter)
 	if filter == methodFilter {
-		what, name, known = "parameter "+methodFilter+": there is no method", method, []string{"codereview", "default", "nothing"}
+		what, name, known = "parameter "+methodFilter+": there is no method", method, methodNames(graphConfig, "codereview", "default", "nothing")
 	}
 	message := fmt.Sprintf("%s %q (known: %s, or FILE.star:FUNCTION)", what, name, strings.Join(known, ", "))
 	if near := graph.Nearest(name, known); near != "" {

@@ -23,7 +23,7 @@ func condition(c *Config, it *Item, emit func(*Item)) error {
 	holds, ok := said.(bool)
 	if text, isText := said.(string); isText {
 		v, err := c.Memo(conditionOwner{}, text, func() (any, error) { return cond.Compile(text) })
-		if err != nil {
+		if err != nil { // the kind's files were checked before; this is of a transform or loader of the tree
 			return it.Errorf("if", "%v", err)
 		}
 		if holds, err = v.(*cond.Condition).Eval(c.Conditions, c.Kind, it.String("name"), it.values); err != nil {

@@ -205,12 +205,12 @@ func (c *decisionCommand) moment(ctx context.Context, id string) (time.Time, err
 func (c *decisionCommand) parameters(ctx context.Context, now time.Time) (*params.Parameters, error) {
 	d := c.facts
 	d.Now = now
-	d.Version = c.checkout.version()
+	d.Version = c.checkout.Version()
 	var err error
-	if d.FilesChanged, err = c.checkout.changed(ctx, d.BaseRev, d.HeadRev); err != nil {
+	if d.FilesChanged, err = c.checkout.Changed(ctx, d.BaseRev, d.HeadRev); err != nil {
 		return nil, fmt.Errorf("files changed: %w", err)
 	}
-	if d.CommitMessage, err = c.checkout.message(ctx, d.HeadRev); err != nil {
+	if d.CommitMessage, err = c.checkout.Message(ctx, d.HeadRev); err != nil {
 		return nil, err
 	}
 	d.KeepTargets = !c.optimize
@@ -244,7 +244,7 @@ func (c *decisionCommand) override(ctx context.Context) (values map[string]any, 
 		return values, c.overrideFile, err
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, "", err
-	case c.checkout.kind != "git":
+	case c.checkout.Kind != "git":
 		return nil, "", nil
 	}
 	note, err := c.note(ctx)
@@ -259,15 +259,15 @@ func (c *decisionCommand) override(ctx context.Context) (values map[string]any, 
 // note is the note on the revision, "" without one. That the notes cannot be fetched is an error
 // only where the repository has some.
 func (c *decisionCommand) note(ctx context.Context) (string, error) {
-	_, err := c.checkout.run(ctx, "fetch", "--quiet", "--", c.facts.HeadRepository, "+"+notesRef+":"+notesRef)
+	_, err := c.checkout.Run(ctx, "fetch", "--quiet", "--", c.facts.HeadRepository, "+"+notesRef+":"+notesRef)
 	if err != nil {
-		there, lsErr := c.checkout.run(ctx, "ls-remote", "--", c.facts.HeadRepository, notesRef)
+		there, lsErr := c.checkout.Run(ctx, "ls-remote", "--", c.facts.HeadRepository, notesRef)
 		if lsErr != nil || strings.TrimSpace(there) != "" {
 			return "", fmt.Errorf("parameters of %s: %w", notesRef, err)
 		}
 		return "", nil
 	}
-	return c.checkout.ask(ctx, "notes", "--ref", notesRef, "show", c.facts.HeadRev), nil
+	return c.checkout.Ask(ctx, "notes", "--ref", notesRef, "show", c.facts.HeadRev), nil
 }
 
 // tryConfig reads try_task_config.json, of which version 2 is known: {"version": 2, "parameters": {…}}.

@@ -13,7 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
+	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/diff"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/history"
@@ -99,6 +101,41 @@ func (c *diffCommand) print(r *diff.Report) error {
 	return r.WriteText(c.out, screen.New(c.out, false).Paint(screen.Red, "x") != "x")
 }
 
+// defaultBase is what --diff stands for by itself.
+const defaultBase = "default"
+
+// printDiff is --diff of a stage: the graph of a revision compared with that of the work tree.
+func (c *stageCommand) printDiff(ctx context.Context) error {
+	spec := c.diff
+	if spec == defaultBase {
+		spec = ""
+	}
+	base, head, err := c.sides(ctx, spec)
+	if err != nil {
+		return err
+	}
+	stage := c.graphStage
+	stage.graph = func(r *taskgraph.Result) *graph.Graph {
+		g := c.graphStage.graph(r)
+		var keys []string
+		for key, t := range g.All() {
+			if c.only.MatchString(t.Label) {
+				keys = append(keys, key)
+			}
+		}
+		return g.Subgraph(keys)
+	}
+	r, err := c.report(ctx, base, head, stage, nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range r.Sets {
+		s.Leave(c.exclude)
+	}
+	d := diffCommand{generator: c.generator, json: c.json}
+	return d.print(r)
+}
+
 // stageNamed finds a stage by the name of its command.
 func stageNamed(name string) (graphStage, error) {
 	var names []string
@@ -148,12 +185,12 @@ func (g *generator) between(ctx context.Context, p *params.Parameters, base, hea
 		args = append(args, head.revision)
 		over["head_rev"] = head.revision
 	}
-	out, err := g.checkout.run(ctx, append(args, "--")...)
+	out, err := g.checkout.Run(ctx, append(args, "--")...)
 	if err != nil {
 		return nil, fmt.Errorf("files changed: %w", err)
 	}
 	files := []any{}
-	for _, f := range paths(out) {
+	for _, f := range checkout.Paths(out) {
 		files = append(files, f)
 	}
 	over["files_changed"] = files

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/taskgraph/config"
 )
@@ -25,17 +26,17 @@ type side struct {
 const workTree = "the work tree"
 
 // resolve finds the full id of a commit.
-func (c checkout) resolve(ctx context.Context, rev string) (string, error) {
-	if c.kind != "git" {
-		return "", fmt.Errorf("%s is no git checkout: trees of other revisions can be read from git alone", c.dir)
+func resolve(ctx context.Context, c checkout.Checkout, rev string) (string, error) {
+	if c.Kind != "git" {
+		return "", fmt.Errorf("%s is no git checkout: trees of other revisions can be read from git alone", c.Dir)
 	}
 	if rev == "" {
 		return "", errors.New("a revision is missing")
 	}
-	if err := checkRevisions(rev); err != nil {
+	if err := checkout.CheckRevisions(rev); err != nil {
 		return "", err
 	}
-	id, err := c.run(ctx, "rev-parse", "--verify", "--quiet", rev+"^{commit}")
+	id, err := c.Run(ctx, "rev-parse", "--verify", "--quiet", rev+"^{commit}")
 	if err != nil {
 		return "", fmt.Errorf("there is no revision %q here", rev)
 	}
@@ -45,11 +46,11 @@ func (c checkout) resolve(ctx context.Context, rev string) (string, error) {
 // at gives the tree of a revision, read from git's objects: the work tree is not touched. prefetch
 // names directories that are read at once.
 func (g *generator) at(ctx context.Context, rev string, prefetch ...string) (side, error) {
-	id, err := g.checkout.resolve(ctx, rev)
+	id, err := resolve(ctx, g.checkout, rev)
 	if err != nil {
 		return side{}, err
 	}
-	repo, err := localgit.Open(ctx, g.checkout.dir)
+	repo, err := localgit.Open(ctx, g.checkout.Dir)
 	if err != nil {
 		return side{}, err
 	}
@@ -57,7 +58,7 @@ func (g *generator) at(ctx context.Context, rev string, prefetch ...string) (sid
 	if err != nil {
 		return side{}, err
 	}
-	inside, err := filepath.Rel(g.checkout.dir, g.top)
+	inside, err := filepath.Rel(g.checkout.Dir, g.top)
 	if err != nil {
 		return side{}, err
 	}
@@ -112,7 +113,7 @@ func (g *generator) sides(ctx context.Context, spec string) (base, head side, er
 		}
 	}
 	if three {
-		id := g.checkout.ask(ctx, "merge-base", from, head.revision)
+		id := g.checkout.Ask(ctx, "merge-base", from, head.revision)
 		if id == "" {
 			return base, head, fmt.Errorf("%s and %s have no common commit", from, to)
 		}
@@ -128,11 +129,11 @@ func (g *generator) published(ctx context.Context, two bool, head string) (strin
 	if !two || head == "" {
 		head = "HEAD"
 	}
-	if err := checkRevisions(head); err != nil {
+	if err := checkout.CheckRevisions(head); err != nil {
 		return "", err
 	}
 	for _, other := range []string{"@{upstream}", "refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master"} {
-		if id := g.checkout.ask(ctx, "merge-base", other, head); id != "" {
+		if id := g.checkout.Ask(ctx, "merge-base", other, head); id != "" {
 			return id[:min(len(id), 12)], nil
 		}
 	}

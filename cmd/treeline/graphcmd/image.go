@@ -33,7 +33,7 @@ is MOZ_SCM_LEVEL, 3 without it.`,
 }
 
 func (g *generator) imageDigest(ctx context.Context, name string) error {
-	values := params.Defaults(g.checkout.facts(ctx))
+	values := params.Defaults(g.checkout.Facts(ctx))
 	values["level"] = "3"
 	if level := os.Getenv("MOZ_SCM_LEVEL"); level != "" {
 		values["level"] = level

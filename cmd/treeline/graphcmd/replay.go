@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/taskgraph/replay"
@@ -122,19 +123,19 @@ func fromServer(ctx context.Context, id string) (func(context.Context, string) (
 
 // gitTree is the tree of a revision of the repository in the current directory.
 func (c *replayCommand) gitTree(ctx context.Context, _, revision string) (fs.FS, string, error) {
-	here, err := findCheckout(".")
+	here, err := checkout.Find(".")
 	if err != nil {
 		return nil, "", err
 	}
-	if here.kind != "git" {
+	if here.Kind != "git" {
 		return nil, "", errors.New("the current directory is in no git repository: run this in one that has the revision, or name a directory with --tree")
 	}
-	repo, err := localgit.Open(ctx, here.dir)
+	repo, err := localgit.Open(ctx, here.Dir)
 	if err != nil {
 		return nil, "", err
 	}
-	if id, err := here.resolve(ctx, revision); err != nil || !repo.Has(ctx, id) {
-		return nil, "", fmt.Errorf("the repository %s has no commit %s: fetch it first (git fetch), or name a directory with --tree", here.dir, revision)
+	if id, err := resolve(ctx, here, revision); err != nil || !repo.Has(ctx, id) {
+		return nil, "", fmt.Errorf("the repository %s has no commit %s: fetch it first (git fetch), or name a directory with --tree", here.Dir, revision)
 	}
 	tree, err := repo.Tree(ctx, revision)
 	if err != nil {
@@ -153,8 +154,8 @@ func (c *replayCommand) directory(ctx context.Context, _, revision string) (fs.F
 		return nil, "", fmt.Errorf("--tree %s: not a directory", c.treeDir)
 	}
 	doubt := ""
-	if here, err := findCheckout(c.treeDir); err == nil && here.kind == "git" {
-		if head := here.ask(ctx, "rev-parse", "HEAD"); head != revision {
+	if here, err := checkout.Find(c.treeDir); err == nil && here.Kind == "git" {
+		if head := here.Ask(ctx, "rev-parse", "HEAD"); head != revision {
 			doubt = fmt.Sprintf("another revision: the tree in %s is at %s, not at %s", c.treeDir, head, revision)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/optimize"
 	"github.com/treeline-ci/treeline/taskgraph/params"
@@ -60,7 +61,7 @@ func (s *Session) Parameters(ctx context.Context) ([]*params.Parameters, error) 
 }
 
 // Facts describes the checkout.
-func (s *Session) Facts(ctx context.Context) params.Facts { return s.g.checkout.facts(ctx) }
+func (s *Session) Facts(ctx context.Context) params.Facts { return s.g.checkout.Facts(ctx) }
 
 // TaskclusterYML is the tree's .taskcluster.yml, empty without one.
 func (s *Session) TaskclusterYML() []byte { return s.g.taskclusterYML() }
@@ -76,13 +77,13 @@ func (s *Session) Index() (optimize.IndexFinder, error) { return s.g.finder() }
 // Ancestors gives up to n commits before revision along its first parents, newest first; none where
 // the checkout is not git's or does not have them.
 func (s *Session) Ancestors(ctx context.Context, revision string, n int) ([]string, error) {
-	if err := checkRevisions(revision); err != nil {
+	if err := checkout.CheckRevisions(revision); err != nil {
 		return nil, err
 	}
-	if s.g.checkout.kind != "git" || revision == "" {
+	if s.g.checkout.Kind != "git" || revision == "" {
 		return nil, nil
 	}
-	return strings.Fields(s.g.checkout.ask(ctx, "rev-list", "--first-parent", "--skip=1", fmt.Sprintf("--max-count=%d", n), revision, "--")), nil
+	return strings.Fields(s.g.checkout.Ask(ctx, "rev-list", "--first-parent", "--skip=1", fmt.Sprintf("--max-count=%d", n), revision, "--")), nil
 }
 
 // Decide makes a whole decision with the given parameters as task id, whose dates count from now, and

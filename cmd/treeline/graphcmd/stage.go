@@ -56,7 +56,8 @@ type stageCommand struct {
 	localFiles         bool
 	jobs               int
 	watch              bool
-	ignored            bool // of options that change nothing
+	diff               string // revision to compare with; defaultBase for where the local commits begin
+	ignored            bool   // of options that change nothing
 
 	only *regexp.Regexp // --tasks
 }
@@ -93,6 +94,8 @@ func (c *stageCommand) stageFlags(cmd *cobra.Command) {
 	f.IntVarP(&c.jobs, "jobs", "j", runtime.NumCPU(), "how many parameter sets to generate for at once (also --max-workers)")
 	f.Lookup("jobs").DefValue = "the number of processors" // the same help on every machine
 	f.BoolVar(&c.watch, "watch", false, "stay, and after each change of the configuration print which tasks changed")
+	f.StringVar(&c.diff, "diff", "", "print what differs from this `revision` (see taskgraph diff; without one, from where your commits began)")
+	f.Lookup("diff").NoOptDefVal = defaultBase
 	f.BoolVarP(&c.ignored, "fast", "F", false, "accepted for old scripts; all checks stay on, they take no time")
 	f.BoolVar(&c.ignored, "no-optimize", false, "accepted for old scripts, in which it never did anything")
 	also := map[string]string{"tasks-regex": "tasks", "output-file": "output", "max-workers": "jobs"}
@@ -109,6 +112,9 @@ func (c *stageCommand) print(ctx context.Context) error {
 	var err error
 	if c.only, err = regexp.Compile(`\A(?:` + c.tasks + `)`); err != nil {
 		return fmt.Errorf("--tasks: %w", err)
+	}
+	if c.diff != "" {
+		return c.printDiff(ctx)
 	}
 	sets, err := c.parameters(ctx)
 	if err != nil {
@@ -165,7 +171,7 @@ func (c *stageCommand) made(ctx context.Context, set parameterSet) (*taskgraph.R
 	p := set.params
 	if c.localFiles {
 		var err error
-		if p, err = p.With("files_changed", c.checkout.facts(ctx).FilesChanged); err != nil {
+		if p, err = p.With("files_changed", c.checkout.Facts(ctx).FilesChanged); err != nil {
 			return nil, err
 		}
 	}

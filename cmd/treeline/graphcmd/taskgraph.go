@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/taskgraph"
@@ -80,7 +81,7 @@ type generator struct {
 	quiet       bool
 	mustAsk     bool // without the index there is no answer
 
-	checkout checkout
+	checkout checkout.Checkout
 	top      string // directory of the tree
 	tree     fs.FS
 	close    func() error
@@ -137,7 +138,7 @@ func below(dir string) (string, bool) {
 // current directory that is the current directory, as patterns of files are relative to it, unless root
 // is in a checkout of its own, or is taskcluster or ci of a directory further down.
 func splitRoot(root string) (top, below string, err error) {
-	c, err := findCheckout(root)
+	c, err := checkout.Find(root)
 	if err != nil {
 		return "", "", err
 	}
@@ -149,8 +150,8 @@ func splitRoot(root string) (top, below string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	top = c.dir
-	if c.kind == "" {
+	top = c.Dir
+	if c.Kind == "" {
 		top = filepath.Dir(abs)
 	}
 	inside := filepath.IsLocal(root)
@@ -158,7 +159,7 @@ func splitRoot(root string) (top, below string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if inside && (!filepath.IsLocal(own) || c.kind == "" && !slices.Contains(config.Roots(), filepath.Base(root))) {
+	if inside && (!filepath.IsLocal(own) || c.Kind == "" && !slices.Contains(config.Roots(), filepath.Base(root))) {
 		top = here
 	}
 	below, err = filepath.Rel(top, abs)
@@ -186,7 +187,7 @@ func (g *generator) open() error {
 		return fmt.Errorf("taskgraph: %w: --root names the directory of config.yml; run this at the top of a repository that has one", err)
 	}
 	var err error
-	if g.checkout, err = findCheckout(top); err != nil {
+	if g.checkout, err = checkout.Find(top); err != nil {
 		return err
 	}
 	dir, err := os.OpenRoot(top)
@@ -223,7 +224,7 @@ func (g *generator) parameters(ctx context.Context) ([]parameterSet, error) {
 	}
 	s := parameterSource{
 		strict: g.strict, trustDomain: hooks.Config().TrustDomain(), own: hooks.Own(), stdin: g.in,
-		local: func(ctx context.Context) params.Facts { return g.checkout.facts(ctx) },
+		local: func(ctx context.Context) params.Facts { return g.checkout.Facts(ctx) },
 	}
 	sets, err := s.read(ctx, g.specs)
 	if err != nil || g.quiet {
@@ -323,15 +324,23 @@ func (g *generator) run(ctx context.Context, in taskgraph.Input, upTo taskgraph.
 		in.History = g.past(ctx, in.Parameters)
 	}
 	in.Progress = g.screen.Stage
+	var printed []string
+	in.Print = func(line string) { printed = append(printed, line) }
 	res, err := taskgraph.Generate(ctx, in, upTo)
 	g.screen.Done()
-	if err != nil || g.quiet {
+	if g.quiet {
 		return res, err
+	}
+	if err != nil { // what was printed on the way may say why
+		for _, line := range printed {
+			g.printed(line)
+		}
+		return nil, err
 	}
 	for _, w := range res.Warnings {
 		g.screen.Warning(w.Error())
 	}
-	for _, line := range res.Explain.Prints {
+	for _, line := range printed {
 		g.printed(line)
 	}
 	if g.verbose {

@@ -1,4 +1,4 @@
-package graphcmd
+package checkout_test
 
 import (
 	"os"
@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
 )
 
 // git runs git in the current directory.
@@ -47,8 +49,8 @@ func TestFilesChangedAreThoseOfAllCommits(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := commit(t, "third, DONTBUILD")
-	c, err := findCheckout(".")
-	if err != nil || c.kind != "git" {
+	c, err := checkout.Find(".")
+	if err != nil || c.Kind != "git" {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	for name, x := range map[string]struct {
@@ -61,22 +63,22 @@ func TestFilesChangedAreThoseOfAllCommits(t *testing.T) {
 		"the first commit": {"", first, []string{"a"}},
 		"nothing":          {last, last, []string{}},
 	} {
-		got, err := c.changed(t.Context(), x.base, x.rev)
+		got, err := c.Changed(t.Context(), x.base, x.rev)
 		slices.Sort(got)
 		if diff := cmp.Diff(x.want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", name, err, diff)
 		}
 	}
 	for _, bad := range []string{"--output=x", "all()", "a b"} {
-		if _, err := c.changed(t.Context(), first, bad); err == nil || !strings.Contains(err.Error(), "is no revision") {
+		if _, err := c.Changed(t.Context(), first, bad); err == nil || !strings.Contains(err.Error(), "is no revision") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	if msg, err := c.message(t.Context(), last); err != nil || !strings.Contains(msg, "DONTBUILD") {
+	if msg, err := c.Message(t.Context(), last); err != nil || !strings.Contains(msg, "DONTBUILD") {
 		t.Errorf("message %q, %v", msg, err)
 	}
 	write("a", "2")
-	if f := c.facts(t.Context()); f.HeadRev != last || f.HeadRef != "main" || !cmp.Equal(f.FilesChanged, []string{"a"}) {
+	if f := c.Facts(t.Context()); f.HeadRev != last || f.HeadRef != "main" || !cmp.Equal(f.FilesChanged, []string{"a"}) {
 		t.Errorf("facts: %+v", f)
 	}
 }
@@ -93,7 +95,7 @@ func TestFilesChangedMayHaveAnyName(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := commit(t, "second")
-	c, err := findCheckout(".")
+	c, err := checkout.Find(".")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +103,7 @@ func TestFilesChangedMayHaveAnyName(t *testing.T) {
 		base string
 		want []string
 	}{"a range": {"", []string{odd}}, "a new branch": {strings.Repeat("0", 40), []string{"a", odd}}} {
-		got, err := c.changed(t.Context(), x.base, last)
+		got, err := c.Changed(t.Context(), x.base, last)
 		slices.Sort(got)
 		if diff := cmp.Diff(x.want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", name, err, diff)
@@ -110,7 +112,7 @@ func TestFilesChangedMayHaveAnyName(t *testing.T) {
 	if err := os.WriteFile(odd, []byte("2"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.facts(t.Context()).FilesChanged; !cmp.Equal(got, []string{odd}) {
+	if got := c.Facts(t.Context()).FilesChanged; !cmp.Equal(got, []string{odd}) {
 		t.Errorf("facts: %q", got)
 	}
 }
@@ -133,31 +135,31 @@ func TestFilesChangedByMergesRenamesAndInShallowClones(t *testing.T) {
 	commit(t, "renamed")
 	git(t, "merge", "-q", "-m", "merge", "side")
 	merge := git(t, "rev-parse", "HEAD")
-	c, err := findCheckout(".")
+	c, err := checkout.Find(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := c.changed(t.Context(), first, merge)
+	got, err := c.Changed(t.Context(), first, merge)
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{"a", "renamed", "side"}, got); diff != "" || err != nil {
 		t.Errorf("a merge: %v %s", err, diff)
 	}
 	gone := strings.Repeat("1", 40)
-	if _, err := c.changed(t.Context(), gone, merge); err == nil || !strings.Contains(err.Error(), "has no commit "+gone+" to compare "+merge+" with: fetch it (git fetch origin "+gone+")") {
+	if _, err := c.Changed(t.Context(), gone, merge); err == nil || !strings.Contains(err.Error(), "has no commit "+gone+" to compare "+merge+" with: fetch it (git fetch origin "+gone+")") {
 		t.Errorf("a base that was pushed away: %v", err)
 	}
 	t.Chdir(t.TempDir())
 	git(t, "clone", "-q", "--depth", "1", "file://"+dir, "shallow")
 	t.Chdir("shallow")
-	if c, err = findCheckout("."); err != nil {
+	if c, err = checkout.Find("."); err != nil {
 		t.Fatal(err)
 	}
-	got, err = c.changed(t.Context(), "", merge)
+	got, err = c.Changed(t.Context(), "", merge)
 	if diff := cmp.Diff([]string{"renamed", "side"}, got); diff != "" || err != nil {
 		t.Errorf("all that a shallow clone has: %v %s", err, diff)
 	}
 	git(t, "fetch", "-q", "--depth", "1", "origin", first)
-	got, err = c.changed(t.Context(), first, merge)
+	got, err = c.Changed(t.Context(), first, merge)
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{"a", "renamed", "side"}, got); diff != "" || err != nil {
 		t.Errorf("a shallow clone with its base: %v %s", err, diff)
@@ -168,11 +170,11 @@ func TestTheRemoteIsTheOneThatTheBranchFollows(t *testing.T) {
 	t.Chdir(t.TempDir())
 	git(t, "init", "-q")
 	git(t, "commit", "-q", "--allow-empty", "-m", "first") // so that there is a branch
-	c, err := findCheckout(".")
+	c, err := checkout.Find(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := func() string { return c.facts(t.Context()).RepositoryURL }
+	url := func() string { return c.Facts(t.Context()).RepositoryURL }
 	if got := url(); got != "" {
 		t.Errorf("without a remote: %s", got)
 	}
@@ -191,7 +193,7 @@ func TestTheRemoteIsTheOneThatTheBranchFollows(t *testing.T) {
 		t.Errorf("the one followed: %s", got)
 	}
 	git(t, "checkout", "-q", "--detach")
-	if f := c.facts(t.Context()); f.HeadRef != "" || f.HeadRev == "" {
+	if f := c.Facts(t.Context()); f.HeadRef != "" || f.HeadRev == "" {
 		t.Errorf("detached: %+v", f)
 	}
 }

@@ -121,6 +121,7 @@ action(name = "copies", title = "Copies", callback = copies, description = "Make
 const moreActions = `actions:
   kind: task
   backfill: {kinds: [test]}
+  release-promotion: {}
 release-promotion:
   flavors:
     ship: {target-tasks-method: "taskcluster/actions.star:shipped"}

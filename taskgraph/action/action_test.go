@@ -310,7 +310,7 @@ func TestWrongCallsSayWhatIsWrong(t *testing.T) {
 }
 
 func TestNeedsFollowFromActionAndInput(t *testing.T) {
-	files := tree("actions: {backfill: }\nrelease-promotion: {flavors: {ship: {target-tasks-method: ship}}}\n")
+	files := tree("actions: {backfill: , release-promotion: {}}\nrelease-promotion: {flavors: {ship: {target-tasks-method: ship}}}\n")
 	r := registry(t, files, parameters(t, nil))
 	for name, c := range map[string]struct {
 		action string

@@ -108,7 +108,8 @@ func TestCreateInteractive(t *testing.T) {
 	}
 }
 
-const promotionConfig = `release-promotion:
+const promotionConfig = `actions: {release-promotion: }
+release-promotion:
     rebuild-kinds: [check]
     flavors:
         promote: {target-tasks-method: "{project}_promote"}

@@ -15,7 +15,7 @@ import (
 )
 
 // settings are the keys actions and release-promotion of config.yml: which actions the tree asks for
-// beside those that every tree has.
+// beside those that every tree has. The second alone asks for nothing: other programs read it too.
 type settings struct {
 	kind        Kind
 	backfill    map[string]any // nil: not asked for
@@ -32,6 +32,7 @@ func settingsType() schema.Type {
 		schema.Opt("backfill", schema.Strict(schema.Opt("kinds", words))),
 		schema.Opt("run-missing-tests", schema.Strict(schema.Opt("kinds", words))),
 		schema.Opt("create-interactive", schema.Strict(schema.Opt("kinds", words), schema.Opt("scopes", words))),
+		schema.Opt("release-promotion", schema.Strict()),
 	)
 }
 
@@ -49,19 +50,24 @@ func promotionType() schema.Type {
 	)
 }
 
+// promotionRegister is what trees of the field name to be offered release-promotion.
+const promotionRegister = "mozilla_taskgraph:register"
+
 func readSettings(c *config.GraphConfig) (*settings, error) {
 	s := &settings{kind: Hook}
 	var wrong []error
 	if v, has := c.Values["actions"]; has && v != nil {
 		wrong = append(wrong, problems(c, "actions", settingsType(), v)...)
 	}
-	if v, has := c.Values["release-promotion"]; has && v != nil {
-		wrong = append(wrong, problems(c, "release-promotion", promotionType(), v)...)
+	all := value.Map(c.Values, "actions")
+	_, asked := all["release-promotion"]
+	if asked = asked || value.String(value.Map(c.Values, "taskgraph"), "register") == promotionRegister && c.Values["release-promotion"] != nil; asked {
+		wrong = append(wrong, problems(c, "release-promotion", promotionType(), c.Values["release-promotion"])...)
+		s.promotion = value.Map(c.Values, "release-promotion")
 	}
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
 	}
-	all := value.Map(c.Values, "actions")
 	if kind := value.String(all, "kind"); kind != "" {
 		s.kind = Kind(kind)
 	}
@@ -73,7 +79,6 @@ func readSettings(c *config.GraphConfig) (*settings, error) {
 		return map[string]any{} // the key stands alone
 	}
 	s.backfill, s.missing, s.interactive = section("backfill"), section("run-missing-tests"), section("create-interactive")
-	s.promotion = value.Map(c.Values, "release-promotion")
 	for i, pattern := range s.scopes() {
 		if _, err := regexp.Compile(pattern); err != nil {
 			return nil, settingError(c, []string{"actions", "create-interactive", "scopes", fmt.Sprint(i)}, "%v", err)

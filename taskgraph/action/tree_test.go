@@ -88,8 +88,9 @@ func TestFaultsOfTheTreeHaveTheirPlace(t *testing.T) {
 	}{
 		"unknown key":         {"actions:\n  kind: hook\n  backfil: {}\n", "", `taskcluster/config.yml:7: `},
 		"wrong kind":          {"actions: {kind: job}\n", "", `taskcluster/config.yml:5: `},
-		"no flavors":          {"release-promotion: {flavors: {}}\n", "", `taskcluster/config.yml:5: `},
-		"flavor lacks method": {"release-promotion:\n  flavors:\n    ship: {}\n", "", `taskcluster/config.yml:7: `},
+		"no flavors":          {"actions: {release-promotion: {}}\nrelease-promotion: {flavors: {}}\n", "", `taskcluster/config.yml:6: `},
+		"nothing to promote":  {"actions: {release-promotion: {}}\n", "", `taskcluster/config.yml:`},
+		"flavor lacks method": {"actions: {release-promotion: {}}\nrelease-promotion:\n  flavors:\n    ship: {}\n", "", `taskcluster/config.yml:8: `},
 		"bad expression":      {"actions:\n  create-interactive:\n    scopes:\n    - '('\n", "", `taskcluster/config.yml:8: `},
 		"taken":               {"", `action(name = "x", title = "X", cb_name = "rerun", callback = lambda c: None)`, `taskcluster/actions.star:1: there is an action "rerun" already (Rerun)`},
 		"no schema":           {"", `action(name = "x", title = "X", schema = {"type": 7}, callback = lambda c: None)`, `taskcluster/actions.star:1: action "x": schema: `},
@@ -136,12 +137,21 @@ func TestATreeAsksForMoreActions(t *testing.T) {
 		}
 		return out
 	}
-	files := tree("actions:\n  backfill:\n  run-missing-tests: {kinds: [test]}\n  create-interactive: {}\nrelease-promotion: {flavors: {ship: {target-tasks-method: ship}}}\n")
+	files := tree("actions:\n  backfill:\n  run-missing-tests: {kinds: [test]}\n  create-interactive: {}\n  release-promotion:\nrelease-promotion: {flavors: {ship: {target-tasks-method: ship}}}\n")
 	want := []string{"retrigger-decision", "retrigger", "retrigger-disabled", "create-interactive", "add-new-jobs", "backfill", "run-missing-tests",
 		"rerun", "cancel", "cancel-all", "release-promotion", "rebuild-cached-tasks", "retrigger-multiple"}
 	if diff := cmp.Diff(want, names(registry(t, files, parameters(t, nil)))); diff != "" {
 		t.Error(diff)
 	}
+	t.Run("release-promotion as trees of the field do", func(t *testing.T) {
+		for register, want := range map[string]int{"": 9, ", register: 'mozilla_taskgraph:register'": 10} {
+			files := tree("")
+			files["taskcluster/config.yml"].Data = []byte(strings.Replace(plainConfig, "name: mine}}}", "name: mine}}"+register+"}", 1) + "release-promotion: {flavors: {ship: {target-tasks-method: ship}}}\n")
+			if got := names(registry(t, files, parameters(t, nil))); len(got) != want {
+				t.Errorf("with %q: %v", register, got)
+			}
+		}
+	})
 	d, _ := registry(t, files, parameters(t, dict{"level": "3"})).Lookup("create-interactive")
 	if diff := cmp.Diff([]any{dict{"worker-implementation": "docker-worker", "kind": "test"}}, d.Context); diff != "" {
 		t.Errorf("at level 3: %s", diff)

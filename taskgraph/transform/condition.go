@@ -11,7 +11,11 @@ import (
 type conditionOwner struct{}
 
 // Condition returns the step before all transforms: it drops the items whose "if" does not hold.
-func Condition() Transform { return New("if", condition) }
+func Condition() Transform {
+	t := New("if", condition)
+	t.Narrow = true
+	return t
+}
 
 func condition(c *Config, it *Item, emit func(*Item)) error {
 	said, ok := it.values["if"]

@@ -22,12 +22,17 @@ type All func(ctx context.Context, c *Config, items []*Item) ([]*Item, error)
 type Step struct {
 	Each Each
 	All  All
+	// Only names a top-level key, for an All that does nothing to a kind of whose items none has it,
+	// besides Unique. Where that is plain from the start, items need not wait for each other.
+	Only string
 }
 
 // Transform is what a name in a kind's list of transforms stands for.
 type Transform struct {
 	Name  string
 	Steps []Step
+	// Narrow says that it gives items no key that a step's Only names.
+	Narrow bool
 }
 
 // New makes a transform of Each steps.
@@ -86,7 +91,7 @@ func Run(ctx context.Context, c *Config, transforms []Transform, items []*Item) 
 	if len(row) > 0 {
 		items = collect(r.each(ctx, row, items, nil), func(b *batch) []*Item { return b.out })
 	}
-	if len(r.errs) > 0 {
+	if items = r.uniqueItems(items); len(r.errs) > 0 {
 		return nil, errors.Join(r.errs...)
 	}
 	return items, ctx.Err()
@@ -100,7 +105,11 @@ func Tasks(ctx context.Context, c *Config, transforms []Transform, items []*Item
 	if err != nil {
 		return nil, err
 	}
-	tasks := collect(r.each(ctx, row, items, (*Item).Task), func(b *batch) []*graph.Task { return b.tasks })
+	batches := r.each(ctx, row, items, (*Item).Task)
+	tasks := collect(batches, func(b *batch) []*graph.Task { return b.tasks })
+	if r.unique != "" {
+		tasks = r.uniqueTasks(tasks, collect(batches, func(b *batch) []*Origin { return b.origins }))
+	}
 	if len(r.errs) > 0 {
 		return nil, errors.Join(r.errs...)
 	}
@@ -111,10 +120,16 @@ func Tasks(ctx context.Context, c *Config, transforms []Transform, items []*Item
 func (r *runner) rows(ctx context.Context, transforms []Transform, items []*Item) ([]stage, []*Item, error) {
 	c := r.config
 	c.trace(items)
+	entries, narrow := items, true
 	var row []stage // Each steps that are waiting to run together
 	for _, t := range transforms {
+		narrow = narrow && t.Narrow
 		for i, s := range t.Steps {
 			last := i == len(t.Steps)-1
+			if narrow && s.Only != "" && !anyHas(entries, s.Only) {
+				r.unique = t.Name
+				continue
+			}
 			if s.Each != nil {
 				row = append(row, stage{each: s.Each, transform: t.Name, last: last})
 				continue
@@ -123,6 +138,7 @@ func (r *runner) rows(ctx context.Context, transforms []Transform, items []*Item
 				items = collect(r.each(ctx, row, items, nil), func(b *batch) []*Item { return b.out })
 				row = nil
 			}
+			items = r.uniqueItems(items)
 			if len(r.errs) > 0 {
 				return nil, nil, errors.Join(r.errs...)
 			}
@@ -149,6 +165,7 @@ type stage struct {
 type runner struct {
 	config *Config
 	errs   []error
+	unique string // name of a transform that wants Unique and was not made to wait for it
 }
 
 func (r *runner) after(transform string, last bool, items []*Item) []*Item {
@@ -209,11 +226,12 @@ func collect[T any](results []batch, of func(*batch) []T) []T {
 
 // batch is a few items on their way through a row.
 type batch struct {
-	out    []*Item
-	finish func(*Item) (*graph.Task, error) // nil: out is wanted, not tasks
-	tasks  []*graph.Task
-	errs   []error
-	keys   []keyCache // by stage
+	out     []*Item
+	finish  func(*Item) (*graph.Task, error) // nil: out is wanted, not tasks
+	tasks   []*graph.Task
+	origins []*Origin // of the tasks
+	errs    []error
+	keys    []keyCache // by stage
 }
 
 func (b *batch) run(c *Config, row []stage, items []*Item) {
@@ -238,7 +256,7 @@ func (b *batch) end(it *Item) {
 		b.errs = append(b.errs, err)
 		return
 	}
-	b.tasks = append(b.tasks, t)
+	b.tasks, b.origins = append(b.tasks, t), append(b.origins, it.origin)
 }
 
 // one sends one item on its way. A fault of Treeline itself must not end the server that decides

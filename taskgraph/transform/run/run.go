@@ -16,10 +16,10 @@ import (
 // Transform returns the transform under one of its names.
 func Transform(name string) transform.Transform {
 	r := runner{handlers: handlers()}
-	return transform.Transform{Name: name, Steps: []transform.Step{
+	return transform.Transform{Name: name, Narrow: true, Steps: []transform.Step{
 		{Each: transform.Check(description())},
 		{Each: prepare},
-		{All: fetches},
+		{All: fetches, Only: "fetches"},
 		{Each: r.describe},
 	}}
 }

@@ -18,7 +18,9 @@ func Chunking() transform.Transform {
 		schema.Req("total-chunks", schema.Int()),
 		schema.Opt("substitution-fields", schema.List(schema.String())),
 	)))
-	return transform.New("taskgraph.transforms.chunking:transforms", transform.Check(shape), chunk)
+	t := transform.New("taskgraph.transforms.chunking:transforms", transform.Check(shape), chunk)
+	t.Narrow = true
+	return t
 }
 
 func chunk(c *transform.Config, it *transform.Item, emit func(*transform.Item)) error {

@@ -25,7 +25,9 @@ func Matrix() transform.Transform {
 		schema.Opt("substitution-fields", schema.List(schema.String())),
 	)
 	shape := schema.Open(schema.Req("name", schema.String()), schema.Opt("matrix", settings))
-	return transform.New(matrixName, transform.Check(shape), matrix)
+	t := transform.New(matrixName, transform.Check(shape), matrix)
+	t.Narrow = true
+	return t
 }
 
 // dimension is one axis of a matrix.

@@ -25,7 +25,9 @@ func Transform() transform.Transform {
 		schema.Opt("resolve-keyed-by-options", schema.Strict(schema.Opt("defer", texts), schema.Opt("enforce-single-match", schema.Bool()))),
 	)
 	shape := schema.Open(schema.Opt("name", text), schema.Opt("task-context", settings))
-	return transform.New("taskgraph.transforms.task_context:transforms", transform.Check(shape), render)
+	t := transform.New("taskgraph.transforms.task_context:transforms", transform.Check(shape), render)
+	t.Narrow = true
+	return t
 }
 
 // names are the values for the fields, in order of precedence.

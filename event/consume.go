@@ -17,12 +17,19 @@ const (
 	maxBackoff   = 30 * time.Second
 )
 
+// Interest is what a consumer wants of the feed; the zero value is everything, at once. A consumer that
+// wants less costs less.
+type Interest struct {
+	Kinds []string      // of events; nil: all
+	Every time.Duration // how long to let events gather while they are few; 0: not at all
+}
+
 // Consume hands the feed, from the oldest event kept on, to a consumer with a stored offset, until
 // ctx ends; its error is ctx's. handle gets events in order and does its work in tx, in which the
 // offset moves too: what it does in the database happens exactly once, what it does outside at least
 // once. When handle fails, the same events come again, after a pause that grows to 30 s. Of all
 // replicas that consume under a name, one is active at a time; another takes over at the next batch.
-func (f *Feed) Consume(ctx context.Context, name string, handle func(ctx context.Context, tx pgx.Tx, events []Event) error) error {
+func (f *Feed) Consume(ctx context.Context, name string, what Interest, handle func(ctx context.Context, tx pgx.Tx, events []Event) error) error {
 	if _, err := f.pool.Exec(ctx, registerSQL.Text, name); err != nil && ctx.Err() == nil {
 		f.log.Warn("a consumer cannot register yet", "consumer", name, "err", err)
 	}
@@ -30,7 +37,7 @@ func (f *Feed) Consume(ctx context.Context, name string, handle func(ctx context
 	for ctx.Err() == nil {
 		// Taken before the look, so that news in between are not slept over.
 		changed := f.live.signal()
-		n, err := f.batch(ctx, name, handle)
+		n, err := f.batch(ctx, name, what, handle)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
@@ -42,6 +49,9 @@ func (f *Feed) Consume(ctx context.Context, name string, handle func(ctx context
 			idle(ctx, changed)
 		default:
 			pause = 0
+			if n < consumeBatch && what.Every > 0 {
+				sleep(ctx, what.Every)
+			}
 		}
 	}
 	return ctx.Err()
@@ -63,11 +73,12 @@ func idle(ctx context.Context, changed <-chan struct{}) {
 	}
 }
 
-// batch handles the next events, if there are any and nobody else does; it returns how many.
-func (f *Feed) batch(ctx context.Context, name string, handle func(context.Context, pgx.Tx, []Event) error) (n int, err error) {
+// batch handles the next events, if there are any and nobody else does. It returns how many there were,
+// wanted or not.
+func (f *Feed) batch(ctx context.Context, name string, what Interest, handle func(context.Context, pgx.Tx, []Event) error) (n int, err error) {
 	err = pg.TxPipe(ctx, f.pool, func(ctx context.Context, tx *pg.Pipe) error {
 		n = 0
-		at, events, held, err := next(ctx, tx, name)
+		p, held, err := next(ctx, tx, name, what.Kinds)
 		if err != nil {
 			return err
 		}
@@ -75,16 +86,18 @@ func (f *Feed) batch(ctx context.Context, name string, handle func(context.Conte
 			_, err := tx.Exec(ctx, registerSQL.Text, name)
 			return err
 		}
-		if len(events) == 0 {
+		if p.count == 0 {
 			return nil
 		}
-		f.warnGap(name, at, events)
-		if err := handle(ctx, tx, events); err != nil {
-			return fmt.Errorf("events %d to %d: %w", events[0].Position, events[len(events)-1].Position, err)
+		f.warnGap(name, p.at, p.first)
+		if len(p.events) > 0 {
+			if err := handle(ctx, tx, p.events); err != nil {
+				return fmt.Errorf("events %d to %d: %w", p.first, p.last, err)
+			}
 		}
-		n = len(events)
+		n = p.count
 		var last pgx.Batch
-		last.Queue(moveSQL.Text, name, events[n-1].Position).Exec(func(pgconn.CommandTag) error { return nil })
+		last.Queue(moveSQL.Text, name, p.last).Exec(func(pgconn.CommandTag) error { return nil })
 		return tx.SendLast(ctx, &last)
 	})
 	if err != nil {
@@ -93,33 +106,67 @@ func (f *Feed) batch(ctx context.Context, name string, handle func(context.Conte
 	return n, nil
 }
 
+// part is a part of the feed as a consumer sees it.
+type part struct {
+	at          int64 // where the consumer stood
+	first, last int64 // positions
+	count       int   // of all events from first to last
+	events      []Event
+}
+
 // next locks the consumer's row, unless somebody else has, and reads what comes after its place, in one
-// round trip.
-func next(ctx context.Context, tx *pg.Pipe, name string) (at int64, events []Event, held bool, err error) {
+// round trip. held tells whether the row could be locked; else nothing of what it read counts.
+func next(ctx context.Context, tx *pg.Pipe, name string, kinds []string) (p part, held bool, err error) {
 	var b pgx.Batch
 	b.Queue(tryOffsetSQL.Text, name).Exec(func(tag pgconn.CommandTag) error {
 		held = tag.RowsAffected() > 0
 		return nil
 	})
 	b.Queue(offsetSQL.Text, name).Query(func(rows pgx.Rows) error {
-		_, err := pgx.ForEachRow(rows, []any{&at}, func() error { return nil })
+		_, err := pgx.ForEachRow(rows, []any{&p.at}, func() error { return nil })
 		return err
 	})
-	b.Queue(nextSQL.Text, name, consumeBatch).Query(func(rows pgx.Rows) (err error) {
-		events, err = pgx.CollectRows(rows, scanEvent)
-		return err
+	b.Queue(nextSQL.Text, name, consumeBatch, kinds).Query(func(rows pgx.Rows) error {
+		defer rows.Close()
+		for rows.Next() {
+			e, wanted, err := scanNext(rows, &p)
+			if err != nil {
+				return err
+			}
+			if wanted {
+				p.events = append(p.events, e)
+			}
+		}
+		return rows.Err()
 	})
 	err = tx.SendBatch(ctx, &b).Close()
-	return at, events, held, err
+	return p, held, err
 }
 
-// nextSQL reads nothing for who could not lock the row.
+// scanNext reads a row of nextSQL. The last event of the part has a row, wanted or not.
+func scanNext(rows pgx.Rows, p *part) (e Event, wanted bool, err error) {
+	columns := []any{&p.first, &p.last, &p.count, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}
+	if rows.RawValues()[4] == nil {
+		return e, false, rows.Scan(columns...)
+	}
+	s := scanned{Event: &e}
+	copy(columns[3:], s.into())
+	if err := rows.Scan(columns...); err != nil {
+		return e, false, err
+	}
+	return e, true, s.fill()
+}
+
+// nextSQL reads nothing for who could not lock the row. OFFSET 0 makes it look up one event after the other.
 var nextSQL = pg.Statement{Name: "event.consumer-next", Text: `
-WITH mine AS MATERIALIZED (SELECT FROM event_consumers WHERE name = $1 FOR UPDATE SKIP LOCKED)
-SELECT o.position, e.id, e.kind, e.time, e.task_id, e.task_group_id, e.run_id, e.routes, e.topic, e.payload
-FROM mine
-CROSS JOIN LATERAL (
-	SELECT position, seq FROM event_order WHERE position > (` + offsetSQL.Text + `)
-	ORDER BY position LIMIT $2) AS o
-CROSS JOIN LATERAL (SELECT * FROM events WHERE events.seq = o.seq OFFSET 0) AS e
+WITH mine AS MATERIALIZED (SELECT FROM event_consumers WHERE name = $1 FOR UPDATE SKIP LOCKED
+), part AS MATERIALIZED (
+	SELECT o.position, o.seq FROM mine CROSS JOIN LATERAL (
+		SELECT position, seq FROM event_order WHERE position > (` + offsetSQL.Text + `) ORDER BY position LIMIT $2) AS o
+), whole AS MATERIALIZED (SELECT min(position) AS first, max(position) AS last, count(*)::int AS count FROM part)
+SELECT w.first, w.last, w.count, o.position, e.id, e.kind, e.time, e.task_id, e.task_group_id, e.run_id, e.routes, e.topic, e.payload
+FROM whole AS w CROSS JOIN part AS o
+LEFT JOIN LATERAL (
+	SELECT * FROM events WHERE events.seq = o.seq AND ($3::text[] IS NULL OR events.kind = ANY ($3)) OFFSET 0) AS e ON true
+WHERE e.seq IS NOT NULL OR o.position = w.last
 ORDER BY o.position`}

@@ -104,22 +104,36 @@ func optional(s string) *string {
 // scanEvent reads a row of eventColumns.
 func scanEvent(row pgx.CollectableRow) (Event, error) {
 	var e Event
-	var task, group, topic *string
-	var routes, payload []byte
-	err := row.Scan(&e.Position, &e.ID, &e.Kind, &e.Time, &task, &group, &e.RunID, &routes, &topic, &payload)
-	if err != nil {
+	s := scanned{Event: &e}
+	if err := row.Scan(s.into()...); err != nil {
 		return e, err
 	}
-	for from, to := range map[**string]*string{&task: &e.TaskID, &group: &e.TaskGroupID, &topic: &e.Topic} {
+	return e, s.fill()
+}
+
+// scanned has the columns of an event that may be null.
+type scanned struct {
+	*Event
+	task, group, topic *string
+	routes, payload    []byte
+}
+
+func (s *scanned) into() []any {
+	return []any{&s.Position, &s.ID, &s.Kind, &s.Time, &s.task, &s.group, &s.RunID, &s.routes, &s.topic, &s.payload}
+}
+
+// fill gives the event what its columns had.
+func (s *scanned) fill() (err error) {
+	for from, to := range map[**string]*string{&s.task: &s.TaskID, &s.group: &s.TaskGroupID, &s.topic: &s.Topic} {
 		if *from != nil {
 			*to = **from
 		}
 	}
-	e.Payload = payload
-	if routes != nil {
-		err = json.Unmarshal(routes, &e.Routes)
+	s.Payload = s.payload
+	if s.routes != nil {
+		err = json.Unmarshal(s.routes, &s.Routes)
 	}
-	return e, err
+	return err
 }
 
 // The transaction gets its id before the first row gets its seq: the sequencer relies on it when it

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -358,7 +359,7 @@ func TestConsume(t *testing.T) {
 		f := startFeed(t, pool)
 		random := rand.New(rand.NewPCG(3, uint64(i)))
 		replicas.Go(func() {
-			err := f.Consume(ctx, "test", func(ctx context.Context, tx pgx.Tx, events []event.Event) error {
+			err := f.Consume(ctx, "test", event.Interest{}, func(ctx context.Context, tx pgx.Tx, events []event.Event) error {
 				for _, e := range events {
 					if _, err := tx.Exec(ctx, "INSERT INTO test_seen VALUES ($1, $2)", e.Position, i); err != nil {
 						return err
@@ -410,6 +411,64 @@ func make6() []event.Event {
 		events[i].Kind = "k"
 	}
 	return events
+}
+
+func TestConsumeWhatIsOfInterest(t *testing.T) {
+	pool := pgtest.DB(t)
+	f := startFeed(t, pool)
+	const rounds = 100 // more than a batch
+	for i := range rounds {
+		events := make6()
+		events[i%6].Kind, events[i%6].Payload = "wanted", json.RawMessage(`{"n":1}`)
+		appendAll(t, pool, events...)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var seen []int64
+	err := f.Consume(ctx, "some", event.Interest{Kinds: []string{"wanted", "other"}}, func(_ context.Context, _ pgx.Tx, events []event.Event) error {
+		for _, e := range events {
+			if e.Kind != "wanted" || string(e.Payload) != `{"n":1}` {
+				t.Errorf("%+v", e)
+			}
+			seen = append(seen, e.Position)
+		}
+		if len(seen) == rounds {
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	for i, position := range seen {
+		if want := int64(6*i + i%6 + 1); position != want {
+			t.Fatalf("the event %d has position %d, want %d", i, position, want)
+		}
+	}
+	// What nobody wanted counts as done, too.
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		_ = f.Consume(ctx, "none", event.Interest{Kinds: []string{"other"}}, func(context.Context, pgx.Tx, []event.Event) error {
+			t.Error("there is an event of no interest")
+			return nil
+		})
+	}()
+	deadline := time.After(30 * time.Second)
+	for {
+		consumers, err := f.Consumers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(consumers, func(c event.Consumer) bool { return c.Name == "none" }); i >= 0 && consumers[i].Lag == 0 {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("%+v", consumers)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func TestPrune(t *testing.T) {

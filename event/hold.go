@@ -139,7 +139,7 @@ func (c *Cursor) Next(ctx context.Context) ([]Event, error) {
 			idle(ctx, changed)
 			continue
 		}
-		c.f.warnGap(c.name, c.at, events)
+		c.f.warnGap(c.name, c.at, events[0].Position)
 		c.at = events[len(events)-1].Position
 		return events, nil
 	}

@@ -58,10 +58,10 @@ func move(ctx context.Context, tx pgx.Tx, name string, position int64) error {
 
 // warnGap says that events went before a consumer saw them: it stood still for longer than they are
 // kept.
-func (f *Feed) warnGap(name string, at int64, events []Event) {
-	if len(events) > 0 && at > 0 && events[0].Position > at+1 {
+func (f *Feed) warnGap(name string, at, first int64) {
+	if at > 0 && first > at+1 {
 		f.log.Error("events were removed before a consumer saw them: it stood still for longer than they are kept",
-			"consumer", name, "from", at+1, "to", events[0].Position-1)
+			"consumer", name, "from", at+1, "to", first-1)
 	}
 }
 

@@ -126,7 +126,7 @@ func TestAnOldTransactionMakesNoStatementLookAtMore(t *testing.T) {
 		args []any
 	}{
 		{headSQL, nil}, {deltaSQL, []any{head, deltaLimit}}, {findSQL, []any{s.mark, lo, hi, passLimit}},
-		{readSQL, []any{head - 5, 100}}, {offsetSQL, []any{consumer}}, {nextSQL, []any{consumer, 100}}, {tryOffsetSQL, []any{consumer}},
+		{readSQL, []any{head - 5, 100}}, {offsetSQL, []any{consumer}}, {nextSQL, []any{consumer, 100, nil}}, {tryOffsetSQL, []any{consumer}},
 		{moveSQL, []any{consumer, head + 1}}, {consumersSQL, nil},
 	} {
 		const most = 60
@@ -174,7 +174,7 @@ func rate(b *testing.B, old bool) float64 {
 	ended[0], ended[1] = make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended[0])
-		_ = f.Consume(ctx, "in", func(_ context.Context, _ pgx.Tx, events []Event) error {
+		_ = f.Consume(ctx, "in", Interest{}, func(_ context.Context, _ pgx.Tx, events []Event) error {
 			seen[0].Add(int64(len(events)))
 			return nil
 		})

@@ -16,6 +16,9 @@ import (
 // Consumer is the name under which the room follows the feed.
 const Consumer = "history"
 
+// interest is the ends of runs. Nobody waits for the history.
+var interest = event.Interest{Kinds: []string{"task-completed", "task-failed"}, Every: time.Second}
+
 // maxLabel is the longest label that is kept, in bytes: longer ones would not fit into an index.
 const maxLabel = 1000
 
@@ -24,7 +27,7 @@ const maxLabel = 1000
 func (h *History) Start(ctx context.Context, feed *event.Feed) {
 	ctx, h.cancel = context.WithCancel(ctx)
 	h.loops.Go(func() {
-		if err := feed.Consume(ctx, Consumer, h.Record); err != nil && ctx.Err() == nil {
+		if err := feed.Consume(ctx, Consumer, interest, h.Record); err != nil && ctx.Err() == nil {
 			h.log.ErrorContext(ctx, "the history of pushes is no longer written", "err", err)
 		}
 	})

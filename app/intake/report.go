@@ -20,7 +20,7 @@ import (
 
 // report follows the feed until ctx ends.
 func (in *Intake) report(ctx context.Context) {
-	err := in.Feed.Consume(ctx, "push-report", func(ctx context.Context, _ pgx.Tx, events []event.Event) error {
+	err := in.Feed.Consume(ctx, "push-report", decisionsEnd, func(ctx context.Context, _ pgx.Tx, events []event.Event) error {
 		for _, e := range events {
 			if err := in.reportEvent(ctx, e); err != nil {
 				return err
@@ -33,13 +33,11 @@ func (in *Intake) report(ctx context.Context) {
 	}
 }
 
+// decisionsEnd is what report looks at.
+var decisionsEnd = event.Interest{Kinds: []string{"task-completed", "task-failed", "task-exception"}}
+
 // reportEvent tells a push how its decision task ended. It may see an event twice.
 func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {
-	switch e.Kind {
-	case "task-completed", "task-failed", "task-exception":
-	default:
-		return nil
-	}
 	if e.TaskID != e.TaskGroupID {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/value"
@@ -15,19 +16,62 @@ func (e *Explainer) own(s explain.Story) []explain.Counterfactual {
 		var out []explain.Counterfactual
 		for _, d := range s.Missing.Drops {
 			if d.By == explain.IfCondition && d.Label == s.Label {
-				for _, when := range Conditions(d.Reason) {
-					out = append(out, explain.Counterfactual{Would: explain.WouldBeChosen, If: when.Text(), When: when})
-				}
+				out = append(out, asked(explain.WouldBeChosen, d.Reason)...)
 			}
 		}
 		return out
 	}
-	out := s.Candidates()
+	out := append(s.Candidates(), unheld(s)...)
 	if t := e.task(s.Label); t != nil && s.Outcome == explain.Removed {
 		if name, _ := t.Strategy(); name == "skip-unless-has-relevant-tests" {
 			out = append(out, besideTests(t.Attribute("test_manifests"))...)
 		}
+		for _, text := range conditionsIn(t.Optimization) {
+			out = append(out, asked(explain.WouldRun, text)...)
+		}
 		out = append(out, e.laterPushes(t.Optimization)...)
+	}
+	return out
+}
+
+// asked are the candidates of a condition.
+func asked(would, text string) []explain.Counterfactual {
+	var out []explain.Counterfactual
+	for _, when := range Conditions(text) {
+		out = append(out, explain.Counterfactual{Would: would, If: when.Text(), When: when})
+	}
+	return out
+}
+
+// unheld are the candidates of a target method that is a condition: what it looked at is its text.
+func unheld(s explain.Story) []explain.Counterfactual {
+	if s.Outcome != explain.Unselected {
+		return nil
+	}
+	for _, x := range s.Selections {
+		if !x.Kept && strings.HasSuffix(x.Rule, " does not hold") {
+			return asked(explain.WouldBeChosen, x.Input)
+		}
+	}
+	return nil
+}
+
+// conditionsIn are the conditions of the strategy when in an optimization, nested ones too.
+func conditionsIn(v any) []string {
+	var out []string
+	switch v := v.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if text, ok := v[name].(string); ok && name == "when" {
+				out = append(out, text)
+			} else {
+				out = append(out, conditionsIn(v[name])...)
+			}
+		}
+	case []any:
+		for _, e := range v {
+			out = append(out, conditionsIn(e)...)
+		}
 	}
 	return out
 }

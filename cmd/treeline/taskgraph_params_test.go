@@ -284,3 +284,44 @@ func TestImageDigest(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }
+
+// Every way in which a decision cannot begin, each with what to do about it.
+func TestFaultsOfADecision(t *testing.T) {
+	enterTree(t, txtar.Parse([]byte(ownTree)))
+	rev := commit(t, "first")
+	gone := strings.Repeat("1", 40)
+	for _, c := range []struct {
+		name string
+		args []string
+		id   string
+		want string
+	}{
+		{"no id", nil, "", `TASK_ID is "": a decision needs the id of the decision task it runs in`},
+		{"an id that is none", nil, "decision", `TASK_ID is "decision"`},
+		{"a level that is none", []string{"--level", "4"}, slug.Nice(), `level is "4", expected "1", "2" or "3"`},
+		{"a repository of another sort", []string{"--repository-type", "svn"}, slug.Nice(), `repository_type is "svn", expected "git" or "hg"`},
+		{"a revision that is an option", []string{"--head-rev", "--all"}, slug.Nice(), `"--all" is no revision`},
+		{"a revision that is not here", []string{"--head-rev", gone}, slug.Nice(), gone},
+		{"a base that is not here", []string{"--base-rev", gone}, slug.Nice(), "has no commit " + gone + " to compare " + rev + " with: fetch it"},
+		{"a time that is none", []string{"--pushdate", "today"}, slug.Nice(), `invalid argument "today" for "--pushdate"`},
+		{"a method nobody knows", []string{"--target-tasks-method", "defaults"}, slug.Nice(), `there is no method "defaults"`},
+		{"a directory of artifacts that cannot be", []string{"--artifacts", "one.yml"}, slug.Nice(), "artifact parameters.yml"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("TASK_ID", c.id)
+			args := []string{"taskgraph", "decision", "--dry-run", "--project", "mine", "--pushlog-id", "1", "--pushdate", "0", "--owner", "a", "--level", "3",
+				"--repository-type", "git", "--base-repository", "https://example.org/r", "--head-repository", ".",
+				"--base-rev", strings.Repeat("0", 40), "--head-ref", "refs/heads/main", "--head-rev", rev, "--tasks-for", "git-push"}
+			_, stderr, code := treeline(t, append(args, c.args...)...)
+			if code != 1 || !strings.Contains(stderr, c.want) {
+				t.Errorf("exit %d, %q does not say %q", code, stderr, c.want)
+			}
+			if c.id != "" && strings.HasPrefix(c.name, "a method") {
+				b, err := os.ReadFile("artifacts/decision-errors.json")
+				if err != nil || !strings.Contains(string(b), "there is no method") {
+					t.Errorf("the artifact says %s, %v", b, err)
+				}
+			}
+		})
+	}
+}

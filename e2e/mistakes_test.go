@@ -61,6 +61,8 @@ func TestMistakesAreShownWithTheirPlace(t *testing.T) {
 		{"a missing dependency", build, "    worker:", "    dependencies: {none: no-such-task}\n    worker:", "site:", []string{"no-such-task", "build-site"}},
 		{"a cycle", build, "    worker:", "    dependencies: {self-made: build-site}\n    worker:", "site:", []string{"build-site -> build-site"}},
 		{"a scope in the graph that the branch does not hold", build, "    worker:", "    scopes: ['secrets:get:everything']\n    worker:", "site:", []string{"secrets:get:everything", "build-site"}},
+		{"a Starlark error in a call", script, "", "def defaults(config, tasks):\n    print('seen', config.kind)\n    return [symbol(t) for t in tasks]\n\ndef symbol(task):\n    return task['nonsense']\n", "nonsense",
+			[]string{`key "nonsense" not in dict`, "in defaults", "in symbol", "The task was then", `"description"`}},
 		{"a Starlark error", script, "", "def defaults(config, tasks):\n    return nonsense\n", "nonsense", []string{"nonsense"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -102,6 +104,8 @@ func TestMistakesAreShownWithTheirPlace(t *testing.T) {
 			})
 			if log := m.cli("task", "log", p.GroupID); !strings.Contains(log, strings.Split(p.Error.Message, "\n")[0]) {
 				t.Errorf("the decision's log does not say %q:\n%s", p.Error.Message, log)
+			} else if strings.Contains(text, "print(") && (!strings.Contains(log, "print: seen build") || !strings.Contains(log, "in symbol")) {
+				t.Errorf("the decision's log does not say what was printed, and the calls:\n%s", log)
 			}
 		})
 	}

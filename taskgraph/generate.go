@@ -78,6 +78,9 @@ type Input struct {
 	Publish func(name string, content func() ([]byte, error)) error
 	// Progress, if set, is told each stage as it starts.
 	Progress func(stage string)
+	// Print, if set, gets what Starlark of the tree prints, also when there is no result. Each stage's
+	// lines come at its end, those of kinds in the order of the kinds.
+	Print func(line string)
 }
 
 // Result is what Generate made, as far as it went.
@@ -168,8 +171,15 @@ func newGeneration(in Input) (*generation, error) {
 		in.NewID = func(label string) string { return TaskID(in.IDSeed, label) }
 	}
 	g := &generation{in: in, tree: newRecorder(in.Tree), res: &Result{Parameters: in.Parameters, Explain: &explain.Log{}}}
-	g.star = star.NewFiles(g.tree, star.Options{Print: g.res.Explain.Print})
+	g.star = star.NewFiles(g.tree, star.Options{Print: g.print})
 	return g, nil
+}
+
+func (g *generation) print(line string) {
+	g.res.Explain.Print(line)
+	if g.in.Print != nil {
+		g.in.Print(line)
+	}
 }
 
 // TaskID is the id of the task of that label in the group of a decision: the same for the same

@@ -83,7 +83,7 @@ func (g *generation) collect(runs map[string]*kindRun) ([]*graph.Task, error) {
 		}
 		tasks = append(tasks, r.tasks...)
 		for _, line := range r.prints {
-			g.res.Explain.Print(line)
+			g.print(line)
 		}
 		g.res.Explain.Dropped(r.drops)
 	}

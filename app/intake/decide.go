@@ -75,6 +75,9 @@ func (in *Intake) decideClaim(ctx context.Context, c queue.Claim) error {
 // refuse fails the decision task for a mistake in the tree, and tells its push.
 func (d *nativeDecision) refuse(ctx context.Context, wrong *mistakeError) error {
 	d.say("%v", wrong)
+	if wrong.what.Detail != "" {
+		d.say("%s", wrong.what.Detail)
+	}
 	if err := d.publishLog(ctx); err != nil {
 		return err
 	}

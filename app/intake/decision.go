@@ -70,9 +70,6 @@ func (d *nativeDecision) do(ctx context.Context) error {
 		return asMistake(err)
 	}
 	d.say("%s", result.Summary())
-	for _, line := range result.Explain.Prints {
-		d.say("print: %s", line)
-	}
 	for _, w := range result.Warnings {
 		d.say("warning: %v", w)
 	}
@@ -135,6 +132,7 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 		Tree: tree, Root: d.options.Root, Parameters: parameters, Index: d.find, History: d.past(ctx), RootURL: d.RootURL,
 		DecisionTaskID: d.claim.Status.TaskID, Now: d.claim.Task.Created.Time, Scripts: scripts, Publish: d.keep, Trace: true,
 		Progress: func(stage string) { d.say("%s", stage) },
+		Print:    func(line string) { d.say("print: %s", line) },
 	}
 	return taskgraph.Generate(ctx, d.in, taskgraph.Morphed)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/star"
 	"github.com/treeline-ci/treeline/templates"
 )
 
@@ -40,6 +41,9 @@ func asMistake(err error) error {
 	if all := graph.Errors(err); len(all) > 0 {
 		first := all[0]
 		what := push.Error{Code: "bad-graph", File: first.File, Line: first.Line, Message: (&graph.Error{Label: first.Label, Message: first.Message, Err: first.Err}).Error()}
+		if e, ok := errors.AsType[*star.Error](first); ok && e.Traceback != "" {
+			what.Detail = e.Detail() + "\n"
+		}
 		for _, other := range all[1:] {
 			what.Detail += other.Error() + "\n"
 		}

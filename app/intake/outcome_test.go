@@ -13,6 +13,7 @@ import (
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
+	"github.com/treeline-ci/treeline/taskgraph/star"
 	"github.com/treeline-ci/treeline/templates"
 )
 
@@ -107,6 +108,10 @@ func TestMistakesOfThePusher(t *testing.T) {
 		{"of the graph, the first of several", two,
 			&push.Error{Code: "bad-graph", File: "taskcluster/kinds/a/kind.yml", Line: 3, Message: "task a-b: no such thing", Detail: "taskcluster/kinds/c/kind.yml:9: nor this\n"},
 			"taskcluster/kinds/a/kind.yml:3: task a-b: no such thing"},
+		{"of Starlark, with the calls that led there and the task", &graph.Error{File: "x.star", Line: 3, Label: "a", Message: "Starlark",
+			Err: &star.Error{File: "x.star", Line: 3, Col: 5, Label: "a", Message: "no key", Value: "{}", Traceback: "Traceback:\n  x.star:9:1: in f\n  x.star:3:5: in g"}},
+			&push.Error{Code: "bad-graph", File: "x.star", Line: 3, Message: `task a: Starlark: x.star:3:5: task "a": no key`, Detail: "Traceback:\n  x.star:9:1: in f\n  x.star:3:5: in g\nThe task was then:\n  {}\n"},
+			`x.star:3: task a: Starlark: x.star:3:5: task "a": no key`},
 		{"not the pusher's", ours, nil, "the disk is full"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -162,6 +162,16 @@ func TestDiffChoosesWhatToCompare(t *testing.T) {
 	if got := run("base..HEAD", "--stage", "optimized"); !strings.Contains(got, "tasks          2 → 3") {
 		t.Error(got)
 	}
+	// --diff of a stage is the same, for some tasks and without some keys where that is asked.
+	if got := must(t, "taskgraph", "full", "--root", "ci", "--diff"); !strings.HasPrefix(got, base+" → the work tree, full\n1 added, 0 removed, 2 changed\n") {
+		t.Error(got)
+	}
+	if got := must(t, "taskgraph", "full", "--root", "ci", "--diff=HEAD", "--tasks", "k-build"); !strings.HasPrefix(got, "HEAD → the work tree, full\n0 added, 0 removed, 1 changed\n") {
+		t.Error(got)
+	}
+	if got := must(t, "taskgraph", "full", "--root", "ci", "--diff=HEAD", "--exclude-key", "description", "--exclude-key", "task.metadata"); !strings.Contains(got, "no task differs") {
+		t.Error(got)
+	}
 	// A revision from before there was a configuration has no tasks.
 	git(t, "checkout", "-q", "--orphan", "empty")
 	git(t, "rm", "-q", "-r", "-f", "ci")

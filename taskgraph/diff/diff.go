@@ -97,6 +97,26 @@ func Compare(base, head *graph.Graph, durations history.Durations) *Diff {
 	return d
 }
 
+// Leave leaves changes of these dotted keys, and of what is below them, out of account.
+func (d *Diff) Leave(keys []string) {
+	if len(keys) == 0 {
+		return
+	}
+	groups := map[string]*Group{}
+	for _, g := range d.Changed {
+		kept := slices.DeleteFunc(slices.Clone(g.Changes), func(c Change) bool {
+			return slices.ContainsFunc(keys, func(k string) bool {
+				rest, below := strings.CutPrefix(c.Key, k)
+				return below && (rest == "" || rest[0] == '.' || rest[0] == '[')
+			})
+		})
+		for _, label := range g.Labels {
+			group(groups, label, kept)
+		}
+	}
+	d.Changed = sorted(groups)
+}
+
 // Empty reports whether the graphs are the same.
 func (d *Diff) Empty() bool { return len(d.Added)+len(d.Removed)+len(d.Changed) == 0 }
 

@@ -142,8 +142,5 @@ func explained(in Input) ([]byte, error) {
 	return r.MarshalJSON()
 }
 
-// Explained is the form of explain.json.
-type Explained = explain.Record
-
 // Names are the names of artifacts, sorted.
 func Names(artifacts map[string][]byte) []string { return slices.Sorted(maps.Keys(artifacts)) }

@@ -57,7 +57,7 @@ func TestArtifacts(t *testing.T) {
 		if diff := cmp.Diff("remove: a removed [always]: so\nreplace: b replaced by T: found\n", string(got["optimizations.log"])); diff != "" {
 			t.Error(diff)
 		}
-		var e decision.Explained
+		var e explain.Record
 		if err := json.Unmarshal(got["explain.json"], &e); err != nil || len(e.Optimizations) != 2 || len(e.Tasks) < in.Full.Len() {
 			t.Errorf("explain.json: %v", err)
 		}

@@ -23,9 +23,9 @@ type Hooks struct {
 }
 
 // ReadHooks reads the configuration of tree and calls its register function, if it has one. root
-// is the directory of config.yml, "" to look for it. print gets what the functions print; nil
+// is the directory of config.yml, "" to look for it. say gets what the functions print; nil
 // drops it.
-func ReadHooks(ctx context.Context, tree fs.FS, root string, print func(line string)) (*Hooks, error) {
+func ReadHooks(ctx context.Context, tree fs.FS, root string, say func(line string)) (*Hooks, error) {
 	var err error
 	if root == "" {
 		if root, err = config.FindRoot(tree); err != nil {
@@ -36,7 +36,7 @@ func ReadHooks(ctx context.Context, tree fs.FS, root string, print func(line str
 	if err != nil {
 		return nil, err
 	}
-	h := &Hooks{config: c, star: star.NewFiles(tree, star.Options{Print: print})}
+	h := &Hooks{config: c, star: star.NewFiles(tree, star.Options{Print: say})}
 	m, fn, err := h.module(ctx, "register")
 	if m == nil || err != nil {
 		return h, err

@@ -70,7 +70,7 @@ func (s *Screen) Print(format string, args ...any) {
 	fmt.Fprintf(s.w, format+"\n", args...)
 }
 
-// Warning, Fault and Note write what their names say.
+// Warning writes what is odd and has a meaning all the same.
 func (s *Screen) Warning(text string) { s.Line(Yellow, "warning", text) }
 
 // Fault writes what is wrong with the tree.

@@ -39,7 +39,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
-	defer w.Close() //nolint:errcheck // nothing was written
+	defer w.Close()
 	if o.Settle == 0 {
 		o.Settle = 100 * time.Millisecond
 	}

@@ -226,6 +226,17 @@ func (it *Item) Split() *Item {
 	}
 }
 
+// Clear takes all values out of the item and returns the mapping for others; touched are the keys that
+// the history shall name.
+func (it *Item) Clear(touched ...string) map[string]any {
+	for _, key := range touched {
+		it.touch(key)
+	}
+	clear(it.values)
+	it.owned = nil
+	return it.values
+}
+
 // Become gives the item other values, which it takes over; touched are the keys that the
 // history shall name.
 func (it *Item) Become(values map[string]any, touched ...string) {

@@ -194,7 +194,7 @@ func (r *runner) each(ctx context.Context, row []stage, items []*Item, finish fu
 	for range min(runtime.GOMAXPROCS(0), n) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				results[i].finish = finish
+				results[i].finish, results[i].ctx = finish, ctx
 				results[i].run(r.config, row, items[i*chunk:min((i+1)*chunk, len(items))])
 			}
 		})
@@ -226,23 +226,30 @@ func collect[T any](results []batch, of func(*batch) []T) []T {
 
 // batch is a few items on their way through a row.
 type batch struct {
+	ctx     context.Context
 	out     []*Item
 	finish  func(*Item) (*graph.Task, error) // nil: out is wanted, not tasks
 	tasks   []*graph.Task
 	origins []*Origin // of the tasks
 	errs    []error
-	keys    []keyCache // by stage
+	// By stage: the key lists of steps, whether its item gave any, and what takes them.
+	keys    []keyCache
+	emitted []bool
+	emits   []func(*Item)
 }
 
 func (b *batch) run(c *Config, row []stage, items []*Item) {
-	b.keys = make([]keyCache, len(row))
+	b.keys, b.emitted, b.emits = make([]keyCache, len(row)), make([]bool, len(row)), make([]func(*Item), len(row))
+	for at := range row {
+		b.emits[at] = func(it *Item) { b.emit(c, row, at, it) }
+	}
 	for i, it := range items {
 		b.one(c, row, it)
 		if b.finish != nil {
 			items[i] = nil
 		}
 	}
-	b.keys = nil
+	b.keys, b.emitted, b.emits = nil, nil, nil
 }
 
 // end takes an item that has passed the row.
@@ -270,28 +277,36 @@ func (b *batch) one(c *Config, row []stage, it *Item) {
 	b.send(c, row, 0, it)
 }
 
+// send gives an item to the stage at; a stage has one item at a time.
+// send sends an item through the rest of a row. Once a batch has more faults than will be told, or
+// nobody waits for it any more, what entries are still split into goes nowhere.
 func (b *batch) send(c *Config, row []stage, at int, it *Item) {
+	if len(b.errs) >= maxErrors || b.ctx.Err() != nil {
+		return
+	}
 	if at == len(row) {
 		b.end(it)
 		return
 	}
-	s := row[at]
-	emitted := false
-	err := s.each(c, it, func(it *Item) {
-		emitted = true
-		if it.err != nil {
-			b.errs = append(b.errs, it.err)
-			return
-		}
-		if s.last {
-			it.finish(s.transform, &b.keys[at])
-		}
-		b.send(c, row, at+1, it)
-	})
+	b.emitted[at] = false
+	err := row[at].each(c, it, b.emits[at])
 	switch {
 	case err != nil:
 		b.errs = append(b.errs, err)
-	case !emitted:
-		c.Dropped(it, it.Label(), s.transform, it.note)
+	case !b.emitted[at]:
+		c.Dropped(it, it.Label(), row[at].transform, it.note)
 	}
+}
+
+// emit takes what a stage makes of its item.
+func (b *batch) emit(c *Config, row []stage, at int, it *Item) {
+	b.emitted[at] = true
+	if it.err != nil {
+		b.errs = append(b.errs, it.err)
+		return
+	}
+	if row[at].last {
+		it.finish(row[at].transform, &b.keys[at])
+	}
+	b.send(c, row, at+1, it)
 }

@@ -5,6 +5,7 @@ package split
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/schema"
@@ -44,6 +45,7 @@ type grid struct {
 	setName    string
 	fields     []string
 	all        bool // substitute in every key of the task
+	worker     bool // a field is in the worker
 	size       int  // cells, exclusions not counted
 	config     *transform.Config
 }
@@ -77,6 +79,7 @@ func readGrid(it *transform.Item) (*grid, error) {
 	}
 	fields, ok := value.Strings(m["substitution-fields"])
 	g.fields, g.all = fields, !ok
+	g.worker = slices.ContainsFunc(fields, func(f string) bool { return strings.HasPrefix(f, "worker.") })
 	if g.setName != "" && ok && !slices.Contains(fields, "name") {
 		g.fields = append(slices.Clone(fields), "name")
 	}
@@ -150,7 +153,10 @@ func (g *grid) excluded(cell map[string]any) map[string]any {
 // task makes the task of one cell.
 func (g *grid) task(from *transform.Item, cell map[string]any, name string, emit func(*transform.Item)) error {
 	it := from.Split()
-	it.Own("attributes")["matrix"] = cell
+	it.Room("attributes", 8)["matrix"] = cell // room for what the last transforms add
+	if g.worker && it.Map("worker") != nil {
+		it.Room("worker", 8)
+	}
 	it.Set("name", name)
 	if g.setName != "" {
 		it.Set("name", g.setName)

@@ -6,6 +6,7 @@ package task
 import (
 	"errors"
 
+	"github.com/treeline-ci/treeline/taskgraph/reldate"
 	"github.com/treeline-ci/treeline/taskgraph/schema"
 	"github.com/treeline-ci/treeline/taskgraph/transform"
 	"github.com/treeline-ci/treeline/taskgraph/value"
@@ -185,11 +186,11 @@ func build(c *transform.Config, it *transform.Item, b builder) error {
 	chainOfTrust(c, it, def)
 	label := it.String("label")
 	dependencies, soft := it.Map("dependencies"), it.List("soft-dependencies")
-	it.Become(map[string]any{
-		"label": label, "description": it.Get("description"), "task": def.values,
-		"dependencies": orMap(dependencies), "if-dependencies": ifs, "soft-dependencies": orList(soft),
-		"attributes": attributes, "optimization": it.Get("optimization"),
-	}, "task", "attributes")
+	description, optimization := it.Get("description"), it.Get("optimization")
+	values := it.Clear("task", "attributes")
+	values["label"], values["description"], values["task"], values["attributes"] = label, description, def.values, attributes
+	values["dependencies"], values["if-dependencies"], values["soft-dependencies"] = orMap(dependencies), ifs, orList(soft)
+	values["optimization"] = optimization
 	return it.Err()
 }
 
@@ -290,6 +291,9 @@ func scopes(c *transform.Config, it *transform.Item) ([]any, error) {
 // timing is the deadline and the priority, from the description or the configuration.
 func timing(c *transform.Config, it *transform.Item) (deadline, priority string, err error) {
 	project := c.Params.String("project")
+	for _, key := range []string{"deadline-after", "expires-after"} {
+		checkDate(c, it, key)
+	}
 	if deadline = it.String("deadline-after"); deadline == "" {
 		if deadline, err = c.Graph.DeadlineAfter(project); err != nil {
 			return "", "", err
@@ -299,6 +303,20 @@ func timing(c *transform.Config, it *transform.Item) (deadline, priority string,
 		priority, err = c.Graph.Priority(project)
 	}
 	return deadline, priority, err
+}
+
+// dateOwner owns what is known of relative dates among what a generation remembers.
+type dateOwner struct{}
+
+// checkDate warns of a date that the task could not be created with.
+func checkDate(c *transform.Config, it *transform.Item, key string) {
+	said := it.String(key)
+	if said == "" {
+		return
+	}
+	if _, err := c.Memo(dateOwner{}, said, func() (any, error) { return reldate.Parse(said) }); err != nil {
+		c.WarnAt(it, key, "the task cannot be created: %v", err)
+	}
 }
 
 // finishAttributes writes what target selection needs to the attributes.

@@ -27,6 +27,8 @@ type Story struct {
 	Missing *Missing `json:"missing,omitempty"`
 	// Counterfactuals are the nearest changes with which it would be otherwise.
 	Counterfactuals []Counterfactual `json:"counterfactuals,omitempty"`
+	// Tried is how many changes were tried by running the generator with them.
+	Tried int `json:"tried,omitempty"`
 
 	optimization map[string]any // as the task gives it
 }

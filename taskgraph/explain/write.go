@@ -41,6 +41,9 @@ func (s Story) WriteText(w io.Writer) error {
 	for _, c := range s.Counterfactuals {
 		fmt.Fprintf(&b, "  %s\n", c)
 	}
+	if len(s.Counterfactuals) == 0 && s.Tried > 0 && s.Outcome != Created {
+		fmt.Fprintf(&b, "  none of %d changes that were tried makes it run\n", s.Tried)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -133,14 +133,14 @@ const (
 // if-dependencies; of a task that runs, the one it runs for.
 func (e *Explainer) ofOthers(s explain.Story) []explain.Counterfactual {
 	if n := len(s.Because); n > 0 && s.Outcome == explain.Created {
-		return e.plain(s.Because[n-1]).Candidates()
+		return e.Plain(s.Because[n-1]).Candidates()
 	}
 	if s.Outcome != explain.Removed && s.Outcome != explain.Unselected {
 		return nil
 	}
 	var out []explain.Counterfactual
 	for _, label := range e.others(s.Label) {
-		other := e.plain(label)
+		other := e.Plain(label)
 		for _, c := range other.Candidates() {
 			switch c.Would {
 			case explain.WouldRun:
@@ -229,8 +229,13 @@ func names(list any) []string {
 	return out
 }
 
-// lastResort is what always keeps a task of the target graph.
+// lastResort is what keeps a task of the target graph whatever else is so, and lets the tasks that join
+// every graph do so.
 func (e *Explainer) lastResort(s explain.Story) []explain.Counterfactual {
+	if t := e.task(s.Label); s.Outcome == explain.Unselected && t != nil && value.Truthy(t.Attribute("always_target")) {
+		when := explain.Premise{Parameters: map[string]any{"enable_always_target": true}}
+		return []explain.Counterfactual{{Would: explain.WouldRun, If: when.Text(), When: when}}
+	}
 	if s.Outcome != explain.Removed && s.Outcome != explain.Replaced {
 		return nil
 	}

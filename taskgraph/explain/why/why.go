@@ -72,14 +72,14 @@ func (e *Explainer) Has(label string) bool { _, ok := e.known[label]; return ok 
 
 // Story tells about one label, also one that no kind makes. The error is that of ctx.
 func (e *Explainer) Story(ctx context.Context, label string) (explain.Story, error) {
-	s := e.plain(label)
+	s := e.Plain(label)
 	var err error
-	s.Counterfactuals, err = e.counterfactuals(ctx, s)
+	s.Counterfactuals, s.Tried, err = e.counterfactuals(ctx, s)
 	return s, err
 }
 
-// plain is the story without counterfactuals.
-func (e *Explainer) plain(label string) explain.Story {
+// Plain is the story without counterfactuals, which needs no run of the generator.
+func (e *Explainer) Plain(label string) explain.Story {
 	p, known := e.known[label]
 	if !known {
 		return e.res.Explain.Missing(label, e.known, e.res.Kinds)
@@ -95,19 +95,19 @@ func (e *Explainer) plain(label string) explain.Story {
 }
 
 // counterfactuals tries candidates, from the nearest on, until enough came true.
-func (e *Explainer) counterfactuals(ctx context.Context, s explain.Story) ([]explain.Counterfactual, error) {
-	var out []explain.Counterfactual
+func (e *Explainer) counterfactuals(ctx context.Context, s explain.Story) (out []explain.Counterfactual, tried int, err error) {
 	for _, group := range []func(explain.Story) []explain.Counterfactual{e.own, e.ofOthers, e.everywhere, e.lastResort} {
 		for _, c := range group(s) {
 			if len(out) == told {
-				return out, nil
+				return out, tried, nil
 			}
 			if known(out, c.When) {
 				continue
 			}
+			tried++
 			seen, ok, err := e.try(ctx, s, c)
 			if err != nil {
-				return nil, err
+				return nil, tried, err
 			}
 			if ok && !known(out, seen.When) {
 				out = append(out, seen)
@@ -117,7 +117,7 @@ func (e *Explainer) counterfactuals(ctx context.Context, s explain.Story) ([]exp
 			break
 		}
 	}
-	return out, nil
+	return out, tried, nil
 }
 
 // known reports whether less than the premise is known to do.

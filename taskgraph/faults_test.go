@@ -142,27 +142,3 @@ func TestWarningsBecomeErrorsWhenStrict(t *testing.T) {
 		t.Errorf("strict: %v", err)
 	}
 }
-
-func FuzzKindFile(f *testing.F) {
-	for _, s := range []string{
-		succeed + "tasks: {a: {worker-type: succeed, description: d}}\n",
-		"tasks: {a: {worker-type: b-linux, worker: {docker-image: {in-tree: x}}, run: {using: run-task, command: [a, {task-reference: <b>}], checkout: {ci: {path: y}}}, fetches: {a: [b]}}}\n",
-		"transforms: [taskgraph.transforms.matrix, taskgraph.transforms.chunking, taskgraph.transforms.task_context, taskgraph.transforms.notify]\ntask-defaults: {a: {by-x: {b: c}}}\ntasks: {a: {matrix: {b: [1]}, chunk: {total-chunks: 2, substitution-fields: [a.b]}, task-context: {substitution-fields: [a]}, notify: {recipients: []}}}\n",
-		"loader: taskgraph.loader.transform:loader\ntransforms: [taskgraph.transforms.fetch, taskgraph.transforms.docker_image, taskgraph.transforms.cached_tasks]\ntasks: {a: {fetch: {type: git}}}\n",
-		"kind-dependencies: [k]\ntransforms: [taskgraph.transforms.from_deps]\ntasks: {a: {from-deps: {group-by: {attribute: x}}}}\n",
-	} {
-		f.Add([]byte(s))
-	}
-	p := smallParams(f, nil)
-	f.Fuzz(func(t *testing.T, src []byte) {
-		files := small()
-		files["taskcluster/kinds/k/kind.yml"] = &fstest.MapFile{Data: src}
-		res, err := taskgraph.Generate(t.Context(), taskgraph.Input{Tree: files, Parameters: p, Scripts: scripts()}, taskgraph.Morphed)
-		if err != nil {
-			return
-		}
-		if _, err := res.Full.MarshalIndent(); err != nil && !strings.Contains(err.Error(), "infinite or none") {
-			t.Fatal(err)
-		}
-	})
-}

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // Layout is how task definitions write moments: UTC with milliseconds.
 const Layout = "2006-01-02T15:04:05.000Z"
 
-var pair = regexp.MustCompile(`(\d+) *([a-zA-Z]+)`)
+var pair = regexp.MustCompile(`(\d*\.?\d+) *([a-z]+)`)
 
 // Seconds is a span of time. A time.Duration ends at 292 years; what is fetched once is kept for
 // 1000 (taskgraph-map 2).
@@ -58,6 +59,9 @@ func Parse(s string) (Seconds, error) {
 	u, ok := unit(m[2])
 	if !ok {
 		return 0, fmt.Errorf("relative date %q: unknown unit %q (seconds, minutes, hours, days, months, years)", s, m[2])
+	}
+	if strings.Contains(m[1], ".") {
+		return 0, fmt.Errorf("relative date %q: the number must be whole; write a smaller unit", s)
 	}
 	n, err := strconv.ParseInt(m[1], 10, 64)
 	if err != nil || n > int64(maxYears*year/u) {

@@ -13,13 +13,13 @@ func TestParse(t *testing.T) {
 	const hour, day = 60 * 60, 24 * 60 * 60
 	for in, want := range map[string]reldate.Seconds{
 		"1 day": day, "28 days": 28 * day, "2h": 2 * hour, "3 mo": 90 * day, "1 year 1 second": 365 * day, "in 5 min": 5 * 60,
-		"0 seconds": 0, "-1 day": day, "1000 years": 365000 * day,
+		"0 seconds": 0, "-1 day": day, "1year1second": 365 * day, "01  h": hour, "1 1 day": day, "1 d ays": day, "2 hours ago": 2 * hour, "1000 years": 365000 * day,
 	} {
 		if got, err := reldate.Parse(in); err != nil || got != want {
 			t.Errorf("%q: %v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "day", "1 week", "99999999999999999999 days", "9999999 years"} {
+	for _, in := range []string{"", "day", "1 week", "99999999999999999999 days", "9999999 years", "1.5 days", ".5 h", "1. day", "1 Day", "½ day"} {
 		if _, err := reldate.Parse(in); err == nil {
 			t.Errorf("%q is accepted", in)
 		}

@@ -45,6 +45,9 @@ func Format(s string, names Names) (string, error) {
 	return format(s, names, 0)
 }
 
+// maxText bounds what a string may become, in bytes.
+const maxText = 1 << 20
+
 func format(s string, names Names, depth int) (string, error) {
 	var b strings.Builder
 	b.Grow(len(s) + 16)
@@ -71,6 +74,9 @@ func format(s string, names Names, depth int) (string, error) {
 		text, err := field(s[i+1:end], names, depth)
 		if err != nil {
 			return "", fmt.Errorf("in %q: %w", s, err)
+		}
+		if b.Len()+len(text) > maxText {
+			return "", fmt.Errorf("in %.40q…: the text is longer than %d kB once its fields are filled", s, maxText>>10)
 		}
 		b.WriteString(text)
 		i = end + 1

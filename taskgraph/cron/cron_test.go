@@ -201,7 +201,7 @@ func TestNextVisitsEverySlotOnce(t *testing.T) {
 			t.Fatal(text, err)
 		}
 		start := time.Unix(rapid.Int64Range(1_600_000_000, 2_000_000_000).Draw(t, "time"), 0)
-		end := start.Add(70 * 24 * time.Hour)
+		end := start.Add(40 * 24 * time.Hour)
 		got, err := f.Jobs[0].Between(start, end, cron.Branch{}, 100_000)
 		if err != nil {
 			t.Fatal(err)
@@ -215,7 +215,7 @@ func TestNextVisitsEverySlotOnce(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("%s: %s", text, diff)
 		}
-		for i := len(want) - 1; i > 0; i-- {
+		for i := len(want) - 1; i > max(0, len(want)-50); i-- {
 			if p, ok, err := f.Jobs[0].Previous(want[i], cron.Branch{}); !ok || err != nil || !p.Equal(want[i-1]) {
 				t.Fatalf("before %v is %v, not %v (%v)", want[i], p, want[i-1], err)
 			}

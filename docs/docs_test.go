@@ -203,3 +203,32 @@ func TestTheHooksExampleDeclaresAndChangesParameters(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestTheTargetTasksExampleSelects(t *testing.T) {
+	config := read(t, path.Join(sampleProject, "taskcluster/config.yml")) + example(t, "reference/target-tasks.md", "yaml")
+	kind := "loader: taskgraph.loader.transform:loader\ntransforms: [taskgraph.transforms.task]\ntask-defaults: {worker-type: succeed, description: d}\ntasks:\n  a: {shipping-phase: ship}\n  b: {}\n"
+	tree := fstest.MapFS{
+		"taskcluster/config.yml": {Data: []byte(config)}, "taskcluster/kinds/test/kind.yml": {Data: []byte(kind)}, "taskcluster/kinds/build/kind.yml": {Data: []byte(kind)},
+	}
+	for _, c := range []struct {
+		method  string
+		filters []string
+		want    []string
+	}{
+		{"releases", nil, []string{"build-a", "test-a"}},
+		{"quick", nil, []string{"build-a", "build-b"}},
+		{"releases", []string{"target_tasks_method", "quick"}, []string{"build-a"}},
+	} {
+		p, err := params.FromMap(map[string]any{"project": "mine", "target_tasks_method": c.method, "filters": c.filters}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := taskgraph.Generate(t.Context(), taskgraph.Input{Tree: tree, Parameters: p, NoVerify: true}, taskgraph.TargetSet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, result.TargetSet); diff != "" {
+			t.Errorf("%s, %v: %s", c.method, c.filters, diff)
+		}
+	}
+}

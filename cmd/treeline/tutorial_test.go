@@ -125,3 +125,38 @@ func answer(want, got []string) []string {
 func TestTheTutorialOfGraphsHolds(t *testing.T) {
 	followPage(t, filepath.Join("..", "..", "docs", "tutorial", "first-graph.md"))
 }
+
+// Commands and options that a page writes down exist.
+func TestThePagesOfTheGeneratorNameOptionsThatExist(t *testing.T) {
+	for _, page := range []string{"how-to/run-the-generator.md", "reference/parameters.md", "reference/target-tasks.md"} {
+		b, err := os.ReadFile(filepath.Join("..", "..", "docs", filepath.FromSlash(page)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range regexp.MustCompile("`?treeline taskgraph [^`\n]*").FindAllString(string(b), -1) {
+			line, _, _ = strings.Cut(strings.TrimPrefix(line, "`treeline "), " #")
+			checkOptions(t, page, strings.Fields(strings.TrimPrefix(line, "treeline ")))
+		}
+	}
+}
+
+// checkOptions finds the command of words and its options.
+func checkOptions(t *testing.T, page string, words []string) {
+	t.Helper()
+	cmd, rest, err := newRootCommand().Find(words)
+	if err != nil {
+		t.Errorf("%s: %v: %v", page, words, err)
+		return
+	}
+	if len(rest) > 0 && rest[0] != "…" && !strings.HasPrefix(rest[0], "-") && !cmd.Runnable() {
+		t.Errorf("%s: %v: there is no command %s", page, words, rest[0])
+	}
+	for _, word := range rest {
+		name, long := strings.CutPrefix(word, "--")
+		name, _, _ = strings.Cut(name, "=")
+		switch {
+		case long && cmd.Flags().Lookup(name) == nil, !long && len(word) == 2 && word[0] == '-' && cmd.Flags().ShorthandLookup(word[1:]) == nil:
+			t.Errorf("%s: %v: there is no option %s", page, words, word)
+		}
+	}
+}

@@ -115,6 +115,9 @@ func (r *registration) errorf(format string, args ...any) error {
 // maxSymbol bounds the symbols of actions (taskgraph-map 18.1).
 const maxSymbol = 25
 
+// maxActions is how many actions one file, with those it loads, may register.
+const maxActions = 1000
+
 // register is action(…).
 func register(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	budget := bounded.BudgetOf(t)
@@ -144,6 +147,9 @@ func register(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwar
 	}
 	if err := r.options(budget, contexts, schema, available); err != nil {
 		return nil, fmt.Errorf("action %q: %w", r.Name, err)
+	}
+	if len(*around(budget).actions) >= maxActions {
+		return nil, bounded.Limitf("registers more than %d actions", maxActions)
 	}
 	*around(budget).actions = append(*around(budget).actions, r)
 	return starlark.None, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"go.starlark.net/starlark"
 
@@ -93,6 +92,9 @@ func (d ActionDef) Run(ctx context.Context, call ActionCall) ([]Effect, error) {
 	switch res := res.(type) {
 	case starlark.NoneType:
 	case *starlark.List:
+		if res.Len() > maxEffects {
+			return nil, v.fail(bounded.Limitf("gives %d effects, the limit is %d", res.Len(), maxEffects))
+		}
 		for i := range res.Len() {
 			if err := take(res.Index(i)); err != nil {
 				return nil, err
@@ -185,6 +187,9 @@ func effects() *bounded.Record {
 		starlark.NewBuiltin("effect.cancel_group", cancelGroup), starlark.NewBuiltin("effect.decide", decide))
 }
 
+// maxEffects is how many effects one callback may ask for.
+const maxEffects = 10_000
+
 // maxTimes is how often one effect may create its tasks.
 const maxTimes = 100
 
@@ -195,19 +200,24 @@ func checkTimes(n int) error {
 	return nil
 }
 
-func createTasks(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func createTasks(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	e := &effect{Effect: Effect{Do: CreateTasks, Times: 1}}
 	var labels *starlark.List
 	var modify starlark.Value
 	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "labels", &labels, "times?", &e.Times, "modify?", &modify); err != nil {
 		return nil, err
 	}
+	if err := bounded.BudgetOf(t).Elements(t, labels.Len()); err != nil {
+		return nil, err
+	}
+	seen := make(map[string]bool, labels.Len())
 	for i := range labels.Len() {
 		s, ok := starlark.AsString(labels.Index(i))
 		if !ok {
 			return nil, fmt.Errorf("%s: labels[%d] is a %s, not a string", b.Name(), i, labels.Index(i).Type())
 		}
-		if !slices.Contains(e.Labels, s) {
+		if !seen[s] {
+			seen[s] = true
 			e.Labels = append(e.Labels, s)
 		}
 	}

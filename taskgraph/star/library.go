@@ -2,7 +2,6 @@ package star
 
 import (
 	"io/fs"
-	"regexp"
 
 	"go.starlark.net/starlark"
 
@@ -41,7 +40,7 @@ type surroundings struct {
 	tree     fs.FS
 	actions  *[]*registration // nil: none can be registered now
 	resolver keyedby.Resolver
-	patterns map[string]*regexp.Regexp // compiled
+	patterns map[string]pattern // compiled
 }
 
 func newBudget(tree fs.FS, l Limits, items int, say func(line string)) *bounded.Budget {

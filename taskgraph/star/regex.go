@@ -3,6 +3,7 @@ package star
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 
 	"go.starlark.net/starlark"
 
@@ -15,26 +16,45 @@ const (
 	maxPatterns = 500
 )
 
+// pattern is a compiled regular expression with the size of its program, which is how much each
+// byte of a text may cost.
+type pattern struct {
+	*regexp.Regexp
+	size int
+}
+
 // compiled compiles a regular expression and charges t for matching a text of n bytes with it.
-func compiled(b *bounded.Budget, t *starlark.Thread, pattern string, n int) (*regexp.Regexp, error) {
-	if len(pattern) > maxPattern {
-		return nil, bounded.Limitf("matches with a pattern of more than %d bytes", maxPattern)
+func compiled(b *bounded.Budget, t *starlark.Thread, text string, n int) (pattern, error) {
+	if len(text) > maxPattern {
+		return pattern{}, bounded.Limitf("matches with a pattern of more than %d bytes", maxPattern)
 	}
 	s := around(b)
-	t.Steps += uint64(10 + len(pattern)*n/64)
-	if re, ok := s.patterns[pattern]; ok {
-		return re, nil
+	re, ok := s.patterns[text]
+	if !ok {
+		if err := b.Work(t, 1000+10*len(text)); err != nil {
+			return pattern{}, err
+		}
+		tree, err := syntax.Parse(text, syntax.Perl)
+		if err != nil {
+			return pattern{}, fmt.Errorf("pattern %q: %w", text, err)
+		}
+		program, err := syntax.Compile(tree.Simplify())
+		if err != nil {
+			return pattern{}, fmt.Errorf("pattern %q: %w", text, err)
+		}
+		re = pattern{size: len(program.Inst)}
+		if err := b.Work(t, 10*re.size); err != nil {
+			return pattern{}, err
+		}
+		if re.Regexp, err = regexp.Compile(text); err != nil {
+			return pattern{}, fmt.Errorf("pattern %q: %w", text, err)
+		}
+		if s.patterns == nil || len(s.patterns) >= maxPatterns {
+			s.patterns = map[string]pattern{}
+		}
+		s.patterns[text] = re
 	}
-	t.Steps += uint64(len(pattern))
-	re, err := regexp.Compile(pattern)
-	if err != nil {
-		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
-	}
-	if s.patterns == nil || len(s.patterns) >= maxPatterns {
-		s.patterns = map[string]*regexp.Regexp{}
-	}
-	s.patterns[pattern] = re
-	return re, nil
+	return re, b.Work(t, 10+re.size*n/16)
 }
 
 // regexes is the module re.

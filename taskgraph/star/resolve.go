@@ -10,6 +10,9 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/star/bounded"
 )
 
+// perChoice is how many steps each value of a choice costs.
+const perChoice = 200
+
 // choice is a resolution of by-… choices in Starlark values (taskgraph-map 6).
 type choice struct {
 	b          *bounded.Budget
@@ -46,9 +49,11 @@ func (c *choice) resolve(v starlark.Value) (out starlark.Value, changed bool, er
 	if d, ok := bounded.AsDict(v); !ok || !bounded.IsKeyedBy(d) {
 		return v, false, nil
 	}
-	if _, err := c.b.Measure(c.thread, v); err != nil {
+	w, err := c.b.Measure(c.thread, v)
+	if err != nil {
 		return nil, false, err
 	}
+	c.thread.Steps += uint64(perChoice * w.Values()) // its keys may be regular expressions
 	x, err := c.b.FromStarlark().Value(v, nil)
 	if err != nil {
 		return nil, false, err

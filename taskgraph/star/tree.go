@@ -38,6 +38,9 @@ func trees() *bounded.Record {
 			if err != nil {
 				return nil, err
 			}
+			if err := b.Work(t, len(src)/2); err != nil {
+				return nil, err
+			}
 			f, err := source.Parse(name, src)
 			if err != nil {
 				return nil, err
@@ -51,6 +54,9 @@ func trees() *bounded.Record {
 			}
 			if bounded.DeepLine(src) > 0 {
 				return nil, bounded.Limitf("%s: JSON with brackets nested more than %d deep", name, bounded.BracketDepth)
+			}
+			if err := b.Work(t, len(src)/2); err != nil {
+				return nil, err
 			}
 			if !json.Valid(src) {
 				return nil, fmt.Errorf("%s is not valid JSON", name)
@@ -108,7 +114,9 @@ func file(b *bounded.Budget, t *starlark.Thread, name string, most int) ([]byte,
 	case info.Size() > int64(most):
 		return nil, bounded.Limitf("%s has %d bytes, the limit is %d", name, info.Size(), most)
 	}
-	t.Steps += 1000 + uint64(info.Size()/16)
+	if err := b.Work(t, 1000+int(info.Size()/16)); err != nil {
+		return nil, err
+	}
 	if err := b.Charge(int(info.Size())); err != nil {
 		return nil, err
 	}
@@ -164,7 +172,9 @@ func walked(b *bounded.Budget, t *starlark.Thread, pattern string) ([]string, er
 		if n++; n > maxWalked {
 			return bounded.Limitf("the pattern %q meets more than %d files", pattern, maxWalked)
 		}
-		t.Steps += 10
+		if err := b.Work(t, 10); err != nil {
+			return err
+		}
 		if e.IsDir() {
 			if name == ".git" || name == ".hg" {
 				return fs.SkipDir

@@ -133,6 +133,15 @@ func (b *Budget) Charge(n int) error {
 	return nil
 }
 
+// Work takes n steps from the budget before they are done.
+func (b *Budget) Work(t *starlark.Thread, n int) error {
+	if t.Steps += uint64(n); t.Steps >= b.maxSteps {
+		b.cause = Limitf("takes more than %d steps: is there a loop that does not end soon?", b.maxSteps)
+		return b.cause
+	}
+	return nil
+}
+
 // Text takes a string of n bytes from the budget.
 func (b *Budget) Text(n int) error {
 	if n > b.Limits.Text {

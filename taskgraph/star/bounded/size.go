@@ -19,7 +19,10 @@ type walk struct {
 	lazy   bool // it met dicts that the interpreter cannot compare
 }
 
-// measure walks v within the limits of b and charges the steps to t.
+// Values is how many values there are.
+func (w walk) Values() int { return w.values }
+
+// Measure walks v within the limits of b and charges the steps to t.
 func (b *Budget) Measure(t *starlark.Thread, v starlark.Value) (walk, error) {
 	w := walk{b: b}
 	err := w.visit(v, 0)

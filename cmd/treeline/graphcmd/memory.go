@@ -10,10 +10,10 @@ import (
 
 // calmMemory is how much memory a command takes before the collector runs. Graphs of ten thousand
 // tasks hardly need more.
-const calmMemory = 116 << 20
+const calmMemory = 108 << 20
 
 // calmCollector keeps the collector from running again and again while the heap is small: a graph
-// grows and little of it goes, so that early rounds find nothing. Once most of calmMemory is in use,
+// grows and little of it goes, so that early rounds find nothing. Once half of calmMemory stays in use,
 // the collector is as ever. GOGC or GOMEMLIMIT in the environment are left alone.
 func calmCollector() {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
@@ -24,7 +24,7 @@ func calmCollector() {
 	afterCollection(func() (again bool) {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		metrics.Read(live)
-		if live[0].Value.Kind() == metrics.KindUint64 && live[0].Value.Uint64() < calmMemory*2/3 {
+		if live[0].Value.Kind() == metrics.KindUint64 && live[0].Value.Uint64() < calmMemory/2 {
 			return true
 		}
 		debug.SetGCPercent(usual)

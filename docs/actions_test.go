@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/cron"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/params"
+	"github.com/treeline-ci/treeline/taskgraph/star"
 )
 
 // actionsOf gives the actions of a tree with this at the end of its config.yml, and files.
@@ -47,6 +48,15 @@ func TestEveryActionIsExplained(t *testing.T) {
 	for _, d := range r.All() {
 		if !strings.Contains(page, "| `"+d.Name+"`") || !strings.Contains(page, "| `"+d.Permission+"` |") {
 			t.Errorf("actions.md does not explain %s, of permission %s", d.Callback, d.Permission)
+		}
+	}
+}
+
+func TestEveryEffectIsExplained(t *testing.T) {
+	page := read(t, "reference/actions.md")
+	for _, do := range []string{star.CreateTasks, star.CreateTask, star.RerunTask, star.CancelTask, star.CancelGroup, star.Decide} {
+		if name := "`effect." + strings.ReplaceAll(do, "-", "_") + "("; !strings.Contains(page, name) {
+			t.Errorf("actions.md does not explain %s", name)
 		}
 	}
 }

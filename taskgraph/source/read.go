@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -81,7 +82,10 @@ func add(a, b int) int { return min(a+b, math.MaxInt/4) }
 func (r *reader) mapping(n *yaml.Node, depth int) (any, int, error) {
 	m := make(map[string]any, len(n.Content)/2)
 	total := 1
-	own := make(map[string]bool, len(n.Content)/2)
+	var own map[string]bool // keys of n itself, where it has others, too
+	if slices.ContainsFunc(n.Content, isMerge) {
+		own = make(map[string]bool, len(n.Content)/2)
+	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, c := n.Content[i], n.Content[i+1]
 		if isMerge(k) {
@@ -100,11 +104,13 @@ func (r *reader) mapping(n *yaml.Node, depth int) (any, int, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if own[key] {
+		if _, there := m[key]; there && (own == nil || own[key]) {
 			r.file.Warnings = append(r.file.Warnings, &graph.Error{File: r.file.Path, Line: k.Line,
 				Message: fmt.Sprintf("the key %q is given twice; the last one counts", key)})
 		}
-		own[key] = true
+		if own != nil {
+			own[key] = true
+		}
 		m[key] = v
 		total = add(total, size)
 	}

@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,11 +50,14 @@ func Read(tree fs.FS, path string) (*File, error) {
 		return nil, &graph.Error{File: path, Message: "cannot be read", Err: bare(err)}
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	src, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
-	if err != nil {
+	var src bytes.Buffer
+	if info, err := f.Stat(); err == nil && info.Size() < MaxBytes {
+		src.Grow(int(info.Size()) + bytes.MinRead) // one piece of memory, also for a large file
+	}
+	if _, err = src.ReadFrom(io.LimitReader(f, MaxBytes+1)); err != nil {
 		return nil, &graph.Error{File: path, Message: "cannot be read", Err: bare(err)}
 	}
-	return Parse(path, src)
+	return Parse(path, src.Bytes())
 }
 
 // bare takes the path out of an error that will be shown beside the path.
@@ -179,21 +183,38 @@ func (n Node) Entries() []Entry {
 		return nil
 	}
 	out := make([]Entry, 0, len(y.Content)/2)
-	at := make(map[string]int, len(y.Content)/2)
+	const many = 32
+	var at map[string]int // of more than many
+	find := func(key string) (int, bool) {
+		if at != nil {
+			i, ok := at[key]
+			return i, ok
+		}
+		i := slices.IndexFunc(out, func(e Entry) bool { return e.Key == key })
+		return i, i >= 0
+	}
 	put := func(e Entry) {
-		if i, ok := at[e.Key]; ok {
+		if i, ok := find(e.Key); ok {
 			out[i].At, out[i].Value = e.At, e.Value
 			return
 		}
-		at[e.Key] = len(out)
 		out = append(out, e)
+		switch {
+		case at != nil:
+			at[e.Key] = len(out) - 1
+		case len(out) > many:
+			at = make(map[string]int, max(len(y.Content)/2, 2*many))
+			for i, e := range out {
+				at[e.Key] = i
+			}
+		}
 	}
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		if isMerge(y.Content[i]) {
 			from := merged(y.Content[i+1])
 			for j := range from { // the first of a list counts most, yet its keys come first
 				for _, e := range (Node{n.file, from[j]}).Entries() {
-					if _, ok := at[e.Key]; !ok {
+					if _, ok := find(e.Key); !ok {
 						put(e)
 					}
 				}

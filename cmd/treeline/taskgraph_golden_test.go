@@ -51,7 +51,7 @@ func parse(t *testing.T, text string) *graph.Graph {
 // What the commands print is what the field's own generator printed, for every set of every
 // repository, once ids stand for labels and digests of run-task are the same.
 func TestEveryStageOfTheCommandEqualsTheGoldens(t *testing.T) {
-	for _, repo := range []string{"features", "optimize"} {
+	for _, repo := range []string{"extra", "features", "optimize"} {
 		t.Run(repo, func(t *testing.T) {
 			for _, s := range enterRepository(t, repo) {
 				t.Run(s.Name, func(t *testing.T) { equalsGoldens(t, s) })

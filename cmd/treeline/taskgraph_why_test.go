@@ -23,7 +23,7 @@ func TestWhyNotTellsWhatWouldHelp(t *testing.T) {
 	want := `k-skipped: optimized away
   from taskcluster/kinds/k/kind.yml:24 entry "skipped", read by taskgraph.loader.transform:loader
   selected by target_tasks_method: default: runs for this project and event
-  remove: removed, none of 1 changed files matches [skip-unless-changed ["docs/**"]]
+  remove: removed, none of 1 changed files matches [skip-unless-changed ["docs/**"]], optimization at taskcluster/kinds/k/kind.yml:26
   would run if one of these files changed: docs/**
 `
 	if !strings.HasPrefix(got, want) {

@@ -19,6 +19,9 @@ type Provenance struct {
 	Entry  string `json:"entry,omitempty"`  // name of the entry in the file
 	Loader string `json:"loader,omitempty"` // loader that read the entry
 	Steps  []Step `json:"steps,omitempty"`  // transforms that changed the entry, in order
+	// Places says where the keys stand that later stages decide by, such as run-on-projects: key to
+	// file:line. Only where values are recorded.
+	Places map[string]string `json:"places,omitempty"`
 }
 
 // Step is one transform's effect on one task.

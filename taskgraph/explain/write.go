@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,10 +28,11 @@ func (s Story) WriteText(w io.Writer) error {
 		if x.Input != "" {
 			fmt.Fprintf(&b, " (%s)", x.Input)
 		}
+		writePlace(&b, s.Provenance.Places, ruleKey(x.Rule))
 		b.WriteByte('\n')
 	}
 	for _, x := range s.Optimizations {
-		writeOptimization(&b, x)
+		s.writeOptimization(&b, x)
 	}
 	if len(s.Because) > 1 {
 		fmt.Fprintf(&b, "  needed by %s\n", strings.Join(s.Because, ", which is needed by "))
@@ -66,7 +68,27 @@ func (s Story) headline() string {
 	return "runs"
 }
 
-func writeOptimization(b *strings.Builder, x Optimization) {
+// ruleKey is the key of an entry that a rule of selection is about, "" for none.
+func ruleKey(rule string) string {
+	name, _, _ := strings.Cut(rule, " ")
+	name = strings.TrimSuffix(name, ":")
+	if name == "cron" || name == "code-review" {
+		return "attributes"
+	}
+	return strings.ReplaceAll(name, "_", "-")
+}
+
+// writePlace tells where the first of keys stands that is known.
+func writePlace(b *strings.Builder, places map[string]string, keys ...string) {
+	for _, key := range keys {
+		if at := places[key]; at != "" {
+			fmt.Fprintf(b, ", %s at %s", key, at)
+			return
+		}
+	}
+}
+
+func (s Story) writeOptimization(b *strings.Builder, x Optimization) {
 	fmt.Fprintf(b, "  %s: %s", x.Phase, x.Outcome)
 	if x.TaskID != "" {
 		fmt.Fprintf(b, " by task %s", x.TaskID)
@@ -74,6 +96,7 @@ func writeOptimization(b *strings.Builder, x Optimization) {
 	fmt.Fprintf(b, ", %s", x.Reason)
 	if x.Strategy != "" {
 		fmt.Fprintf(b, " [%s%s]", x.Strategy, argText(x.Arg))
+		writePlace(b, s.Provenance.Places, "optimization", "when")
 	}
 	b.WriteByte('\n')
 }
@@ -137,10 +160,13 @@ func argText(arg any) string {
 	if arg == nil {
 		return ""
 	}
-	text, err := json.Marshal(arg)
-	if err != nil {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(arg); err != nil {
 		return ""
 	}
+	text := bytes.TrimSpace(buf.Bytes())
 	const limit = 200
 	if len(text) > limit {
 		return " " + string(text[:limit]) + "…"

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/treeline-ci/treeline/taskgraph/explain"
@@ -21,6 +22,9 @@ type Origin struct {
 	// Layers are the places whose values were merged into the entry: the defaults of the kind,
 	// those of the file, the entry itself.
 	Layers []source.Node
+
+	once  sync.Once
+	ruled map[string]string // see places
 }
 
 // Item is one task in the making. It belongs to one goroutine at a time. Its values may be
@@ -394,6 +398,9 @@ func (c *keyCache) sorted(keys []string) []string {
 func (it *Item) Task() (*graph.Task, error) {
 	p := it.origin.Provenance
 	p.Steps = it.steps
+	if it.traced {
+		p.Places = it.origin.places()
+	}
 	t := &graph.Task{Kind: p.Kind, Provenance: p, Label: it.String("label"), Description: it.String("description")}
 	if err := it.Err(); err != nil {
 		return nil, err

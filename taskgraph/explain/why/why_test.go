@@ -56,7 +56,7 @@ func input(t *testing.T) taskgraph.Input {
 
 // questions are labels of every kind of answer.
 var questions = []string{
-	"build-app-linux-arm", "build-app-linux-x64", "build-base", "build-cached", "test-part-1", "test-nightly", "test-release", "test-reviewed", "test-always", "test-seldom",
+	"build-app-linux-arm", "build-app-linux-x64", "build-base", "build-cached", "test-part-1", "test-nightly", "test-release", "test-reviewed", "test-always", "test-seldom", "test-conditional",
 	"test-timed", "test-with-unit", "build-trusted", "build-documented", "deploy-site", "build-app-mac-x64", "build-app-bsd-arm", "test-part-9", "buidl-base",
 }
 
@@ -125,6 +125,25 @@ func TestWhatIsSaidToHelpHelps(t *testing.T) {
 	}
 	if tried < 20 {
 		t.Errorf("only %d counterfactuals were told", tried)
+	}
+}
+
+func TestAMethodThatIsAConditionSaysWhatItAsksFor(t *testing.T) {
+	in := input(t)
+	var err error
+	if in.Parameters, err = in.Parameters.With("target_tasks_method", "hot"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := taskgraph.Generate(t.Context(), in, taskgraph.Morphed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := why.New(in, res).Story(t.Context(), "test-warm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Counterfactuals) != 1 || s.Counterfactuals[0].String() != "would run on project main" || s.Outcome != explain.Unselected {
+		t.Errorf("%s: %v", s.Outcome, s.Counterfactuals)
 	}
 }
 

@@ -1,7 +1,9 @@
 package decision_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"testing"
 	"testing/fstest"
 
@@ -69,7 +71,7 @@ func TestArtifacts(t *testing.T) {
 			t.Errorf("build-opt has no symbol: %v", jobs["build-opt"])
 		}
 		again, err := decision.Artifacts(in)
-		if err != nil || !cmp.Equal(got, again) {
+		if err != nil || !maps.EqualFunc(got, again, bytes.Equal) {
 			t.Errorf("not the same bytes again: %v", err)
 		}
 	})

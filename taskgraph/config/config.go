@@ -59,7 +59,7 @@ func Load(tree fs.FS, root string) (*GraphConfig, error) {
 	if values == nil {
 		values = map[string]any{}
 	}
-	problems := schema.Errors(schema.Check(configType(), values), "", func(at []string, onKey bool) (string, int) {
+	problems := schema.Errors(schema.Check(Shape(), values), "", func(at []string, onKey bool) (string, int) {
 		return file.Path, lineOf(file, at, onKey)
 	})
 	if len(problems) > 0 {

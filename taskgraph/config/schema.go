@@ -10,8 +10,8 @@ func Priorities() []string {
 	return []string{"highest", "very-high", "high", "medium", "low", "very-low", "lowest"}
 }
 
-// configType is the shape of config.yml; unknown keys at the top belong to the tree.
-func configType() schema.Type {
+// Shape is the shape of config.yml; unknown keys at the top belong to the tree.
+func Shape() schema.Type {
 	text := schema.String()
 	alias := schema.Strict(
 		schema.Req("provisioner", schema.KeyedBy(text, "level")),

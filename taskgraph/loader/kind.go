@@ -47,7 +47,8 @@ const (
 	taskTransforms = "taskgraph.transforms.task:transforms"
 )
 
-func kindType() *schema.Object {
+// Shape is the shape of kind.yml; other keys belong to the kind's transforms.
+func Shape() *schema.Object {
 	text := schema.String()
 	return schema.Open(
 		schema.Opt("loader", text),
@@ -154,7 +155,7 @@ func readKind(tree fs.FS, dir, name string) (*Kind, error) {
 	if k.Values == nil {
 		k.Values = map[string]any{}
 	}
-	shape := kindType()
+	shape := Shape()
 	problems := schema.Errors(schema.Check(shape, k.Values), "", k.place)
 	if len(problems) > 0 {
 		all := make([]error, len(problems))

@@ -22,7 +22,8 @@ func Transform() transform.Transform {
 	return transform.Transform{Name: "taskgraph.transforms.cached_tasks:transforms", Steps: []transform.Step{{All: cacheTasks}}}
 }
 
-func shape() schema.Type {
+// Shape is the shape of "cache".
+func Shape() schema.Type {
 	return schema.Strict(
 		schema.Req("type", schema.String()), schema.Req("name", schema.String()), schema.Req("digest-data", schema.List(schema.String())),
 	)
@@ -40,7 +41,7 @@ func cacheTasks(_ context.Context, c *transform.Config, items []*transform.Item)
 	if err != nil {
 		return nil, err
 	}
-	shape := shape()
+	shape := Shape()
 	for _, it := range items {
 		cache := it.Get("cache")
 		it.Delete("cache")

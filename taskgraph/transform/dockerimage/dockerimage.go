@@ -21,8 +21,13 @@ const cacheType = "docker-images.v2"
 
 // Transform returns the transform.
 func Transform() transform.Transform {
+	return transform.New("taskgraph.transforms.docker_image:transforms", transform.Check(Shape()), image)
+}
+
+// Shape is the shape of an entry of a kind of docker images.
+func Shape() *schema.Object {
 	text := schema.String()
-	shape := schema.Strict(
+	return schema.Strict(
 		schema.Req("name", text),
 		schema.Opt("parent", text),
 		schema.Opt("symbol", text),
@@ -33,7 +38,6 @@ func Transform() transform.Transform {
 		schema.Opt("index", task.Index()),
 		schema.Opt("cache", schema.Bool()),
 	)
-	return transform.New("taskgraph.transforms.docker_image:transforms", transform.Check(shape), image)
 }
 
 // contextsOf owns the contexts of one generation among what it remembers.

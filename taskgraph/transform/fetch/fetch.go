@@ -22,8 +22,14 @@ const cacheType = "content.v1"
 
 // Transform returns the transform.
 func Transform() transform.Transform {
+	m := maker{kinds: kinds()}
+	return transform.New("taskgraph.transforms.fetch:transforms", transform.Check(Shape()), m.task)
+}
+
+// Shape is the shape of an entry of a kind of fetches.
+func Shape() *schema.Object {
 	text := schema.String()
-	shape := schema.Strict(
+	return schema.Strict(
 		schema.Req("name", text),
 		schema.Req("description", text),
 		schema.Req("fetch", schema.Open(schema.Req("type", text))),
@@ -34,8 +40,15 @@ func Transform() transform.Transform {
 		schema.Opt("artifact-prefix", text),
 		schema.Opt("attributes", schema.Map(schema.Any())),
 	)
-	m := maker{kinds: kinds()}
-	return transform.New("taskgraph.transforms.fetch:transforms", transform.Check(shape), m.task)
+}
+
+// Kinds are the shapes of "fetch" by fetch.type.
+func Kinds() map[string]schema.Type {
+	out := map[string]schema.Type{}
+	for name, k := range kinds() {
+		out[name] = k.shape
+	}
+	return out
 }
 
 // content is what a way of fetching gives: the command and what identifies its result.

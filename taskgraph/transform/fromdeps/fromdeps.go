@@ -16,8 +16,13 @@ import (
 
 // Transform returns the transform from_deps.
 func Transform() transform.Transform {
+	return transform.New("taskgraph.transforms.from_deps:transforms", transform.Check(Shape()), expand)
+}
+
+// Shape is what the transform from_deps reads of an entry.
+func Shape() *schema.Object {
 	text, boolean := schema.String(), schema.Bool()
-	shape := schema.Open(schema.Req("from-deps", schema.Strict(
+	return schema.Open(schema.Req("from-deps", schema.Strict(
 		schema.Opt("kinds", schema.List(text)),
 		schema.Opt("set-name", schema.OneOf(boolean, text)),
 		schema.Opt("with-attributes", schema.Map(schema.OneOf(schema.List(schema.Any()), text))),
@@ -26,7 +31,6 @@ func Transform() transform.Transform {
 		schema.Opt("unique-kinds", boolean),
 		schema.Opt("fetches", schema.Map(schema.List(run.Fetch()))),
 	)))
-	return transform.New("taskgraph.transforms.from_deps:transforms", transform.Check(shape), expand)
 }
 
 // settings are what an item says under "from-deps".

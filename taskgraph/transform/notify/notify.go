@@ -13,10 +13,11 @@ import (
 
 // Transform returns the transform under one of its names.
 func Transform(name string) transform.Transform {
-	return transform.New(name, transform.Check(shape()), notify)
+	return transform.New(name, transform.Check(Shape()), notify)
 }
 
-func shape() schema.Type {
+// Shape is what the transform reads of an entry.
+func Shape() schema.Type {
 	text := schema.String()
 	status := schema.Enum("on-completed", "on-defined", "on-exception", "on-failed", "on-pending", "on-resolved", "on-running")
 	recipient := func(fields ...schema.Field) *schema.Object {

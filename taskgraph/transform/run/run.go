@@ -17,7 +17,7 @@ import (
 func Transform(name string) transform.Transform {
 	r := runner{handlers: handlers()}
 	return transform.Transform{Name: name, Narrow: true, Steps: []transform.Step{
-		{Each: transform.Check(description())},
+		{Each: transform.Check(Description())},
 		{Each: prepare},
 		{All: fetches, Only: "fetches"},
 		{Each: r.describe},
@@ -32,9 +32,9 @@ func Fetch() *schema.Object {
 	)
 }
 
-// description is the shape of a run description: what a task description may have, and how to
+// Description is the shape of a run description: what a task description may have, and how to
 // run it. Other keys are let through to the task transform, which refuses them.
-func description() schema.Type {
+func Description() schema.Type {
 	d := task.Description()
 	var fields []schema.Field
 	for _, f := range d.Fields() {
@@ -117,6 +117,15 @@ type handlerKey struct{ using, implementation string }
 
 // runner is the transform with its table of handlers.
 type runner struct{ handlers map[handlerKey]handler }
+
+// Ways are the shapes of "run" by run.using.
+func Ways() map[string]schema.Type {
+	out := map[string]schema.Type{}
+	for key, h := range handlers() {
+		out[key.using] = h.shape
+	}
+	return out
+}
 
 func handlers() map[handlerKey]handler {
 	runTaskDefaults := map[string]any{"checkout": true, "run-as-root": false}

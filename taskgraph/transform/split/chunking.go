@@ -14,13 +14,17 @@ const maxChunks = 10_000
 
 // Chunking returns the transform that makes numbered parts of a task.
 func Chunking() transform.Transform {
-	shape := schema.Open(schema.Opt("chunk", schema.Strict(
+	t := transform.New("taskgraph.transforms.chunking:transforms", transform.Check(ChunkShape()), chunk)
+	t.Narrow = true
+	return t
+}
+
+// ChunkShape is what the transform reads of an entry.
+func ChunkShape() *schema.Object {
+	return schema.Open(schema.Opt("chunk", schema.Strict(
 		schema.Req("total-chunks", schema.Int()),
 		schema.Opt("substitution-fields", schema.List(schema.String())),
 	)))
-	t := transform.New("taskgraph.transforms.chunking:transforms", transform.Check(shape), chunk)
-	t.Narrow = true
-	return t
 }
 
 func chunk(c *transform.Config, it *transform.Item, emit func(*transform.Item)) error {

@@ -20,15 +20,19 @@ const matrixName = "taskgraph.transforms.matrix:transforms"
 
 // Matrix returns the transform that makes one task of each cell of a matrix.
 func Matrix() transform.Transform {
+	t := transform.New(matrixName, transform.Check(MatrixShape()), matrix)
+	t.Narrow = true
+	return t
+}
+
+// MatrixShape is what the transform reads of an entry.
+func MatrixShape() *schema.Object {
 	settings := schema.Open(
 		schema.Opt("exclude", schema.List(schema.Map(schema.String()))),
 		schema.Opt("set-name", schema.String()),
 		schema.Opt("substitution-fields", schema.List(schema.String())),
 	)
-	shape := schema.Open(schema.Req("name", schema.String()), schema.Opt("matrix", settings))
-	t := transform.New(matrixName, transform.Check(shape), matrix)
-	t.Narrow = true
-	return t
+	return schema.Open(schema.Req("name", schema.String()), schema.Opt("matrix", settings))
 }
 
 // dimension is one axis of a matrix.

@@ -25,6 +25,15 @@ func builders() map[string]builder {
 	return all
 }
 
+// Workers are the shapes of "worker" by worker.implementation.
+func Workers() map[string]schema.Type {
+	out := map[string]schema.Type{}
+	for name, b := range builders() {
+		out[name] = b.shape
+	}
+	return out
+}
+
 func implementations(b map[string]builder) string {
 	return strings.Join(slices.Sorted(maps.Keys(b)), ", ")
 }

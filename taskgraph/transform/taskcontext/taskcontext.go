@@ -15,6 +15,13 @@ import (
 
 // Transform returns the transform.
 func Transform() transform.Transform {
+	t := transform.New("taskgraph.transforms.task_context:transforms", transform.Check(Shape()), render)
+	t.Narrow = true
+	return t
+}
+
+// Shape is what the transform reads of an entry.
+func Shape() *schema.Object {
 	text, texts := schema.String(), schema.List(schema.String())
 	settings := schema.Strict(
 		schema.Req("substitution-fields", texts),
@@ -24,10 +31,7 @@ func Transform() transform.Transform {
 		schema.Opt("from-custom", texts),
 		schema.Opt("resolve-keyed-by-options", schema.Strict(schema.Opt("defer", texts), schema.Opt("enforce-single-match", schema.Bool()))),
 	)
-	shape := schema.Open(schema.Opt("name", text), schema.Opt("task-context", settings))
-	t := transform.New("taskgraph.transforms.task_context:transforms", transform.Check(shape), render)
-	t.Narrow = true
-	return t
+	return schema.Open(schema.Opt("name", text), schema.Opt("task-context", settings))
 }
 
 // names are the values for the fields, in order of precedence.

@@ -205,18 +205,59 @@ func (g *Graph) All() func(yield func(string, *Task) bool) {
 
 // Subgraph returns the graph of those keys that g has and of the edges between them.
 func (g *Graph) Subgraph(keys []string) *Graph {
-	tasks := make(map[string]*Task, len(keys))
+	in := make([]bool, len(g.keys))
 	for _, key := range keys {
-		if t := g.Task(key); t != nil {
-			tasks[key] = t
+		if i, ok := g.index[key]; ok {
+			in[i] = true
 		}
 	}
-	var edges []Edge
+	return g.only(in)
+}
+
+// only returns the graph of the tasks at the positions that are in. All orders are those of g.
+func (g *Graph) only(in []bool) *Graph {
+	n := 0
+	place := make([]int32, len(g.keys)) // by old position: the new one, -1 for none
+	for i := range place {
+		place[i] = -1
+		if in[i] {
+			place[i] = int32(n)
+			n++
+		}
+	}
+	if n == len(g.keys) {
+		return g
+	}
+	sub := &Graph{
+		keys: make([]string, 0, n), tasks: make([]*Task, 0, n), index: make(map[string]int32, n),
+		needs: make([][]int32, 0, n), users: make([][]int32, 0, n),
+	}
+	for i, key := range g.keys {
+		if !in[i] {
+			continue
+		}
+		sub.index[key] = place[i]
+		sub.keys, sub.tasks = append(sub.keys, key), append(sub.tasks, g.tasks[i])
+		sub.needs, sub.users = append(sub.needs, moved(g.needs[i], place)), append(sub.users, moved(g.users[i], place))
+	}
 	for _, e := range g.edges {
-		if tasks[e.From] != nil && tasks[e.To] != nil {
-			edges = append(edges, e)
+		if _, from := sub.index[e.From]; !from {
+			continue
+		}
+		if _, to := sub.index[e.To]; to {
+			sub.edges = append(sub.edges, e)
 		}
 	}
-	sub, _ := New(tasks, edges) // cannot fail: both ends of every edge are among the tasks
 	return sub
+}
+
+// moved is list with the new places, without what has none.
+func moved(list, place []int32) []int32 {
+	var out []int32
+	for _, i := range list {
+		if to := place[i]; to >= 0 {
+			out = append(out, to)
+		}
+	}
+	return out
 }

@@ -119,11 +119,5 @@ func (g *Graph) Closure(keys []string) *Graph {
 			visit(j)
 		}
 	}
-	var in []string
-	for i, key := range g.keys {
-		if seen[i] {
-			in = append(in, key)
-		}
-	}
-	return g.Subgraph(in)
+	return g.only(seen)
 }

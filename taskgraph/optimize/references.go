@@ -28,6 +28,12 @@ func (r *references) resolve(v any) (any, error) {
 	case []any:
 		var out []any
 		for i, e := range v {
+			if !nests(e) {
+				if out != nil {
+					out = append(out, e)
+				}
+				continue
+			}
 			x, err := r.resolve(e)
 			if err != nil {
 				return nil, err
@@ -61,6 +67,9 @@ func (r *references) resolveMap(m map[string]any) (any, error) {
 	}
 	var out map[string]any
 	for k, e := range m {
+		if !nests(e) {
+			continue
+		}
 		x, err := r.resolve(e)
 		if err != nil {
 			return nil, err
@@ -80,6 +89,15 @@ func (r *references) resolveMap(m map[string]any) (any, error) {
 		return out, nil
 	}
 	return m, nil
+}
+
+// nests reports whether there may be a reference in v.
+func nests(v any) bool {
+	switch v.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
 }
 
 // same reports whether resolving left a value alone.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -153,7 +154,15 @@ func TestTaskgraphOptions(t *testing.T) {
 
 func TestParametersFromURLs(t *testing.T) {
 	enterGolden(t)
-	server := httptest.NewServer(http.FileServer(http.Dir("params")))
+	files := http.FileServer(http.Dir("params"))
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/push.yml" && asked.Add(1) <= 2 { // a server that is not well at first
+			http.Error(w, "later", http.StatusServiceUnavailable)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	want := must(t, "taskgraph", "target", "-p", "params/push.yml")
 	if diff := cmp.Diff(want, must(t, "taskgraph", "target", "-p", server.URL+"/push.yml")); diff != "" {

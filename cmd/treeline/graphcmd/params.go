@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-retryablehttp"
+
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 )
@@ -183,14 +185,19 @@ func ofIndex(ctx context.Context, namespace string) ([]byte, error) {
 	return ofTask(ctx, found.TaskID)
 }
 
+// fetchAttempts is how often a file is asked for when the network or the server is not well.
+const fetchAttempts = 3
+
 func ofURL(ctx context.Context, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("parameters: %w", err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	c := retryablehttp.NewClient()
+	c.Logger, c.RetryMax, c.RetryWaitMin, c.ErrorHandler = nil, fetchAttempts-1, 200*time.Millisecond, retryablehttp.PassthroughErrorHandler
+	resp, err := c.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("parameters: %w", err)
 	}

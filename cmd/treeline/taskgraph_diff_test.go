@@ -131,6 +131,16 @@ critical path  20m → 30m  (k-build, k-test)
 	if err := json.Unmarshal([]byte(js), &sizes); err != nil || len(sizes.Sets) != 1 || sizes.Sets[0].Head.Measured != 2 || sizes.Sets[0].Head.CriticalPathSeconds != 600 {
 		t.Errorf("%v: %+v of %v", err, sizes, r)
 	}
+	past := `{"version": 1, "project": "mine", "push": {"number": 3, "time": "2026-01-01T00:00:00Z"}, "pushes": [], "regressions": [],
+ "labels": {"k-build": {"runs": 2, "median": 60, "p90": 70}}}`
+	if err := os.WriteFile("past.json", []byte(past), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{"--history", "--durations"} {
+		if got := must(t, "taskgraph", "diff", "base..HEAD", "--root", "ci", "-p", "try.yml", flag, "past.json"); !strings.Contains(got, "(estimated 1 tasks from earlier runs, 3 by max-run-time, 0 unknown)") {
+			t.Errorf("%s: %s", flag, got)
+		}
+	}
 	if md := must(t, "taskgraph", "diff", "base..HEAD", "--root", "ci", "--markdown"); !strings.HasPrefix(md, "## Task graph: 1 added, 0 removed, 1 changed; 1 scope gained; tasks 3 → 4") {
 		t.Error(md)
 	}

@@ -53,7 +53,7 @@ BASE, whose changed files are those between the two.` + parametersHelp,
 	c.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.stage, "stage", "target-graph", "what to compare: full, target, target-graph, optimized or morphed")
-	f.StringVar(&c.durationsFile, "durations", "", "JSON file with how long tasks take: a history, or {label: seconds}; others count by their max-run-time")
+	f.StringVar(&c.durationsFile, "durations", "", "JSON file with how long tasks take: a history, or {label: seconds} (default: what --history names); others count by their max-run-time")
 	f.BoolVar(&c.json, "json", false, "print JSON, for programs")
 	f.BoolVar(&c.markdown, "markdown", false, "print Markdown, for a review")
 	f.BoolVar(&c.exitCode, "exit-code", false, "exit with 1 if anything differs")
@@ -172,9 +172,26 @@ func (g *generator) report(ctx context.Context, base, head side, stage graphStag
 		if err != nil {
 			return nil, err
 		}
-		r.Sets = append(r.Sets, diff.Set{Name: set.name, Diff: diff.Compare(old, made, durations)})
+		known, err := g.durations(ctx, set.params, durations)
+		if err != nil {
+			return nil, err
+		}
+		r.Sets = append(r.Sets, diff.Set{Name: set.name, Diff: diff.Compare(old, made, known)})
 	}
 	return r, nil
+}
+
+// durations are those of a file if there is one, else those of the history that --history names.
+func (g *generator) durations(ctx context.Context, p *params.Parameters, file history.Durations) (history.Durations, error) {
+	past := g.past(ctx, p)
+	if file != nil || past == nil {
+		return file, nil
+	}
+	table, err := past()
+	if err != nil || table == nil {
+		return nil, err
+	}
+	return table, nil
 }
 
 // between gives parameters the files that differ between the sides, and the head's revision.

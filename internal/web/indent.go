@@ -14,7 +14,7 @@ import (
 // (taskcluster-map 3.1).
 func pretty(v any) ([]byte, error) {
 	var short atMost
-	options := jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false))
+	options := jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false), jsonv2.WithMarshalers(number))
 	err := jsonv2.MarshalWrite(&short, v, options, jsontext.WithIndent("  "))
 	if !errors.Is(err, errLong) {
 		return short.Bytes(), err
@@ -25,6 +25,14 @@ func pretty(v any) ([]byte, error) {
 	}
 	return indented(compact)
 }
+
+// number writes encoding/json's numbers, which the library takes for strings.
+var number = jsonv2.MarshalToFunc(func(enc *jsontext.Encoder, n json.Number) error {
+	if n == "" {
+		n = "0"
+	}
+	return enc.WriteValue(jsontext.Value(n))
+})
 
 // atMost is a buffer for an answer of usual length.
 type atMost struct{ bytes.Buffer }

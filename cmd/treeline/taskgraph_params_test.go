@@ -325,3 +325,19 @@ func TestFaultsOfADecision(t *testing.T) {
 		})
 	}
 }
+
+func TestStrategiesAreTriedOutByTheEnvironment(t *testing.T) {
+	enterTree(t, txtar.Parse([]byte(ownTree+"-- taskcluster/s.star --\nall = {\"never\": \"always\"}\n-- lazy.yml --\noptimize_strategies: taskcluster/gone.star:all\n")))
+	edit(t, "taskcluster/kinds/k/kind.yml", "run-on-projects: [all]", "run-on-projects: [all], optimization: {never: null}")
+	if got := must(t, "taskgraph", "optimized"); got != "k-a\n\n" {
+		t.Errorf("without: %q", got)
+	}
+	t.Setenv("TASKGRAPH_OPTIMIZE_STRATEGIES", "taskcluster/s.star:all")
+	if got := must(t, "taskgraph", "optimized", "-p", "lazy.yml"); got != "\n\n" {
+		t.Errorf("with strategies that leave everything out: %q", got)
+	}
+	rev := commit(t, "first")
+	if p, stderr, code := dryRun(t, rev, "--tasks-for", "git-push"); code != 0 || !strings.Contains(p, `optimize_strategies: taskcluster/s.star:all`) {
+		t.Errorf("exit %d, %s\n%s", code, stderr, p)
+	}
+}

@@ -228,7 +228,11 @@ func (c *decisionCommand) parameters(ctx context.Context, now time.Time) (*param
 			fmt.Fprintf(c.err, "parameters overridden by %s: %s\n", from, strings.Join(slices.Sorted(maps.Keys(over)), ", "))
 		}
 	}
-	return hooks.Decide(ctx, d, over)
+	p, err := hooks.Decide(ctx, d, over)
+	if err != nil {
+		return nil, err
+	}
+	return tryStrategies(p)
 }
 
 // notesRef is where git keeps parameters that somebody added to a commit.

@@ -301,6 +301,9 @@ func (g *generator) input(p *params.Parameters) (taskgraph.Input, error) {
 	if err != nil {
 		return taskgraph.Input{}, err
 	}
+	if p, err = tryStrategies(p); err != nil {
+		return taskgraph.Input{}, err
+	}
 	in := taskgraph.Input{
 		Tree: g.tree, Root: g.root, Parameters: p, TargetKinds: g.targetKinds, Strict: g.strict, Scripts: scripts,
 		DecisionTaskID: os.Getenv("TASK_ID"), RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"), Now: time.Now(),
@@ -309,6 +312,16 @@ func (g *generator) input(p *params.Parameters) (taskgraph.Input, error) {
 		in.TargetKinds = p.Strings("target-kinds")
 	}
 	return in, nil
+}
+
+// tryStrategies lets TASKGRAPH_OPTIMIZE_STRATEGIES take the place of the parameter optimize_strategies,
+// to try strategies out (taskgraph-map 14.1).
+func tryStrategies(p *params.Parameters) (*params.Parameters, error) {
+	name := os.Getenv("TASKGRAPH_OPTIMIZE_STRATEGIES")
+	if name == "" {
+		return p, nil
+	}
+	return p.With("optimize_strategies", name)
 }
 
 // run generates from in, with the index that is asked for, and prints warnings and summary.

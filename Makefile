@@ -57,7 +57,7 @@ RUNS  ?= 5
 LARGE ?= 1
 bench-taskgraph: need-run bin/treeline
 	bin/treeline bench taskgraph --runs $(RUNS) $(if $(filter 1,$(LARGE)),--large)
-	@echo; $(GO) test -run '^$$' -bench 'Generate|Run$$' -benchmem -benchtime 3x -p 1 ./taskgraph ./taskgraph/optimize
+	@echo; TREELINE_BENCH_LARGE=$(filter 1,$(LARGE)) $(GO) test -run '^$$' -bench 'Generate|Run$$' -benchmem -benchtime 3x -p 1 ./taskgraph ./taskgraph/optimize
 
 # Rounds of random operations, each with the next seed, until the minutes are over; SEED alone, with
 # MINUTES=0, plays the round of that seed again. The report as JSON is soak.json. Then throughput with and

@@ -1,6 +1,7 @@
 package taskgraph_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // BenchmarkGenerate makes synthetic graphs up to a stage; the JSON of the full graph is one more.
 func BenchmarkGenerate(b *testing.B) {
-	for _, c := range []struct {
+	cases := []struct {
 		name string
 		size synth.Options
 		upTo taskgraph.Stage
@@ -24,7 +25,11 @@ func BenchmarkGenerate(b *testing.B) {
 		{"optimized/10000", synth.Matrix(10_000), taskgraph.Optimized, false},
 		{"flat/10000", synth.Flat(10_000), taskgraph.Full, false},
 		{"full/100000", synth.Matrix(100_000), taskgraph.Full, false},
-	} {
+	}
+	if os.Getenv("TREELINE_BENCH_LARGE") == "" {
+		cases = cases[:len(cases)-1]
+	}
+	for _, c := range cases {
 		b.Run(c.name, func(b *testing.B) {
 			in := synthInput(b, c.size)
 			b.ReportAllocs()

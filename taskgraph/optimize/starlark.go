@@ -44,37 +44,3 @@ func (e *Env) starFunction(ctx context.Context, s starStrategy) (*star.Strategy,
 	e.star[s.name] = f
 	return f, nil
 }
-
-// overlay adds the strategies of the parameter optimize_strategies: FILE.star:NAME, where NAME
-// is a dict of strategy name to function or to the name of another strategy.
-func (r *run) overlay(ctx context.Context) error {
-	name := r.Params.String("optimize_strategies")
-	if name == "" {
-		return nil
-	}
-	file, global, ok := star.SplitName(name)
-	if !ok || r.Star == nil {
-		return fmt.Errorf("parameter optimize_strategies: %q is not of the form FILE.star:NAME of a file in the tree", name)
-	}
-	m, err := r.Star.Module(ctx, file)
-	if err != nil {
-		return fmt.Errorf("parameter optimize_strategies: %w", err)
-	}
-	table, err := m.Names(global)
-	if err != nil {
-		return fmt.Errorf("parameter optimize_strategies: %w", err)
-	}
-	all := map[string]Strategy{}
-	for k, v := range r.Strategies {
-		all[k] = v
-	}
-	for k, v := range table {
-		if v.Function {
-			all[k] = starStrategy{name: file + ":" + v.Name, file: file, fn: v.Name}
-		} else {
-			all[k] = Alias(v.Name)
-		}
-	}
-	r.Strategies = all
-	return nil
-}

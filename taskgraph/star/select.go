@@ -133,36 +133,90 @@ func (s *Strategy) Removes(label string, task map[string]any, arg any) (bool, st
 	return false, "", s.v.fail(s.v.gave(res, "True, False or the reason for leaving the task out"))
 }
 
-// Name is an entry of a table of names.
-type Name struct {
-	Name     string
-	Function bool // a function of the module, else a plain string
-}
+// Name is an entry of a table of names: plain values, in which functions are FILE.star:NAME.
+type Name struct{ Value any }
 
-// Names reads the global dict called global, whose values are strings or functions that are
-// globals of the module too.
+// Names reads the global dict called global, whose values are strings, functions that are globals of
+// the module too, and dicts and lists of such.
 func (m *Module) Names(global string) (map[string]Name, error) {
 	d, ok := m.globals[global].(*starlark.Dict)
 	if !ok {
 		return nil, &Error{File: m.path, Message: fmt.Sprintf("there is no dict %q at top level", global)}
 	}
 	out := make(map[string]Name, d.Len())
+	left := maxNamed
 	for k, v := range d.Entries() {
 		key, ok := starlark.AsString(k)
 		if !ok {
 			return nil, &Error{File: m.path, Message: fmt.Sprintf("%s: the key %v is not a string", global, k)}
 		}
-		switch v := v.(type) {
-		case starlark.String:
-			out[key] = Name{Name: string(v)}
-		case *starlark.Function:
-			if m.globals[v.Name()] != starlark.Value(v) {
-				return nil, &Error{File: m.path, Message: fmt.Sprintf("%s[%q]: %s is not a function at top level of this file", global, key, v.Name())}
-			}
-			out[key] = Name{Name: v.Name(), Function: true}
-		default:
-			return nil, &Error{File: m.path, Message: fmt.Sprintf("%s[%q] is a %s, not a function or a name", global, key, v.Type())}
+		plain, err := m.name(v, 0, &left)
+		if err != nil {
+			return nil, &Error{File: m.path, Message: fmt.Sprintf("%s[%q]: %v", global, key, err)}
 		}
+		out[key] = Name{plain}
 	}
 	return out, nil
+}
+
+// Limits of a table of names: how deep its values may be nested, and how many they may be, those that
+// stand in several places counted each time.
+const (
+	maxNames = 50
+	maxNamed = 100_000
+)
+
+func (m *Module) name(v starlark.Value, depth int, left *int) (any, error) {
+	if depth > maxNames {
+		return nil, fmt.Errorf("nested more than %d deep", maxNames)
+	}
+	if *left--; *left < 0 {
+		return nil, fmt.Errorf("the table stands for more than %d values", maxNamed)
+	}
+	switch v := v.(type) {
+	case *starlark.Function:
+		if m.globals[v.Name()] != starlark.Value(v) {
+			return nil, fmt.Errorf("%s is not a function at top level of this file", v.Name())
+		}
+		return m.path + ":" + v.Name(), nil
+	case *starlark.Dict:
+		out := make(map[string]any, v.Len())
+		for k, e := range v.Entries() {
+			key, err := m.name(k, depth+1, left)
+			if err != nil {
+				return nil, err
+			}
+			text, ok := key.(string)
+			if !ok {
+				return nil, fmt.Errorf("the key %v is not a string or a function", k)
+			}
+			if out[text], err = m.name(e, depth+1, left); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case starlark.Indexable:
+		if text, ok := v.(starlark.String); ok {
+			return string(text), nil
+		}
+		out := make([]any, v.Len())
+		for i := range out {
+			var err error
+			if out[i], err = m.name(v.Index(i), depth+1, left); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case starlark.NoneType:
+		return nil, nil
+	case starlark.Bool:
+		return bool(v), nil
+	case starlark.Float:
+		return float64(v), nil
+	case starlark.Int:
+		if n, ok := v.Int64(); ok {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("a %s is not a name, a function, or made of these", v.Type())
 }

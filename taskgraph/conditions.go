@@ -13,7 +13,7 @@ import (
 )
 
 // checkConditions checks the conditions of config.yml and of all kind.yml files before any kind is
-// worked on: "if" and "optimization: {when: …}" of entries and of task-defaults. Those of tasks-from
+// worked on: "if", "when" and "optimization: {when: …}" of entries and of task-defaults. Those of tasks-from
 // files are checked when their kind is.
 func (g *generation) checkConditions() error {
 	c := g.res.Config
@@ -34,7 +34,7 @@ func (g *generation) checkConditions() error {
 		conditional := false
 		for _, v := range tasks {
 			entry, _ := v.(map[string]any)
-			conditional = conditional || entry["if"] != nil || entry["optimization"] != nil
+			conditional = conditional || entry["if"] != nil || entry["when"] != nil || entry["optimization"] != nil
 		}
 		if !conditional {
 			continue
@@ -66,5 +66,5 @@ func checkEntry(seen map[string]error, k *loader.Kind, label string, entry map[s
 	}
 	first := check("if", entry["if"], at.Child("if"))
 	optimization := value.Map(entry, "optimization")
-	return errors.Join(first, check("optimization.when", optimization["when"], at.Child("optimization").Child("when")))
+	return errors.Join(first, check("when", entry["when"], at.Child("when")), check("optimization.when", optimization["when"], at.Child("optimization").Child("when")))
 }

@@ -2,6 +2,8 @@ package star
 
 import (
 	"io/fs"
+	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 
@@ -31,7 +33,8 @@ func library() starlark.StringDict {
 	out["keyed_by"] = starlark.NewBuiltin("keyed_by", keyedBy)
 	out["resolve_keyed_by"] = starlark.NewBuiltin("resolve_keyed_by", resolveKeyedBy)
 	out["deep_get"] = starlark.NewBuiltin("deep_get", deepGet)
-	out["effect"], out["re"], out["tree"], out["hash"] = effects(), regexes(), trees(), hashes()
+	out["effect"], out["re"], out["tree"] = effects(), regexes(), trees()
+	out["sha256"] = starlark.NewBuiltin("sha256", digest)
 	return out
 }
 
@@ -51,3 +54,30 @@ func newBudget(tree fs.FS, l Limits, items int, say func(line string)) *bounded.
 
 // around gives what is beside a budget that newBudget made.
 func around(b *bounded.Budget) *surroundings { return b.Local.(*surroundings) }
+
+// Builtins are the names of all that files may use besides the language's own functions, sorted:
+// functions, and those of modules as MODULE.NAME.
+func Builtins() []string {
+	var out []string
+	for name, v := range library() {
+		if _, ok := starlark.Universe[name]; ok || strings.ContainsAny(name, " +-*%|<>=!&^") || name == "in" || name == "not in" {
+			continue
+		}
+		out = append(out, Members(name, v)...)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Members are the full names of what v, called name, has: of its parts if it is a module.
+func Members(name string, v starlark.Value) []string {
+	r, ok := v.(*bounded.Record)
+	if !ok {
+		return []string{name}
+	}
+	out := r.AttrNames()
+	for i := range out {
+		out[i] = name + "." + out[i]
+	}
+	return out
+}

@@ -44,7 +44,7 @@ func TestLibrary(t *testing.T) {
 		`tree.json("data.json")["a"]`: list(int64(1), 2.5, nil), `tree.exists("src/a.py")`: true, `tree.exists("src/z.py")`: false,
 		`tree.glob("src/**/*.py", "src/deep")`: list("src/a.py", "src/deep/b.py", "src/deep/c.md"), `tree.glob("nowhere/**")`: list(),
 		`tree.glob("src*/*.py")`: list("src/a.py", "srcs/d.py"), `tree.glob("data.json")`: list("data.json"),
-		`tree.sha256("src/a.py") == hash.sha256("")`: true, `hash.sha256("a")[:8]`: "ca978112",
+		`tree.sha256("src/a.py") == sha256("")`: true, `sha256("a")[:8]`: "ca978112",
 		`keyed_by({"by-level": {"3": "x", "default": "y"}}, "image", level = config.params["level"])`:                "x",
 		`keyed_by({"by-level": {"1": "x", "default": {"by-project": {"x": [1]}}}}, "i", level = "3", project = "x")`: list(int64(1)),
 		`keyed_by("plain", "image")`:                                                                      "plain",

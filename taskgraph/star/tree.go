@@ -187,15 +187,15 @@ func walked(b *bounded.Budget, t *starlark.Thread, pattern string) ([]string, er
 	return glob.All(pattern, files), err
 }
 
-// hashes is the module hash.
-func hashes() *bounded.Record {
-	return bounded.Module("hash", starlark.NewBuiltin("hash.sha256", func(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		var text string
-		if err := starlark.UnpackArgs(b.Name(), args, kwargs, "text", &text); err != nil {
-			return nil, err
-		}
-		t.Steps += uint64(len(text) / 16)
-		sum := sha256.Sum256([]byte(text))
-		return starlark.String(hex.EncodeToString(sum[:])), nil
-	}))
+// digest is sha256(text), in hex.
+func digest(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var text string
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "text", &text); err != nil {
+		return nil, err
+	}
+	if err := bounded.BudgetOf(t).Work(t, len(text)/16); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(text))
+	return starlark.String(hex.EncodeToString(sum[:])), nil
 }

@@ -183,3 +183,13 @@ type harness struct {
 func (h *harness) names() starlark.StringDict {
 	return starlark.StringDict{"assert": asserts(), "test": h.fixtures()}
 }
+
+// Names are the full names of what files of tests have besides the library, sorted.
+func Names() []string {
+	var out []string
+	for name, v := range (&harness{}).names() {
+		out = append(out, star.Members(name, v)...)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -49,7 +49,7 @@ func Description() schema.Type {
 	fields = append(fields,
 		schema.Req("run", schema.Open(schema.Req("using", schema.String()), schema.Opt("workdir", schema.String()))),
 		schema.Opt("name", schema.String()),
-		schema.Opt("when", schema.Strict(schema.Opt("files-changed", schema.List(schema.String())))),
+		schema.Opt("when", schema.OneOf(schema.String(), schema.Strict(schema.Opt("files-changed", schema.List(schema.String()))))),
 		schema.Opt("fetches", schema.Map(schema.List(schema.OneOf(schema.String(), Fetch())))),
 	)
 	return schema.Open(fields...).Exclusive("optimization", "when")
@@ -57,7 +57,13 @@ func Description() schema.Type {
 
 // prepare rewrites "when", finds the worker's implementation and makes the label.
 func prepare(c *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
-	if when, ok := it.Delete("when").(map[string]any); ok && len(when) > 0 {
+	switch when := it.Delete("when").(type) {
+	case string: // a condition
+		it.Set("optimization", map[string]any{"when": when})
+	case map[string]any:
+		if len(when) == 0 {
+			break
+		}
 		patterns := value.Append(value.List(when, "files-changed"), c.Dir+"/kind.yml")
 		if from := it.String("task-from"); from != "" && from != "kind.yml" {
 			patterns = value.Append(patterns, c.Dir+"/"+from)

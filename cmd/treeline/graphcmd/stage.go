@@ -287,5 +287,5 @@ func yamlText(v any) (string, error) {
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
 	err = enc.Encode(plain)
-	return out.String(), err
+	return out.String() + "\n", err
 }

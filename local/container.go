@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -107,7 +108,12 @@ func (j *job) spec(image string) (container.Spec, error) {
 
 // files puts our programs where images of the field have theirs, unless they do.
 func (j *job) files(s *container.Spec) error {
-	also := []container.File{{Place: "/usr/local/bin/treeline", Mode: 0o755, From: j.Program}}
+	var also []container.File
+	if runtime.GOOS == "linux" {
+		also = []container.File{{Place: "/usr/local/bin/treeline", Mode: 0o755, From: j.Program}}
+	} else {
+		j.Say("this treeline is not made for Linux, so the image needs a treeline, or a run-task, of its own")
+	}
 	argv := j.payload.Commands[len(j.payload.Commands)-1]
 	for _, name := range scriptNames() {
 		content, err := script(name)

@@ -140,7 +140,11 @@ func runWorker(ctx context.Context, c Config, id, dir, runAs, rootURL string, s 
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() {
+		if err := log.Close(); err != nil {
+			c.Log.Warn("log of a worker", "worker", id, "err", err)
+		}
+	}()
 	args := []string{
 		"worker", "run", "--task-queue", TaskQueue, "--worker-group", "local", "--worker-id", id,
 		"--dir", dir, "--run-as", runAs, "--grace", taskGrace.String(),

@@ -22,6 +22,12 @@ import (
 // /builds/worker, and nothing else.
 const Image = "localhost/treeline-busybox:test"
 
+// keeper runs the service and ends it when its own input ends, as it does when the test process is gone.
+const keeper = `"$@" </dev/null & service=$!
+cat >/dev/null
+kill -TERM $service; wait $service
+exit 0`
+
 // startLimit is how long the service may take to answer.
 const startLimit = 30 * time.Second
 
@@ -58,9 +64,10 @@ func Start(t testing.TB) (host string) {
 }
 
 type podman struct {
-	dir string
-	cmd *exec.Cmd
-	out bytes.Buffer
+	dir  string
+	cmd  *exec.Cmd
+	life io.Closer // closing it ends the service
+	out  bytes.Buffer
 }
 
 func (p *podman) socket() string { return filepath.Join(p.dir, "socket") }
@@ -86,8 +93,12 @@ func (p *podman) start() error {
 	if out, err := load.CombinedOutput(); err != nil {
 		return fmt.Errorf("import: %w: %s", err, out)
 	}
-	p.cmd = p.command("system", "service", "--time=0", p.host())
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	service := p.command("system", "service", "--time=0", p.host())
+	p.cmd = exec.Command("/bin/sh", append([]string{"-c", keeper, "sh"}, service.Args...)...)
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = service.Env, &p.out, &p.out
+	if p.life, err = p.cmd.StdinPipe(); err != nil {
+		return err
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		return err
@@ -111,8 +122,7 @@ func (p *podman) stop() error {
 		problems = append(problems, fmt.Errorf("rm: %w: %s", err, out))
 	}
 	if p.cmd != nil && p.cmd.Process != nil {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) // it may have ended by itself
-		_ = p.cmd.Wait()                                      // the signal is its status
+		problems = append(problems, p.life.Close(), p.cmd.Wait())
 	}
 	if out, err := p.command("system", "reset", "--force").CombinedOutput(); err != nil && !strings.Contains(string(out), "does not exist") {
 		problems = append(problems, fmt.Errorf("reset: %w: %s", err, out))

@@ -1,10 +1,10 @@
 package starter
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -107,14 +107,8 @@ func (p Project) caches() []string {
 	return slices.Compact(caches)
 }
 
-// quoted writes text so that YAML reads it as the same text.
-func quoted(text string) string {
-	b, err := json.Marshal(text)
-	if err != nil {
-		return `""`
-	}
-	return strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(b))
-}
+// quoted writes text so that YAML reads it as the same text: in double quotes, whose escapes Go and YAML share.
+func quoted(text string) string { return strconv.Quote(text) }
 
 func (p Project) config() string {
 	repository := "      name: " + quoted(p.Name) + "\n"

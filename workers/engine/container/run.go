@@ -189,7 +189,7 @@ func (e *Engine) put(ctx context.Context, id string, f File) (err error) {
 		}
 		write.CloseWithError(errors.Join(err, w.Close()))
 	}()
-	defer read.Close()
+	defer func() { _ = read.Close() }() // it lets the writer end; it cannot fail
 	if _, err := e.api.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: read}); err != nil {
 		return fail(err, "put %s into container", f.Place)
 	}

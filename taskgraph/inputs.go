@@ -19,15 +19,16 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/target"
 )
 
-// recorder is a tree that remembers a digest of each file that was read.
+// recorder is a tree that remembers a digest of each file that was read, and of the names in each
+// directory that was listed.
 type recorder struct {
-	tree fs.FS
-	mu   sync.Mutex
-	read map[string][sha256.Size]byte
+	tree         fs.FS
+	mu           sync.Mutex
+	read, listed map[string][sha256.Size]byte
 }
 
 func newRecorder(tree fs.FS) *recorder {
-	return &recorder{tree: tree, read: map[string][sha256.Size]byte{}}
+	return &recorder{tree: tree, read: map[string][sha256.Size]byte{}, listed: map[string][sha256.Size]byte{}}
 }
 
 // Open implements fs.FS. Files are read whole.
@@ -70,7 +71,20 @@ func (r *recorder) ReadFile(name string) ([]byte, error) {
 func (r *recorder) Stat(name string) (fs.FileInfo, error) { return fs.Stat(r.tree, name) }
 
 // ReadDir implements fs.ReadDirFS.
-func (r *recorder) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(r.tree, name) }
+func (r *recorder) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(r.tree, name)
+	if err != nil {
+		return nil, err
+	}
+	h := sha256.New()
+	for _, e := range entries {
+		fmt.Fprintf(h, "%q %v\n", e.Name(), e.IsDir())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listed[name] = [sha256.Size]byte(h.Sum(nil))
+	return entries, nil
+}
 
 // files are the names of what was read, sorted.
 func (r *recorder) files() []string {
@@ -88,7 +102,7 @@ func (r *recorder) digests() map[string][sha256.Size]byte {
 
 // checkNames tells before any work what the configuration and the parameters name in vain.
 func (g *generation) checkNames() error {
-	for _, w := range hookWarnings(g.res.Config) {
+	for _, w := range append(slices.Clone(g.res.Config.Warnings), hookWarnings(g.res.Config)...) {
 		g.warn.add(w)
 	}
 	return target.CheckFilters(g.in.Parameters, g.res.Config.Values)
@@ -124,6 +138,9 @@ func (g *generation) digest() string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(g.tree.read)) {
 		fmt.Fprintf(h, "file %q %x\n", name, g.tree.read[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.tree.listed)) {
+		fmt.Fprintf(h, "directory %q %x\n", name, g.tree.listed[name])
 	}
 	names := []string{g.in.Root, g.in.RootURL, g.in.ProxyURL, g.in.DecisionTaskID, g.in.IDSeed, fmt.Sprint(g.in.Strict), fmt.Sprint(g.in.NoVerify), g.in.Now.UTC().String()}
 	parameters, _ := g.in.Parameters.MarshalJSON() // checked values always have a form

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,6 +25,8 @@ type GraphConfig struct {
 	Root string
 	// Values is everything the file says, keys unknown to Treeline included. Not to be written.
 	Values map[string]any
+	// Warnings are oddities of the file that have a meaning.
+	Warnings []*graph.Error
 	// File is where it stands.
 	File *source.File
 
@@ -69,7 +72,30 @@ func Load(tree fs.FS, root string) (*GraphConfig, error) {
 		}
 		return nil, errors.Join(all...)
 	}
-	return &GraphConfig{Root: root, Values: values, File: file, resolver: &keyedby.Resolver{}}, nil
+	g := &GraphConfig{Root: root, Values: values, File: file, resolver: &keyedby.Resolver{}}
+	g.Warnings = append(slices.Clone(file.Warnings), g.lostLevels()...)
+	return g, nil
+}
+
+// lostLevels warns of a priority chosen by level: only the project is known where it is resolved,
+// so that such a choice always takes its default (taskgraph-map 2).
+func (g *GraphConfig) lostLevels() []*graph.Error {
+	v := g.Values["task-priority"]
+	for pending := []any{v}; len(pending) > 0; {
+		v, pending = pending[0], pending[1:]
+		attribute, arms, ok := value.IsKeyedBy(v)
+		if !ok {
+			continue
+		}
+		if attribute == "level" {
+			return []*graph.Error{g.File.Root().Key("task-priority").Errorf("task-priority: by-level always takes its default: only the project is known here")}
+		}
+		m, _ := arms.(map[string]any)
+		for _, arm := range m {
+			pending = append(pending, arm)
+		}
+	}
+	return nil
 }
 
 // lineOf is the line of what stands nearest to the path.

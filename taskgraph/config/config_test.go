@@ -137,3 +137,21 @@ ci/config.yml:15: taskgraph.run.use-cache: the key "use-cache" is not known here
 		t.Error(root, err)
 	}
 }
+
+func TestOdditiesAreWarnedOf(t *testing.T) {
+	g, err := load(t, strings.Replace(good, "default: lowest", "default: {by-level: {'3': high, default: lowest}}", 1)+"own-section: {y: 1}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range g.Warnings {
+		got = append(got, w.Error())
+	}
+	want := []string{
+		`ci/config.yml:28: the key "own-section" is given twice; the last one counts`,
+		"ci/config.yml:3: task-priority: by-level always takes its default: only the project is known here",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -35,6 +35,9 @@ type Options struct {
 	// AllowSeveral takes the first (in sorted order) of several matching keys instead of
 	// failing.
 	AllowSeveral bool
+	// Missing, if set, is told of attributes that do not exist, when a choice takes its default
+	// for that: their names are misspelt more often than not.
+	Missing func(attribute string)
 }
 
 // maxNesting bounds choices inside choices.
@@ -66,9 +69,12 @@ func (r *Resolver) choose(attribute string, alternatives map[string]any, what st
 	if hasDefault && len(alternatives) == 1 {
 		return nil, fmt.Errorf("%s: by-%s is unnecessary with only the value \"default\"; write the value itself", what, attribute)
 	}
-	v, _ := attributes.Lookup(attribute)
+	v, there := attributes.Lookup(attribute)
 	if v == nil {
 		if hasDefault {
+			if !there && o.Missing != nil {
+				o.Missing(attribute)
+			}
 			return fallback, nil
 		}
 		return nil, fmt.Errorf("%s: there is no attribute %q here and by-%s has no \"default\"", what, attribute, attribute)

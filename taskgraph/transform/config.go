@@ -54,6 +54,8 @@ type Shared struct {
 	DecisionTaskID, RootURL string
 	// Strict makes errors of what is otherwise a warning.
 	Strict bool
+	// Fast leaves out what takes the content of files: digests of cached tasks and contexts of images.
+	Fast bool
 	// Trace makes the history of items hold values, not only the keys that changed.
 	Trace bool
 	// Warn takes warnings; it may be called from several goroutines at once.

@@ -75,6 +75,13 @@ func (s *Shared) WarnAt(it *Item, path, format string, args ...any) {
 	}
 }
 
+// WarnOfMissing is the keyedby.Options.Missing of what stands at path in the item.
+func (s *Shared) WarnOfMissing(it *Item, path string) func(attribute string) {
+	return func(attribute string) {
+		s.WarnAt(it, path, "by-%s takes its default: nothing here is called %q", attribute, attribute)
+	}
+}
+
 // Pair is the mapping {key: text}. Equal ones are one mapping, shared by all tasks: nobody may
 // write to it.
 func (s *Shared) Pair(key, text string) map[string]any {

@@ -100,13 +100,12 @@ func markAsShipped(c *transform.Config, it *transform.Item, emit func(*transform
 func shippedProduct(c *transform.Config, it *transform.Item) (any, error) {
 	names := value.NameFunc(func(name string) (any, bool) {
 		if name == "build-type" {
-			v, ok := it.Map("attributes")[name]
-			return v, ok
+			return it.Map("attributes")[name], true
 		}
 		v, ok := it.Values()[name]
 		return v, ok
 	})
-	product, err := c.Graph.Resolver().Evaluate(it.Get("shipit-product"), "`shipit-product`", names, keyedby.Options{})
+	product, err := c.Graph.Resolver().Evaluate(it.Get("shipit-product"), "`shipit-product`", names, keyedby.Options{Missing: c.WarnOfMissing(it, "shipit-product")})
 	if err != nil {
 		return nil, it.Errorf("shipit-product", "%v", err)
 	}

@@ -90,7 +90,7 @@ func runOnProjects(c *transform.Config, it *transform.Item, def *definition, pla
 		v, ok := it.Values()[name]
 		return v, ok
 	})
-	v, err := c.Graph.Resolver().Evaluate(v, "`run-on-projects`", names, keyedby.Options{})
+	v, err := c.Graph.Resolver().Evaluate(v, "`run-on-projects`", names, keyedby.Options{Missing: c.WarnOfMissing(it, "run-on-projects")})
 	if err != nil {
 		return nil, it.Errorf("run-on-projects", "%v", err)
 	}

@@ -157,6 +157,7 @@ func resolve(c *transform.Config, it *transform.Item, field string, n names, o k
 	if _, _, choice := value.IsKeyedBy(v); !choice {
 		return nil
 	}
+	o.Missing = c.WarnOfMissing(it, field)
 	r, err := c.Graph.Resolver().Evaluate(v, "`"+field+"`", value.NameFunc(n.attributes), o)
 	if err != nil {
 		return it.Errorf("", "%v", err)

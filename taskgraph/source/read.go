@@ -170,6 +170,9 @@ func keyText(k *yaml.Node) (string, bool) {
 	if k.Kind != yaml.ScalarNode {
 		return "", false
 	}
+	if k.Value != "" && k.Style == 0 && !meaning(k.Value[0]) {
+		return k.Value, true // a word
+	}
 	if !isPlain(k) || explicitTag(k) == "!!str" {
 		return k.Value, true
 	}
@@ -182,6 +185,21 @@ func keyText(k *yaml.Node) (string, bool) {
 		return strconv.FormatInt(v, 10), true
 	}
 	return k.Value, true
+}
+
+// meaning reports whether a plain scalar that begins so may be something else than its text.
+func meaning(first byte) bool {
+	return first >= '0' && first <= '9' || strings.IndexByte("+-.yYnNtTfFoO~", first) >= 0
+}
+
+// keyIs reports whether key is the text of k. Most keys are words, which need no look at what they
+// might mean as values.
+func keyIs(k *yaml.Node, key string) bool {
+	if k.Kind == yaml.ScalarNode && k.Value != "" && k.Value != key && !meaning(k.Value[0]) {
+		return false
+	}
+	text, ok := keyText(k)
+	return ok && text == key
 }
 
 const quoted = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle

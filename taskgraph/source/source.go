@@ -268,7 +268,7 @@ func (n Node) pair(key string) (k, v Node) {
 		return Node{}, Node{}
 	}
 	for i := len(y.Content) - 2; i >= 0; i -= 2 { // the last of several wins
-		if text, ok := keyText(y.Content[i]); ok && text == key && !isMerge(y.Content[i]) {
+		if keyIs(y.Content[i], key) && !isMerge(y.Content[i]) {
 			return Node{n.file, y.Content[i]}, Node{n.file, y.Content[i+1]}
 		}
 	}

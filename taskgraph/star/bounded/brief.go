@@ -13,7 +13,7 @@ const (
 	BriefTask    = 600
 )
 
-// brief is v as Starlark writes it, cut after about most bytes. It costs no more than what it
+// Brief is v as Starlark writes it, cut after about most bytes. It costs no more than what it
 // writes, however large v is.
 func Brief(v starlark.Value, most int) string {
 	w := briefWriter{most: most}

@@ -111,7 +111,7 @@ func (c *converter) dict(m map[string]any) (starlark.Value, error) {
 	return d, nil
 }
 
-// fromStar converts values back within the budget. Where a value is what it was before the call,
+// FromStarlark converts values back within the budget. Where a value is what it was before the call,
 // the Go value it came from is given back, so that what nobody changed stays shared.
 type FromStarlark struct {
 	b    *Budget
@@ -126,6 +126,7 @@ type place struct {
 	index int
 }
 
+// FromStarlark makes a converter of the values that a call gives back.
 func (b *Budget) FromStarlark() *FromStarlark {
 	return &FromStarlark{b: b, left: b.Limits.Values, Root: "task"}
 }
@@ -151,7 +152,7 @@ func (f *FromStarlark) whole() string {
 	return f.Root
 }
 
-// value converts v, which stands where was stood before; was is nil when nothing did.
+// Value converts v, which stands where was stood before; was is nil when nothing did.
 func (f *FromStarlark) Value(v starlark.Value, was any) (any, error) {
 	if f.left--; f.left < 0 {
 		return nil, Limitf("gives back more than %d values", f.b.Limits.Values)
@@ -231,8 +232,9 @@ func (f *FromStarlark) list(v starlark.Indexable, was any) (any, error) {
 	return out, nil
 }
 
-// mapping converts v, which is a dict.
+// Mapping converts v, a dict that stands where was stood before; nil when nothing did.
 func (f *FromStarlark) Mapping(v starlark.Value, was map[string]any) (map[string]any, error) {
+	f.path = f.path[:0]
 	if d, ok := v.(*starlark.Dict); ok {
 		return f.dict(d, was)
 	}

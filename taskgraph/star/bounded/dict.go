@@ -31,7 +31,7 @@ type Dict struct {
 	arena  *Arena
 }
 
-// arena makes lazyDicts and uses them again once nobody can have one any more: what a transform is
+// Arena makes Dicts and uses them again once nobody can have one any more: what a transform is
 // given for one task it cannot keep for the next, as its globals are frozen. The nil arena makes
 // ordinary ones.
 type Arena struct {
@@ -39,6 +39,7 @@ type Arena struct {
 	used  int
 }
 
+// Dict makes a dict of from, which must not be written to any more.
 func (a *Arena) Dict(from map[string]any, frozen bool) *Dict {
 	if a == nil {
 		return &Dict{from: from, length: len(from), frozen: frozen}
@@ -56,7 +57,7 @@ func (a *Arena) Dict(from map[string]any, frozen bool) *Dict {
 	return d
 }
 
-// reset takes back all that were made, but keeps no more than a few.
+// Reset takes back all that were made, but keeps no more than a few.
 func (a *Arena) Reset() {
 	if len(a.dicts) > 1024 {
 		a.dicts = nil
@@ -84,10 +85,17 @@ const (
 	maxCopied = 64
 )
 
-func (d *Dict) Type() string          { return dictType }
-func (d *Dict) Truth() starlark.Bool  { return d.Len() > 0 }
+// Type is that of the interpreter's dicts, as far as people see.
+func (d *Dict) Type() string { return dictType }
+
+// Truth is whether it has keys.
+func (d *Dict) Truth() starlark.Bool { return d.Len() > 0 }
+
+// Hash fails: a dict cannot be a key.
 func (d *Dict) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable type: dict") }
-func (d *Dict) String() string        { return d.full().String() }
+
+// String is what str gives.
+func (d *Dict) String() string { return d.full().String() }
 
 // Len is the number of keys.
 func (d *Dict) Len() int {
@@ -115,7 +123,7 @@ func (d *Dict) Freeze() {
 	}
 }
 
-// origin is where what was made of from is kept.
+// Origin is where what was made of from is kept.
 func (d *Dict) Origin() *Dict {
 	if d.copyOf != nil {
 		return d.copyOf
@@ -470,7 +478,7 @@ func IsDict(v starlark.Value) bool {
 	return false
 }
 
-// real gives v, or the real dict in its place.
+// Real gives v, or the real dict in its place.
 func Real(v starlark.Value) starlark.Value {
 	if d, ok := v.(*Dict); ok {
 		return d.full()

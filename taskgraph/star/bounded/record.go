@@ -44,12 +44,23 @@ func Module(name string, members ...*starlark.Builtin) *Record {
 	return r
 }
 
-func (r *Record) String() string        { return "<" + r.Name + ">" }
-func (r *Record) Type() string          { return r.Name }
-func (r *Record) Freeze()               {} // read-only from the start
-func (r *Record) Truth() starlark.Bool  { return true }
+// String is the record's name.
+func (r *Record) String() string { return "<" + r.Name + ">" }
+
+// Type is the record's name.
+func (r *Record) Type() string { return r.Name }
+
+// Freeze does nothing: it is read-only from the start.
+func (r *Record) Freeze() {}
+
+// Truth is true.
+func (r *Record) Truth() starlark.Bool { return true }
+
+// Hash fails.
 func (r *Record) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable: %s", r.Name) }
-func (r *Record) AttrNames() []string   { return slices.Sorted(maps.Keys(r.Fields)) }
+
+// AttrNames are the names of its fields.
+func (r *Record) AttrNames() []string { return slices.Sorted(maps.Keys(r.Fields)) }
 
 // Attr makes the attribute, once per record; a record belongs to one call, hence to one goroutine.
 func (r *Record) Attr(name string) (starlark.Value, error) {

@@ -70,6 +70,11 @@ func TestTheDigestChangesWithEachInput(t *testing.T) {
 		"a file": func(in *taskgraph.Input) {
 			in.Tree = small("k", succeed+"tasks: {b: {worker-type: succeed, description: d}}")
 		},
+		"a file that nothing reads, among those listed": func(in *taskgraph.Input) {
+			tree := small("k", succeed+"tasks: {a: {worker-type: succeed, description: d}}")
+			tree["taskcluster/kinds/other/README.md"] = &fstest.MapFile{}
+			in.Tree = tree
+		},
 		"a parameter": func(in *taskgraph.Input) { in.Parameters = smallParams(t, map[string]any{"owner": "x@y"}) },
 		"the scripts": func(in *taskgraph.Input) { in.Scripts = scripts() },
 		"the seed":    func(in *taskgraph.Input) { in.IDSeed = "other" },

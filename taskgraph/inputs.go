@@ -142,7 +142,7 @@ func (g *generation) digest() string {
 	for _, name := range slices.Sorted(maps.Keys(g.tree.listed)) {
 		fmt.Fprintf(h, "directory %q %x\n", name, g.tree.listed[name])
 	}
-	names := []string{g.in.Root, g.in.RootURL, g.in.ProxyURL, g.in.DecisionTaskID, g.in.IDSeed, fmt.Sprint(g.in.Strict), fmt.Sprint(g.in.NoVerify), g.in.Now.UTC().String()}
+	names := []string{g.in.Root, g.in.RootURL, g.in.ProxyURL, g.in.DecisionTaskID, g.in.IDSeed, fmt.Sprint(g.in.Strict), fmt.Sprint(g.in.NoVerify, g.in.Fast), g.in.Now.UTC().String()}
 	parameters, _ := g.in.Parameters.MarshalJSON() // checked values always have a form
 	fmt.Fprintf(h, "parameters %s\nindex %s\nnames %q\nkinds %q\n", parameters, g.answer, names, g.in.TargetKinds)
 	if g.res.History != nil {

@@ -69,6 +69,9 @@ type Input struct {
 	Scripts fs.FS
 	// Strict makes errors of warnings.
 	Strict bool
+	// Fast leaves out digests of cached tasks and contexts of images, which read many files: such
+	// tasks are not looked for in the index, and the graph is not one to be submitted.
+	Fast bool
 	// NoVerify leaves the verifications of the graph out (taskgraph-map 16).
 	NoVerify bool
 	// Trace makes the record hold values, old and new, besides the keys that transforms changed.

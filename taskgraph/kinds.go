@@ -27,7 +27,7 @@ const MaxTasks = 1_000_000
 type kindRun struct {
 	kind   *loader.Kind
 	done   chan struct{}
-	tasks  []*graph.Task // sorted by label
+	tasks  []*graph.Task // in the order of the kind's file, or sorted by label: Transform.Unordered
 	prints []string
 	drops  []explain.Drop
 	mu     sync.Mutex // guards drops
@@ -97,7 +97,7 @@ func (g *generation) collect(runs map[string]*kindRun) ([]*graph.Task, error) {
 func (g *generation) shared() *transform.Shared {
 	return &transform.Shared{
 		Graph: g.res.Config, Params: g.in.Parameters, Names: value.NameMap(g.in.Parameters.Map()), Tree: g.tree, Scripts: g.in.Scripts,
-		DecisionTaskID: g.in.DecisionTaskID, RootURL: g.in.RootURL, Strict: g.in.Strict, Trace: g.in.Trace, Warn: g.warn.add, Publish: g.in.Publish,
+		DecisionTaskID: g.in.DecisionTaskID, RootURL: g.in.RootURL, Strict: g.in.Strict, Fast: g.in.Fast, Trace: g.in.Trace, Warn: g.warn.add, Publish: g.in.Publish,
 		Conditions: cond.NewScope(g.in.Parameters),
 	}
 }
@@ -123,7 +123,9 @@ func (r *kindRun) load(ctx context.Context, shared *transform.Shared, registry t
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(r.tasks, func(a, b *graph.Task) int { return strings.Compare(a.Label, b.Label) })
+	if slices.ContainsFunc(transforms, func(t transform.Transform) bool { return t.Unordered }) {
+		slices.SortStableFunc(r.tasks, func(a, b *graph.Task) int { return strings.Compare(a.Label, b.Label) })
+	}
 	return nil
 }
 

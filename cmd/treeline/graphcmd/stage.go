@@ -96,7 +96,7 @@ func (c *stageCommand) stageFlags(cmd *cobra.Command) {
 	f.BoolVar(&c.watch, "watch", false, "stay, and after each change of the configuration print which tasks changed")
 	f.StringVar(&c.diff, "diff", "", "print what differs from this `revision` (see taskgraph diff; without one, from where your commits began)")
 	f.Lookup("diff").NoOptDefVal = defaultBase
-	f.BoolVarP(&c.ignored, "fast", "F", false, "accepted for old scripts; all checks stay on, they take no time")
+	f.BoolVarP(&c.fast, "fast", "F", false, "leave out digests of cached tasks and contexts of images; such tasks have no optimization then")
 	f.BoolVar(&c.ignored, "no-optimize", false, "accepted for old scripts, in which it never did anything")
 	also := map[string]string{"tasks-regex": "tasks", "output-file": "output", "max-workers": "jobs"}
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {

@@ -79,6 +79,7 @@ type generator struct {
 	strict      bool
 	verbose     bool
 	quiet       bool
+	fast        bool
 	mustAsk     bool // without the index there is no answer
 
 	checkout checkout.Checkout
@@ -305,7 +306,7 @@ func (g *generator) input(p *params.Parameters) (taskgraph.Input, error) {
 		return taskgraph.Input{}, err
 	}
 	in := taskgraph.Input{
-		Tree: g.tree, Root: g.root, Parameters: p, TargetKinds: g.targetKinds, Strict: g.strict, Scripts: scripts,
+		Tree: g.tree, Root: g.root, Parameters: p, TargetKinds: g.targetKinds, Strict: g.strict, Fast: g.fast, Scripts: scripts,
 		DecisionTaskID: os.Getenv("TASK_ID"), RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"), Now: time.Now(),
 	}
 	if len(in.TargetKinds) == 0 {

@@ -20,8 +20,12 @@ type Exit int
 // Error names the status.
 func (e Exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// Attach adds the commands to treeline taskgraph, and returns it.
+// Attach adds the commands to treeline taskgraph and to what its help lists, and returns it.
 func Attach(taskgraph *cobra.Command) *cobra.Command {
+	taskgraph.Long += `
+  init        write a configuration to begin with
+  load-task   run a task on this machine
+  build-image, load-image   make the images of the tree, or get those that tasks made`
 	taskgraph.AddCommand(newLoadTaskCommand(), newBuildImageCommand(), newLoadImageCommand(), newInitCommand())
 	return taskgraph
 }

@@ -3,6 +3,7 @@ package star
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -76,6 +77,7 @@ func (m *Module) transformEach(ctx context.Context, f *starlark.Function, c Tran
 		printed []string
 		err     error
 	}
+	c.Dependencies = slices.Sorted(slices.Values(c.Dependencies)) // once for all portions
 	results := make([]result, (len(items)+portion-1)/portion)
 	var failed atomic.Int64 // the first portion that failed, as far as is known
 	failed.Store(int64(len(results)))

@@ -17,7 +17,10 @@ type table struct {
 }
 
 func newTable(labels []string, task func(label string) (map[string]any, bool)) *table {
-	return &table{labels: slices.Sorted(slices.Values(labels)), task: task, made: map[string]starlark.Value{}}
+	if !slices.IsSorted(labels) {
+		labels = slices.Sorted(slices.Values(labels))
+	}
+	return &table{labels: labels, task: task, made: map[string]starlark.Value{}}
 }
 
 func (t *table) String() string        { return fmt.Sprintf("<%d tasks by label>", len(t.labels)) }

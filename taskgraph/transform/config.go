@@ -144,7 +144,7 @@ type Dependencies struct {
 	byLabel map[string]*graph.Task
 }
 
-// NewDependencies orders tasks: kinds as given, labels sorted within a kind.
+// NewDependencies puts tasks together: kinds as given, the tasks of a kind as tasksOf has them.
 func NewDependencies(kinds []string, tasksOf func(kind string) []*graph.Task) *Dependencies {
 	d := &Dependencies{byLabel: map[string]*graph.Task{}}
 	for i, kind := range kinds {

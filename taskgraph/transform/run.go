@@ -33,6 +33,9 @@ type Transform struct {
 	Steps []Step
 	// Narrow says that it gives items no key that a step's Only names.
 	Narrow bool
+	// Unordered says that it orders items by what they depend on, not as they were written: the tasks
+	// of its kind are sorted by label, so that later kinds find them in one order.
+	Unordered bool
 }
 
 // New makes a transform of Each steps.

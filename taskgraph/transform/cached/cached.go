@@ -19,7 +19,7 @@ import (
 
 // Transform returns the transform.
 func Transform() transform.Transform {
-	return transform.Transform{Name: "taskgraph.transforms.cached_tasks:transforms", Steps: []transform.Step{{All: cacheTasks}}}
+	return transform.Transform{Name: "taskgraph.transforms.cached_tasks:transforms", Unordered: true, Steps: []transform.Step{{All: cacheTasks}}}
 }
 
 // Shape is the shape of "cache".

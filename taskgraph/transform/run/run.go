@@ -16,7 +16,7 @@ import (
 // Transform returns the transform under one of its names.
 func Transform(name string) transform.Transform {
 	r := runner{handlers: handlers()}
-	return transform.Transform{Name: name, Narrow: true, Steps: []transform.Step{
+	return transform.Transform{Name: name, Narrow: true, Unordered: true, Steps: []transform.Step{
 		{Each: transform.Check(Description())},
 		{Each: prepare},
 		{All: fetches, Only: "fetches"},

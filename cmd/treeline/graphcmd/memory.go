@@ -9,12 +9,16 @@ import (
 )
 
 // calmMemory is how much memory a command takes before the collector runs. Graphs of ten thousand
-// tasks hardly need more.
-const calmMemory = 108 << 20
+// tasks hardly need more. From largeMemory in use on, the collector is as ever; between the two it lets
+// the heap grow to three times what is in use instead of two.
+const (
+	calmMemory  = 108 << 20
+	largeMemory = 256 << 20
+)
 
 // calmCollector keeps the collector from running again and again while the heap is small: a graph
-// grows and little of it goes, so that early rounds find nothing. Once half of calmMemory stays in use,
-// the collector is as ever. GOGC or GOMEMLIMIT in the environment are left alone.
+// grows and little of it goes, so that early rounds find nothing. GOGC or GOMEMLIMIT in the environment
+// are left alone.
 func calmCollector() {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
@@ -22,15 +26,28 @@ func calmCollector() {
 	usual := debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(calmMemory)
 	afterCollection(func() (again bool) {
-		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-		metrics.Read(live)
-		if live[0].Value.Kind() == metrics.KindUint64 && live[0].Value.Uint64() < calmMemory/2 {
+		live := liveMemory()
+		if live < calmMemory/2 {
 			return true
 		}
-		debug.SetGCPercent(usual)
+		percent := usual
+		if live < largeMemory {
+			percent *= 2
+		}
+		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(math.MaxInt64)
-		return false
+		return live < largeMemory
 	})
+}
+
+// liveMemory is what the last round of the collector found in use, in bytes.
+func liveMemory() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	if s[0].Value.Kind() != metrics.KindUint64 {
+		return math.MaxUint64 // a runtime that does not tell: the collector shall be as ever
+	}
+	return s[0].Value.Uint64()
 }
 
 // afterCollection calls f after each round of the collector until it returns false.

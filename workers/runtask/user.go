@@ -30,12 +30,15 @@ func chooseUser(p *plan) (*user, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
 	}
+	if !p.named && !inContainer() {
+		return nil, nil // a machine's worker has chosen who we are, and the directory is ours
+	}
 	u, err := lookUp(p.user, p.group)
 	if err != nil {
 		if p.named {
 			return nil, fmt.Errorf("%w; name one with --user and --group", err)
 		}
-		return nil, nil // a machine without the usual user, where the worker chose ours
+		return nil, nil // an image without the usual user
 	}
 	if u.name == usualUser && (u.uid != usualID || u.gid != usualID) {
 		if p.named {
@@ -47,6 +50,16 @@ func chooseUser(p *plan) (*user, error) {
 		return nil, nil
 	}
 	return u, nil
+}
+
+// inContainer tells whether Docker or Podman started us.
+func inContainer() bool {
+	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
+		if _, err := os.Stat(mark); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func lookUp(name, group string) (*user, error) {

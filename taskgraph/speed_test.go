@@ -65,3 +65,27 @@ func synthInput(tb testing.TB, o synth.Options) taskgraph.Input {
 	}
 	return taskgraph.Input{Tree: tree, Parameters: p, Scripts: scripts, Now: time.Unix(p.Int("build_date"), 0), NewID: func(l string) string { return l }}
 }
+
+// TestSyntheticGraphsAreAsLargeAsAskedFor holds what is measured to what it is said to be.
+func TestSyntheticGraphsAreAsLargeAsAskedFor(t *testing.T) {
+	for name, o := range map[string]synth.Options{"matrix": synth.Matrix(400), "flat": synth.Flat(200)} {
+		t.Run(name, func(t *testing.T) {
+			res, err := taskgraph.Generate(t.Context(), synthInput(t, o), taskgraph.Full)
+			if err != nil {
+				t.Fatal(err)
+			}
+			optimized := 0
+			for _, task := range res.Full.All() {
+				if task.Optimization != nil {
+					optimized++
+				}
+			}
+			if res.Full.Len() != o.Tasks || len(res.Full.Edges()) != o.Tasks*9/10 || optimized != o.Tasks/2 {
+				t.Errorf("%d tasks, %d edges, %d with an optimization", res.Full.Len(), len(res.Full.Edges()), optimized)
+			}
+		})
+	}
+	if _, err := synth.Files(synth.Options{Tasks: 7, Platforms: 2, Variants: 1, Chain: 1}); err == nil {
+		t.Error("7 tasks were made of entries of 2")
+	}
+}

@@ -246,15 +246,15 @@ func (p *parser) quantifier() (low, high int, ok bool, err error) {
 	mark := p.at
 	p.at++
 	low, hasLow := p.number()
-	high, hasHigh := low, hasLow
+	high, given := low, hasLow
 	if p.take(",") {
-		high, hasHigh = p.number()
-		if !hasHigh {
+		var hasHigh bool
+		if high, hasHigh = p.number(); !hasHigh {
 			high = -1
 		}
-		hasLow = true
+		given = true
 	}
-	if !hasLow || !p.take("}") { // braces that hold something else are text
+	if !given || !p.take("}") { // braces that hold something else are text
 		p.at = mark
 		return 0, 0, false, nil
 	}

@@ -117,7 +117,8 @@ func back(index int, fold bool) match {
 		}
 		for i := start; i < end; i++ {
 			a, b := m.text[i], m.text[at+i-start]
-			if !m.step() || a != b && !(fold && same(a, b)) {
+			equal := a == b || fold && same(a, b)
+			if !m.step() || !equal {
 				return false
 			}
 		}

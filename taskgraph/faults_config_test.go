@@ -43,7 +43,7 @@ func TestFaultsOfTheConfigurationSayWhereAndWhat(t *testing.T) {
 		{"which checkouts of several", configOf(repositories, "{ci: {name: A, project-regex: s}, lib: {name: B, project-regex: y, default-repository: r, default-ref: main, type: git}}"), task, []string{"task k-a: run.checkout: must name the repositories to check out, since there are several"}},
 		{"a group without any groups", configOf("treeherder: {group-names: {T: Tests}}", ""), strings.ReplaceAll(task, "description: d", "description: d, treeherder: {symbol: T(a)}"), []string{`the group "T" has no name; add it to treeherder.group-names in taskcluster/config.yml`}},
 		{"a product without any products", configOf("index: {products: [prod]}", ""), strings.ReplaceAll(task, "description: d", "description: d, index: {product: prod, job-name: x}"), []string{`the product "prod" is not among index.products in taskcluster/config.yml ()`}},
-		{"an expression that is none", configOf("b-win:", "'b-(':", "b-linux:", "other:"), task, []string{`"b-(" is no regular expression: a ( is never closed`}},
+		{"an expression that is none", configOf("b-win:", "'b-(':", "b-linux:", "other:"), task, []string{`"b-(" is no regular expression: missing closing )`}},
 		{"scriptworkers without their scopes", configOf("implementation: nobody", "implementation: scriptworker-signing"), strings.ReplaceAll(succeed, "\n\n", "\n") + "tasks: {a: {worker-type: b-odd, description: d, worker: {signing-type: s, upstream-artifacts: []}}}\n", []string{"worker.implementation: needs scriptworker.scope-prefix in taskcluster/config.yml"}},
 	}
 	for _, c := range cases {

@@ -198,10 +198,10 @@ func TestTaskgraphCron(t *testing.T) {
 				Payload     map[string]any
 			}
 		}
-		print := func() string {
+		printed := func() string {
 			return must(t, "taskgraph", "cron", "--force-run", "nightly", "--input", "input.yml", "--at", "2026-03-02T10:45:00Z")
 		}
-		if err := json.Unmarshal([]byte(print()), &made); err != nil {
+		if err := json.Unmarshal([]byte(printed()), &made); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff([]string{"assume:repo:github.com/us/mine:cron:nightly"}, made.Task.Scopes); diff != "" || made.TaskID != made.Task.TaskGroupID {
@@ -211,7 +211,7 @@ func TestTaskgraphCron(t *testing.T) {
 		if diff := cmp.Diff(want, made.Task.Payload); diff != "" {
 			t.Error(diff)
 		}
-		if print() != print() {
+		if printed() != printed() {
 			t.Error("the same slot makes another task")
 		}
 	})

@@ -41,10 +41,12 @@ func (s *Session) Does(body func(ctx context.Context, args []string) error) func
 
 // Tree is the repository, Root its directory of config.yml.
 func (s *Session) Tree() fs.FS  { return s.g.tree }
+// Root is the directory of config.yml within the tree.
 func (s *Session) Root() string { return s.g.root }
 
 // Out and Err are where results and remarks go.
 func (s *Session) Out() io.Writer { return s.g.out }
+// Err is where messages go.
 func (s *Session) Err() io.Writer { return s.g.err }
 
 // Specs are the values of --parameters.

@@ -39,14 +39,16 @@ func (s *Session) Does(body func(ctx context.Context, args []string) error) func
 	return s.g.does(body)
 }
 
-// Tree is the repository, Root its directory of config.yml.
-func (s *Session) Tree() fs.FS  { return s.g.tree }
-// Root is the directory of config.yml within the tree.
+// Tree is the repository.
+func (s *Session) Tree() fs.FS { return s.g.tree }
+
+// Root is the directory of config.yml in it.
 func (s *Session) Root() string { return s.g.root }
 
-// Out and Err are where results and remarks go.
+// Out is where results go.
 func (s *Session) Out() io.Writer { return s.g.out }
-// Err is where messages go.
+
+// Err is where remarks go.
 func (s *Session) Err() io.Writer { return s.g.err }
 
 // Specs are the values of --parameters.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/treeline-ci/treeline/internal/slug"
 )
@@ -33,5 +34,34 @@ func (q *queueRun) age(ctx context.Context) error {
 			q.Log("%d old tasks", made)
 		}
 	}
+	return q.rest(ctx)
+}
+
+// restPatience is how long the server is given to come to rest.
+const restPatience = 5 * time.Minute
+
+// rest waits until the server of our own has done what the old tasks left to do: a million tasks made within
+// two minutes keep PostgreSQL's vacuum and the consumers of events busy for a while, which is no matter
+// of how many tasks are old.
+func (q *queueRun) rest(ctx context.Context) error {
+	if q.probe == nil {
+		return nil
+	}
+	began := time.Now()
+	for before, quiet := q.probe(), 0; quiet < 3 && time.Since(began) < restPatience; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+		now := q.probe()
+		if now.processor-before.processor < time.Second/10 {
+			quiet++
+		} else {
+			quiet = 0
+		}
+		before = now
+	}
+	q.report.note("the server came to rest %.0f s after the last of the old tasks", time.Since(began).Seconds())
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	consumeBatch = 200
+	consumeBatch = 1000
 	consumePoll  = time.Second // when no live feed tells of news
 	maxBackoff   = 30 * time.Second
 )

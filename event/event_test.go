@@ -416,7 +416,7 @@ func make6() []event.Event {
 func TestConsumeWhatIsOfInterest(t *testing.T) {
 	pool := pgtest.DB(t)
 	f := startFeed(t, pool)
-	const rounds = 100 // more than a batch
+	const rounds = 200 // more than a batch
 	for i := range rounds {
 		events := make6()
 		events[i%6].Kind, events[i%6].Payload = "wanted", json.RawMessage(`{"n":1}`)

@@ -1,11 +1,12 @@
 package templates
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/templates/jsone"
@@ -59,7 +60,7 @@ func orElse(line, other int) int {
 
 // definitionError says which key did not decode.
 func (f *File) definitionError(d *draft, err error) error {
-	var wrong *json.UnmarshalTypeError
+	var wrong *jsonv1.UnmarshalTypeError // task.Definition is read with it
 	if !errors.As(err, &wrong) {
 		return f.complain(d.line, d.where, "%s is no task definition: %v", d.where, err)
 	}

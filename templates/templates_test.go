@@ -247,7 +247,7 @@ func TestMistakesAreToldWithTheirLine(t *testing.T) {
 		"more metadata":          {strings.Replace(task(), "owner: o, ", "owner: o, mail: m, ", 1), `metadata has no key "mail"`, 6},
 		"a number":               {task("retries: many"), "retries must be a whole number", 7},
 		"too many retries":       {task("retries: 50"), "retries must be 0 to 49", 7},
-		"a list of strings":      {task("routes: [1]"), "routes must be", 7},
+		"a list of strings":      {task("routes: [1]"), "routes.0 must be a string, not a number", 7},
 		"a priority":             {task("priority: normal"), `priority "normal" is unknown`, 7},
 		"a deadline in the past": {strings.Replace(task(), "1 day", "-1 day", 1), "lies before created", 4},
 		"a deadline far away":    {strings.Replace(task(), "1 day", "6 days", 1), "more than 5 days", 4},

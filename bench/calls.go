@@ -151,7 +151,7 @@ func (q *queueRun) lifecycles(ctx context.Context) error {
 
 // More tasks than a server here hands out in a second, by 1 or by 32.
 const (
-	onesPerSecond = 5000
+	onesPerSecond = 8000
 	manyPerSecond = 15000
 )
 

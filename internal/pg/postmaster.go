@@ -99,9 +99,12 @@ func (c *Cluster) start(ctx context.Context) (*postmaster, error) {
 		return nil, err
 	}
 	defer func() { _ = out.Close() }() // the server has its own copy
+	// After each checkpoint the first change of a page writes the whole page. Ids are random, so that in a
+	// large database nearly every change is the first of some page.
 	args := append([]string{"-k", c.socket,
 		"-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-c", "max_connections=300",
 		"-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "log_checkpoints=off", "-c", "update_process_title=off",
+		"-c", "max_wal_size=4GB", "-c", "checkpoint_timeout=15min",
 	}, c.settings...)
 	// The server's life is not that of the caller's context.
 	cmd, closer, err := c.command(context.WithoutCancel(ctx), "postgres", c.data(), args...)

@@ -51,7 +51,8 @@ func start() (*shared, error) {
 
 	// Nothing here has to survive a power cut, and flushing would cost more than most tests.
 	c, err := pg.StartCluster(ctx, filepath.Join(root, "cluster"), slog.New(slog.DiscardHandler),
-		pg.Setting("fsync", "off"), pg.Setting("full_page_writes", "off"), pg.Setting("autovacuum_naptime", "10s"))
+		pg.Setting("fsync", "off"), pg.Setting("full_page_writes", "off"), pg.Setting("autovacuum_naptime", "10s"),
+		pg.Setting("max_wal_size", "1GB"))
 	if err != nil {
 		return nil, err
 	}

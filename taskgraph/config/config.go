@@ -63,7 +63,7 @@ func Load(tree fs.FS, root string) (*GraphConfig, error) {
 		values = map[string]any{}
 	}
 	problems := schema.Errors(schema.Check(Shape(), values), "", func(at []string, onKey bool) (string, int) {
-		return file.Path, lineOf(file, at, onKey)
+		return file.Path, file.LineOf(at, onKey)
 	})
 	if len(problems) > 0 {
 		all := make([]error, len(problems))
@@ -98,24 +98,8 @@ func (g *GraphConfig) lostLevels() []*graph.Error {
 	return nil
 }
 
-// lineOf is the line of what stands nearest to the path.
-func lineOf(file *source.File, at []string, onKey bool) int {
-	n := file.Root()
-	line := n.Line()
-	for i, key := range at {
-		if k := n.Key(key); k.OK() && onKey && i == len(at)-1 {
-			return k.Line()
-		}
-		if n = n.Child(key); !n.OK() {
-			return line
-		}
-		line = n.Line()
-	}
-	return line
-}
-
 func (g *GraphConfig) errorf(at []string, format string, args ...any) error {
-	return &graph.Error{File: g.File.Path, Line: lineOf(g.File, at, false), Message: fmt.Sprintf(format, args...)}
+	return &graph.Error{File: g.File.Path, Line: g.File.LineOf(at, false), Message: fmt.Sprintf(format, args...)}
 }
 
 // Resolver is the one all choices of a generation share.

@@ -108,7 +108,7 @@ func Parse(name string, src []byte) (*File, error) {
 	for _, w := range file.Warnings {
 		wrong = append(wrong, w)
 	}
-	for _, e := range schema.Errors(schema.Check(fileType(), file.Value), "", func(at []string, onKey bool) (string, int) { return name, lineOf(file, at, onKey) }) {
+	for _, e := range schema.Errors(schema.Check(fileType(), file.Value), "", func(at []string, onKey bool) (string, int) { return name, file.LineOf(at, onKey) }) {
 		wrong = append(wrong, e)
 	}
 	if len(wrong) > 0 {
@@ -188,22 +188,6 @@ func (j *Job) checkWhen(at source.Node, when any) (wrong []error) {
 		}
 	}
 	return wrong
-}
-
-// lineOf is the line of what stands nearest to the path.
-func lineOf(file *source.File, at []string, onKey bool) int {
-	n := file.Root()
-	line := n.Line()
-	for i, key := range at {
-		if k := n.Key(key); k.OK() && onKey && i == len(at)-1 {
-			return k.Line()
-		}
-		if n = n.Child(key); !n.OK() {
-			return line
-		}
-		line = n.Line()
-	}
-	return line
 }
 
 // Job finds a job by its name.

@@ -130,6 +130,22 @@ func (f *File) Map() (map[string]any, error) {
 // Root is the node of the whole document.
 func (f *File) Root() Node { return Node{file: f, yaml: f.root} }
 
+// LineOf is the line of what stands nearest to the path from the root: of the value, or of its key.
+func (f *File) LineOf(at []string, onKey bool) int {
+	n := f.Root()
+	line := n.Line()
+	for i, key := range at {
+		if k := n.Key(key); k.OK() && onKey && i == len(at)-1 {
+			return k.Line()
+		}
+		if n = n.Child(key); !n.OK() {
+			return line
+		}
+		line = n.Line()
+	}
+	return line
+}
+
 // Node is a place in a file. The zero Node is nowhere: it has no keys, no children, line 0.
 type Node struct {
 	file *File

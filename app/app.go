@@ -166,7 +166,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		a.repos[name] = repo
 	}
 	a.intake = intake.New(intake.Deps{
-		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Repos: a.repos, Index: a.findIndexed, History: a.history,
+		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Local: a.repos, Open: a.openForge, Index: a.findIndexed, History: a.history,
 		Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log,
 	})
 	return nil
@@ -183,9 +183,10 @@ func (a *App) bootstrap(ctx context.Context) error {
 		return err
 	}
 	for name := range a.repos {
-		err := a.role(ctx, intake.Role(name)+":*", intake.RoleScopes(name), "What a push to the local repository "+name+" may do.")
+		role := intake.Role(push.Repository{Name: name, Kind: push.LocalGit})
+		err := a.role(ctx, role+":*", intake.RoleScopes(name), "What a push to the local repository "+name+" may do.")
 		if err == nil {
-			err = a.role(ctx, intake.Role(name)+":action:*", intake.ActionScopes(), "What an action on a push to the local repository "+name+" may do beyond what a push may.")
+			err = a.role(ctx, role+":action:*", intake.ActionScopes(), "What an action on a push to the local repository "+name+" may do beyond what a push may.")
 		}
 		if err != nil {
 			return err

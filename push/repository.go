@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -26,10 +27,13 @@ func New(pool *pgxpool.Pool, wake func(), log *slog.Logger) *Log {
 	return &Log{pool: pool, wake: wake, log: log}
 }
 
+// LocalGit is the Kind of a git repository on this machine.
+const LocalGit = "git-local"
+
 // Repository is one watched repository.
 type Repository struct {
 	Name          string `db:"name" json:"name"` // its id: letters, digits, and . _ - /
-	Kind          string `db:"kind" json:"kind"` // "git-local"
+	Kind          string `db:"kind" json:"kind"` // such as LocalGit
 	URL           string `db:"url" json:"url"`
 	Path          string `db:"path" json:"-"`      // on this machine, for local repositories
 	Level         int    `db:"level" json:"level"` // trust, 1 to 3
@@ -37,7 +41,14 @@ type Repository struct {
 }
 
 // ForgePath names the repository in roles and scopes: assume:repo:<forge path>:branch:<branch>.
-func (r Repository) ForgePath() string { return "local/" + r.Name }
+// That of a repository on this machine is local/<name>, that of another its URL's host and path.
+func (r Repository) ForgePath() string {
+	if r.Kind == LocalGit {
+		return "local/" + r.Name
+	}
+	_, path, _ := strings.Cut(r.URL, "://")
+	return strings.TrimSuffix(strings.TrimSuffix(path, "/"), ".git")
+}
 
 var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 

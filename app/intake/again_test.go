@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/slug"
-	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/queuetest"
@@ -70,7 +70,7 @@ func TestADecisionThatExpiredDoesNotHoldUpTheReports(t *testing.T) {
 
 func TestAPushThatCanNeverBeTakenIsRefusedWithTheReason(t *testing.T) {
 	w := watch(t)
-	w.in.Repos = map[string]*localgit.Repo{"mine": w.repo}
+	w.in.Open = func(context.Context, push.Repository) (Forge, error) { return LocalForge(w.repo), nil }
 	w.commit("a")
 	large, err := os.Create(filepath.Join(w.dir, configFile))
 	if err != nil {
@@ -88,7 +88,7 @@ func TestAPushThatCanNeverBeTakenIsRefusedWithTheReason(t *testing.T) {
 		{w.git("rev-parse", "HEAD"), "bad-config", "too large"},
 		{strings.Repeat("5", 40), "no-revision", "Push again"},
 	} {
-		_, err := w.in.render(t.Context(), push.Push{Repository: "mine", ID: 1, Revision: c.revision, Branch: "main"})
+		_, _, err := w.in.render(t.Context(), push.Push{Repository: "mine", ID: 1, Revision: c.revision, Branch: "main"})
 		wrong, ok := errors.AsType[*mistakeError](err)
 		if !ok || wrong.what.Code != c.code || !strings.Contains(wrong.what.Message, c.text) {
 			t.Errorf("%s: %v", c.code, err)

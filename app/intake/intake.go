@@ -24,7 +24,12 @@ type Deps struct {
 	Objects *object.Store
 	Feed    *event.Feed
 	History *history.History
-	Repos   map[string]*localgit.Repo // by repository name
+
+	// Local are the repositories on this machine to watch, by name.
+	Local map[string]*localgit.Repo
+
+	// Open answers with the forge of a repository.
+	Open func(ctx context.Context, r push.Repository) (Forge, error)
 
 	// Index answers which task stands at each of the given index paths; paths without one are
 	// left out.
@@ -58,13 +63,13 @@ const (
 
 // Start registers the repositories and starts the loops; they run until Stop.
 func (in *Intake) Start(ctx context.Context) error {
-	for name, repo := range in.Repos {
+	for name, repo := range in.Local {
 		if err := in.register(ctx, name, repo); err != nil {
 			return err
 		}
 	}
 	ctx, in.cancel = context.WithCancel(ctx)
-	for name, repo := range in.Repos {
+	for name, repo := range in.Local {
 		in.loops.Go(func() { in.watch(ctx, name, repo) })
 	}
 	in.loops.Go(func() { in.takePushes(ctx) })
@@ -83,11 +88,9 @@ func (in *Intake) Stop() {
 	in.loops.Wait()
 }
 
-// Role returns the role that holds what a push to a local repository may do; a branch's pushes
-// assume Role(name) + ":branch:" + branch (taskcluster-map 13.5 has the form).
-func Role(repository string) string {
-	return "repo:" + push.Repository{Name: repository}.ForgePath()
-}
+// Role returns the role that holds what a push to a repository may do; a branch's pushes assume
+// Role(r) + ":branch:" + branch (taskcluster-map 13.5 has the form).
+func Role(r push.Repository) string { return "repo:" + r.ForgePath() }
 
 // RoleScopes returns what a local repository's role holds at first: work on the local queues, index,
 // caches. Repositories on one machine belong to one person, so they share these.

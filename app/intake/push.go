@@ -7,7 +7,6 @@ package intake
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -16,7 +15,6 @@ import (
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
-	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/scopes"
@@ -53,9 +51,9 @@ func (in *Intake) takePushes(ctx context.Context) {
 // takePush renders the push's .taskcluster.yml and creates its tasks in one batch. What the pusher
 // did wrong is recorded with the push; an error returned is ours, and the push is taken again.
 func (in *Intake) takePush(ctx context.Context, p push.Push) error {
-	tasks, err := in.render(ctx, p)
+	repository, tasks, err := in.render(ctx, p)
 	if err == nil && len(tasks) > 0 {
-		err = in.create(ctx, p, tasks)
+		err = in.create(ctx, repository, p, tasks)
 	}
 	if wrong, ok := errors.AsType[*mistakeError](err); ok {
 		state := push.Failed
@@ -72,60 +70,51 @@ func (in *Intake) takePush(ctx context.Context, p push.Push) error {
 	return err
 }
 
-// render returns the tasks that the push's .taskcluster.yml asks for.
-func (in *Intake) render(ctx context.Context, p push.Push) ([]templates.Task, error) {
+// render returns the push's repository, and the tasks that its .taskcluster.yml asks for.
+func (in *Intake) render(ctx context.Context, p push.Push) (push.Repository, []templates.Task, error) {
 	repository, tree, err := in.open(ctx, p)
 	if err != nil {
-		return nil, err
+		return repository, nil, err
 	}
 	source, err := tree.ReadFile(configFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, mistake(codeNoConfig, configFile, 0, "The repository has no %s at this revision. Add one to tell Treeline what to do; docs/reference/taskcluster-yml.md has one to start from.", configFile)
+		return repository, nil, mistake(codeNoConfig, configFile, 0, "The repository has no %s at this revision. Add one to tell Treeline what to do; docs/reference/taskcluster-yml.md has one to start from.", configFile)
 	}
 	if errors.Is(err, fault.TooLarge) {
-		return nil, mistake("bad-config", configFile, 0, "The file is too large: %s.", fault.Message(err))
+		return repository, nil, mistake("bad-config", configFile, 0, "The file is too large: %s.", fault.Message(err))
 	}
 	if err != nil {
-		return nil, err
+		return repository, nil, err
 	}
 	file, err := templates.Parse(source, configFile)
 	if err != nil {
-		return nil, asMistake(err)
+		return repository, nil, asMistake(err)
 	}
 	tasks, err := file.Render(templates.LocalPush(templates.Push{
-		Repository: repository.URL, Project: p.Repository, Role: Role(p.Repository), Level: repository.Level,
+		Repository: repository.URL, Project: p.Repository, Role: Role(repository), Level: repository.Level,
 		Owner: p.Email, Branch: p.Branch, Revision: p.Revision, BaseRevision: p.Base,
 		PushID: p.ID, Time: p.Time, Now: time.Now(), DecisionTaskID: decisionTaskID(p), RootURL: in.RootURL,
 	}))
 	if err != nil {
-		return nil, asMistake(err)
+		return repository, nil, asMistake(err)
 	}
-	return tasks, nil
+	return repository, tasks, nil
 }
 
 // open returns the push's repository as it is registered, and its tree at the push's revision.
-func (in *Intake) open(ctx context.Context, p push.Push) (push.Repository, *localgit.Tree, error) {
+func (in *Intake) open(ctx context.Context, p push.Push) (push.Repository, Tree, error) {
 	repository, err := in.Push.Repository(ctx, p.Repository)
 	if err != nil {
 		return push.Repository{}, nil, err
 	}
-	repo, ok := in.Repos[p.Repository]
-	if !ok {
-		return push.Repository{}, nil, fmt.Errorf("intake: repository %s is not watched by this server", p.Repository)
-	}
-	tree, err := repo.Tree(ctx, p.Revision)
-	if err != nil && !repo.Has(ctx, p.Revision) {
-		if _, broken := repo.Heads(ctx); broken == nil { // the repository can be read, so it is gone for good
-			err = mistake("no-revision", "", 0, "The repository no longer has revision %s: its branch was rewritten, and git has cleaned up since. Push again.", p.Revision)
-		}
-	}
+	tree, err := in.at(ctx, repository, p.Revision)
 	return repository, tree, err
 }
 
 // create checks that the branch's role may create the tasks, and creates all or none. It is
 // idempotent: the ids follow from the push.
-func (in *Intake) create(ctx context.Context, p push.Push, tasks []templates.Task) error {
-	role := Role(p.Repository) + ":branch:" + p.Branch
+func (in *Intake) create(ctx context.Context, repository push.Repository, p push.Push, tasks []templates.Task) error {
+	role := Role(repository) + ":branch:" + p.Branch
 	held, err := in.Expand(ctx, []string{"assume:" + role})
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func (in *Intake) register(ctx context.Context, name string, repo *localgit.Repo
 		in.Log.WarnContext(ctx, "no hook could be installed; commits are found by polling", "repository", name, "err", err)
 	}
 	return in.Push.Register(ctx, push.Repository{
-		Name: name, Kind: "git-local", URL: in.RootURL + "/git/" + name, Path: repo.Dir(),
+		Name: name, Kind: push.LocalGit, URL: in.RootURL + "/git/" + name, Path: repo.Dir(),
 		Level: localLevel, DefaultBranch: repo.DefaultBranch(ctx),
 	})
 }

@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,16 +22,35 @@ const (
 // wants less costs less.
 type Interest struct {
 	Kinds []string      // of events; nil: all
+	Route string        // events of tasks with a route that begins so (few others may come along, where a quote stands in a route); "": all
 	Every time.Duration // how long to let events gather while they are few; 0: not at all
+	Fresh bool          // a new consumer begins with what happens after its first Consume, not with the oldest event kept
 }
 
-// Consume hands the feed, from the oldest event kept on, to a consumer with a stored offset, until
-// ctx ends; its error is ctx's. handle gets events in order and does its work in tx, in which the
+// register is the statement that enters a new consumer.
+func (i Interest) register() string {
+	if i.Fresh {
+		return registerNowSQL.Text
+	}
+	return registerSQL.Text
+}
+
+// route is the pattern of the routes that are wanted, as they stand in JSON; nil for all.
+func (i Interest) route() *string {
+	if i.Route == "" {
+		return nil
+	}
+	pattern := `%"` + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(i.Route) + "%"
+	return &pattern
+}
+
+// Consume hands the feed, from the oldest event kept on unless what is Fresh, to a consumer with a stored
+// offset, until ctx ends; its error is ctx's. handle gets events in order and does its work in tx, in which the
 // offset moves too: what it does in the database happens exactly once, what it does outside at least
 // once. When handle fails, the same events come again, after a pause that grows to 30 s. Of all
 // replicas that consume under a name, one is active at a time; another takes over at the next batch.
 func (f *Feed) Consume(ctx context.Context, name string, what Interest, handle func(ctx context.Context, tx pgx.Tx, events []Event) error) error {
-	if _, err := f.pool.Exec(ctx, registerSQL.Text, name); err != nil && ctx.Err() == nil {
+	if _, err := f.pool.Exec(ctx, what.register(), name); err != nil && ctx.Err() == nil {
 		f.log.Warn("a consumer cannot register yet", "consumer", name, "err", err)
 	}
 	pause := time.Duration(0)
@@ -78,12 +98,12 @@ func idle(ctx context.Context, changed <-chan struct{}) {
 func (f *Feed) batch(ctx context.Context, name string, what Interest, handle func(context.Context, pgx.Tx, []Event) error) (n int, err error) {
 	err = pg.TxPipe(ctx, f.pool, func(ctx context.Context, tx *pg.Pipe) error {
 		n = 0
-		p, held, err := next(ctx, tx, name, what.Kinds)
+		p, held, err := next(ctx, tx, name, what)
 		if err != nil {
 			return err
 		}
 		if !held { // by another replica, or it is not registered yet
-			_, err := tx.Exec(ctx, registerSQL.Text, name)
+			_, err := tx.Exec(ctx, what.register(), name)
 			return err
 		}
 		if p.count == 0 {
@@ -116,7 +136,7 @@ type part struct {
 
 // next locks the consumer's row, unless somebody else has, and reads what comes after its place, in one
 // round trip. held tells whether the row could be locked; else nothing of what it read counts.
-func next(ctx context.Context, tx *pg.Pipe, name string, kinds []string) (p part, held bool, err error) {
+func next(ctx context.Context, tx *pg.Pipe, name string, what Interest) (p part, held bool, err error) {
 	var b pgx.Batch
 	b.Queue(tryOffsetSQL.Text, name).Exec(func(tag pgconn.CommandTag) error {
 		held = tag.RowsAffected() > 0
@@ -126,7 +146,7 @@ func next(ctx context.Context, tx *pg.Pipe, name string, kinds []string) (p part
 		_, err := pgx.ForEachRow(rows, []any{&p.at}, func() error { return nil })
 		return err
 	})
-	b.Queue(nextSQL.Text, name, consumeBatch, kinds).Query(func(rows pgx.Rows) error {
+	b.Queue(nextSQL.Text, name, consumeBatch, what.Kinds, what.route()).Query(func(rows pgx.Rows) error {
 		defer rows.Close()
 		for rows.Next() {
 			e, wanted, err := scanNext(rows, &p)
@@ -167,6 +187,7 @@ WITH mine AS MATERIALIZED (SELECT FROM event_consumers WHERE name = $1 FOR UPDAT
 SELECT w.first, w.last, w.count, o.position, e.id, e.kind, e.time, e.task_id, e.task_group_id, e.run_id, e.routes, e.topic, e.payload
 FROM whole AS w CROSS JOIN part AS o
 LEFT JOIN LATERAL (
-	SELECT * FROM events WHERE events.seq = o.seq AND ($3::text[] IS NULL OR events.kind = ANY ($3)) OFFSET 0) AS e ON true
+	SELECT * FROM events WHERE events.seq = o.seq AND ($3::text[] IS NULL OR events.kind = ANY ($3))
+		AND ($4::text IS NULL OR events.routes::text LIKE $4) OFFSET 0) AS e ON true
 WHERE e.seq IS NOT NULL OR o.position = w.last
 ORDER BY o.position`}

@@ -471,6 +471,43 @@ func TestConsumeWhatIsOfInterest(t *testing.T) {
 	}
 }
 
+func TestConsumeByRouteFromNowOn(t *testing.T) {
+	pool := pgtest.DB(t)
+	f := startFeed(t, pool)
+	with := func(routes ...string) event.Event { return event.Event{Kind: "k", TaskID: "t", Routes: routes} }
+	appendAll(t, pool, with("a_b.old"))
+	take(t, f, event.Filter{}, 1) // it has its place
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var seen [][]string
+	consumed := make(chan error, 1)
+	go func() {
+		consumed <- f.Consume(ctx, "routes", event.Interest{Kinds: []string{"k"}, Route: "a_b.", Fresh: true}, func(_ context.Context, _ pgx.Tx, events []event.Event) error {
+			for _, e := range events {
+				seen = append(seen, e.Routes)
+				if e.Routes[len(e.Routes)-1] == "a_b.end" {
+					cancel()
+				}
+			}
+			return nil
+		})
+	}()
+	for registered := false; !registered; {
+		consumers, err := f.Consumers(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		registered = len(consumers) > 0
+	}
+	appendAll(t, pool, with(), with("x", "a_b.c"), with("axb.c"), with("x.a_b.c"), with("a_b.end"))
+	if err := <-consumed; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([][]string{{"x", "a_b.c"}, {"a_b.end"}}, seen); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestPrune(t *testing.T) {
 	pool := pgtest.DB(t)
 	f := startFeed(t, pool, event.Keep(24*time.Hour))

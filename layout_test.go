@@ -70,7 +70,7 @@ var own = map[string]struct {
 	why   string
 	rooms []string
 }{
-	"github.com/jackc/pgx/v5": {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "event", "auth", "queue", "index", "object", "push", "history", "ui", "app", "cmd"}},
+	"github.com/jackc/pgx/v5": {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "history", "ui", "app", "cmd"}},
 	"os/exec":                 {"programs are run by workers, forges and the database's keeper", []string{"workers", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
 	"github.com/rabbitmq":     {"one room talks to the broker", []string{"event/pulse", "internal/rabbittest"}},
 	"net/http":                {"pure rooms know no network", []string{"internal/web", "internal/npmtest", "internal/s3test", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "client", "workers", "bench", "ui", "app", "cmd", "e2e"}},

@@ -24,6 +24,7 @@ import (
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/history"
 	"github.com/treeline-ci/treeline/index"
+	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
@@ -44,6 +45,7 @@ type App struct {
 	pool   *pgxpool.Pool
 
 	queuePool *pgxpool.Pool
+	ring      *crypt.Ring // seals what the database must not show
 	auth      *auth.Auth
 	cloud     *cloud.Cloud
 	feed      *event.Feed
@@ -131,12 +133,15 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 // makeRooms makes each room and joins those that need another inside their transaction.
 func (a *App) makeRooms(ctx context.Context) (err error) {
 	c := a.config
+	if a.ring, err = c.Secrets.Ring(); err != nil {
+		return err
+	}
 	a.feed = event.NewFeed(a.pool, c.Log)
 	static := append([]auth.StaticClient{
 		{ClientID: RootClient, AccessToken: c.Secrets.RootToken, Scopes: []string{"*"}, Description: "The operator."},
 		{ClientID: queueClient, AccessToken: c.Secrets.QueueToken, Scopes: []string{"*"}, Description: "Signs the credentials of tasks."},
 	}, c.StaticClients...)
-	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, EncryptionKey: c.Secrets.EncryptionKey, Wake: a.feed.Wake, Log: c.Log})
+	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, Ring: a.ring, Wake: a.feed.Wake, Log: c.Log})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,5 +90,44 @@ func TestConfigurationNamesEverythingAtFault(t *testing.T) {
 	c = app.Config{RootURL: "https://ci.example.com/", DatabaseURL: "postgres:///x", DataDir: "d", Secrets: secrets}
 	if err := c.Check(); err != nil || c.RootURL != "https://ci.example.com" || c.Log == nil || c.Listen == "" {
 		t.Errorf("%v %+v", err, c.RootURL)
+	}
+}
+
+func TestEncryptionKeysMayComeFromTheEnvironment(t *testing.T) {
+	key := func(fill string) string { return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(fill, 32))) }
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(file, []byte("# two\n"+key("a")+"\n"+key("b")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		keys, file, master string
+		want               string // of the error; "" takes the keys a and b
+	}{
+		"a variable":   {keys: key("a") + " " + key("b")},
+		"a file":       {file: file},
+		"both":         {keys: key("a"), file: file, want: "give one"},
+		"no file":      {file: file + "x", want: "no such file"},
+		"a broken key": {keys: key("a") + ",hunter2!", want: "key 2: it is no base64"},
+		"no master":    {keys: key("a"), master: "file:" + file + "x", want: "TREELINE_MASTER_KEY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(app.KeysSetting, c.keys)
+			t.Setenv(app.KeysFileSetting, c.file)
+			t.Setenv(app.MasterKeySetting, c.master)
+			s, err := app.LoadSecrets(filepath.Join(t.TempDir(), "secrets.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.LoadKeys(t.Context())
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil || string(s.EncryptionKey) != strings.Repeat("a", 32) || len(s.RetiredKeys) != 1 {
+				t.Errorf("%v, %d retired", err, len(s.RetiredKeys))
+			}
+		})
 	}
 }

@@ -22,19 +22,21 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/fault"
 )
 
 // Anonymous is the id of the role that everybody has, with credentials or without.
 const Anonymous = "anonymous"
 
-// Config says how auth behaves. Log and EncryptionKey are required.
+// Config says how auth behaves. Log, and Ring or EncryptionKey, are required.
 type Config struct {
 	// StaticClients come from the configuration and cannot be changed through the API. Those that an
 	// earlier configuration had and this one has not are removed.
 	StaticClients []StaticClient
 	Log           *slog.Logger
-	EncryptionKey []byte           // 32 bytes, for the access tokens at rest
+	Ring          *crypt.Ring      // seals the access tokens at rest
+	EncryptionKey []byte           // 32 bytes; a ring of this key alone, when Ring is nil
 	Now           func() time.Time // the clock that signatures are checked by; nil: time.Now
 	KeepAudit     time.Duration    // how long audit rows are kept; 0: 30 days
 	Wake          func()           // called after a change, for the feed to look; may be nil
@@ -63,7 +65,7 @@ type Auth struct {
 
 // New checks the configuration, and makes the static clients in the database what it says.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Auth, error) {
-	v, err := newVault(cfg.EncryptionKey)
+	v, err := newVault(cfg.Ring, cfg.EncryptionKey)
 	if err != nil {
 		return nil, err
 	}

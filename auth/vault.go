@@ -1,51 +1,76 @@
 package auth
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
+	"errors"
 	"fmt"
 
+	"github.com/treeline-ci/treeline/internal/crypt"
+	"github.com/treeline-ci/treeline/internal/crypt/reseal"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
 )
 
 // vault encrypts access tokens for the database. Each is bound to its client's id, so that a row
 // copied to another client gives nothing.
-type vault struct{ aead cipher.AEAD }
+type vault struct{ ring *crypt.Ring }
 
-func newVault(key []byte) (vault, error) {
-	if len(key) != 32 {
-		return vault{}, fault.New(fault.Invalid, "auth: the encryption key must have 32 bytes, not %d", len(key))
+func tokenContext(clientID string) []byte { return []byte("auth_clients:" + clientID) }
+
+// newVault takes the ring, or makes one of a single key.
+func newVault(ring *crypt.Ring, key []byte) (vault, error) {
+	if ring != nil {
+		return vault{ring}, nil
 	}
-	block, err := aes.NewCipher(key)
+	ring, err := crypt.NewRing(crypt.Key{Secret: key})
 	if err != nil {
-		return vault{}, fmt.Errorf("auth: encryption key: %w", err)
+		return vault{}, fault.Wrap(fault.Invalid, err, "auth: the encryption key is unusable")
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return vault{}, fmt.Errorf("auth: encryption key: %w", err)
-	}
-	return vault{aead}, nil
+	return vault{ring}, nil
 }
 
-// seal returns a fresh nonce followed by the encrypted token.
 func (v vault) seal(clientID, token string) ([]byte, error) {
-	nonce := make([]byte, v.aead.NonceSize(), v.aead.NonceSize()+len(token)+v.aead.Overhead())
-	if _, err := rand.Read(nonce); err != nil {
+	sealed, err := v.ring.Seal([]byte(token), tokenContext(clientID))
+	if err != nil {
 		return nil, fmt.Errorf("auth: encrypt token: %w", err)
 	}
-	return v.aead.Seal(nonce, nonce, []byte(token), []byte(clientID)), nil
+	return sealed, nil
 }
 
 // open is the reverse of seal. It fails when the key is another one or the row was tampered with.
 func (v vault) open(clientID string, sealed []byte) (string, error) {
-	n := v.aead.NonceSize()
-	if len(sealed) < n {
-		return "", fault.New(fault.Internal, "auth: the stored token of client %s is damaged", clientID)
-	}
-	token, err := v.aead.Open(nil, sealed[:n], sealed[n:], []byte(clientID))
+	token, err := openToken(v.ring, clientID, sealed)
 	if err != nil {
 		return "", fault.Wrap(fault.Internal, err, "auth: the stored token of client %s cannot be decrypted; is the encryption key the one it was stored with?", clientID)
 	}
 	return string(token), nil
 }
+
+// openToken also opens tokens of before sealed values named their key; those are bound to the id alone.
+func openToken(ring *crypt.Ring, clientID string, sealed []byte) ([]byte, error) {
+	token, err := ring.Open(sealed, tokenContext(clientID))
+	if err == nil {
+		return token, nil
+	}
+	token, bareErr := ring.OpenBare(sealed, []byte(clientID))
+	if bareErr == nil {
+		return token, nil
+	}
+	return nil, errors.Join(err, bareErr)
+}
+
+// Sealed is what auth has stored under encryption, for the rotation of keys.
+func Sealed() reseal.Table {
+	return reseal.Table{
+		Name: "access tokens of clients", Columns: 1, Page: sealedTokensSQL, Swap: swapTokenSQL,
+		Context: func(key []string) []byte { return tokenContext(key[0]) },
+		Open: func(ring *crypt.Ring, key []string, sealed []byte) ([]byte, error) {
+			return openToken(ring, key[0], sealed)
+		},
+	}
+}
+
+var sealedTokensSQL = pg.Statement{Name: "auth.sealed_tokens", Text: `
+SELECT ARRAY[client_id], encrypted_token FROM auth_clients WHERE client_id > ($1::text[])[1] ORDER BY client_id LIMIT $2`}
+
+var swapTokenSQL = pg.Statement{Name: "auth.swap_token", Text: `
+UPDATE auth_clients SET encrypted_token = $3 WHERE client_id = ($1::text[])[1] AND encrypted_token = $2`}

@@ -67,6 +67,9 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if _, err := secrets.LoadKeys(ctx); err != nil {
+		return err
+	}
 	repo, err := c.repository(ctx, data)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func newDBCommand() *cobra.Command {
 	var o dbOptions
 	cmd := &cobra.Command{
 		Use:   "db",
-		Short: "Upgrade, downgrade or look at the database's schema",
+		Short: "Upgrade, downgrade or look at the database's schema; change its encryption key",
 		Long: `Works on the schema of Treeline's database: numbered versions, each of which can be applied and
 taken back. A version is applied whole or not at all; a command that was interrupted is simply
 given again, and several at once do no harm. "treeline dev" upgrades its own database by itself.
@@ -43,7 +43,7 @@ the one in the data directory of a "treeline dev" that does not run.`,
 	cmd.PersistentFlags().StringVar(&o.url, "database", "", "URL of the database, postgres://… (default $DATABASE_URL)")
 	cmd.PersistentFlags().StringVar(&o.data, "data", "", "data directory of a treeline dev that does not run")
 	cmd.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
-	cmd.AddCommand(newDBStatusCommand(&o), newDBUpgradeCommand(&o), newDBDowngradeCommand(&o))
+	cmd.AddCommand(newDBStatusCommand(&o), newDBUpgradeCommand(&o), newDBDowngradeCommand(&o), newDBKeyCommand(&o), newDBReencryptCommand(&o))
 	return cmd
 }
 

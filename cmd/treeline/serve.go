@@ -28,6 +28,10 @@ Environment:
   TREELINE_ROOT_URL   the address at which clients and browsers reach the server
   TREELINE_DATA       directory for the contents of artifacts and for secrets.json, which is made
                       at the first start; servers that share a database share both
+  TREELINE_ENCRYPTION_KEYS, TREELINE_ENCRYPTION_KEYS_FILE
+                      the keys that seal secrets and tokens in the database, the current one first,
+                      or a file with them; optional, in place of the one in secrets.json
+  TREELINE_MASTER_KEY file:PATH or env:NAME with the master key, where those keys are wrapped
   TREELINE_CLOUD_CREDENTIALS
                       a YAML file that says which credentials of AWS, Google Cloud, Azure, Sentry,
                       websocktunnel and GitHub the server hands out; optional
@@ -52,6 +56,9 @@ Environment:
 			}
 			secrets, err := app.LoadSecrets(filepath.Join(data, "secrets.json"))
 			if err != nil {
+				return err
+			}
+			if _, err := secrets.LoadKeys(ctx); err != nil {
 				return err
 			}
 			if c.Cloud, err = cloud.LoadConfig(os.Getenv(cloud.Setting)); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/taskgraph/action"
+	"github.com/treeline-ci/treeline/taskgraph/action/perform"
 	"github.com/treeline-ci/treeline/taskgraph/config"
 )
 
@@ -75,7 +76,7 @@ func fromEnv() (asked, error) {
 		}
 	}
 	var err error
-	a.input, err = plainJSON("ACTION_INPUT", []byte(os.Getenv("ACTION_INPUT")))
+	a.input, err = perform.PlainJSON("ACTION_INPUT", []byte(os.Getenv("ACTION_INPUT")))
 	return a, err
 }
 
@@ -100,8 +101,12 @@ func (c *callbackCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &reader{client: server, config: cfg, own: own, err: c.Err()}
-	p, err := r.parameters(ctx, want.groupID)
+	if err := os.MkdirAll(c.artifacts, 0o755); err != nil {
+		return fmt.Errorf("artifacts: %w", err)
+	}
+	r := newPerformer(c.Session, &remote{client: server, dir: c.artifacts, ancestors: c.Ancestors}, cfg)
+	r.Own, r.Since = own, self.Created.Time
+	p, err := r.Parameters(ctx, want.groupID)
 	if err != nil {
 		return err
 	}
@@ -119,51 +124,20 @@ func (c *callbackCommand) run(ctx context.Context) error {
 	if call.Index, err = c.Index(); err != nil {
 		return err
 	}
-	if err := r.complete(ctx, registry, want.callback, &call, c.Ancestors); err != nil {
+	if err := r.Complete(ctx, registry, want.callback, &call); err != nil {
 		return err
 	}
 	effects, err := registry.Run(ctx, want.callback, call)
 	if err != nil {
 		return err
 	}
-	a := &applier{client: server, own: own, since: self.Created.Time, dir: c.artifacts, out: c.Err()}
-	if err := a.apply(ctx, effects); err != nil || effects.Decide == nil {
+	if err := r.Apply(ctx, effects); err != nil || effects.Decide == nil {
 		return err
 	}
 	return c.Decide(ctx, effects.Decide, own, self.Created.Time, c.artifacts)
 }
 
-// complete fetches what the callback will look at.
-func (r *reader) complete(ctx context.Context, registry *action.Registry, callback string, call *action.Call, ancestors func(context.Context, string, int) ([]string, error)) error {
-	needs, err := registry.Needs(callback, call.Input)
-	if err != nil {
-		return err
-	}
-	p := call.Push.Parameters
-	if call.TaskID != "" {
-		if call.Definition, err = definition(ctx, r.client, call.TaskID); err != nil {
-			return fmt.Errorf("task %s, which the action is for: %w", call.TaskID, err)
-		}
-	}
-	if needs.Graph {
-		if call.Push, err = r.push(ctx, call.TaskGroupID, p); err != nil {
-			return err
-		}
-	}
-	if needs.Earlier > 0 {
-		if call.Earlier, err = r.earlier(ctx, p, needs.Earlier, ancestors); err != nil {
-			return err
-		}
-	}
-	for _, id := range needs.Graphs {
-		if !slug.Valid(id) {
-			return fmt.Errorf("%q is not the id of a decision or action task", id)
-		}
-		g, err := r.graphOf(ctx, id, nil)
-		if err != nil {
-			return err
-		}
-		call.Graphs = append(call.Graphs, g)
-	}
-	return nil
+// newPerformer does actions of the session's tree on a server; remarks are lines of the session's.
+func newPerformer(s *graphcmd.Session, server perform.Server, cfg *config.GraphConfig) *perform.Performer {
+	return &perform.Performer{Server: server, Config: cfg, Say: func(format string, args ...any) { fmt.Fprintf(s.Err(), format+"\n", args...) }}
 }

@@ -3,6 +3,7 @@ package actioncmd
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/taskgraph/action"
+	"github.com/treeline-ci/treeline/taskgraph/action/perform"
 	"github.com/treeline-ci/treeline/taskgraph/config"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 )
@@ -61,7 +63,7 @@ func server(t *testing.T) *client.Client {
 type world struct {
 	t *testing.T
 	c *client.Client
-	r *reader
+	r *perform.Performer
 }
 
 // ran makes a task that published files, indexed at paths below td.v2.mine.
@@ -113,6 +115,10 @@ func (w world) params(text string) *params.Parameters {
 	return p
 }
 
+func lines(to *bytes.Buffer) func(string, ...any) {
+	return func(format string, args ...any) { fmt.Fprintf(to, format+"\n", args...) }
+}
+
 func newWorld(t *testing.T) (world, *bytes.Buffer) {
 	t.Helper()
 	tree := fstest.MapFS{"taskcluster/config.yml": {Data: []byte("trust-domain: td\ntask-priority: low\nworkers: {aliases: {}}\ntaskgraph: {repositories: {mine: {name: mine}}}\n")}}
@@ -122,7 +128,7 @@ func newWorld(t *testing.T) (world, *bytes.Buffer) {
 	}
 	var remarks bytes.Buffer
 	c := server(t)
-	return world{t: t, c: c, r: &reader{client: c, config: cfg, own: slug.Nice(), err: &remarks}}, &remarks
+	return world{t: t, c: c, r: &perform.Performer{Server: &remote{client: c}, Config: cfg, Own: slug.Nice(), Say: lines(&remarks)}}, &remarks
 }
 
 const (
@@ -148,8 +154,8 @@ func TestThePushIsWhatDecisionActionsAndCronMade(t *testing.T) {
 				want["a"], want["l"+id] = id, id
 			}
 			w.ran(nil, c.later[0]+"2") // an action that created nothing
-			w.r.own = w.ran(map[string]string{"label-to-taskid.json": `{"a": "own"}`}, c.later[0]+"3")
-			got, err := w.r.push(t.Context(), slug.Nice(), w.params(c.push))
+			w.r.Own = w.ran(map[string]string{"label-to-taskid.json": `{"a": "own"}`}, c.later[0]+"3")
+			got, err := w.r.Push(t.Context(), slug.Nice(), w.params(c.push))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +166,7 @@ func TestThePushIsWhatDecisionActionsAndCronMade(t *testing.T) {
 	}
 	t.Run("a push that nobody indexed is that of its group", func(t *testing.T) {
 		decision := w.decision("{project: mine, repository_type: git, head_rev: r9}", `{"a": "first"}`)
-		got, err := w.r.push(t.Context(), decision, w.params("{project: mine, repository_type: git, head_rev: r9}"))
+		got, err := w.r.Push(t.Context(), decision, w.params("{project: mine, repository_type: git, head_rev: r9}"))
 		if err != nil || got.DecisionTaskID != decision || got.LabelToTaskID["a"] != "first" {
 			t.Error(got.DecisionTaskID, got.LabelToTaskID, err)
 		}
@@ -176,7 +182,7 @@ func TestEarlierPushes(t *testing.T) {
 	ids["28"] = w.decision("{project: mine, repository_type: hg, head_rev: h2, pushlog_id: '28'}", `{"a": "28"}`, "pushlog-id.28.decision")
 	broken := w.ran(nil, "pushlog-id.29.decision")
 	w.ran(map[string]string{"label-to-taskid.json": `{"a": "again"}`}, "revision.r1.taskgraph.actions.x")
-	ancestors := func(_ context.Context, revision string, n int) ([]string, error) {
+	w.r.Server.(*remote).ancestors = func(_ context.Context, revision string, n int) ([]string, error) {
 		return map[string][]string{"r3": {"r2", "undecided", "r1", "r0"}}[revision], nil
 	}
 	for name, c := range map[string]struct {
@@ -191,7 +197,7 @@ func TestEarlierPushes(t *testing.T) {
 		"the first one": {"{project: mine, repository_type: hg, head_rev: h, pushlog_id: '1'}", 5, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			list, err := w.r.earlier(t.Context(), w.params(c.push), c.n, ancestors)
+			list, err := w.r.Earlier(t.Context(), w.params(c.push), c.n)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,10 +219,10 @@ func TestDoingEffectsTwiceDoesThemOnce(t *testing.T) {
 	w, _ := newWorld(t)
 	done := w.ran(nil)
 	var out bytes.Buffer
-	a := &applier{client: w.c, own: slug.Nice(), since: time.Now().Add(-time.Minute), dir: t.TempDir(), out: &out}
+	a := &perform.Performer{Server: &remote{client: w.c, dir: t.TempDir()}, Own: slug.Nice(), Since: time.Now().Add(-time.Minute), Say: lines(&out)}
 	e := action.Effects{Rerun: []action.OnTask{{TaskID: done}}, Cancel: []action.OnTask{{TaskID: done}}}
 	for range 2 {
-		if err := a.apply(t.Context(), e); err != nil {
+		if err := a.Apply(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -228,7 +234,7 @@ func TestDoingEffectsTwiceDoesThemOnce(t *testing.T) {
 	}
 	missing := slug.Nice()
 	for _, e := range []action.Effects{{Rerun: []action.OnTask{{TaskID: missing}}}, {Cancel: []action.OnTask{{TaskID: missing}}}, {CancelGroups: []string{missing}}} {
-		if err := a.apply(t.Context(), e); err == nil || !strings.Contains(err.Error(), missing) {
+		if err := a.Apply(t.Context(), e); err == nil || !strings.Contains(err.Error(), missing) {
 			t.Errorf("a task that is not there: %v", err)
 		}
 	}

@@ -111,13 +111,14 @@ func (c *testCommand) readInput() error {
 // facts fills the call from the server, or without a task group from the checkout.
 func (c *testCommand) facts(ctx context.Context, cfg *config.GraphConfig, call *action.Call) (*action.Registry, error) {
 	var p *params.Parameters
-	r := &reader{config: cfg, err: c.Err()}
+	r := newPerformer(c.Session, nil, cfg)
 	if c.groupID != "" {
-		var err error
-		if r.client, err = client.FromEnv(nil); err != nil {
+		server, err := client.FromEnv(nil)
+		if err != nil {
 			return nil, err
 		}
-		if p, err = r.parameters(ctx, c.groupID); err != nil {
+		r.Server = &remote{client: server, ancestors: c.Ancestors}
+		if p, err = r.Parameters(ctx, c.groupID); err != nil {
 			return nil, err
 		}
 	}
@@ -137,7 +138,7 @@ func (c *testCommand) facts(ctx context.Context, cfg *config.GraphConfig, call *
 	}
 	call.Push = action.Push{Parameters: p}
 	if c.groupID != "" {
-		return registry, r.complete(ctx, registry, c.callback, call, c.Ancestors)
+		return registry, r.Complete(ctx, registry, c.callback, call)
 	}
 	if _, err := registry.Needs(c.callback, call.Input); err != nil {
 		return nil, err

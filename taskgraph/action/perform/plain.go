@@ -1,4 +1,4 @@
-package actioncmd
+package perform
 
 import (
 	"bytes"
@@ -9,9 +9,9 @@ import (
 	"strconv"
 )
 
-// plainJSON reads one JSON value as the plain values that actions work on: whole numbers are int64.
+// PlainJSON reads one JSON value as the plain values that actions work on: whole numbers are int64.
 // Nothing is null. What it is stands in errors.
-func plainJSON(what string, src []byte) (any, error) {
+func PlainJSON(what string, src []byte) (any, error) {
 	if len(bytes.TrimSpace(src)) == 0 {
 		return nil, nil
 	}
@@ -30,8 +30,9 @@ func plainJSON(what string, src []byte) (any, error) {
 	return plain(v)
 }
 
-func plainObject(src []byte) (map[string]any, error) {
-	v, err := plainJSON("the definition", src)
+// PlainObject is PlainJSON for a definition.
+func PlainObject(src []byte) (map[string]any, error) {
+	v, err := PlainJSON("the definition", src)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,10 @@
-package actioncmd
+package perform
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -13,36 +12,22 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/taskgraph/action"
-	"github.com/treeline-ci/treeline/taskgraph/config"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 )
 
-// reader fetches from a server what a call of an action looks at.
-type reader struct {
-	client *client.Client
-	config *config.GraphConfig
-	own    string // the action task, whose own results are no news; "" outside of one
-	err    io.Writer
-}
-
-// together is how many artifacts are fetched at once.
-const together = 8
-
-// artifact is a public artifact of the newest run of a task.
-func (r *reader) artifact(ctx context.Context, taskID, name string) ([]byte, error) {
-	var b bytes.Buffer
-	_, err := r.client.DownloadArtifact(ctx, client.Download{TaskID: taskID, RunID: client.LatestRun, Name: "public/" + name}, &b)
+func (r *Performer) artifact(ctx context.Context, taskID, name string) ([]byte, error) {
+	b, err := r.Artifact(ctx, taskID, name)
 	if err != nil {
 		return nil, fmt.Errorf("%s of task %s: %w", name, taskID, err)
 	}
-	return b.Bytes(), nil
+	return b, nil
 }
 
-func (r *reader) json(ctx context.Context, taskID, name string, out any) error {
+func (r *Performer) json(ctx context.Context, taskID, name string, out any) error {
 	b, err := r.artifact(ctx, taskID, name)
 	if err != nil {
 		return err
@@ -53,8 +38,8 @@ func (r *reader) json(ctx context.Context, taskID, name string, out any) error {
 	return nil
 }
 
-// parameters are those that a decision task published. They were checked when it made them.
-func (r *reader) parameters(ctx context.Context, taskID string) (*params.Parameters, error) {
+// Parameters are those that a decision task published. They were checked when it made them.
+func (r *Performer) Parameters(ctx context.Context, taskID string) (*params.Parameters, error) {
 	b, err := r.artifact(ctx, taskID, "parameters.yml")
 	if err != nil {
 		return nil, err
@@ -62,13 +47,48 @@ func (r *reader) parameters(ctx context.Context, taskID string) (*params.Paramet
 	return params.Load("parameters.yml of task "+taskID, b, false)
 }
 
+// Complete fetches what the callback will look at.
+func (r *Performer) Complete(ctx context.Context, registry *action.Registry, callback string, call *action.Call) error {
+	needs, err := registry.Needs(callback, call.Input)
+	if err != nil {
+		return err
+	}
+	p := call.Push.Parameters
+	if call.TaskID != "" {
+		if call.Definition, err = r.Definition(ctx, call.TaskID); err != nil {
+			return fmt.Errorf("task %s, which the action is for: %w", call.TaskID, err)
+		}
+	}
+	if needs.Graph {
+		if call.Push, err = r.Push(ctx, call.TaskGroupID, p); err != nil {
+			return err
+		}
+	}
+	if needs.Earlier > 0 {
+		if call.Earlier, err = r.Earlier(ctx, p, needs.Earlier); err != nil {
+			return err
+		}
+	}
+	for _, id := range needs.Graphs {
+		if !slug.Valid(id) {
+			return fmt.Errorf("%q is not the id of a decision or action task", id)
+		}
+		g, err := r.graphOf(ctx, id, nil)
+		if err != nil {
+			return err
+		}
+		call.Graphs = append(call.Graphs, g)
+	}
+	return nil
+}
+
 // graphOf is what one decision or action task made, and nothing of those after it.
-func (r *reader) graphOf(ctx context.Context, taskID string, p *params.Parameters) (action.Push, error) {
+func (r *Performer) graphOf(ctx context.Context, taskID string, p *params.Parameters) (action.Push, error) {
 	out := action.Push{DecisionTaskID: taskID, Parameters: p}
 	var src []byte
 	g, gctx := errgroup.WithContext(ctx)
 	if p == nil {
-		g.Go(func() (err error) { out.Parameters, err = r.parameters(gctx, taskID); return err })
+		g.Go(func() (err error) { out.Parameters, err = r.Parameters(gctx, taskID); return err })
 	}
 	g.Go(func() (err error) { src, err = r.artifact(gctx, taskID, "full-task-graph.json"); return err })
 	g.Go(func() error { return r.json(gctx, taskID, "label-to-taskid.json", &out.LabelToTaskID) })
@@ -92,9 +112,9 @@ func (r *reader) graphOf(ctx context.Context, taskID string, p *params.Parameter
 	return out, nil
 }
 
-// push is everything that the decision of the push and the action and cron tasks after it made: of
+// Push is everything that the decision of the push and the action and cron tasks after it made: of
 // several tasks of one label the newest counts (taskgraph-map 18.4).
-func (r *reader) push(ctx context.Context, groupID string, p *params.Parameters) (action.Push, error) {
+func (r *Performer) Push(ctx context.Context, groupID string, p *params.Parameters) (action.Push, error) {
 	decision, indexed, err := r.decision(ctx, p)
 	if err != nil {
 		return action.Push{}, err
@@ -117,12 +137,12 @@ func (r *reader) push(ctx context.Context, groupID string, p *params.Parameters)
 }
 
 // path is an index path of the push.
-func (r *reader) path(p *params.Parameters, rest ...string) string {
-	return strings.Join(append([]string{r.config.TrustDomain(), "v2", p.String("project")}, rest...), ".")
+func (r *Performer) path(p *params.Parameters, rest ...string) string {
+	return strings.Join(append([]string{r.Config.TrustDomain(), "v2", p.String("project")}, rest...), ".")
 }
 
 // decisionPath is where the decision of a push is indexed.
-func (r *reader) decisionPath(p *params.Parameters, id string) string {
+func (r *Performer) decisionPath(p *params.Parameters, id string) string {
 	if p.String("repository_type") == "hg" {
 		return r.path(p, "pushlog-id", id, "decision")
 	}
@@ -138,20 +158,18 @@ func pushID(p *params.Parameters) string {
 }
 
 // decision finds the decision of the push that parameters speak of.
-func (r *reader) decision(ctx context.Context, p *params.Parameters) (id string, ok bool, err error) {
+func (r *Performer) decision(ctx context.Context, p *params.Parameters) (id string, ok bool, err error) {
 	if pushID(p) == "" || p.String("project") == "" {
 		return "", false, nil
 	}
-	found, err := r.client.FindTask(ctx, r.decisionPath(p, pushID(p)))
-	if fault.KindOf(err) == fault.NotFound {
-		return "", false, nil
-	}
-	return found.TaskID, err == nil, err
+	path := r.decisionPath(p, pushID(p))
+	found, err := r.Indexed(ctx, []string{path})
+	return found[path], found[path] != "", err
 }
 
 // later finds the action and cron tasks of the push. Templates of the field index actions under two
 // names, of which its own generator knows one only; here both count.
-func (r *reader) later(ctx context.Context, p *params.Parameters) ([]string, error) {
+func (r *Performer) later(ctx context.Context, p *params.Parameters) ([]string, error) {
 	var namespaces []string
 	if rev := p.String("head_rev"); rev != "" {
 		for _, rest := range []string{"actions", "taskgraph.actions", "cron", "taskgraph.cron"} {
@@ -163,36 +181,33 @@ func (r *reader) later(ctx context.Context, p *params.Parameters) ([]string, err
 	}
 	var ids []string
 	for _, namespace := range namespaces {
-		for t, err := range r.client.IndexedTasks(ctx, namespace) {
-			if fault.KindOf(err) == fault.NotFound {
-				break
-			}
-			if err != nil {
-				return nil, fmt.Errorf("index namespace %s: %w", namespace, err)
-			}
-			ids = append(ids, t.TaskID)
+		there, err := r.IndexedIn(ctx, namespace)
+		if err != nil && fault.KindOf(err) != fault.NotFound {
+			return nil, fmt.Errorf("index namespace %s: %w", namespace, err)
 		}
+		ids = append(ids, there...)
 	}
 	return ids, nil
 }
 
 // laterInGroup finds the action tasks of a group whose tasks nobody indexes.
-func (r *reader) laterInGroup(ctx context.Context, groupID string) ([]string, error) {
+func (r *Performer) laterInGroup(ctx context.Context, groupID string) ([]string, error) {
+	members, err := r.Group(ctx, groupID)
+	if err != nil {
+		return nil, fmt.Errorf("tasks of group %s: %w", groupID, err)
+	}
 	var ids []string
-	for t, err := range r.client.GroupTasks(ctx, groupID) {
-		if err != nil {
-			return nil, fmt.Errorf("tasks of group %s: %w", groupID, err)
-		}
-		if t.Task.Tags["kind"] == "action-callback" {
-			ids = append(ids, t.Status.TaskID)
+	for _, m := range members {
+		if m.Tags["kind"] == "action-callback" {
+			ids = append(ids, m.Status.TaskID)
 		}
 	}
 	return ids, nil
 }
 
 // merge lays the results of action and cron tasks over labels, those of the newest last.
-func (r *reader) merge(ctx context.Context, labels map[string]string, ids []string) error {
-	ids = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(ids))), func(id string) bool { return id == r.own })
+func (r *Performer) merge(ctx context.Context, labels map[string]string, ids []string) error {
+	ids = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(ids))), func(id string) bool { return id == r.Own })
 	ids, err := r.byAge(ctx, ids)
 	if err != nil {
 		return err
@@ -219,8 +234,8 @@ func (r *reader) merge(ctx context.Context, labels map[string]string, ids []stri
 }
 
 // byAge sorts tasks by when their first run was scheduled.
-func (r *reader) byAge(ctx context.Context, ids []string) ([]string, error) {
-	known, err := states(ctx, r.client, ids)
+func (r *Performer) byAge(ctx context.Context, ids []string) ([]string, error) {
+	known, err := r.States(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -237,9 +252,34 @@ func (r *reader) byAge(ctx context.Context, ids []string) ([]string, error) {
 // maxLookBack is how many commits before a push are asked about for each earlier push wanted.
 const maxLookBack = 20
 
-// earlier gives up to n pushes before the one of p, newest first. For Mercurial they have the numbers
-// before it; for git they are those of the commits before it that have a decision.
-func (r *reader) earlier(ctx context.Context, p *params.Parameters, n int, ancestors func(ctx context.Context, revision string, n int) ([]string, error)) ([]action.Push, error) {
+// Earlier gives up to n pushes before the one of p, newest first.
+func (r *Performer) Earlier(ctx context.Context, p *params.Parameters, n int) ([]action.Push, error) {
+	find := r.Decisions
+	if find == nil {
+		find = r.indexedDecisions
+	}
+	ids, err := find(ctx, p, n)
+	if err != nil {
+		return nil, err
+	}
+	var out []action.Push
+	for _, id := range ids {
+		if len(out) == n {
+			break
+		}
+		push, err := r.earlierPush(ctx, id)
+		if err != nil { // a decision may have failed, or expired
+			r.Say("decision %s is left out: %v", id, err)
+			continue
+		}
+		out = append(out, push)
+	}
+	return out, ctx.Err()
+}
+
+// indexedDecisions looks earlier decisions up in the index: pushes of Mercurial by the numbers before
+// it, those of git by the commits before it, of which some have none.
+func (r *Performer) indexedDecisions(ctx context.Context, p *params.Parameters, n int) ([]string, error) {
 	var ids []string
 	if p.String("repository_type") == "hg" {
 		last, err := strconv.Atoi(p.String("pushlog_id"))
@@ -251,7 +291,7 @@ func (r *reader) earlier(ctx context.Context, p *params.Parameters, n int, ances
 		}
 	} else {
 		var err error
-		if ids, err = ancestors(ctx, p.String("head_rev"), n*maxLookBack); err != nil {
+		if ids, err = r.Ancestors(ctx, p.String("head_rev"), n*maxLookBack); err != nil {
 			return nil, err
 		}
 	}
@@ -259,27 +299,20 @@ func (r *reader) earlier(ctx context.Context, p *params.Parameters, n int, ances
 	for i, id := range ids {
 		paths[i] = r.decisionPath(p, id)
 	}
-	found, err := indexed(ctx, r.client, paths)
+	found, err := r.Indexed(ctx, paths)
 	if err != nil {
 		return nil, err
 	}
-	var out []action.Push
+	var decisions []string
 	for _, path := range paths {
-		id, ok := found[path]
-		if !ok || len(out) == n {
-			continue
+		if id, ok := found[path]; ok {
+			decisions = append(decisions, id)
 		}
-		push, err := r.earlierPush(ctx, id)
-		if err != nil { // a decision may have failed, or expired
-			fmt.Fprintf(r.err, "decision %s is left out: %v\n", id, err)
-			continue
-		}
-		out = append(out, push)
 	}
-	return out, ctx.Err()
+	return decisions, nil
 }
 
-func (r *reader) earlierPush(ctx context.Context, decision string) (action.Push, error) {
+func (r *Performer) earlierPush(ctx context.Context, decision string) (action.Push, error) {
 	out, err := r.graphOf(ctx, decision, nil)
 	if err != nil {
 		return out, err

@@ -13,10 +13,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"gopkg.in/yaml.v3"
 
@@ -67,53 +65,6 @@ func bare(err error) error {
 		return p.Err
 	}
 	return err
-}
-
-// Parse parses src, the text of the file called path.
-func Parse(path string, src []byte) (*File, error) {
-	f := &File{Path: path}
-	if len(src) > MaxBytes {
-		return nil, &graph.Error{File: path, Message: fmt.Sprintf("is larger than %d MB", MaxBytes>>20)}
-	}
-	d := yaml.NewDecoder(bytes.NewReader(src))
-	var doc yaml.Node
-	if err := d.Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			return f, nil
-		}
-		return nil, syntaxError(path, err)
-	}
-	var second yaml.Node
-	if err := d.Decode(&second); err == nil {
-		return nil, &graph.Error{File: path, Line: second.Line, Message: "holds a second document; only one is allowed"}
-	} else if !errors.Is(err, io.EOF) {
-		return nil, syntaxError(path, err)
-	}
-	f.root = doc.Content[0]
-	r := reader{file: f, done: map[*yaml.Node]shared{}}
-	v, size, err := r.value(f.root, 0)
-	if err != nil {
-		return nil, err
-	}
-	if size > MaxNodes {
-		return nil, &graph.Error{File: path, Message: fmt.Sprintf("stands for %d values once its aliases are followed; the limit is %d", size, MaxNodes)}
-	}
-	f.Value = v
-	return f, nil
-}
-
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
-// syntaxError takes the line out of the parser's message.
-func syntaxError(path string, err error) error {
-	msg := err.Error()
-	e := &graph.Error{File: path, Message: "is not valid YAML"}
-	if m := yamlLine.FindStringSubmatch(msg); m != nil {
-		e.Line, _ = strconv.Atoi(m[1])
-		msg = msg[len(m[0]):]
-	}
-	e.Message += ": " + strings.TrimSpace(msg)
-	return e
 }
 
 // Map returns the document's map, nil for an empty document, and an error when it is neither.

@@ -63,7 +63,7 @@ func (s *site) encode(w http.ResponseWriter, r *Request, status int, v any, chec
 			return err
 		}
 		if err := r.endpoint.output.Validate(value); err != nil {
-			return fmt.Errorf("the answer of %s does not fit %s:\n%s", r.endpoint.Name, r.endpoint.Output, strings.Join(violations(err), "\n"))
+			return fmt.Errorf("the answer of %s does not fit %s:\n%s", r.endpoint.Name, r.endpoint.Output, strings.Join(violations(err, len(r.endpoint.Secret) > 0), "\n"))
 		}
 	}
 	s.send(w, r.HTTP, status, body)

@@ -47,7 +47,11 @@ func (r *Request) HasQuery(name string) bool { return r.HTTP.URL.Query().Has(nam
 
 // Decode reads the body into v.
 func (r *Request) Decode(v any) error {
-	if err := jsonv1.Unmarshal(r.Body, v); err != nil {
+	err := jsonv1.Unmarshal(r.Body, v)
+	if err != nil && len(r.endpoint.Secret) > 0 {
+		return fault.New(fault.BadInput, "The request's body cannot be used.") // the cause may repeat of it
+	}
+	if err != nil {
 		return fault.Wrap(fault.BadInput, err, "The request's body cannot be used: %v", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
@@ -226,6 +227,9 @@ const shownLimit = 64 << 10
 // shown is the body as an error may repeat it.
 func (r *Request) shown() any {
 	empty := struct{}{}
+	if len(r.raw) > 0 && slices.Contains(r.endpoint.Secret, AllSecret) {
+		return map[string]string{"omitted": "a body that may hold secrets"}
+	}
 	if len(r.raw) > shownLimit {
 		return map[string]string{"omitted": fmt.Sprintf("a body of %d bytes", len(r.raw))}
 	}

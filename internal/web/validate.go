@@ -68,6 +68,9 @@ func (r *Request) checkBody() error {
 		return err
 	}
 	value, err := decoded(r.raw)
+	if err != nil && len(e.Secret) > 0 {
+		return fault.New(fault.Malformed, "The request's body is not JSON.") // the cause may repeat of it
+	}
 	if err != nil {
 		return fault.Wrap(fault.Malformed, err, "The request's body is not JSON: %v", err)
 	}
@@ -76,14 +79,15 @@ func (r *Request) checkBody() error {
 	}
 	if err := e.input.Validate(value); err != nil {
 		return fault.New(fault.BadInput, "The request's body does not fit its schema %s/schemas/%s/%s/%s:\n\n%s",
-			r.site.RootURL, e.service.Name, e.service.Version, e.Input, strings.Join(violations(err), "\n"))
+			r.site.RootURL, e.service.Name, e.service.Version, e.Input, strings.Join(violations(err, len(e.Secret) > 0), "\n"))
 	}
 	r.Body = r.raw
 	return nil
 }
 
-// violations lists what is wrong with a value, one line a place.
-func violations(err error) []string {
+// violations lists what is wrong with a value, one line a place. Of a secret value it names the places
+// that the schema knows and the rules broken, and repeats nothing.
+func violations(err error, secret bool) []string {
 	ve, ok := errors.AsType[*jsonschema.ValidationError](err)
 	if !ok {
 		return []string{"  * " + clip(err.Error())}
@@ -100,7 +104,11 @@ func violations(err error) []string {
 			for _, token := range e.InstanceLocation {
 				place += "/" + token
 			}
-			lines = append(lines, fmt.Sprintf("  * %s: %s", clip(place), clip(e.ErrorKind.LocalizedString(printer))))
+			what := clip(e.ErrorKind.LocalizedString(printer))
+			if secret {
+				what = "breaks the rule " + strings.Join(e.ErrorKind.KeywordPath(), "/")
+			}
+			lines = append(lines, fmt.Sprintf("  * %s: %s", clip(place), what))
 		}
 		for _, cause := range e.Causes {
 			walk(cause)

@@ -27,6 +27,10 @@ const DefaultBody = 10 << 20
 // the handler runs: it reads Request.HTTP.Body itself.
 const Blob = "blob"
 
+// AllSecret in Endpoint.Secret means that errors repeat nothing of the body: what is secret may stand in
+// the wrong place.
+const AllSecret = "*"
+
 // Patterns of well-known query parameters.
 const (
 	LimitPattern = `^[0-9]+$`
@@ -65,7 +69,7 @@ type Endpoint struct {
 	Scopes        scope.Template
 	Input, Output string   // schema files, Blob, or "" for none
 	MaxBody       int64    // bytes of the JSON body; 0 is DefaultBody
-	Secret        []string // top-level members of the body that errors must not repeat
+	Secret        []string // top-level members of the body that errors must not repeat; AllSecret for all
 	Handle        func(ctx context.Context, r *Request) (any, error)
 }
 

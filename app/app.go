@@ -29,8 +29,10 @@ import (
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/object"
+	"github.com/treeline-ci/treeline/purgecache"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/secrets"
 )
 
 // The clients that exist by configuration (taskcluster-map 4.12).
@@ -55,6 +57,8 @@ type App struct {
 	push      *push.Log
 	history   *history.History
 	intake    *intake.Intake
+	secrets   *secrets.Secrets
+	purges    *purgecache.PurgeCache
 	repos     map[string]*localgit.Repo
 
 	server *http.Server
@@ -148,6 +152,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	if a.cloud, err = cloud.New(c.Cloud, c.Log); err != nil {
 		return err
 	}
+	a.makeSecrets()
 	if err := a.makeObjects(ctx); err != nil {
 		return err
 	}
@@ -257,6 +262,7 @@ func (a *App) startLoops(ctx context.Context) error {
 		a.feed.Stop()
 		return nil
 	})
+	a.startSecrets(ctx)
 	if err := a.startPulse(ctx); err != nil {
 		return err
 	}

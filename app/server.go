@@ -10,7 +10,9 @@ import (
 	"github.com/treeline-ci/treeline/index/indexapi"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/object/objectapi"
+	"github.com/treeline-ci/treeline/purgecache/purgecacheapi"
 	"github.com/treeline-ci/treeline/queue/queueapi"
+	"github.com/treeline-ci/treeline/secrets/secretsapi"
 	"github.com/treeline-ci/treeline/ui"
 )
 
@@ -31,6 +33,7 @@ func (a *App) handler() (http.Handler, error) {
 	services := []web.Service{
 		authapi.Service(a.auth, authapi.WithCloud(a.cloud)), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
 		objectapi.Service(a.objects), eventapi.Service(a.feed), graphapi.Service(a.graphs()), historyapi.Service(a.history),
+		secretsapi.Service(a.secrets), purgecacheapi.Service(a.purges),
 	}
 	references, err := exchangeReferences(a.config.Pulse.Namespace)
 	if err != nil {

@@ -54,10 +54,13 @@ var allowed = map[string][]string{
 	"queue/queueapi":           append(leaves, "queue"),
 	"index/indexapi":           append(leaves, "index"),
 	"object/objectapi":         append(leaves, "object"),
+	"login":                    append(leaves, "auth"),
+	"login/provider":           {"auth/scope"},
+	"login/loginapi":           append(leaves, "login"),
 	"history/historyapi":       append(leaves, "history"),
 	"secrets/secretsapi":       append(leaves, "secrets"),
 	"purgecache/purgecacheapi": append(leaves, "purgecache"),
-	"ui":                       append(leaves, "queue", "push", "index", "object", "auth"),
+	"ui":                       append(leaves, "login", "queue", "push", "index", "object", "auth"),
 	"app/intake":               append(leaves, "templates", "taskgraph", "queue", "push", "history", "object", "localgit", "workers"),
 	"app":                      {"*"},
 	"cmd":                      {"*"},
@@ -74,10 +77,10 @@ var own = map[string]struct {
 	why   string
 	rooms []string
 }{
-	"github.com/jackc/pgx/v5": {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "history", "secrets", "purgecache", "ui", "app", "cmd"}},
+	"github.com/jackc/pgx/v5": {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "login", "history", "secrets", "purgecache", "ui", "app", "cmd"}},
 	"os/exec":                 {"programs are run by workers, forges and the database's keeper", []string{"workers", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
 	"github.com/rabbitmq":     {"one room talks to the broker", []string{"event/pulse", "internal/rabbittest"}},
-	"net/http":                {"pure rooms know no network", []string{"internal/web", "internal/npmtest", "internal/s3test", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "client", "workers", "bench", "ui", "app", "cmd", "e2e"}},
+	"net/http":                {"pure rooms know no network", []string{"internal/web", "internal/npmtest", "internal/s3test", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "client", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "ui", "app", "cmd", "e2e"}},
 }
 
 type goPackage struct {

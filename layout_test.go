@@ -78,9 +78,9 @@ var own = map[string]struct {
 	rooms []string
 }{
 	"github.com/jackc/pgx/v5": {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "login", "history", "secrets", "purgecache", "ui", "app", "cmd"}},
-	"os/exec":                 {"programs are run by workers, forges and the database's keeper", []string{"workers", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
+	"os/exec":                 {"programs are run by workers, forges and the database's keeper", []string{"workers", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "internal/ghfake", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
 	"github.com/rabbitmq":     {"one room talks to the broker", []string{"event/pulse", "internal/rabbittest"}},
-	"net/http":                {"pure rooms know no network", []string{"internal/web", "internal/npmtest", "internal/s3test", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "client", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "ui", "app", "cmd", "e2e"}},
+	"net/http":                {"pure rooms know no network", []string{"internal/web", "internal/npmtest", "internal/s3test", "internal/ghfake", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "client", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "ui", "app", "cmd", "e2e"}},
 }
 
 type goPackage struct {

@@ -1,0 +1,298 @@
+package ghfake
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// App is a GitHub App.
+type App struct {
+	ID     int64
+	Slug   string
+	Events []string // subscribed; events about installations come anyway
+
+	// Permissions are what its installations get: "contents": "read" and so on.
+	Permissions map[string]string
+
+	server *Server
+	key    *rsa.PrivateKey
+	hook   hookConfig
+	bot    *User
+	owner  *User
+}
+
+type hookConfig struct{ url, secret string }
+
+// DefaultPermissions and DefaultEvents are those of an App that does the work of continuous integration.
+func DefaultPermissions() map[string]string {
+	return map[string]string{
+		"checks": "write", "statuses": "write", "contents": "read", "pull_requests": "write", "issues": "write",
+		"metadata": "read", "members": "read", "merge_queues": "read",
+	}
+}
+
+// DefaultEvents are the events that such an App subscribes.
+func DefaultEvents() []string {
+	return []string{
+		"push", "pull_request", "release", "issue_comment", "check_run", "check_suite", "merge_group", "create", "delete",
+		"repository", "member",
+	}
+}
+
+// AddApp makes an App with a new key. Its webhooks go to hookURL, signed with secret.
+func (s *Server) AddApp(slug, hookURL, secret string) (*App, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, fmt.Errorf("ghfake: %w", err)
+	}
+	owner := s.AddUser(slug + "-owner")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := &App{ID: s.nextID() % 10_000_000, Slug: slug, Events: DefaultEvents(), Permissions: DefaultPermissions(), server: s, key: key, hook: hookConfig{hookURL, secret}, owner: owner}
+	a.bot = s.addUser(slug+"[bot]", "Bot")
+	s.apps[a.ID] = a
+	return a, nil
+}
+
+// SetHook changes where the App's webhooks go and what signs them.
+func (a *App) SetHook(url, secret string) {
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	a.hook = hookConfig{url, secret}
+}
+
+// PrivateKey returns the App's key in PEM, as GitHub gives it for download.
+func (a *App) PrivateKey() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(a.key)})
+}
+
+// Installation is an App installed at an account.
+type Installation struct {
+	ID int64
+
+	app       *App
+	account   *User
+	all       bool // every repository of the account
+	repos     map[int64]bool
+	suspended time.Time
+	created   time.Time
+	quota     quota
+}
+
+// Install installs the App at an account, for the given repositories or, without any, for all; it sends
+// installation.created.
+func (a *App) Install(account string, repositories ...*Repository) *Installation {
+	s := a.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := &Installation{ID: s.nextID(), app: a, account: s.addUser(account, "Organization"), all: len(repositories) == 0, repos: map[int64]bool{}, created: s.Now()}
+	for _, r := range repositories {
+		in.repos[r.ID] = true
+	}
+	s.installations[in.ID] = in
+	s.tellInstallation(in, "created", in.account)
+	return in
+}
+
+// Delete uninstalls the App: its tokens end, and installation.deleted is sent.
+func (in *Installation) Delete() {
+	s := in.app.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tellInstallation(in, "deleted", in.account)
+	delete(s.installations, in.ID)
+	maps.DeleteFunc(s.tokens, func(_ string, t *accessToken) bool { return t.installation == in })
+}
+
+// Suspend and Unsuspend stop an installation and let it go on.
+func (in *Installation) Suspend() { in.suspend(in.app.server.Now(), "suspend") }
+
+// Unsuspend ends what Suspend began.
+func (in *Installation) Unsuspend() { in.suspend(time.Time{}, "unsuspend") }
+
+func (in *Installation) suspend(at time.Time, action string) {
+	s := in.app.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in.suspended = at
+	s.tellInstallation(in, action, in.account)
+}
+
+// AddRepositories and RemoveRepositories change which repositories an installation reaches, and send
+// installation_repositories.
+func (in *Installation) AddRepositories(list ...*Repository) { in.change("added", list) }
+
+// RemoveRepositories takes repositories away from an installation.
+func (in *Installation) RemoveRepositories(list ...*Repository) { in.change("removed", list) }
+
+func (in *Installation) change(action string, list []*Repository) {
+	s := in.app.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range list {
+		if action == "added" {
+			in.repos[r.ID] = true
+		} else {
+			delete(in.repos, r.ID)
+		}
+	}
+	s.tellInstallationRepositories(in, action, list, in.account)
+}
+
+func (in *Installation) reaches(r *Repository) bool {
+	return in.all && r.owner == in.account || in.repos[r.ID]
+}
+
+// RevokeTokens ends all installation tokens that were given out.
+func (in *Installation) RevokeTokens() {
+	s := in.app.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.tokens, func(_ string, t *accessToken) bool { return t.installation == in })
+}
+
+// accessToken is an installation token.
+type accessToken struct {
+	installation *Installation
+	expires      time.Time
+	permissions  map[string]string
+	repos        map[int64]bool // nil for all of the installation
+}
+
+func (t *accessToken) reaches(r *Repository) bool {
+	return t.installation.reaches(r) && (t.repos == nil || t.repos[r.ID])
+}
+
+func (t *accessToken) may(permission, level string) bool {
+	return covers(t.permissions[permission], level)
+}
+
+func covers(have, want string) bool {
+	levels := []string{"read", "write", "admin"}
+	return have != "" && slices.Index(levels, have) >= slices.Index(levels, want)
+}
+
+// authenticate finds who calls: an App, or an installation.
+func (s *Server) authenticate(r *http.Request) (*App, *accessToken, error) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	bad := &apiError{Status: http.StatusUnauthorized, Message: "Bad credentials"}
+	switch strings.ToLower(scheme) {
+	case "bearer", "token":
+	case "":
+		return nil, nil, &apiError{Status: http.StatusUnauthorized, Message: "Requires authentication"}
+	default:
+		return nil, nil, bad
+	}
+	if strings.Count(secret, ".") == 2 {
+		app, err := s.verifyJWT(secret)
+		return app, nil, err
+	}
+	t := s.tokens[secret]
+	if t == nil || !s.Now().Before(t.expires) {
+		return nil, nil, bad
+	}
+	if !t.installation.suspended.IsZero() {
+		return nil, nil, &apiError{Status: http.StatusForbidden, Message: "This installation has been suspended"}
+	}
+	return t.installation.app, t, nil
+}
+
+// verifyJWT checks an App's token as GitHub does: RS256, issued by an App, for ten minutes at most.
+func (s *Server) verifyJWT(text string) (*App, error) {
+	refuse := func(format string, args ...any) (*App, error) {
+		return nil, &apiError{Status: http.StatusUnauthorized, Message: fmt.Sprintf(format, args...)}
+	}
+	const undecodable = "A JSON web token could not be decoded"
+	parts := strings.Split(text, ".")
+	var header struct{ Alg string }
+	var claims struct {
+		Iss      json.RawMessage
+		Iat, Exp float64
+	}
+	for i, into := range []any{&header, &claims} {
+		data, err := base64.RawURLEncoding.DecodeString(parts[i])
+		if err != nil || json.Unmarshal(data, into) != nil {
+			return refuse(undecodable)
+		}
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+	if err != nil || header.Alg != "RS256" {
+		return refuse(undecodable)
+	}
+	id, err := strconv.ParseInt(strings.Trim(string(claims.Iss), `"`), 10, 64)
+	if err != nil {
+		return refuse("'Issuer' claim ('iss') must be an Integer")
+	}
+	app := s.apps[id]
+	if app == nil {
+		return refuse("Integration not found")
+	}
+	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	if rsa.VerifyPKCS1v15(&app.key.PublicKey, crypto.SHA256, sum[:], signature) != nil {
+		return refuse(undecodable)
+	}
+	now := float64(s.Now().Unix())
+	switch {
+	case claims.Iat > now+60:
+		return refuse("'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")
+	case claims.Exp <= now:
+		return refuse("'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires")
+	case claims.Exp > now+600+60 || claims.Exp-claims.Iat > 660:
+		return refuse("'Expiration time' claim ('exp') is too far in the future")
+	}
+	return app, nil
+}
+
+// createToken answers POST /app/installations/{id}/access_tokens.
+func (c *call) createToken() (any, error) {
+	in, err := c.installationOfApp()
+	if err != nil {
+		return nil, err
+	}
+	if !in.suspended.IsZero() {
+		return nil, &apiError{Status: http.StatusForbidden, Message: "This installation has been suspended"}
+	}
+	t := &accessToken{installation: in, expires: c.s.Now().Add(time.Hour).Truncate(time.Second), permissions: maps.Clone(in.app.Permissions)}
+	if asked, ok := c.body["permissions"].(obj); ok {
+		t.permissions = map[string]string{"metadata": "read"}
+		for name, level := range asked {
+			level, _ := level.(string)
+			if !covers(in.app.Permissions[name], level) {
+				return nil, invalid("The permissions requested are not granted to this installation.")
+			}
+			t.permissions[name] = level
+		}
+	}
+	if names, ok := c.body["repositories"].([]any); ok {
+		t.repos = map[int64]bool{}
+		for _, n := range names {
+			name, _ := n.(string)
+			r := c.s.repoByName(in.account.Login + "/" + name)
+			if r == nil || !in.reaches(r) {
+				return nil, invalid("There is at least one repository that does not exist or is not accessible to the parent installation.")
+			}
+			t.repos[r.ID] = true
+		}
+	}
+	secret := "ghs_" + rand.Text() + rand.Text()[:10]
+	c.s.tokens[secret] = t
+	c.status = http.StatusCreated
+	selection := "selected"
+	if in.all && t.repos == nil {
+		selection = "all"
+	}
+	return obj{"token": secret, "expires_at": stamp(t.expires), "permissions": t.permissions, "repository_selection": selection}, nil
+}

@@ -1,0 +1,315 @@
+package ghfake
+
+import (
+	"encoding/base64"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+)
+
+// reply is what every answer about a git object needs: the repository's addresses.
+func (c *call) api(rest string) string {
+	return c.s.APIURL() + "repos/" + c.repo.FullName() + "/" + rest
+}
+
+func (c *call) listBranches() (any, error) {
+	refs, err := c.repo.git.refs("refs/heads/")
+	if err != nil {
+		return nil, err
+	}
+	return each(page(c, refs), func(r [2]string) any {
+		return obj{"name": strings.TrimPrefix(r[0], "refs/heads/"), "commit": obj{"sha": r[1], "url": c.api("commits/" + r[1])}, "protected": false}
+	}), nil
+}
+
+func (c *call) getBranch() (any, error) {
+	name := c.r.PathValue("branch")
+	sha := c.repo.git.resolve("refs/heads/" + name)
+	if sha == "" {
+		return nil, &apiError{Status: http.StatusNotFound, Message: "Branch not found"}
+	}
+	commit, err := c.commitJSON(sha)
+	return obj{"name": name, "commit": commit, "protected": false}, err
+}
+
+func (c *call) refJSON(r [2]string) any {
+	return obj{"ref": r[0], "node_id": nodeID("Ref", 0), "url": c.api("git/" + r[0]), "object": obj{"sha": r[1], "type": "commit", "url": c.api("git/commits/" + r[1])}}
+}
+
+func (c *call) getRef() (any, error) {
+	refs, err := c.repo.git.refs("refs/" + c.r.PathValue("ref"))
+	for _, r := range refs {
+		if r[0] == "refs/"+c.r.PathValue("ref") {
+			return c.refJSON(r), nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, notFound()
+}
+
+func (c *call) matchingRefs() (any, error) {
+	refs, err := c.repo.git.refs("refs/")
+	if err != nil {
+		return nil, err
+	}
+	refs = slices.DeleteFunc(refs, func(r [2]string) bool { return !strings.HasPrefix(r[0], "refs/"+c.r.PathValue("ref")) })
+	return each(page(c, refs), c.refJSON), nil
+}
+
+func (c *call) getGitCommit() (any, error) {
+	if c.repo.git.resolve(c.r.PathValue("sha")) != c.r.PathValue("sha") {
+		return nil, notFound()
+	}
+	list, err := c.repo.git.log(1, c.r.PathValue("sha"))
+	if err != nil {
+		return nil, err
+	}
+	g := list[0]
+	o, _ := c.gitJSON(g)["commit"].(obj)
+	o["sha"], o["parents"] = g.sha, c.parents(g)
+	return o, nil
+}
+
+func (c *call) getTree() (any, error) {
+	recursive := c.r.URL.Query().Get("recursive")
+	list, err := c.repo.git.list(c.r.PathValue("sha"), recursive != "" && recursive != "0" && recursive != "false")
+	if err != nil {
+		return nil, notFound()
+	}
+	const most = 100_000
+	out := obj{"sha": c.r.PathValue("sha"), "url": c.api("git/trees/" + c.r.PathValue("sha")), "truncated": len(list) > most}
+	out["tree"] = each(list[:min(most, len(list))], func(e entry) any {
+		o := obj{"path": e.path, "mode": e.mode, "type": e.kind, "sha": e.sha, "url": c.api("git/" + e.kind + "s/" + e.sha)}
+		if e.kind == "blob" {
+			o["size"] = e.size
+		}
+		return o
+	})
+	return out, nil
+}
+
+// accepts reports whether the client asks for one of GitHub's own kinds, such as raw or sha.
+func (c *call) accepts(kind string) bool {
+	a := c.r.Header.Get("Accept")
+	return strings.Contains(a, "."+kind) && strings.HasPrefix(a, "application/vnd.github")
+}
+
+func (c *call) getBlob() (any, error) {
+	sha := c.r.PathValue("sha")
+	if kind, err := c.repo.git.line("cat-file", "-t", sha); err != nil || kind != "blob" {
+		return nil, notFound()
+	}
+	text, err := c.repo.git.git(nil, "cat-file", "blob", sha)
+	if err != nil {
+		return nil, err
+	}
+	if c.accepts("raw") {
+		return raw{"application/vnd.github.raw; charset=utf-8", []byte(text)}, nil
+	}
+	return obj{"sha": sha, "node_id": nodeID("Blob", 0), "size": len(text), "url": c.api("git/blobs/" + sha), "content": columns(text), "encoding": "base64"}, nil
+}
+
+// columns is base64 with the line breaks that GitHub puts in.
+func columns(text string) string {
+	whole := base64.StdEncoding.EncodeToString([]byte(text))
+	var b strings.Builder
+	for len(whole) > 0 {
+		n := min(60, len(whole))
+		b.WriteString(whole[:n] + "\n")
+		whole = whole[n:]
+	}
+	return b.String()
+}
+
+func (c *call) getContents() (any, error) {
+	ref := c.r.URL.Query().Get("ref")
+	if ref == "" {
+		ref = c.repo.branch
+	}
+	sha := c.repo.git.resolve(ref)
+	if sha == "" {
+		return nil, &apiError{Status: http.StatusNotFound, Message: "No commit found for the ref " + ref}
+	}
+	at := strings.Trim(c.r.PathValue("path"), "/")
+	if at != "" {
+		list, err := c.repo.git.list(sha, false, at)
+		if err != nil || len(list) == 0 {
+			return nil, notFound()
+		}
+		if list[0].kind == "blob" {
+			return c.contentOf(list[0], ref)
+		}
+		at += "/"
+	}
+	list, err := c.repo.git.list(sha+":"+at, false)
+	if err != nil {
+		return nil, notFound()
+	}
+	return each(list, func(e entry) any {
+		e.path = path.Join(at, e.path)
+		return c.contentJSON(e, ref)
+	}), nil
+}
+
+func (c *call) contentJSON(e entry, ref string) obj {
+	kind := map[string]string{"blob": "file", "tree": "dir", "commit": "submodule"}[e.kind]
+	if e.mode == "120000" {
+		kind = "symlink"
+	}
+	return obj{
+		"name": path.Base(e.path), "path": e.path, "sha": e.sha, "size": e.size, "type": kind, "url": c.api("contents/" + e.path + "?ref=" + ref),
+		"html_url": c.s.root + "/" + c.repo.FullName() + "/blob/" + ref + "/" + e.path, "git_url": c.api("git/blobs/" + e.sha), "download_url": nil,
+	}
+}
+
+func (c *call) contentOf(e entry, ref string) (any, error) {
+	const inline, most = 1 << 20, 100 << 20
+	text, err := c.repo.git.git(nil, "cat-file", "blob", e.sha)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.accepts("raw") && e.size <= most:
+		return raw{"application/vnd.github.raw; charset=utf-8", []byte(text)}, nil
+	case e.size > most:
+		return nil, &apiError{Status: http.StatusForbidden, Message: "This API returns blobs up to 100 MB in size."}
+	}
+	o := c.contentJSON(e, ref)
+	o["encoding"], o["content"] = "base64", columns(text)
+	if e.size > inline {
+		o["encoding"], o["content"] = "none", ""
+	}
+	return o, nil
+}
+
+func (c *call) getTarball() (any, error) {
+	sha := c.repo.git.resolve(c.r.PathValue("ref"))
+	if sha == "" {
+		return nil, notFound()
+	}
+	prefix := c.repo.owner.Login + "-" + c.repo.Name + "-" + sha[:7] + "/"
+	text, err := c.repo.git.git(nil, "archive", "--format=tar.gz", "--prefix="+prefix, sha)
+	return raw{"application/x-gzip", []byte(text)}, err
+}
+
+func (c *call) parents(g gitCommit) []any {
+	return each(strings.Fields(g.parents), func(p string) any {
+		return obj{"sha": p, "url": c.api("commits/" + p), "html_url": c.s.root + "/" + c.repo.FullName() + "/commit/" + p}
+	})
+}
+
+// gitJSON is a commit without its files.
+func (c *call) gitJSON(g gitCommit) obj {
+	return obj{
+		"sha": g.sha, "node_id": nodeID("Commit", 0), "url": c.api("commits/" + g.sha), "html_url": c.s.root + "/" + c.repo.FullName() + "/commit/" + g.sha,
+		"commit": obj{
+			"author":    obj{"name": g.name, "email": g.email, "date": stamp(g.date)},
+			"committer": obj{"name": g.committer, "email": g.committerEmail, "date": stamp(g.date)},
+			"message":   g.message, "tree": obj{"sha": g.tree, "url": c.api("git/trees/" + g.tree)}, "url": c.api("git/commits/" + g.sha), "comment_count": 0,
+		},
+		"author": c.s.userJSON(c.s.byEmail(g.email)), "committer": c.s.userJSON(c.s.byEmail(g.committerEmail)), "parents": c.parents(g),
+	}
+}
+
+func (s *Server) byEmail(email string) *User {
+	for _, u := range s.users {
+		if u.email() == email {
+			return u
+		}
+	}
+	return nil
+}
+
+func (c *call) commitJSON(sha string) (obj, error) {
+	list, err := c.repo.git.log(1, sha)
+	if err != nil || len(list) == 0 {
+		return nil, notFound()
+	}
+	return c.gitJSON(list[0]), nil
+}
+
+func (c *call) getCommit() (any, error) {
+	sha := c.repo.git.resolve(c.r.PathValue("ref"))
+	if sha == "" {
+		return nil, invalid("No commit found for SHA: %s", c.r.PathValue("ref"))
+	}
+	if c.accepts("sha") {
+		return raw{"application/vnd.github.sha; charset=utf-8", []byte(sha)}, nil
+	}
+	o, err := c.commitJSON(sha)
+	if err != nil {
+		return nil, err
+	}
+	from, _ := c.repo.git.line("rev-parse", "--verify", "--quiet", sha+"^1") // the first commit has no parent
+	files, err := c.repo.git.diff(from, sha)
+	o["files"] = each(page(c, files), c.fileJSON)
+	return o, err
+}
+
+func (c *call) listCommits() (any, error) {
+	ref := c.r.URL.Query().Get("sha")
+	if ref == "" {
+		ref = c.repo.branch
+	}
+	sha := c.repo.git.resolve(ref)
+	if sha == "" {
+		return nil, notFound()
+	}
+	list, err := c.repo.git.log(1000, sha)
+	return each(page(c, list), func(g gitCommit) any { return c.gitJSON(g) }), err
+}
+
+func (c *call) fileJSON(ch change) any {
+	o := obj{
+		"sha": ch.sha, "filename": ch.name, "status": ch.status, "additions": ch.added, "deletions": ch.deleted, "changes": ch.added + ch.deleted,
+		"contents_url": c.api("contents/" + ch.name),
+	}
+	if ch.before != "" {
+		o["previous_filename"] = ch.before
+	}
+	return o
+}
+
+// compare answers base...head: the commits of head that base lacks, and the files they change; 300 files at most, on
+// the first page only.
+func (c *call) compare() (any, error) {
+	from, to, ok := strings.Cut(c.r.PathValue("range"), "...")
+	base, head := c.repo.git.resolve(from), c.repo.git.resolve(to)
+	if !ok || base == "" || head == "" {
+		return nil, notFound()
+	}
+	middle, err := c.repo.git.line("merge-base", base, head)
+	if err != nil {
+		return nil, &apiError{Status: http.StatusNotFound, Message: "No common ancestor between " + from + " and " + to + "."}
+	}
+	ahead, err := c.repo.git.log(10_000, base+".."+head)
+	if err != nil {
+		return nil, err
+	}
+	behind, err := c.repo.git.log(10_000, head+".."+base)
+	if err != nil {
+		return nil, err
+	}
+	files, err := c.repo.git.diff(middle, head)
+	if err != nil {
+		return nil, err
+	}
+	status := map[[2]bool]string{{false, false}: "identical", {true, false}: "ahead", {false, true}: "behind", {true, true}: "diverged"}
+	baseCommit, err := c.commitJSON(base)
+	if err != nil {
+		return nil, err
+	}
+	mergeBase, err := c.commitJSON(middle)
+	slices.Reverse(ahead) // oldest first
+	o := obj{
+		"status":   status[[2]bool{len(ahead) > 0, len(behind) > 0}],
+		"ahead_by": len(ahead), "behind_by": len(behind), "total_commits": len(ahead), "base_commit": baseCommit, "merge_base_commit": mergeBase,
+		"commits": each(page(c, ahead), func(g gitCommit) any { return c.gitJSON(g) }), "files": []any{}, "url": c.api("compare/" + from + "..." + to),
+	}
+	if n := c.r.URL.Query().Get("page"); n == "" || n == "1" {
+		o["files"] = each(files[:min(300, len(files))], c.fileJSON)
+	}
+	return o, err
+}

@@ -39,6 +39,8 @@ var allowed = map[string][]string{
 	"secrets":                  leaves,
 	"purgecache":               leaves,
 	"history":                  append(leaves, "taskgraph/history"),
+	"notify":                   append(leaves, "templates"),
+	"notify/notifyapi":         append(leaves, "notify"),
 	"auth":                     leaves,
 	"queue":                    leaves,
 	"index":                    leaves,
@@ -58,6 +60,9 @@ var allowed = map[string][]string{
 	"login/provider":           {"auth/scope"},
 	"login/loginapi":           append(leaves, "login"),
 	"history/historyapi":       append(leaves, "history"),
+	"cron":                     append(leaves, "taskgraph/cron", "taskgraph/graph"),
+	"cron/cronapi":             append(leaves, "cron"),
+	"hg":                       {},
 	"secrets/secretsapi":       append(leaves, "secrets"),
 	"purgecache/purgecacheapi": append(leaves, "purgecache"),
 	"ui":                       append(leaves, "login", "queue", "push", "index", "object", "auth"),
@@ -77,10 +82,11 @@ var own = map[string]struct {
 	why   string
 	rooms []string
 }{
-	"github.com/jackc/pgx/v5": {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "login", "history", "secrets", "purgecache", "ui", "app", "cmd"}},
+	"github.com/jackc/pgx/v5": {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "login", "history", "cron", "secrets", "purgecache", "ui", "app", "cmd"}},
 	"os/exec":                 {"programs are run by workers, forges and the database's keeper", []string{"workers", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "internal/ghfake", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
+	"github.com/wneessen":     {"one room writes mail", []string{"notify/mail"}},
 	"github.com/rabbitmq":     {"one room talks to the broker", []string{"event/pulse", "internal/rabbittest"}},
-	"net/http":                {"pure rooms know no network", []string{"internal/web", "internal/npmtest", "internal/s3test", "internal/ghfake", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "client", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "ui", "app", "cmd", "e2e"}},
+	"net/http":                {"pure rooms know no network", []string{"internal/web", "internal/npmtest", "internal/s3test", "internal/ghfake", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "notify/chat", "notify/notifyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "client", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "ui", "app", "cmd", "e2e"}},
 }
 
 type goPackage struct {

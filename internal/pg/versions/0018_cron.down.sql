@@ -1,0 +1,3 @@
+DROP TABLE cron_runs;
+DROP TABLE cron_branches;
+DROP FUNCTION cron_clock();

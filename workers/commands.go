@@ -26,6 +26,7 @@ func (r *run) execute() outcome {
 	var err error
 	r.mounted, err = r.w.caches.Mount(r.doing, mounts.Env{
 		Dir: r.dir, Client: r.lease.client(), Task: r.claim.Task, TaskID: r.taskID, Say: r.log.Say,
+		Purges: r.askPurges,
 	}, r.payload.Mounts)
 	if err != nil {
 		return r.exceptionFor("A mount failed", err)
@@ -38,6 +39,15 @@ func (r *run) execute() outcome {
 		return r.interrupted()
 	}
 	return r.uploadArtifacts(result)
+}
+
+// askPurges asks which caches of the pool are to be dropped.
+func (r *run) askPurges(ctx context.Context) ([]client.PurgeRequest, error) {
+	requests, err := r.w.Client.PurgeRequests(ctx, r.w.TaskQueueID)
+	if err != nil && ctx.Err() == nil {
+		r.slog.Warn("which caches are to be dropped cannot be asked; the worker needs purge-cache:purge-requests::"+r.w.TaskQueueID, "error", err)
+	}
+	return requests, err
 }
 
 // runCommands runs one command after the other until one fails or the time is over.
@@ -60,7 +70,8 @@ func (r *run) runCommands() outcome {
 		})
 		if err == nil {
 			cpu += exit.CPU
-			r.purge = r.purge || slices.Contains(r.payload.PurgeOn, exit.Code)
+			// What was killed in the middle of something may have left half of it in a cache.
+			r.purge = r.purge || exit.Stopped || exit.Signal == "killed" || slices.Contains(r.payload.PurgeOn, exit.Code)
 		}
 		if failed, result := r.judge(ctx, exit, err); failed {
 			return result

@@ -28,6 +28,8 @@ import (
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/object/objectapi"
+	"github.com/treeline-ci/treeline/purgecache"
+	"github.com/treeline-ci/treeline/purgecache/purgecacheapi"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/queueapi"
 	"github.com/treeline-ci/treeline/task"
@@ -106,7 +108,7 @@ func (s *server) start() {
 		Issuer: hawk.Credentials{ClientID: rootClient, AccessToken: s.token},
 	})
 	tasks.Start(ctx)
-	handler, err := web.Mount([]web.Service{authapi.Service(who), queueapi.Service(tasks), objectapi.Service(objects)}, who,
+	handler, err := web.Mount([]web.Service{authapi.Service(who), queueapi.Service(tasks), objectapi.Service(objects), purgecacheapi.Service(purgecache.New(s.pool))}, who,
 		web.Options{RootURL: s.url, Log: quiet, CheckOutput: true})
 	if err != nil {
 		s.t.Fatal(err)

@@ -24,11 +24,11 @@ import (
 
 const workerClientID = "static/treeline/worker"
 
-// workerClient may claim and nothing else: what a task may do comes with the task.
+// workerClient may claim, ask which caches to drop, and nothing else: what a task may do comes with the task.
 func workerClient(s app.Secrets) []auth.StaticClient {
 	return []auth.StaticClient{{
 		ClientID: workerClientID, AccessToken: s.WorkerToken, Description: "The workers that treeline dev runs.",
-		Scopes: []string{"queue:claim-work:" + TaskQueue, "queue:worker-id:local/*"},
+		Scopes: []string{"queue:claim-work:" + TaskQueue, "queue:worker-id:local/*", "purge-cache:purge-requests::" + TaskQueue},
 	}}
 }
 

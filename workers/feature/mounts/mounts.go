@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/client"
@@ -32,6 +33,9 @@ type Env struct {
 	Task   task.Definition
 	TaskID string
 	Say    func(format string, args ...any) // to the task's log
+
+	// Purges asks which caches of the worker's pool are to be dropped; nil when nobody can be asked.
+	Purges func(ctx context.Context) ([]client.PurgeRequest, error)
 }
 
 // Mounted are the mounts of one run.
@@ -42,14 +46,18 @@ type Mounted struct {
 
 // Mount does the payload's mounts in order. An error of kind Invalid or Forbidden is the task's
 // own (malformed-payload), any other one a lack of resources. Release must be called in any case.
-func (c *Caches) Mount(ctx context.Context, env Env, wishes []payload.Mount) (*Mounted, error) {
+func (c *Caches) Mount(ctx context.Context, env Env, list []payload.Mount) (*Mounted, error) {
 	m := &Mounted{caches: c}
-	if err := authorize(ctx, env, wishes); err != nil {
+	if err := authorize(ctx, env, list); err != nil {
 		return m, err
 	}
-	for i, wish := range wishes {
-		if err := m.mount(ctx, env, wish); err != nil {
-			return m, fmt.Errorf("mount %d (%s%s): %w", i, wish.File, wish.Directory, err)
+	purges, err := ask(ctx, env, list)
+	if err != nil {
+		return m, err
+	}
+	for i, want := range list {
+		if err := m.mount(ctx, env, want, purges.of(want.CacheName)); err != nil {
+			return m, fmt.Errorf("mount %d (%s%s): %w", i, want.File, want.Directory, err)
 		}
 	}
 	return m, nil
@@ -79,44 +87,56 @@ func authorize(ctx context.Context, env Env, wishes []payload.Mount) error {
 	return scope.Check("task "+env.TaskID, false, expanded, want)
 }
 
-func (m *Mounted) mount(ctx context.Context, env Env, wish payload.Mount) error {
-	if wish.CacheName != "" {
-		h, err := m.caches.acquire(wish.CacheName, wish.Directory)
+func (m *Mounted) mount(ctx context.Context, env Env, want payload.Mount, purge wish) error {
+	if want.CacheName != "" {
+		h, dropped, err := m.caches.acquire(want.CacheName, want.Directory, purge)
+		if dropped > 0 {
+			env.Say("Dropped cache %s (%d), as was asked for at %s", want.CacheName, dropped, purge.before.UTC().Format(time.RFC3339))
+		}
 		if err != nil {
 			return err
 		}
-		if err := env.Dir.MoveIn(h.path, wish.Directory); err != nil {
-			return fmt.Errorf("cache %s: %w", wish.CacheName, err)
+		if err := env.Dir.MoveIn(h.path, want.Directory); err != nil {
+			return errors.Join(fmt.Errorf("cache %s: %w", want.CacheName, err), m.caches.giveBack(h, false))
 		}
 		m.held = append(m.held, h)
-		env.Say("Mounted cache %s (%s) at %s", wish.CacheName, h.age(), wish.Directory)
-		if !h.fresh || wish.Content == nil {
+		env.Say("Mounted cache %s (%s) at %s", want.CacheName, h.age(), want.Directory)
+		if !h.fresh || want.Content == nil {
 			return nil
 		}
+		h.unfilled = true
+		err = m.fill(ctx, env, want)
+		h.unfilled = err != nil
+		return err
 	}
-	file, err := fetch(ctx, env, wish.Content)
+	return m.fill(ctx, env, want)
+}
+
+// fill puts content in its place.
+func (m *Mounted) fill(ctx context.Context, env Env, want payload.Mount) error {
+	file, err := fetch(ctx, env, want.Content)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if wish.File == "" {
-		if err := env.Dir.MakeAll(wish.Directory); err != nil {
+	if want.File == "" {
+		if err := env.Dir.MakeAll(want.Directory); err != nil {
 			return err
 		}
-		if err := unpack(env.Dir, file, wish.Format, wish.Directory); err != nil {
-			return fault.Wrap(fault.Invalid, err, "unpack as %s", wish.Format)
+		if err := unpack(env.Dir, file, want.Format, want.Directory); err != nil {
+			return fault.Wrap(fault.Invalid, err, "unpack as %s", want.Format)
 		}
-		env.Say("Unpacked %s into %s", source(wish.Content), wish.Directory)
+		env.Say("Unpacked %s into %s", source(want.Content), want.Directory)
 		return nil
 	}
-	content, err := decompress(file, wish.Format)
+	content, err := decompress(file, want.Format)
 	if err != nil {
-		return fault.Wrap(fault.Invalid, err, "decompress as %s", wish.Format)
+		return fault.Wrap(fault.Invalid, err, "decompress as %s", want.Format)
 	}
-	if err := env.Dir.WriteFile(wish.File, 0o644, content, maxContent); err != nil {
+	if err := env.Dir.WriteFile(want.File, 0o644, content, maxContent); err != nil {
 		return fault.Wrap(fault.Invalid, err, "write")
 	}
-	env.Say("Mounted %s as %s", source(wish.Content), wish.File)
+	env.Say("Mounted %s as %s", source(want.Content), want.File)
 	return nil
 }
 
@@ -129,7 +149,7 @@ func (m *Mounted) Release(dir *scratch.Dir, purge bool) error {
 			problems = append(problems, fmt.Errorf("mounts: cache %s is dropped: %w", h.name, err))
 			purge = true
 		}
-		problems = append(problems, m.caches.giveBack(h, purge))
+		problems = append(problems, m.caches.giveBack(h, purge || h.unfilled))
 	}
 	m.held = nil
 	return errors.Join(problems...)

@@ -26,6 +26,11 @@ func (l *Log) ByRevision(ctx context.Context, repository, revision string) (Push
 	return l.one(ctx, "by revision", byRevisionSQL, repository, revision)
 }
 
+// AtRevision returns the newest push that brought a branch to a revision, or a fault.NotFound.
+func (l *Log) AtRevision(ctx context.Context, repository, branch, revision string) (Push, error) {
+	return l.one(ctx, "at revision", atRevisionSQL, repository, branch, revision)
+}
+
 // ByTaskGroup returns the push whose decision task or group is given, or a fault.NotFound.
 func (l *Log) ByTaskGroup(ctx context.Context, taskGroupID string) (Push, error) {
 	return l.one(ctx, "by task group", byTaskGroupSQL, taskGroupID)
@@ -66,6 +71,9 @@ var (
 
 	byRevisionSQL = pg.Statement{Name: "push.by-revision", Text: `
 		SELECT ` + columns + ` FROM pushes WHERE repository = $1 AND starts_with(revision, $2::text) ORDER BY id DESC LIMIT 1`}
+
+	atRevisionSQL = pg.Statement{Name: "push.at-revision", Text: `
+		SELECT ` + columns + ` FROM pushes WHERE repository = $1 AND branch = $2 AND revision = $3 ORDER BY id DESC LIMIT 1`}
 
 	byTaskGroupSQL = pg.Statement{Name: "push.by-task-group", Text: `
 		SELECT ` + columns + ` FROM pushes WHERE task_group_id = $1 AND $1 <> '' LIMIT 1`}

@@ -27,8 +27,11 @@ func New(pool *pgxpool.Pool, wake func(), log *slog.Logger) *Log {
 	return &Log{pool: pool, wake: wake, log: log}
 }
 
-// LocalGit is the Kind of a git repository on this machine.
-const LocalGit = "git-local"
+// Kinds of repositories.
+const (
+	LocalGit  = "git-local" // a git repository on this machine
+	Mercurial = "hg"        // a Mercurial repository that is read over HTTP
+)
 
 // Repository is one watched repository.
 type Repository struct {

@@ -81,7 +81,11 @@ func (d *nativeDecision) refuse(ctx context.Context, wrong *mistakeError) error 
 	if err := d.publishLog(ctx); err != nil {
 		return err
 	}
-	if d.push.ID != 0 {
+	if d.occasion.Cron != nil {
+		if err := d.Cron.Refused(ctx, d.claim.Task.TaskGroupID, wrong.what); err != nil {
+			return err
+		}
+	} else if d.push.ID != 0 {
 		outcome := push.Outcome{State: push.Failed, TaskGroupID: d.claim.Task.TaskGroupID, Error: &wrong.what}
 		if err := d.Push.SetOutcome(ctx, d.push.Repository, d.push.ID, outcome); err != nil {
 			return err

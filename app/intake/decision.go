@@ -30,8 +30,10 @@ type nativeDecision struct {
 	*Intake
 	claim queue.Claim
 	began time.Time
-	push  push.Push // ID 0 until it is known
 	log   bytes.Buffer
+
+	occasion Occasion
+	push     push.Push // of the occasion; ID 0 where none is known
 
 	options options
 	in      taskgraph.Input // what the graph is made from
@@ -53,15 +55,30 @@ func (d *nativeDecision) do(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
 	group := d.claim.Task.TaskGroupID
-	p, err := d.Push.ByTaskGroup(ctx, group)
+	var err error
+	if d.options, err = readOptions(d.claim.Task.Payload); err != nil {
+		return err
+	}
+	if d.options.Action != nil {
+		return actionError(d.act(ctx))
+	}
+	if d.claim.Task.Tags["kind"] == actionTag {
+		return mistake("bad-config", configFile, 0, "An action task on %s says in payload.action what it is to do; docs/reference/actions.md tells how.", decisionQueue)
+	}
+	d.occasion, err = d.Occasion(ctx, group)
 	if fault.KindOf(err) == fault.NotFound {
-		return mistake("no-push", "", 0, "Task queue %s takes decision tasks of recorded pushes only, and no push has task group %s.", decisionQueue, group)
+		return mistake("no-push", "", 0, "Task queue %s takes decision tasks of recorded pushes and of jobs of .cron.yml only, and none has task group %s.", decisionQueue, group)
 	}
 	if err != nil {
 		return err
 	}
+	p := d.occasion.Push
 	d.push = p
-	d.say("Push %d of %s: %s at %s, by %s", p.ID, p.Repository, p.Branch, p.Revision, p.Email)
+	if run := d.occasion.Cron; run != nil {
+		d.say("Job %s of .cron.yml of %s: %s at %s", run.Job, p.Repository, p.Branch, p.Revision)
+	} else {
+		d.say("Push %d of %s: %s at %s, by %s", p.ID, p.Repository, p.Branch, p.Revision, p.Email)
+	}
 	result, err := d.generate(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return mistake("too-slow", d.options.Root, 0, "The graph was not made within %v. The decision's log shows at which stage it was.", decisionTimeout)
@@ -69,6 +86,11 @@ func (d *nativeDecision) do(ctx context.Context) error {
 	if err != nil {
 		return asMistake(err)
 	}
+	return d.finish(ctx, result)
+}
+
+// finish publishes a graph and submits it.
+func (d *nativeDecision) finish(ctx context.Context, result *taskgraph.Result) error {
 	d.say("%s", result.Summary())
 	for _, w := range result.Warnings {
 		d.say("warning: %v", w)
@@ -95,12 +117,9 @@ func (d *nativeDecision) submittedBefore(ctx context.Context, batch []queue.NewT
 }
 
 func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error) {
-	p := d.push
-	repository, tree, err := d.open(ctx, p)
+	p, repository := d.push, d.occasion.Repository
+	tree, err := d.At(ctx, repository, p.Revision)
 	if err != nil {
-		return nil, err
-	}
-	if d.options, err = readOptions(d.claim.Task.Payload); err != nil {
 		return nil, err
 	}
 	if err := tree.Prefetch(d.options.Root, configFile); err != nil {
@@ -109,27 +128,39 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 	if _, err = tree.ReadFile(configFile); err != nil {
 		return nil, err
 	}
+	hooks, err := taskgraph.ReadHooks(ctx, tree, d.options.Root, func(line string) { d.say("print: %s", line) })
+	if err != nil {
+		return nil, err
+	}
+	facts := params.Decision{
+		BaseRepository: repository.URL, BaseRef: "refs/heads/" + p.Branch, BaseRev: p.Base,
+		HeadRepository: repository.URL, HeadRef: "refs/heads/" + p.Branch, HeadRev: p.Revision,
+		Project: p.Repository, Owner: p.Email, Level: strconv.Itoa(repository.Level), PushlogID: strconv.FormatInt(p.ID, 10),
+		RepositoryType: RepositoryType(repository), TasksFor: d.occasion.TasksFor, Pushdate: p.Time.Unix(), TargetTasksMethod: d.options.TargetTasksMethod,
+		FilesChanged: p.FilesChanged, CommitMessage: p.Message, Version: firstLine(tree.ReadFile("version.txt")), Now: p.Time,
+	}
+	var over map[string]any
+	if d.occasion.Cron != nil {
+		if over, err = d.byCron(ctx, tree, &facts); err != nil {
+			return nil, err
+		}
+	}
+	parameters, err := hooks.Decide(ctx, facts, over)
+	if err != nil {
+		return nil, err
+	}
+	return d.graph(ctx, p, tree, parameters)
+}
+
+// graph makes the graph of a push with the parameters.
+func (d *nativeDecision) graph(ctx context.Context, p push.Push, tree Tree, parameters *params.Parameters) (*taskgraph.Result, error) {
 	scripts, err := runtask.Scripts()
 	if err != nil {
 		return nil, err
 	}
 	d.files = map[string][]byte{}
-	hooks, err := taskgraph.ReadHooks(ctx, tree, d.options.Root, func(line string) { d.say("print: %s", line) })
-	if err != nil {
-		return nil, err
-	}
-	parameters, err := hooks.Decide(ctx, params.Decision{
-		BaseRepository: repository.URL, BaseRef: "refs/heads/" + p.Branch, BaseRev: p.Base,
-		HeadRepository: repository.URL, HeadRef: "refs/heads/" + p.Branch, HeadRev: p.Revision,
-		Project: p.Repository, Owner: p.Email, Level: strconv.Itoa(repository.Level), PushlogID: strconv.FormatInt(p.ID, 10),
-		RepositoryType: "git", TasksFor: "git-push", Pushdate: p.Time.Unix(), TargetTasksMethod: d.options.TargetTasksMethod,
-		FilesChanged: p.FilesChanged, CommitMessage: p.Message, Version: firstLine(tree.ReadFile("version.txt")), Now: p.Time,
-	}, nil)
-	if err != nil {
-		return nil, err
-	}
 	d.in = taskgraph.Input{
-		Tree: tree, Root: d.options.Root, Parameters: parameters, Index: d.find, History: d.past(ctx), RootURL: d.RootURL,
+		Tree: tree, Root: d.options.Root, Parameters: parameters, Index: d.find, History: d.past(ctx, p), RootURL: d.RootURL,
 		DecisionTaskID: d.claim.Status.TaskID, Now: d.claim.Task.Created.Time, Scripts: scripts, Publish: d.keep, Trace: true,
 		Progress: func(stage string) { d.say("%s", stage) },
 		Print:    func(line string) { d.say("print: %s", line) },

@@ -33,6 +33,12 @@ type Tree interface {
 	Prefetch(under ...string) error
 }
 
+// Describer is a Forge that can say of a revision what the record of its push would: author, e-mail,
+// message, time, files changed, the revision it builds on, and where the forge counts pushes, which it is.
+type Describer interface {
+	Describe(ctx context.Context, revision string) (push.Push, error)
+}
+
 // LocalForge reads a git repository on this machine.
 func LocalForge(r *localgit.Repo) Forge { return localForge{r} }
 
@@ -42,9 +48,24 @@ func (f localForge) Tree(ctx context.Context, revision string) (Tree, error) {
 	return f.Repo.Tree(ctx, revision)
 }
 
-// at opens a repository's tree at a revision. A revision that is gone for good is a mistake of whoever
+// Describe tells what the head of a branch is without a record of its push.
+func (f localForge) Describe(ctx context.Context, revision string) (push.Push, error) {
+	commits, err := f.Commits(ctx, "", revision, 2)
+	if err != nil {
+		return push.Push{}, err
+	}
+	head := commits[0]
+	p := push.Push{Revision: revision, Author: head.Author, Email: head.Email, Message: head.Message, Time: head.Time}
+	if len(commits) > 1 {
+		p.Base = commits[1].Revision
+	}
+	p.FilesChanged, err = f.Repo.FilesChanged(ctx, p.Base, revision)
+	return p, err
+}
+
+// At opens a repository's tree at a revision. A revision that is gone for good is a mistake of whoever
 // rewrote the branch.
-func (in *Intake) at(ctx context.Context, r push.Repository, revision string) (Tree, error) {
+func (in *Intake) At(ctx context.Context, r push.Repository, revision string) (Tree, error) {
 	forge, err := in.Open(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("intake: open repository %s: %w", r.Name, err)
@@ -56,4 +77,12 @@ func (in *Intake) at(ctx context.Context, r push.Repository, revision string) (T
 		}
 	}
 	return tree, err
+}
+
+// RepositoryType is the kind of version control of a repository, as parameters and templates have it.
+func RepositoryType(r push.Repository) string {
+	if r.Kind == push.Mercurial {
+		return "hg"
+	}
+	return "git"
 }

@@ -31,9 +31,15 @@ type Deps struct {
 	// Open answers with the forge of a repository.
 	Open func(ctx context.Context, r push.Repository) (Forge, error)
 
+	// Cron knows the runs of jobs of .cron.yml; nil where there are none.
+	Cron CronRuns
+
 	// Index answers which task stands at each of the given index paths; paths without one are
 	// left out.
 	Index func(ctx context.Context, paths []string) (map[string]string, error)
+
+	// IndexedIn lists the tasks that stand directly in an index namespace.
+	IndexedIn func(ctx context.Context, namespace string) ([]string, error)
 
 	// Expand returns scopes with the roles they assume.
 	Expand func(ctx context.Context, scopes []string) ([]string, error)

@@ -22,6 +22,7 @@ import (
 type options struct {
 	Root              string `json:"root"`              // of the graph's configuration, "taskcluster" when empty
 	TargetTasksMethod string `json:"targetTasksMethod"` // "default" when empty
+	Action            *asked `json:"action"`            // what an action task is to do; nil for a decision
 }
 
 func readOptions(payload []byte) (options, error) {
@@ -29,7 +30,7 @@ func readOptions(payload []byte) (options, error) {
 	dec := json.NewDecoder(bytes.NewReader(payload))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&o); err != nil {
-		return o, mistake("bad-config", configFile, 0, "payload of the decision task: %v; it takes root and targetTasksMethod", err)
+		return o, mistake("bad-config", configFile, 0, "payload of the decision task: %v; it takes root and targetTasksMethod, and that of an action task action, too", err)
 	}
 	if o.Root == "" {
 		o.Root = "taskcluster"

@@ -7,17 +7,12 @@ package intake
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/treeline-ci/treeline/auth/scope"
-	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/push"
-	"github.com/treeline-ci/treeline/queue"
-	"github.com/treeline-ci/treeline/queue/scopes"
 	"github.com/treeline-ci/treeline/templates"
 )
 
@@ -76,29 +71,12 @@ func (in *Intake) render(ctx context.Context, p push.Push) (push.Repository, []t
 	if err != nil {
 		return repository, nil, err
 	}
-	source, err := tree.ReadFile(configFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return repository, nil, mistake(codeNoConfig, configFile, 0, "The repository has no %s at this revision. Add one to tell Treeline what to do; docs/reference/taskcluster-yml.md has one to start from.", configFile)
-	}
-	if errors.Is(err, fault.TooLarge) {
-		return repository, nil, mistake("bad-config", configFile, 0, "The file is too large: %s.", fault.Message(err))
-	}
-	if err != nil {
-		return repository, nil, err
-	}
-	file, err := templates.Parse(source, configFile)
-	if err != nil {
-		return repository, nil, asMistake(err)
-	}
-	tasks, err := file.Render(templates.LocalPush(templates.Push{
+	tasks, err := Asked(tree, templates.LocalPush(templates.Push{
 		Repository: repository.URL, Project: p.Repository, Role: Role(repository), Level: repository.Level,
 		Owner: p.Email, Branch: p.Branch, Revision: p.Revision, BaseRevision: p.Base,
 		PushID: p.ID, Time: p.Time, Now: time.Now(), DecisionTaskID: decisionTaskID(p), RootURL: in.RootURL,
 	}))
-	if err != nil {
-		return repository, nil, asMistake(err)
-	}
-	return repository, tasks, nil
+	return repository, tasks, err
 }
 
 // open returns the push's repository as it is registered, and its tree at the push's revision.
@@ -107,53 +85,26 @@ func (in *Intake) open(ctx context.Context, p push.Push) (push.Repository, Tree,
 	if err != nil {
 		return push.Repository{}, nil, err
 	}
-	tree, err := in.at(ctx, repository, p.Revision)
+	tree, err := in.At(ctx, repository, p.Revision)
 	return repository, tree, err
 }
 
-// create checks that the branch's role may create the tasks, and creates all or none. It is
-// idempotent: the ids follow from the push.
+// create creates the tasks with what the branch's role may do. It is idempotent: the ids follow from
+// the push.
 func (in *Intake) create(ctx context.Context, repository push.Repository, p push.Push, tasks []templates.Task) error {
-	role := Role(repository) + ":branch:" + p.Branch
-	held, err := in.Expand(ctx, []string{"assume:" + role})
+	state := push.Decided
+	err := in.Create(ctx, Role(repository)+":branch:"+p.Branch, tasks, func(group string) error {
+		if slices.ContainsFunc(tasks, func(t templates.Task) bool { return t.ID == group }) {
+			state = push.Deciding // the group has a decision task
+		}
+		// The group first: the decision may begin before we are back, and finds its push by the group. The
+		// push stays Received until its tasks are there, so that a crash in between has it taken again.
+		return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: push.Received, TaskGroupID: group})
+	})
 	if err != nil {
 		return err
 	}
-	batch := make([]queue.NewTask, len(tasks))
-	for i, t := range tasks {
-		batch[i] = queue.NewTask{ID: t.ID, Definition: t.Definition}
-		if err := batch[i].Prepare(); err != nil {
-			return mistake("bad-task", configFile, t.Line, "%s", fault.Message(err))
-		}
-		if err := scope.Check(role, false, held, scopes.Create(batch[i].Definition)); err != nil {
-			return mistake("insufficient-scopes", configFile, t.Line, "%s", fault.Message(err))
-		}
-	}
-	// The group first: the decision may begin before we are back, and finds its push by the group. The
-	// push stays Received until its tasks are there, so that a crash in between has it taken again.
-	group := batch[0].Definition.TaskGroupID
-	if err := in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: push.Received, TaskGroupID: group}); err != nil {
-		return err
-	}
-	if err := in.createOnce(ctx, batch); isInput(err) {
-		return mistake("bad-task", configFile, tasks[0].Line, "%s", fault.Message(err))
-	} else if err != nil {
-		return err
-	}
-	state := push.Decided
-	if slices.ContainsFunc(tasks, func(t templates.Task) bool { return t.ID == group }) {
-		state = push.Deciding // the group has a decision task
-	}
 	return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: state})
-}
-
-// createOnce creates the tasks, unless an interrupted earlier try did.
-func (in *Intake) createOnce(ctx context.Context, batch []queue.NewTask) error {
-	_, err := in.Queue.Status(ctx, batch[0].ID)
-	if errors.Is(err, fault.NotFound) {
-		_, err = in.Queue.CreateBatch(ctx, batch)
-	}
-	return err
 }
 
 // decisionTaskID follows from the push, so that taking a push twice makes one decision.

@@ -88,6 +88,9 @@ func (noLoader) Load(address string) (any, error) {
 
 // CompileSchema checks that a schema of an input is one.
 func CompileSchema(schema map[string]any) error {
+	if err := bound(schema, nil); err != nil {
+		return err
+	}
 	_, err := compile(schema)
 	return err
 }
@@ -118,6 +121,9 @@ func generic(v any) (any, error) {
 }
 
 func validate(schema map[string]any, input any) error {
+	if err := bound(schema, input); err != nil {
+		return err
+	}
 	s, err := compile(schema)
 	if err != nil {
 		return fmt.Errorf("its schema cannot be used: %w", err)

@@ -2,7 +2,6 @@ package action
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -60,13 +59,8 @@ func (in Rendering) start(entry map[string]any, kind Kind, d Definition) error {
 		entry["task"] = task
 		return nil
 	}
-	prefix := "in-tree-action"
-	if in.Params.IsPullRequest() {
-		prefix = "in-tree-pr-action"
-	}
-	sum := sha256.Sum256(in.TaskclusterYML)
-	entry["hookGroupId"] = "project-" + in.TrustDomain
-	entry["hookId"] = fmt.Sprintf("%s-%s-%s/%s", prefix, in.Params.String("level"), d.Permission, hex.EncodeToString(sum[:])[:10])
+	entry["hookGroupId"] = hookGroup + in.TrustDomain
+	entry["hookId"] = hookID(in.Params.IsPullRequest(), in.Params.String("level"), d.Permission, sha256.Sum256(in.TaskclusterYML))
 	entry["hookPayload"] = map[string]any{
 		"decision": map[string]any{"action": in.action(d), "repository": in.repository(), "push": in.push()},
 		"user":     map[string]any{"input": eval("input"), "taskId": eval("taskId"), "taskGroupId": eval("taskGroupId")},
@@ -111,7 +105,7 @@ func (in Rendering) push() map[string]any {
 // hook would give it (taskgraph-map 18.6), which leaves input, taskId, taskGroupId and ownTaskId to
 // whoever starts the action.
 func (in Rendering) task(d Definition) (map[string]any, error) {
-	tasks, err := in.tasks()
+	tasks, err := Tasks(in.TaskclusterYML)
 	if err != nil {
 		return nil, err
 	}
@@ -132,14 +126,14 @@ func (in Rendering) task(d Definition) (map[string]any, error) {
 	return map[string]any{"$let": names, "in": map[string]any{"$let": map[string]any{"tasks": tasks}, "in": eval("tasks[0]")}}, nil
 }
 
-// tasks is the template under the key tasks of .taskcluster.yml.
-func (in Rendering) tasks() (any, error) {
+// Tasks is the template under the key tasks of a .taskcluster.yml.
+func Tasks(taskclusterYML []byte) (any, error) {
 	var doc yaml.Node
-	if err := yaml.Unmarshal(in.TaskclusterYML, &doc); err != nil {
+	if err := yaml.Unmarshal(taskclusterYML, &doc); err != nil {
 		return nil, err
 	}
 	if doc.Kind == 0 {
-		return nil, errors.New("the file is missing or empty, and actions of kind task create its first task")
+		return nil, errors.New("the file is missing or empty, and action tasks are made of its first task")
 	}
 	data, err := jsone.DecodeYAML(&doc)
 	if err != nil {
@@ -147,7 +141,7 @@ func (in Rendering) tasks() (any, error) {
 	}
 	file, ok := plain(jsone.Plain(data)).(map[string]any)
 	if !ok || file["tasks"] == nil {
-		return nil, errors.New("the file has no tasks, and actions of kind task create the first of them")
+		return nil, errors.New("the file has no tasks, and action tasks are made of the first of them")
 	}
 	return file["tasks"], nil
 }

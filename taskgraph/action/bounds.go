@@ -53,7 +53,7 @@ func (m measure) parts(v any, depth int) (n int, err error) {
 	switch v := v.(type) {
 	case map[string]any:
 		if ref, ok := v["$ref"].(string); ok {
-			if err := add(m.reference(ref, depth)); err != nil {
+			if err := add(m.reference(ref)); err != nil {
 				return n, err
 			}
 		}
@@ -73,7 +73,7 @@ func (m measure) parts(v any, depth int) (n int, err error) {
 }
 
 // reference counts what a reference inside the schema leads to.
-func (m measure) reference(ref string, depth int) (int, error) {
+func (m measure) reference(ref string) (int, error) {
 	switch n, ok := m.known[ref]; {
 	case ok && n < 0:
 		return 0, fmt.Errorf("it refers to itself at %s", ref)
@@ -85,7 +85,7 @@ func (m measure) reference(ref string, depth int) (int, error) {
 		return 0, fmt.Errorf("it refers to %s; only places inside it, such as #/definitions/name, are followed", ref)
 	}
 	m.known[ref] = -1
-	n, err := m.parts(target, depth+1)
+	n, err := m.parts(target, 0)
 	m.known[ref] = n
 	return n, err
 }

@@ -59,7 +59,19 @@ func (l *Login) Begin(ctx context.Context, name, next string) (address, cookie s
 
 // callback is the address at which a provider's people come back; each provider has its own, so that
 // one cannot answer for another.
-func (l *Login) callback(name string) string { return l.deps.RootURL + "/login/" + name + "/callback" }
+func (l *Login) callback(name string) string {
+	if name == mozilla {
+		name = mozillaAddress
+	}
+	return l.deps.RootURL + "/login/" + name + "/callback"
+}
+
+// The provider that the field calls mozilla-auth0 sends people back to an address with another name,
+// which is registered there (taskcluster-map 15.2).
+const (
+	mozilla        = "mozilla-auth0"
+	mozillaAddress = "auth0"
+)
 
 // Arrival is who has signed in.
 type Arrival struct {
@@ -71,6 +83,9 @@ type Arrival struct {
 // what the provider gave it. What does not fit together, or comes a second time, is a
 // fault.Unauthenticated.
 func (l *Login) Finish(ctx context.Context, name, cookie string, q url.Values) (Arrival, error) {
+	if name == mozillaAddress {
+		name = mozilla
+	}
 	p, err := l.provider(name)
 	if err != nil {
 		return Arrival{}, err

@@ -170,5 +170,5 @@ DELETE FROM login_codes WHERE expires < now() - interval '1 hour'`}
 // Statements are the SQL of this package, for the test that prepares each.
 var Statements = []pg.Statement{
 	tidySQL, spendSQL, signInSQL, supersedeSQL, personSQL, claimCheckSQL, renewedSQL, endPersonSQL,
-	addCodeSQL, takeCodeSQL, revokeCodeSQL, addTokenSQL, tokenSQL, madeSQL, claimScanSQL, finishScanSQL,
+	addCodeSQL, takeCodeSQL, revokeCodeSQL, addTokenSQL, tokenSQL, madeSQL, claimScanSQL, finishScanSQL, sealedPageSQL, sealedSwapSQL,
 }

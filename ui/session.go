@@ -17,6 +17,7 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/login"
 )
 
 const (
@@ -29,6 +30,7 @@ type session struct {
 	clientID string
 	scopes   []string // expanded, as they are now
 	token    []byte   // the cookie's; nil when not signed in
+	holder   login.Holder
 }
 
 // csrf returns a token that only pages of this session hold. It looks different each time, so that
@@ -66,10 +68,9 @@ type sessions struct{ pool *pgxpool.Pool }
 
 // begun is who began a session.
 type begun struct {
-	clientID    string
-	scopes      []string // at its begin; nil for a client, whose scopes are looked up at each request
-	certificate string   // of temporary credentials, held against their issuer at each request
-	since       time.Time
+	login.Holder
+	scopes []string // at its begin; nil for a client, whose scopes are looked up at each request
+	agent  string   // the browser, as it calls itself
 }
 
 // start makes a session and returns its token.
@@ -77,8 +78,8 @@ func (s sessions) start(ctx context.Context, who begun, expires time.Time) ([]by
 	token := make([]byte, 32)
 	rand.Read(token) // never fails
 	sum := sha256.Sum256(token)
-	if _, err := s.pool.Exec(ctx, startSQL.Text, sum[:], who.clientID, who.scopes, expires, who.certificate); err != nil {
-		return nil, fmt.Errorf("ui: start a session of %s: %w", who.clientID, pg.Classify(err))
+	if _, err := s.pool.Exec(ctx, startSQL.Text, sum[:], who.ClientID, who.scopes, expires, who.Certificate, who.Person, who.agent); err != nil {
+		return nil, fmt.Errorf("ui: start a session of %s: %w", who.ClientID, pg.Classify(err))
 	}
 	return token, nil
 }
@@ -87,7 +88,7 @@ func (s sessions) start(ctx context.Context, who begun, expires time.Time) ([]by
 func (s sessions) find(ctx context.Context, token []byte) (begun, error) {
 	var who begun
 	sum := sha256.Sum256(token)
-	err := s.pool.QueryRow(ctx, findSQL.Text, sum[:]).Scan(&who.clientID, &who.scopes, &who.certificate, &who.since)
+	err := s.pool.QueryRow(ctx, findSQL.Text, sum[:]).Scan(&who.ClientID, &who.scopes, &who.Certificate, &who.Since, &who.Person)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return begun{}, fault.New(fault.NotFound, "The session has ended.")
 	}
@@ -118,7 +119,9 @@ func (u *UI) sessionOf(r *http.Request) (session, error) {
 		}
 		switch {
 		case err == nil:
-			return session{who.clientID, caller.Scopes, token}, nil
+			return session{who.ClientID, caller.Scopes, token, who.Holder}, nil
+		case errors.Is(err, fault.Unavailable): // the person's provider; what everybody may see stays open
+			u.log.WarnContext(ctx, "a person is taken for a visitor", "identity", who.ClientID, "error", err)
 		case !errors.Is(err, fault.NotFound) && !errors.Is(err, fault.Unauthenticated):
 			return session{}, err
 		}
@@ -131,13 +134,10 @@ func (u *UI) sessionOf(r *http.Request) (session, error) {
 }
 
 func (u *UI) callerOf(ctx context.Context, who begun) (auth.Caller, error) {
-	switch {
-	case who.certificate != "":
-		return u.deps.Auth.TemporaryCallerFor(ctx, who.clientID, who.certificate)
-	case who.scopes != nil: // by a version that did not keep the certificate
+	if who.Certificate == "" && who.scopes != nil { // by a version that did not keep the certificate
 		return auth.Caller{}, fault.New(fault.Unauthenticated, "The session cannot be checked; sign in again.")
 	}
-	return u.deps.Auth.CallerFor(ctx, who.clientID, who.since)
+	return u.deps.Login.Caller(ctx, who.Holder)
 }
 
 func tokenOf(r *http.Request) []byte {
@@ -164,16 +164,66 @@ func (u *UI) setCookie(w http.ResponseWriter, token []byte, expires time.Time) {
 	http.SetCookie(w, c)
 }
 
+// opened is a session as its owner sees it.
+type opened struct {
+	ID      string // its token's hash, which opens nothing
+	Agent   string
+	Created time.Time
+	Expires time.Time
+	Here    bool // the one that asks
+}
+
+// list returns the sessions of who owns this one, the newest first.
+func (s sessions) list(ctx context.Context, who session) ([]opened, error) {
+	rows, err := s.pool.Query(ctx, listSessionsSQL.Text, who.clientID, hashOf(who.token), who.holder.Person)
+	if err != nil {
+		return nil, fmt.Errorf("ui: sessions of %s: %w", who.clientID, pg.Classify(err))
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[opened])
+	if err != nil {
+		return nil, fmt.Errorf("ui: sessions of %s: %w", who.clientID, pg.Classify(err))
+	}
+	return list, nil
+}
+
+// endOf ends a session of who owns this one; all of them when id is "".
+func (s sessions) endOf(ctx context.Context, who session, id string) error {
+	var err error
+	if id == "" {
+		_, err = s.pool.Exec(ctx, endAllSQL.Text, who.clientID, who.holder.Person)
+	} else {
+		_, err = s.pool.Exec(ctx, endOneSQL.Text, who.clientID, id, who.holder.Person)
+	}
+	if err != nil {
+		return fmt.Errorf("ui: end sessions of %s: %w", who.clientID, pg.Classify(err))
+	}
+	return nil
+}
+
+func hashOf(token []byte) []byte {
+	sum := sha256.Sum256(token)
+	return sum[:]
+}
+
 var (
 	startSQL = pg.Statement{Name: "ui.start-session", Text: `
 WITH old AS (DELETE FROM ui_sessions WHERE expires < now())
-INSERT INTO ui_sessions (token_hash, client_id, scopes, expires, certificate) VALUES ($1, $2, $3, $4, nullif($5, ''))`}
+INSERT INTO ui_sessions (token_hash, client_id, scopes, expires, certificate, person, agent) VALUES ($1, $2, $3, $4, nullif($5, ''), $6, $7)`}
 
 	findSQL = pg.Statement{Name: "ui.find-session", Text: `
-SELECT client_id, scopes, coalesce(certificate, ''), created FROM ui_sessions WHERE token_hash = $1 AND expires > now()`}
+SELECT client_id, scopes, coalesce(certificate, ''), created, person FROM ui_sessions WHERE token_hash = $1 AND expires > now()`}
+
+	listSessionsSQL = pg.Statement{Name: "ui.list-sessions", Text: `
+SELECT encode(token_hash, 'hex'), agent, created, expires, token_hash = $2 FROM ui_sessions
+WHERE client_id = $1 AND person = $3 AND expires > now() ORDER BY created DESC, token_hash LIMIT 100`}
+
+	endOneSQL = pg.Statement{Name: "ui.end-one-session", Text: `
+DELETE FROM ui_sessions WHERE client_id = $1 AND encode(token_hash, 'hex') = $2 AND person = $3`}
+
+	endAllSQL = pg.Statement{Name: "ui.end-all-sessions", Text: `DELETE FROM ui_sessions WHERE client_id = $1 AND person = $2`}
 
 	endSQL = pg.Statement{Name: "ui.end-session", Text: `DELETE FROM ui_sessions WHERE token_hash = $1`}
 )
 
 // Statements are the SQL of this package, for the test that prepares each.
-var Statements = []pg.Statement{startSQL, findSQL, endSQL}
+var Statements = []pg.Statement{startSQL, findSQL, endSQL, listSessionsSQL, endOneSQL, endAllSQL}

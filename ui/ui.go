@@ -11,6 +11,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 )
@@ -21,6 +22,7 @@ type Deps struct {
 	Push    *push.Log
 	Auth    *auth.Auth
 	Feed    *event.Feed
+	Login   *login.Login
 	Pool    *pgxpool.Pool // for sessions only
 	RootURL string        // as people reach it, such as "http://localhost:8080"
 	Version string        // shown in the footer
@@ -72,6 +74,17 @@ func (u *UI) routes() http.Handler {
 	page("GET /login", u.loginPage)
 	page("POST /login", u.login)
 	page("POST /logout", u.logout)
+	page("GET /login/{provider}", u.beginLogin)
+	page("GET /login/{provider}/callback", u.finishLogin)
+	data("POST /login/credentials", u.credentials)
+	page("GET /profile", u.profile)
+	page("POST /profile/sessions", u.endSessions)
+	page("POST /profile/clients", u.deleteClient)
+	page("GET /auth/clients/create", u.clientPage)
+	page("POST /auth/clients/create", u.clientDecision)
+	page("GET /login/oauth/authorize", u.siteAsks)
+	page("GET /third-party", u.sitePage)
+	page("POST /login/oauth/authorize/decision", u.siteDecision)
 	page("POST /ui/theme", u.theme)
 	page("GET /search", u.search)
 	page("GET /logviewer", u.oldLogViewer)

@@ -15,10 +15,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/login/loginapi"
 	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/object/objectapi"
 	"github.com/treeline-ci/treeline/push"
@@ -44,38 +48,59 @@ type Site struct {
 	Push *push.Log
 	Auth *auth.Auth
 	Feed *event.Feed
+	// Login is the room of people.
+	Login *login.Login
 
-	objects *object.Store
-	server  *httptest.Server
-	down    atomic.Bool
+	log         *slog.Logger
+	loginConfig login.Config
+	objects     *object.Store
+	server      *httptest.Server
+	down        atomic.Bool
+}
+
+// Option is a setting of New.
+type Option func(*settings)
+
+type settings struct {
+	login func(rootURL string) login.Config
+}
+
+// SignInAt says where people sign in; config is given the address of the site.
+func SignInAt(config func(rootURL string) login.Config) Option {
+	return func(s *settings) { s.login = config }
 }
 
 // New starts a site that ends with the test.
-func New(t testing.TB) *Site {
+func New(t testing.TB, options ...Option) *Site {
 	t.Helper()
 	pool := pgtest.DB(t)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	feed := event.NewFeed(pool, log)
 	feed.Start(t.Context())
 	t.Cleanup(feed.Stop)
-	s := &Site{Pool: pool, Feed: feed, Push: push.New(pool, feed.Wake, log), Auth: newAuth(t, pool, log)}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.URL = "http://" + listener.Addr().String()
+	s := &Site{Pool: pool, Feed: feed, Push: push.New(pool, feed.Wake, log), URL: "http://" + listener.Addr().String(), log: log}
+	set := settings{login: func(string) login.Config { return login.Config{} }}
+	for _, option := range options {
+		option(&set)
+	}
+	s.loginConfig = set.login(s.URL)
+	s.Login, s.Auth = newLogin(t, s)
 	s.objects, err = object.New(pool, object.Config{Dir: t.TempDir(), RootURL: s.URL, URLKey: []byte("0123456789abcdef0123456789abcdef"), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Env = queuetest.On(t, pool, func(d *queue.Deps) { d.Wake, d.Uploads = feed.Wake, uploads{s.objects} })
 	pages, err := ui.New(ui.Deps{
-		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
+		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	site, err := web.Mount([]web.Service{objectapi.Service(s.objects)}, s.Auth, web.Options{RootURL: s.URL, Fallback: pages, Log: log})
+	site, err := web.Mount([]web.Service{objectapi.Service(s.objects)}, s.Auth, web.Options{RootURL: s.URL, Fallback: s.withDoor(pages), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,22 +131,45 @@ func (s *Site) gate(next http.Handler) http.Handler {
 	})
 }
 
-func newAuth(t testing.TB, pool *pgxpool.Pool, log *slog.Logger) *auth.Auth {
+// issuerToken is the access token of the client that signs people's credentials.
+const issuerToken = "issuer-token-of-a-test-0123456789"
+
+// newLogin makes the rooms of clients and people, as one server of any number has them.
+func newLogin(t testing.TB, s *Site) (*login.Login, *auth.Auth) {
 	t.Helper()
-	a, err := auth.New(t.Context(), pool, auth.Config{
-		Log: log, EncryptionKey: []byte("0123456789abcdef0123456789abcdef"),
-		StaticClients: []auth.StaticClient{
-			{ClientID: Admin, AccessToken: AdminToken, Scopes: []string{"*"}, Description: "may do all"},
-			{ClientID: Dev, AccessToken: DevToken, Scopes: []string{"queue:rerun-task:*"}, Description: "may rerun"},
-		},
-	})
+	ring, err := crypt.NewRing(crypt.Key{Secret: []byte("0123456789abcdef0123456789abcdef")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.EnsureRole(t.Context(), "anonymous", auth.AnonymousScopes(), "who has not signed in"); err != nil {
+	static := []auth.StaticClient{
+		{ClientID: Admin, AccessToken: AdminToken, Scopes: []string{"*"}, Description: "may do all"},
+		{ClientID: Dev, AccessToken: DevToken, Scopes: []string{"queue:rerun-task:*"}, Description: "may rerun"},
+		{ClientID: login.Issuer, AccessToken: issuerToken, Scopes: login.IssuerScopes(s.loginConfig), Description: "signs for people"},
+	}
+	a, err := auth.New(t.Context(), s.Pool, auth.Config{Log: s.log, Ring: ring, StaticClients: static})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return a
+	for role, scopes := range map[string][]string{auth.Anonymous: auth.AnonymousScopes(), "login-identity:*": login.PersonScopes()} {
+		if err := a.EnsureRole(t.Context(), role, scopes, "of a test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := login.New(login.Deps{
+		Pool: s.Pool, Auth: a, Ring: ring, Issuer: hawk.Credentials{ClientID: login.Issuer, AccessToken: issuerToken}, RootURL: s.URL, Log: s.log,
+	}, s.loginConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, a
+}
+
+// withDoor hangs the door for programs beside the pages.
+func (s *Site) withDoor(pages http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	loginapi.New(s.Login, s.log).Routes(mux)
+	mux.Handle("/", pages)
+	return mux
 }
 
 // Repository registers a repository.

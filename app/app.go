@@ -28,6 +28,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
+	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/purgecache"
 	"github.com/treeline-ci/treeline/push"
@@ -56,6 +57,7 @@ type App struct {
 	queue     *queue.Queue
 	push      *push.Log
 	history   *history.History
+	login     *login.Login
 	intake    *intake.Intake
 	secrets   *secrets.Secrets
 	purges    *purgecache.PurgeCache
@@ -141,10 +143,14 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		return err
 	}
 	a.feed = event.NewFeed(a.pool, c.Log)
+	people, err := a.loginClient()
+	if err != nil {
+		return err
+	}
 	static := append([]auth.StaticClient{
 		{ClientID: RootClient, AccessToken: c.Secrets.RootToken, Scopes: []string{"*"}, Description: "The operator."},
 		{ClientID: queueClient, AccessToken: c.Secrets.QueueToken, Scopes: []string{"*"}, Description: "Signs the credentials of tasks."},
-	}, c.StaticClients...)
+	}, append(people, c.StaticClients...)...)
 	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, Ring: a.ring, Wake: a.feed.Wake, Log: c.Log})
 	if err != nil {
 		return err
@@ -153,6 +159,9 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		return err
 	}
 	a.makeSecrets()
+	if err := a.makeLogin(); err != nil {
+		return err
+	}
 	if err := a.makeObjects(ctx); err != nil {
 		return err
 	}
@@ -263,6 +272,9 @@ func (a *App) startLoops(ctx context.Context) error {
 		return nil
 	})
 	a.startSecrets(ctx)
+	if err := a.startLogin(ctx); err != nil {
+		return err
+	}
 	if err := a.startPulse(ctx); err != nil {
 		return err
 	}

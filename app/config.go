@@ -12,6 +12,7 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/event/pulse"
+	"github.com/treeline-ci/treeline/login"
 )
 
 // Config is the whole configuration of a server. Check fills defaults and says what is missing.
@@ -42,6 +43,9 @@ type Config struct {
 
 	// Cloud says which credentials of other systems auth hands out; none when empty.
 	Cloud cloud.Config
+
+	// Login says how people sign in besides with credentials; not at all when empty.
+	Login login.Config
 
 	// Objects says where contents are kept besides DataDir; nowhere when empty.
 	Objects Objects
@@ -90,6 +94,9 @@ func (c *Config) Check() error {
 		if err := c.Pulse.Check(); err != nil {
 			problems = append(problems, fmt.Errorf("pulse (--pulse-url or TREELINE_PULSE_URL): %w", err))
 		}
+	}
+	if err := c.Login.Check(c.RootURL); err != nil {
+		problems = append(problems, fmt.Errorf("login (%s): %w", login.Setting, err))
 	}
 	problems = append(problems, c.Secrets.check())
 	return errors.Join(problems...)

@@ -9,6 +9,7 @@ import (
 	"github.com/treeline-ci/treeline/history/historyapi"
 	"github.com/treeline-ci/treeline/index/indexapi"
 	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/login/loginapi"
 	"github.com/treeline-ci/treeline/object/objectapi"
 	"github.com/treeline-ci/treeline/purgecache/purgecacheapi"
 	"github.com/treeline-ci/treeline/queue/queueapi"
@@ -20,7 +21,7 @@ import (
 // made from their tables, the local repositories under /git, and the pages for the rest.
 func (a *App) handler() (http.Handler, error) {
 	pages, err := ui.New(ui.Deps{
-		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed,
+		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed, Login: a.login,
 		Pool: a.pool, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 	})
 	if err != nil {
@@ -28,6 +29,7 @@ func (a *App) handler() (http.Handler, error) {
 	}
 	rest := http.NewServeMux()
 	newGitServer(a.repos, a.auth, a.config.Log).routes(rest)
+	loginapi.New(a.login, a.config.Log).Routes(rest)
 	rest.Handle("/", pages)
 
 	services := []web.Service{

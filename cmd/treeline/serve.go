@@ -13,6 +13,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/auth/cloud"
+	"github.com/treeline-ci/treeline/login"
 )
 
 func newServeCommand() *cobra.Command {
@@ -38,6 +39,8 @@ Environment:
   TREELINE_OBJECT_STORES
                       a YAML file that says in which S3 buckets and directories, of which regions,
                       artifacts are kept besides TREELINE_DATA; optional
+  TREELINE_LOGIN      a YAML file that says where people sign in, OpenID Connect providers and GitHub,
+                      and which other sites may ask them for credentials; optional
   TREELINE_PULSE_URL  the RabbitMQ on which events are published for listeners, such as
                       amqps://user:password@host:5671/vhost; optional
   TREELINE_PULSE_NAMESPACE
@@ -62,6 +65,9 @@ Environment:
 				return err
 			}
 			if c.Cloud, err = cloud.LoadConfig(os.Getenv(cloud.Setting)); err != nil {
+				return err
+			}
+			if c.Login, err = login.LoadConfig(os.Getenv(login.Setting), os.Getenv); err != nil {
 				return err
 			}
 			if c.Objects, err = app.LoadObjects(os.Getenv("TREELINE_OBJECT_STORES")); err != nil {

@@ -332,6 +332,98 @@ const scenarios = {
     await refused(auth.sentryDSN('project'), 404, 'ResourceNotFound');
   },
 
+  async secrets() {
+    const secrets = new tc.Secrets(options);
+    const name = `project/npm/${tc.slugid()}`; // with slashes, which the client encodes
+    const value = { password: 'hunter2', nested: { list: [1, 2.5, null, 'ü'] } };
+    const expires = tc.fromNow('1 hour');
+    assert.deepEqual(await secrets.set(name, { secret: value, expires }), {});
+    const got = await secrets.get(name);
+    assert.deepEqual(got.secret, value);
+    assert.equal(new Date(got.expires).toJSON(), new Date(expires).toJSON());
+    await secrets.set(name, { secret: { password: 'other' }, expires });
+    assert.equal((await secrets.get(name)).secret.password, 'other');
+
+    const listed = [];
+    let query = { limit: 1 };
+    for (;;) {
+      const page = await secrets.list(query);
+      listed.push(...page.secrets);
+      if (!page.continuationToken) {
+        break;
+      }
+      query = { limit: 1, continuationToken: page.continuationToken };
+    }
+    assert.ok(listed.includes(name), listed);
+    assert.ok(!JSON.stringify(listed).includes('hunter2'));
+
+    const reader = new tc.Secrets({ ...options, authorizedScopes: [`secrets:get:${name}`] });
+    assert.equal((await reader.get(name)).secret.password, 'other');
+    await refused(reader.set(name, { secret: {}, expires }), 403, 'InsufficientScopes');
+    await refused(reader.remove(name), 403, 'InsufficientScopes');
+    const anybody = new tc.Secrets({ rootUrl, retries: 0 });
+    await refused(anybody.get(name), 403, 'InsufficientScopes');
+    await refused(anybody.get('project/npm/none'), 403, 'InsufficientScopes'); // there or not
+
+    await assert.rejects(secrets.set(name, { secret: 'hunter2', expires }), err => {
+      assert.equal(err.code, 'InputValidationError');
+      assert.ok(!JSON.stringify(err.body).includes('hunter2'), 'the error repeats the value');
+      return true;
+    });
+    await secrets.set(`${name}/past`, { secret: {}, expires: tc.fromNow('-1 second') });
+    await refused(secrets.get(`${name}/past`), 404, 'ResourceNotFound');
+    assert.deepEqual(await secrets.remove(name), {});
+    assert.deepEqual(await secrets.remove(name), {});
+    await refused(secrets.get(name), 404, 'ResourceNotFound');
+
+    // This release of the client has no method for the audit trail.
+    const Trail = tc.createClient({ serviceName: 'auth', apiVersion: 'v1', entries: [{
+      type: 'function', method: 'get', name: 'history', route: '/audit/<entityType>/<entityId>', args: ['entityType', 'entityId'], query: [],
+    }] });
+    const { auditHistory } = await new Trail(options).history('secret', name);
+    assert.deepEqual(auditHistory.map(r => r.actionType), ['deleted', 'read', 'read', 'updated', 'read', 'created']);
+    assert.ok(auditHistory.every(r => r.clientId === root.clientId));
+    assert.equal((await secrets.ping()).alive, true);
+  },
+
+  async purgeCache() {
+    const purge = new tc.PurgeCache(options);
+    const pool = freshQueue();
+    const [provisionerId, workerType] = pool.split('/');
+    assert.deepEqual(await purge.purgeRequests(pool), { requests: [] });
+    const before = Date.now();
+    await purge.purgeCache(pool, { cacheName: 'one' });
+    await purge.purgeCache(pool, { cacheName: 'two' });
+    await purge.purgeCache(pool, { cacheName: 'one' });
+    const { requests } = await purge.purgeRequests(pool);
+    assert.deepEqual(requests.map(r => [r.provisionerId, r.workerType, r.cacheName]),
+      [[provisionerId, workerType, 'one'], [provisionerId, workerType, 'two']]);
+    assert.ok(requests.every(r => Math.abs(new Date(r.before) - before) < 60000), requests);
+    assert.deepEqual((await purge.purgeRequests(pool, { since: tc.fromNow('1 hour').toJSON() })).requests, []);
+    assert.equal((await purge.purgeRequests(pool, { since: tc.fromNow('-1 hour').toJSON() })).requests.length, 2);
+
+    const all = [];
+    let query = { limit: 1 };
+    for (;;) {
+      const page = await purge.allPurgeRequests(query);
+      all.push(...page.requests);
+      if (!page.continuationToken) {
+        break;
+      }
+      query = { limit: 1, continuationToken: page.continuationToken };
+    }
+    assert.equal(all.filter(r => r.workerType === workerType).length, 2);
+
+    const worker = new tc.PurgeCache({ ...options, authorizedScopes: [`purge-cache:purge-requests::${pool}`] });
+    assert.equal((await worker.purgeRequests(pool)).requests.length, 2);
+    await refused(worker.purgeCache(pool, { cacheName: 'one' }), 403, 'InsufficientScopes');
+    const one = new tc.PurgeCache({ ...options, authorizedScopes: [`purge-cache:${pool}:one`] });
+    await one.purgeCache(pool, { cacheName: 'one' });
+    await refused(one.purgeCache(pool, { cacheName: 'two' }), 403, 'InsufficientScopes');
+    await refused(purge.purgeCache(pool, {}), 400, 'InputValidationError');
+    assert.equal((await purge.ping()).alive, true);
+  },
+
   async index() {
     const tq = freshQueue();
     const path = `npm.${crypto.randomBytes(6).toString('hex')}.latest`;

@@ -23,6 +23,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/history"
+	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/index"
 	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -57,6 +58,7 @@ type App struct {
 	queue     *queue.Queue
 	push      *push.Log
 	history   *history.History
+	hooks     *hooks.Hooks
 	login     *login.Login
 	intake    *intake.Intake
 	secrets   *secrets.Secrets
@@ -184,6 +186,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		}
 		a.repos[name] = repo
 	}
+	a.makeHooks()
 	a.intake = intake.New(intake.Deps{
 		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Local: a.repos, Open: a.openForge, Index: a.findIndexed, History: a.history,
 		Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log,
@@ -272,6 +275,7 @@ func (a *App) startLoops(ctx context.Context) error {
 		return nil
 	})
 	a.startSecrets(ctx)
+	a.startHooks(ctx)
 	if err := a.startLogin(ctx); err != nil {
 		return err
 	}

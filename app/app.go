@@ -29,6 +29,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
+	"github.com/treeline-ci/treeline/notify"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/purgecache"
@@ -58,6 +59,7 @@ type App struct {
 	queue     *queue.Queue
 	push      *push.Log
 	history   *history.History
+	notify    *notify.Notify
 	hooks     *hooks.Hooks
 	login     *login.Login
 	intake    *intake.Intake
@@ -187,6 +189,9 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		a.repos[name] = repo
 	}
 	a.makeHooks()
+	if err := a.makeNotify(); err != nil {
+		return err
+	}
 	a.intake = intake.New(intake.Deps{
 		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Local: a.repos, Open: a.openForge, Index: a.findIndexed, History: a.history,
 		Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log,
@@ -279,6 +284,7 @@ func (a *App) startLoops(ctx context.Context) error {
 	if err := a.startLogin(ctx); err != nil {
 		return err
 	}
+	a.startNotify(ctx)
 	if err := a.startPulse(ctx); err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ type Config struct {
 	// empty. Its log is that of the server.
 	Pulse pulse.Config
 
+	// Notify says how mail and messages get out; not at all when empty.
+	Notify Notify
+
 	// Anonymous are scopes that everybody has, until an operator changes the role anonymous; the
 	// recommended set when nil.
 	Anonymous []string
@@ -98,6 +101,6 @@ func (c *Config) Check() error {
 	if err := c.Login.Check(c.RootURL); err != nil {
 		problems = append(problems, fmt.Errorf("login (%s): %w", login.Setting, err))
 	}
-	problems = append(problems, c.Secrets.check())
+	problems = append(problems, c.Secrets.check(), c.Notify.check())
 	return errors.Join(problems...)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/treeline-ci/treeline/index/indexapi"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/login/loginapi"
+	"github.com/treeline-ci/treeline/notify/notifyapi"
 	"github.com/treeline-ci/treeline/object/objectapi"
 	"github.com/treeline-ci/treeline/purgecache/purgecacheapi"
 	"github.com/treeline-ci/treeline/queue/queueapi"
@@ -34,7 +35,7 @@ func (a *App) handler() (http.Handler, error) {
 
 	services := []web.Service{
 		authapi.Service(a.auth, authapi.WithCloud(a.cloud)), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
-		objectapi.Service(a.objects), eventapi.Service(a.feed), graphapi.Service(a.graphs()), historyapi.Service(a.history),
+		objectapi.Service(a.objects), eventapi.Service(a.feed), graphapi.Service(a.graphs()), historyapi.Service(a.history), notifyapi.Service(a.notify),
 		secretsapi.Service(a.secrets), purgecacheapi.Service(a.purges),
 	}
 	references, err := exchangeReferences(a.config.Pulse.Namespace)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/auth/cloud"
@@ -19,6 +20,7 @@ import (
 func newServeCommand() *cobra.Command {
 	var c app.Config
 	var repos []string
+	outgoing := notifyFlags{}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server on a PostgreSQL of yours",
@@ -44,7 +46,11 @@ Environment:
   TREELINE_PULSE_URL  the RabbitMQ on which events are published for listeners, such as
                       amqps://user:password@host:5671/vhost; optional
   TREELINE_PULSE_NAMESPACE
-                      what the names of the exchanges there begin with; see --pulse-namespace`,
+                      what the names of the exchanges there begin with; see --pulse-namespace
+  TREELINE_SMTP_URL   the server by which mail is sent, such as smtp://user:password@mail.example.com:587
+                      or smtps://…; optional, as are the settings of Slack and Matrix and the file
+                      TREELINE_NOTIFY with all of them (docs/reference/notify.md)
+  TREELINE_MAIL_FROM  the address that mail comes from, such as Treeline <ci@example.com>`,
 		Example: `  DATABASE_URL=postgres://treeline@/treeline TREELINE_DATA=/var/lib/treeline treeline serve --listen 127.0.0.1:8080`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,6 +79,9 @@ Environment:
 			if c.Objects, err = app.LoadObjects(os.Getenv("TREELINE_OBJECT_STORES")); err != nil {
 				return err
 			}
+			if c.Notify, err = app.LoadNotify(outgoing.getenv); err != nil {
+				return err
+			}
 			c.Secrets = secrets
 			c.DatabaseURL = os.Getenv("DATABASE_URL")
 			c.RootURL = os.Getenv("TREELINE_ROOT_URL")
@@ -99,5 +108,26 @@ Environment:
 	cmd.Flags().DurationVar(&c.ClaimTimeout, "claim-timeout", 0, "how long a worker may be silent before its tasks are given to others (default 20m)")
 	cmd.Flags().StringVar(&c.Pulse.URL, "pulse-url", "", "RabbitMQ on which events are published; other users of this machine see it, TREELINE_PULSE_URL they do not")
 	cmd.Flags().StringVar(&c.Pulse.Namespace, "pulse-namespace", "", "what the names of the exchanges begin with: exchange/NAMESPACE-queue/v1/… (default taskcluster, which existing listeners know)")
+	outgoing.add(cmd.Flags())
 	return cmd
+}
+
+// notifyFlags are the settings of notifications that the command line has, by their variables of the
+// environment, before which they go.
+type notifyFlags map[string]*string
+
+func (f notifyFlags) add(flags *pflag.FlagSet) {
+	flag := func(variable, name, usage string) { f[variable] = flags.String(name, "", usage+" ("+variable+")") }
+	flag("TREELINE_NOTIFY", "notify", "YAML file with the settings of mail, Slack and Matrix")
+	flag("TREELINE_SMTP_URL", "smtp-url", "server by which mail is sent; other users of this machine see it, the variable they do not")
+	flag("TREELINE_MAIL_FROM", "mail-from", "address that mail comes from")
+	flag("TREELINE_SLACK_URL", "slack-url", "address of Slack's API, where it is not Slack's own")
+	flag("TREELINE_MATRIX_URL", "matrix-url", "address of the Matrix homeserver")
+}
+
+func (f notifyFlags) getenv(name string) string {
+	if value := f[name]; value != nil && *value != "" {
+		return *value
+	}
+	return os.Getenv(name)
 }

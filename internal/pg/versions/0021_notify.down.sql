@@ -1,0 +1,2 @@
+DROP TABLE notify_denylist;
+DROP TABLE notify_outbox;

@@ -1,0 +1,85 @@
+package notify
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+// Notification is a row of the outbox for people to see; its message is not shown.
+type Notification struct {
+	ID       int64
+	Channel  string // "" for a route that tells nobody
+	Address  string
+	State    State
+	TaskID   string // "" for none
+	Tries    int
+	Error    string // of the last try
+	Created  time.Time
+	NextTry  time.Time  // of one that waits
+	Finished *time.Time // nil while it waits
+}
+
+// List returns notifications in the given states, the newest first, that are older than one of them; 0 begins
+// with the newest.
+func (n *Notify) List(ctx context.Context, states []State, before int64, limit int) ([]Notification, error) {
+	names := make([]string, len(states))
+	for i, s := range states {
+		names[i] = string(s)
+	}
+	rows, err := n.Pool.Query(ctx, listSQL.Text, names, before, limit)
+	if err != nil {
+		return nil, failed("list notifications", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Notification])
+	if err != nil {
+		return nil, failed("list notifications", err)
+	}
+	return list, nil
+}
+
+const (
+	forgetEvery = time.Hour
+	forgetBatch = 1000
+)
+
+// forget removes old notifications now and then.
+func (n *Notify) forget(ctx context.Context) {
+	ticker := time.NewTicker(forgetEvery)
+	defer ticker.Stop()
+	for {
+		if err := n.Prune(ctx); err != nil && ctx.Err() == nil {
+			n.Log.ErrorContext(ctx, "old notifications could not be removed", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Prune removes what is older than Keep, in small steps.
+func (n *Notify) Prune(ctx context.Context) error {
+	for {
+		tag, err := n.Pool.Exec(ctx, pruneSQL.Text, Keep, forgetBatch)
+		if err != nil {
+			return failed("prune", err)
+		}
+		if tag.RowsAffected() < forgetBatch {
+			return nil
+		}
+	}
+}
+
+var (
+	listSQL = pg.Statement{Name: "notify.list", Text: `
+		SELECT id, channel, address, state, coalesce(task_id, ''), tries, coalesce(error, ''), created, next_try, finished
+		FROM notify_outbox WHERE state = ANY ($1) AND ($2 = 0 OR id < $2) ORDER BY id DESC LIMIT $3`}
+	pruneSQL = pg.Statement{Name: "notify.prune", Text: `
+		DELETE FROM notify_outbox WHERE id IN (
+			SELECT id FROM notify_outbox WHERE created < clock_timestamp() - $1::interval ORDER BY created LIMIT $2 FOR UPDATE SKIP LOCKED)`}
+)

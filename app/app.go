@@ -29,8 +29,8 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
-	"github.com/treeline-ci/treeline/notify"
 	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/notify"
 	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/purgecache"
 	"github.com/treeline-ci/treeline/push"
@@ -59,9 +59,9 @@ type App struct {
 	queue     *queue.Queue
 	push      *push.Log
 	history   *history.History
-	notify    *notify.Notify
 	hooks     *hooks.Hooks
 	login     *login.Login
+	notify    *notify.Notify
 	intake    *intake.Intake
 	secrets   *secrets.Secrets
 	purges    *purgecache.PurgeCache
@@ -188,10 +188,10 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		}
 		a.repos[name] = repo
 	}
-	a.makeHooks()
 	if err := a.makeNotify(); err != nil {
 		return err
 	}
+	a.makeHooks()
 	a.intake = intake.New(intake.Deps{
 		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Local: a.repos, Open: a.openForge, Index: a.findIndexed, History: a.history,
 		Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log,
@@ -280,11 +280,11 @@ func (a *App) startLoops(ctx context.Context) error {
 		return nil
 	})
 	a.startSecrets(ctx)
-	a.startHooks(ctx)
 	if err := a.startLogin(ctx); err != nil {
 		return err
 	}
 	a.startNotify(ctx)
+	a.startHooks(ctx)
 	if err := a.startPulse(ctx); err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ type Push struct {
 // Record writes p, a step of p.Branch from the recorded head to p.Revision, and returns it with
 // its id and time. When the branch's recorded head is p.Revision already, nothing is written and
 // fresh is false: hook and poll may both report a push. A step from a head that is no longer the
-// recorded one is also left for the next report.
+// recorded one is also left for the next report. Its state is Received unless p says otherwise.
 func (l *Log) Record(ctx context.Context, p Push, knownHead string) (recorded Push, fresh bool, err error) {
 	err = pg.Tx(ctx, l.pool, func(ctx context.Context, tx pgx.Tx) error {
 		recorded, fresh = p, false
@@ -92,7 +92,9 @@ func (l *Log) Record(ctx context.Context, p Push, knownHead string) (recorded Pu
 		for i, name := range p.FilesChanged {
 			recorded.FilesChanged[i] = clean(name)
 		}
-		recorded.State = Received
+		if recorded.State == "" {
+			recorded.State = Received
+		}
 		err := tx.QueryRow(ctx, insertPushSQL.Text, p.Repository, recorded.ID, p.Revision, p.Base, p.Branch, clean(p.Author), clean(p.Email),
 			clean(p.Message), recorded.Commits, recorded.FilesChanged, recorded.State).Scan(&recorded.Time)
 		if err != nil {

@@ -31,6 +31,7 @@ func New(pool *pgxpool.Pool, wake func(), log *slog.Logger) *Log {
 const (
 	LocalGit  = "git-local" // a git repository on this machine
 	Mercurial = "hg"        // a Mercurial repository that is read over HTTP
+	GitHub    = "github"    // a repository at GitHub where our App is installed
 )
 
 // Repository is one watched repository.
@@ -44,16 +45,21 @@ type Repository struct {
 }
 
 // ForgePath names the repository in roles and scopes: assume:repo:<forge path>:branch:<branch>.
-// That of a repository on this machine is local/<name>, that of another its URL's host and path.
+// That of a repository on this machine is local/<name>, that of another its URL's host and path. With
+// GitHub the host is always github.com, as roles have it also for a server of one's own.
 func (r Repository) ForgePath() string {
 	if r.Kind == LocalGit {
 		return "local/" + r.Name
 	}
 	_, path, _ := strings.Cut(r.URL, "://")
+	if r.Kind == GitHub {
+		_, path, _ = strings.Cut(path, "/")
+		path = "github.com/" + path
+	}
 	return strings.TrimSuffix(strings.TrimSuffix(path, "/"), ".git")
 }
 
-var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,149}$`)
 
 // Register adds a repository or updates what is known of it; it is idempotent.
 func (l *Log) Register(ctx context.Context, r Repository) error {

@@ -81,6 +81,11 @@ func (d *nativeDecision) refuse(ctx context.Context, wrong *mistakeError) error 
 	if err := d.publishLog(ctx); err != nil {
 		return err
 	}
+	if d.occasion.Change != nil {
+		if err := d.Changes.Refused(ctx, d.claim.Task.TaskGroupID, wrong.what); err != nil {
+			return err
+		}
+	}
 	if d.occasion.Cron != nil {
 		if err := d.Cron.Refused(ctx, d.claim.Task.TaskGroupID, wrong.what); err != nil {
 			return err

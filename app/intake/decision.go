@@ -76,6 +76,8 @@ func (d *nativeDecision) do(ctx context.Context) error {
 	d.push = p
 	if run := d.occasion.Cron; run != nil {
 		d.say("Job %s of .cron.yml of %s: %s at %s", run.Job, p.Repository, p.Branch, p.Revision)
+	} else if d.occasion.Change != nil && p.ID == 0 {
+		d.say("%s of %s: %s at %s, by %s", d.occasion.TasksFor, p.Repository, p.Branch, p.Revision, p.Email)
 	} else {
 		d.say("Push %d of %s: %s at %s, by %s", p.ID, p.Repository, p.Branch, p.Revision, p.Email)
 	}
@@ -138,6 +140,9 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 		Project: p.Repository, Owner: p.Email, Level: strconv.Itoa(repository.Level), PushlogID: strconv.FormatInt(p.ID, 10),
 		RepositoryType: RepositoryType(repository), TasksFor: d.occasion.TasksFor, Pushdate: p.Time.Unix(), TargetTasksMethod: d.options.TargetTasksMethod,
 		FilesChanged: p.FilesChanged, CommitMessage: p.Message, Version: firstLine(tree.ReadFile("version.txt")), Now: p.Time,
+	}
+	if d.occasion.Change != nil {
+		d.occasion.Change.enter(&facts)
 	}
 	var over map[string]any
 	if d.occasion.Cron != nil {

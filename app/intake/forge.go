@@ -34,9 +34,9 @@ type Tree interface {
 }
 
 // Describer is a Forge that can say of a revision what the record of its push would: author, e-mail,
-// message, time, files changed, the revision it builds on, and where the forge counts pushes, which it is.
+// message, time, files changed, the revision it builds on; and where the forge counts pushes, which it is.
 type Describer interface {
-	Describe(ctx context.Context, revision string) (push.Push, error)
+	Describe(ctx context.Context, revision string) (p push.Push, pushlogID string, err error)
 }
 
 // LocalForge reads a git repository on this machine.
@@ -49,10 +49,10 @@ func (f localForge) Tree(ctx context.Context, revision string) (Tree, error) {
 }
 
 // Describe tells what the head of a branch is without a record of its push.
-func (f localForge) Describe(ctx context.Context, revision string) (push.Push, error) {
+func (f localForge) Describe(ctx context.Context, revision string) (push.Push, string, error) {
 	commits, err := f.Commits(ctx, "", revision, 2)
 	if err != nil {
-		return push.Push{}, err
+		return push.Push{}, "", err
 	}
 	head := commits[0]
 	p := push.Push{Revision: revision, Author: head.Author, Email: head.Email, Message: head.Message, Time: head.Time}
@@ -60,7 +60,7 @@ func (f localForge) Describe(ctx context.Context, revision string) (push.Push, e
 		p.Base = commits[1].Revision
 	}
 	p.FilesChanged, err = f.Repo.FilesChanged(ctx, p.Base, revision)
-	return p, err
+	return p, "", err
 }
 
 // At opens a repository's tree at a revision. A revision that is gone for good is a mistake of whoever

@@ -34,6 +34,9 @@ type Deps struct {
 	// Cron knows the runs of jobs of .cron.yml; nil where there are none.
 	Cron CronRuns
 
+	// Changes knows what forges told of; nil where there are none that tell.
+	Changes Changes
+
 	// Index answers which task stands at each of the given index paths; paths without one are
 	// left out.
 	Index func(ctx context.Context, paths []string) (map[string]string, error)
@@ -122,3 +125,7 @@ func RoleScopes(repository string) []string {
 // ActionScopes returns what the actions on a local repository's pushes hold at first beyond RoleScopes:
 // they act on tasks that exist.
 func ActionScopes() []string { return []string{"queue:rerun-task:*", "queue:cancel-task:*"} }
+
+// HookScopes returns what decisions about a local repository hold at first, so that the actions that they
+// list have hooks.
+func HookScopes() []string { return []string{"in-tree:hook-action:project-*"} }

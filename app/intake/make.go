@@ -40,9 +40,10 @@ func Asked(tree Tree, e templates.Event) ([]templates.Task, error) {
 // Create checks that a role may create the tasks, and creates all or none, with the scopes of the role
 // and of nobody else. It is idempotent where the ids are the same each time. When all is checked and
 // nothing made, before is called with the task group of the first: what a decision is for must be known
-// by its group when it begins. What is wrong with the tasks is an error that MistakeOf knows.
-func (in *Intake) Create(ctx context.Context, role string, tasks []templates.Task, before func(group string) error) error {
-	held, err := in.Expand(ctx, []string{"assume:" + role})
+// by its group when it begins. What is wrong with the tasks is an error that MistakeOf knows. more are
+// scopes that the role need not have.
+func (in *Intake) Create(ctx context.Context, role string, tasks []templates.Task, before func(group string) error, more ...string) error {
+	held, err := in.Expand(ctx, append([]string{"assume:" + role}, more...))
 	if err != nil {
 		return err
 	}

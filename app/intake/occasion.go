@@ -1,12 +1,14 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -28,7 +30,8 @@ type Occasion struct {
 	// not recorded, ID is 0, and the rest is what the forge says of the head.
 	Push push.Push
 
-	Cron *CronRun // of a job of .cron.yml
+	Cron   *CronRun // of a job of .cron.yml
+	Change *Change  // that a forge told of
 }
 
 // CronRun is one run of a job of .cron.yml.
@@ -36,6 +39,7 @@ type CronRun struct {
 	Repository, Branch, Revision string
 	Job                          string
 	Time                         time.Time // when it was started
+	PushlogID                    string    // of the revision, as the forge counts or Treeline does; "0" when neither knows
 }
 
 // CronRuns are the runs that have a decision.
@@ -49,11 +53,17 @@ type CronRuns interface {
 // Occasion returns what a task group's decision is for; without a record it is a fault.NotFound.
 func (in *Intake) Occasion(ctx context.Context, taskGroupID string) (Occasion, error) {
 	p, err := in.Push.ByTaskGroup(ctx, taskGroupID)
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return Occasion{}, err
+	}
+	if change, err := in.changeOf(ctx, taskGroupID, p); !errors.Is(err, fault.NotFound) {
+		return change, err
+	}
 	if err == nil {
 		r, err := in.Push.Repository(ctx, p.Repository)
 		return Occasion{TasksFor: tasksForPush, Repository: r, Push: p}, err
 	}
-	if !errors.Is(err, fault.NotFound) || in.Cron == nil {
+	if in.Cron == nil {
 		return Occasion{}, err
 	}
 	run, err := in.Cron.ByTaskGroup(ctx, taskGroupID)
@@ -64,29 +74,29 @@ func (in *Intake) Occasion(ctx context.Context, taskGroupID string) (Occasion, e
 	if err != nil {
 		return Occasion{}, err
 	}
-	p, err = in.PushOf(ctx, r, run.Branch, run.Revision)
+	p, run.PushlogID, err = in.PushOf(ctx, r, run.Branch, run.Revision)
 	return Occasion{TasksFor: cron.TasksFor, Repository: r, Push: p, Cron: &run}, err
 }
 
-// PushOf returns the push that brought a branch to a revision. When none is recorded it has ID 0 and
-// what the forge says of the revision, where it says anything.
-func (in *Intake) PushOf(ctx context.Context, r push.Repository, branch, revision string) (push.Push, error) {
-	p, err := in.Push.AtRevision(ctx, r.Name, branch, revision)
+// PushOf returns the push that brought a branch to a revision, and how it is counted. When none is
+// recorded it has ID 0 and what the forge says of the revision, where it says anything.
+func (in *Intake) PushOf(ctx context.Context, r push.Repository, branch, revision string) (p push.Push, pushlogID string, err error) {
+	p, err = in.Push.AtRevision(ctx, r.Name, branch, revision)
 	if err == nil || !errors.Is(err, fault.NotFound) {
-		return p, err
+		return p, strconv.FormatInt(p.ID, 10), err
 	}
 	forge, err := in.Open(ctx, r)
 	if err != nil {
-		return push.Push{}, fmt.Errorf("intake: open repository %s: %w", r.Name, err)
+		return push.Push{}, "", fmt.Errorf("intake: open repository %s: %w", r.Name, err)
 	}
 	p = push.Push{}
 	if d, ok := forge.(Describer); ok {
-		if p, err = d.Describe(ctx, revision); err != nil {
-			return push.Push{}, fmt.Errorf("intake: revision %s of %s: %w", revision, r.Name, err)
+		if p, pushlogID, err = d.Describe(ctx, revision); err != nil {
+			return push.Push{}, "", fmt.Errorf("intake: revision %s of %s: %w", revision, r.Name, err)
 		}
 	}
 	p.Repository, p.Branch, p.Revision = r.Name, branch, revision
-	return p, nil
+	return p, cmp.Or(pushlogID, "0"), nil
 }
 
 // byCron makes d the decision of a job of .cron.yml: what it selects stands in the job, and nowhere else.
@@ -99,7 +109,7 @@ func (d *nativeDecision) byCron(ctx context.Context, tree Tree, into *params.Dec
 	if err != nil {
 		return nil, mistake("no-job", cron.Name, 0, "%v", err)
 	}
-	into.TargetTasksMethod, into.Owner, into.Now = job.TargetTasksMethod, "cron", d.occasion.Cron.Time
+	into.TargetTasksMethod, into.Owner, into.Now, into.PushlogID = job.TargetTasksMethod, "cron", d.occasion.Cron.Time, d.occasion.Cron.PushlogID
 	if d.push.Time.IsZero() {
 		into.Pushdate = 0
 	}

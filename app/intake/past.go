@@ -19,7 +19,7 @@ func Past(p push.Push) history.Push {
 // enters its push; others see what the next push would.
 func (d *nativeDecision) past(ctx context.Context, p push.Push) past.Source {
 	return func() (*past.Table, error) {
-		if d.occasion.Cron == nil {
+		if d.occasion.Cron == nil && p.ID != 0 {
 			return d.History.For(ctx, Past(p))
 		}
 		table, err := d.History.Next(ctx, d.push.Repository, d.push.Branch)

@@ -53,8 +53,8 @@ func (l *Login) ParseRequest(q url.Values) (Request, error) {
 	if !slices.Contains(site.RedirectURI, r.RedirectURI) {
 		return Request{}, fault.New(fault.Invalid, "%s is not registered with the address %.200q, so you are not sent there.", site.Title, r.RedirectURI)
 	}
-	for key, values := range q {
-		if len(values) > 1 && key != "csrf" && key != "approve" {
+	for _, key := range []string{"client_id", "redirect_uri", "response_type", "scope", "state", "expires", "code_challenge", "code_challenge_method"} {
+		if len(q[key]) > 1 {
 			return Request{}, r.refuse("invalid_request", "a parameter is there twice")
 		}
 	}
@@ -100,7 +100,7 @@ func (r Request) back(answer url.Values) string {
 	if err != nil {
 		return "/" // it was registered, so it parses
 	}
-	if r.ResponseType == "token" {
+	if r.Site.ResponseType == "token" {
 		return r.RedirectURI + "#" + answer.Encode()
 	}
 	q := u.Query()

@@ -17,11 +17,15 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/treeline-ci/treeline/app/actions"
+	appcron "github.com/treeline-ci/treeline/app/cron"
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/hg"
 	"github.com/treeline-ci/treeline/history"
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/index"
@@ -63,9 +67,13 @@ type App struct {
 	login     *login.Login
 	notify    *notify.Notify
 	intake    *intake.Intake
+	actions   *actions.Actions
 	secrets   *secrets.Secrets
 	purges    *purgecache.PurgeCache
 	repos     map[string]*localgit.Repo
+	mercurial map[string]*hg.Repo
+	calendar  *cron.Calendar
+	cron      *appcron.Cron
 
 	server *http.Server
 	stops  []func(context.Context) error // in the order of starting
@@ -194,9 +202,11 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	a.makeHooks()
 	a.intake = intake.New(intake.Deps{
 		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Local: a.repos, Open: a.openForge, Index: a.findIndexed, History: a.history,
-		Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log,
+		IndexedIn: a.findIndexedIn, Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log, Cron: a.makeCalendar(),
 	})
-	return nil
+	a.makeActions()
+	a.makeCron()
+	return a.makeMercurial()
 }
 
 // bootstrap makes the roles without which nothing could happen. An operator may change them later:
@@ -207,6 +217,9 @@ func (a *App) bootstrap(ctx context.Context) error {
 		scopes = auth.AnonymousScopes()
 	}
 	if err := a.role(ctx, auth.Anonymous, scopes, "What everybody may do without credentials."); err != nil {
+		return err
+	}
+	if err := a.actionRoles(ctx); err != nil {
 		return err
 	}
 	for name := range a.repos {
@@ -289,5 +302,9 @@ func (a *App) startLoops(ctx context.Context) error {
 		return err
 	}
 	a.onStop(func(context.Context) error { a.intake.Stop(); return nil })
-	return a.intake.Start(ctx)
+	a.startActions(ctx)
+	if err := a.intake.Start(ctx); err != nil {
+		return err
+	}
+	return a.startCron(ctx)
 }

@@ -171,32 +171,67 @@ tasks:
 }
 
 func (p Project) taskclusterYML() string {
-	return fmt.Sprintf(`# What Treeline does when somebody pushes: one decision task, which reads taskcluster/ and makes the others.
+	return fmt.Sprintf(`# What Treeline does when somebody pushes, when a job of .cron.yml is due, and when somebody presses a button: one task in the
+# server, which reads taskcluster/ and makes the others.
 version: 1
 reporting: checks-v1
 policy:
   pullRequests: public_restricted
 tasks:
-  $if: tasks_for == "git-push"
-  then:
-    - taskId: ${ownTaskId}
-      taskGroupId: ${ownTaskId}
-      schedulerId: %s-level-${repository.level}
-      taskQueueId: built-in/decision
-      created: {$fromNow: ""}
-      deadline: {$fromNow: 1 day}
-      expires: {$fromNow: 28 days}
-      metadata:
-        name: Decision task
-        description: Decides what this push needs.
-        owner: ${push.owner}
-        source: ${repository.url}
-      scopes:
-        - assume:${repository.role}:branch:${push.branch}
-      payload:
-        root: taskcluster
-      extra:
-        treeherder: {symbol: D, tier: 1, machine: {platform: decision}}
-        tasks_for: ${tasks_for}
+  - $if: tasks_for in ["git-push", "cron", "action"]
+    then:
+      $mergeDeep:
+        - schedulerId: %s-level-${repository.level}
+          taskQueueId: built-in/decision
+          created: {$fromNow: ""}
+          deadline: {$fromNow: 1 day}
+          expires: {$fromNow: 28 days}
+          metadata:
+            owner: ${push.owner}
+            source: ${repository.url}
+          payload:
+            root: taskcluster
+          extra:
+            treeherder: {tier: 1, machine: {platform: decision}}
+            tasks_for: ${tasks_for}
+        - $switch:
+            tasks_for == "action":
+              taskGroupId: ${action.taskGroupId}
+              metadata:
+                name: "Action: ${action.title}"
+                description: ${action.description}
+              tags: {kind: action-callback}
+              scopes: ["${action.repo_scope}"]
+              payload:
+                action:
+                  callback: ${action.cb_name}
+                  taskGroupId: ${action.taskGroupId}
+                  taskId: {$eval: taskId}
+                  input: {$eval: input}
+              extra:
+                treeherder: {symbol: "A(${action.symbol})"}
+                parent: ${action.taskGroupId}
+                action:
+                  name: ${action.name}
+            tasks_for == "cron":
+              taskId: ${ownTaskId}
+              taskGroupId: ${ownTaskId}
+              metadata:
+                name: Decision task of ${cron.job_name}
+                description: Decides what the job ${cron.job_name} of .cron.yml needs.
+              tags: {kind: cron-task}
+              scopes: ["assume:${repository.role}:cron:${cron.job_name}"]
+              extra:
+                treeherder: {symbol: "${cron.job_symbol}"}
+            $default:
+              taskId: ${ownTaskId}
+              taskGroupId: ${ownTaskId}
+              metadata:
+                name: Decision task
+                description: Decides what this push needs.
+              tags: {kind: decision-task}
+              scopes: ["assume:${repository.role}:branch:${push.branch}"]
+              extra:
+                treeherder: {symbol: D}
 `, p.TrustDomain())
 }

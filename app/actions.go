@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/treeline-ci/treeline/app/actions"
+	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/push"
+)
+
+// makeActions joins actions with the decisions that list them and the hooks that start them.
+func (a *App) makeActions() {
+	a.actions = actions.New(actions.Deps{
+		Pool: a.pool, Queue: a.queue, Objects: a.objects, Auth: a.auth, Hooks: a.hooks, Intake: a.intake, Feed: a.feed,
+		RootURL: a.config.RootURL, Log: a.config.Log,
+	})
+}
+
+func (a *App) startActions(ctx context.Context) {
+	a.actions.Run(ctx)
+	a.onStop(func(context.Context) error { a.actions.Stop(); return nil })
+}
+
+// actionRoles lets the decisions of local repositories have hooks made for their actions.
+func (a *App) actionRoles(ctx context.Context) error {
+	for name := range a.repos {
+		role := intake.Role(push.Repository{Name: name, Kind: push.LocalGit})
+		for _, of := range []string{":branch:*", ":cron:*"} {
+			err := a.role(ctx, role+of, intake.HookScopes(), "What a decision about the local repository "+name+" may list besides.")
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// findIndexedIn lists the tasks that stand directly in an index namespace.
+func (a *App) findIndexedIn(ctx context.Context, namespace string) ([]string, error) {
+	const page = 1000
+	var ids []string
+	for after := ""; ; {
+		list, err := a.index.ListTasks(ctx, namespace, after, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range list {
+			ids, after = append(ids, e.TaskID), e.Namespace[strings.LastIndexByte(e.Namespace, 0x2e)+1:]
+		}
+		if len(list) < page {
+			return ids, nil
+		}
+	}
+}
+
+// PruneActionHooks removes the hooks of actions that nobody used and no decision asked for that long.
+func (a *App) PruneActionHooks(ctx context.Context, unused time.Duration) error {
+	return a.actions.Prune(ctx, unused)
+}

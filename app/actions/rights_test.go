@@ -1,0 +1,232 @@
+package actions_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// expanded asks what a client holds.
+func expanded(t *testing.T, c *client.Client) []string {
+	t.Helper()
+	var out struct{ Scopes []string }
+	if err := c.Call(t.Context(), "auth", http.MethodGet, "/scopes/current", nil, nil, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.Scopes
+}
+
+// role gives the scopes of a role.
+func (w *world) role(id string) []string {
+	w.t.Helper()
+	var out struct{ Scopes []string }
+	if err := w.root.Call(w.t.Context(), "auth", http.MethodGet, "/roles/"+url.PathEscape(id), nil, nil, &out); err != nil {
+		w.t.Fatal(err)
+	}
+	return out.Scopes
+}
+
+func TestAReleaseManagerPromotesAndAReaderCannotWhileNeitherHoldsWhatItRunsWith(t *testing.T) {
+	w := newWorld(t, "pebble")
+	group := w.decision("pebble")
+	promotion := offers(t, w.root, group, "")["release-promotion"]
+	hook := promotion["hookGroupId"].(string) + "/" + promotion["hookId"].(string)
+	if !strings.HasPrefix(hook, "project-pebble/in-tree-action-3-release-promotion/") {
+		t.Fatal(hook)
+	}
+	manager := w.client("people/manager", "hooks:trigger-hook:project-pebble/in-tree-action-3-release-promotion/*")
+	reader := w.client("people/reader", "queue:get-task:*", "queue:list-task-group:*", "hooks:trigger-hook:project-pebble/in-tree-action-3-generic/*", "hooks:status:*")
+	input := dict{"release_promotion_flavor": "publish", "build_number": 2}
+
+	before := len(w.groups())
+	offer := offers(t, reader, group, "")["release-promotion"]
+	if offer["allowed"] != false || !strings.Contains(offer["why"].(string), "hooks:trigger-hook:"+hook) {
+		t.Errorf("the reader is told %v", offer)
+	}
+	_, err := start(t, reader, group, "release-promotion", dict{"input": input})
+	refused(t, err, fault.Forbidden, "hooks:trigger-hook:"+hook)
+	_, err = start(t, w.root.WithCredentials(hawk.Credentials{}), group, "release-promotion", dict{"input": input})
+	refused(t, err, fault.Forbidden, "hooks:trigger-hook:"+hook)
+
+	if offer := offers(t, manager, group, "")["release-promotion"]; offer["allowed"] != true {
+		t.Errorf("the manager is told %v", offer)
+	}
+	act, err := start(t, manager, group, "release-promotion", dict{"input": input})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.done(act.TaskID, task.Completed)
+	made := w.tasks(act.TaskID)
+	if diff := cmp.Diff([]string{"publish-contents"}, keys(made)); diff != "" {
+		t.Errorf("the release made %s\n%s", diff, w.log(act.TaskID))
+	}
+	if p := w.artifact(act.TaskID, "public/parameters.yml"); !strings.Contains(p, "shipping_phase: publish") || !strings.Contains(p, "build_number: 2") {
+		t.Errorf("its parameters are %s", p)
+	}
+	if n := len(w.groups()); n != before+1 {
+		t.Errorf("%d groups were made", n-before)
+	}
+
+	d, err := w.root.Task(t.Context(), act.TaskID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const runsWith = "assume:repo:local/pebble:action:release-promotion"
+	if diff := cmp.Diff([]string{runsWith}, d.Scopes); diff != "" {
+		t.Errorf("the action task: %s", diff)
+	}
+	if diff := cmp.Diff([]string{runsWith}, w.role("hook-id:"+hook)); diff != "" {
+		t.Errorf("the role of the hook: %s", diff)
+	}
+	for _, c := range []*client.Client{manager, reader} {
+		for _, scope := range append(w.role("repo:local/pebble:*"), runsWith) {
+			if strings.HasPrefix(scope, "queue:create-task") || scope == runsWith {
+				if slices.Contains(expanded(t, c), scope) {
+					t.Errorf("%s holds %s", "a client", scope)
+				}
+			}
+		}
+	}
+	var extra struct {
+		Action struct {
+			Name      string
+			StartedBy struct{ ClientID, By string }
+		}
+	}
+	read(t, &extra, string(d.Extra))
+	if extra.Action.StartedBy.ClientID != "people/manager" || extra.Action.Name != "release-promotion" {
+		t.Errorf("it says it was started by %+v", extra)
+	}
+	var history struct{ AuditHistory []dict }
+	if err := w.root.Call(t.Context(), "auth", http.MethodGet, "/clients/people%2Fmanager/audit", nil, nil, &history); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(history.AuditHistory, func(r dict) bool {
+		return r["actionType"] == "started "+act.TaskID && r["entityId"] == group+"/release-promotion"
+	}) {
+		t.Errorf("the audit trail has %v", history.AuditHistory)
+	}
+	t.Run("the manager can do nothing else", func(t *testing.T) {
+		_, err := start(t, manager, group, "cancel-all", nil)
+		refused(t, err, fault.Forbidden, "in-tree-action-3-generic")
+		_, err = start(t, manager, group, "release-promotion", dict{"input": dict{"release_promotion_flavor": "ship", "build_number": 1}})
+		refused(t, err, fault.Invalid, "release_promotion_flavor")
+	})
+	t.Run("the hook cannot be talked into the action of another permission", func(t *testing.T) {
+		payload := hookPayload(t, w, group, "release-promotion", input)
+		payload["decision"].(dict)["action"].(dict)["cb_name"] = "cancel-all"
+		payload["user"].(dict)["input"] = nil
+		var status struct{ TaskID string }
+		if err := manager.Call(t.Context(), "hooks", http.MethodPost, "/hooks/"+promotion["hookGroupId"].(string)+"/"+url.PathEscape(promotion["hookId"].(string))+"/trigger", nil, payload, &struct{ Status *struct{ TaskID string } }{&status}); err != nil {
+			t.Fatal(err)
+		}
+		w.done(status.TaskID, task.Failed)
+		if log := w.log(status.TaskID); !strings.Contains(log, "must hold the scope assume:repo:local/pebble:action:generic itself") {
+			t.Error(log)
+		}
+	})
+}
+
+// hookPayload is what another client would trigger the hook of an action with.
+func hookPayload(t *testing.T, w *world, group, name string, input dict) dict {
+	t.Helper()
+	var listing struct{ Actions []dict }
+	read(t, &listing, w.artifact(group, "public/actions.json"))
+	for _, a := range listing.Actions {
+		if a["name"] == name {
+			return dict{"decision": a["hookPayload"].(dict)["decision"], "user": dict{"input": input, "taskId": nil, "taskGroupId": group}}
+		}
+	}
+	t.Fatalf("there is no action %s", name)
+	return nil
+}
+
+func keys(m map[string][]string) []string {
+	var list []string
+	for k := range m {
+		list = append(list, k)
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestAForgedListOfActionsTurnsNobodysRightsToItsEnds(t *testing.T) {
+	w := newWorld(t, "pebble")
+	group := w.decision("pebble")
+	listing := w.artifact(group, "public/actions.json")
+	trust := "in-tree:hook-action:project-pebble/*"
+	for name, c := range map[string]struct {
+		scopes  []string
+		listing string
+		says    string
+	}{
+		"by a task that roles do not trust": {nil, listing, "does not hold in-tree:hook-action:project-pebble/in-tree-action-3-generic/"},
+		"a hook of somebody else":           {[]string{trust}, strings.ReplaceAll(listing, "project-pebble", "project-secret"), "does not hold in-tree:hook-action:project-secret/in-tree-action-3-generic/"},
+		"no list":                           {[]string{trust}, `{"version": 3}`, "version 3 is not known"},
+		"a bomb":                            {[]string{trust}, strings.Repeat(`{"version":1,"actions":[`, 5000), "cannot be used"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			forged := w.published(c.scopes, map[string]string{"public/actions.json": c.listing})
+			before := len(w.groups())
+			_, err := start(t, w.root, forged, "cancel-all", nil)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v", err)
+			}
+			if n := len(w.groups()); n != before {
+				t.Errorf("%d tasks were made", n-before)
+			}
+		})
+	}
+	t.Run("a decision that is none of the server's makes no hook", func(t *testing.T) {
+		text := strings.ReplaceAll(listing, "in-tree-action-3-", "in-tree-action-2-")
+		forged := w.published([]string{trust}, map[string]string{"public/actions.json": text})
+		_, err := start(t, w.root, forged, "cancel-all", nil)
+		refused(t, err, fault.NotFound, "")
+		var hooks struct{ Hooks []dict }
+		if err := w.root.Call(t.Context(), "hooks", http.MethodGet, "/hooks/project-pebble", nil, nil, &hooks); err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range hooks.Hooks {
+			if strings.Contains(h["hookId"].(string), "action-2") {
+				t.Errorf("there is a hook %v", h["hookId"])
+			}
+		}
+	})
+	t.Run("no decision", func(t *testing.T) {
+		_, err := start(t, w.root, slug.Nice(), "cancel-all", nil)
+		refused(t, err, fault.NotFound, "has no decision task")
+	})
+}
+
+func TestRepositoriesWithTheSameTextShareAHookAndItsRoleHoldsBoth(t *testing.T) {
+	w := newWorld(t, "pebble", "other")
+	for _, name := range []string{"pebble", "other"} {
+		group := w.decision(name)
+		act, err := start(t, w.root, group, "cancel-all", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.done(act.TaskID, task.Completed)
+		d, err := w.root.Task(t.Context(), act.TaskID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"assume:repo:local/" + name + ":action:generic"}, d.Scopes); diff != "" {
+			t.Error(diff)
+		}
+	}
+	hook := offers(t, w.root, w.decision("other"), "")["cancel-all"]
+	if diff := cmp.Diff([]string{"assume:repo:local/other:action:generic", "assume:repo:local/pebble:action:generic"}, w.role("hook-id:"+hook["hookGroupId"].(string)+"/"+hook["hookId"].(string))); diff != "" {
+		t.Error(diff)
+	}
+}

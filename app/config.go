@@ -30,6 +30,9 @@ type Config struct {
 	// Repositories are git repositories on this machine to watch, by path.
 	Repositories []LocalRepository
 
+	// Remote are Mercurial repositories, and what is to be added to what is known of others.
+	Remote []Repository
+
 	// ClaimTimeout is how long a worker may be silent before its task is given to another: 20
 	// minutes when zero.
 	ClaimTimeout time.Duration

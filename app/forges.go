@@ -13,5 +13,8 @@ func (a *App) openForge(_ context.Context, r push.Repository) (intake.Forge, err
 	if repo, ok := a.repos[r.Name]; ok && r.Kind == push.LocalGit {
 		return intake.LocalForge(repo), nil
 	}
+	if repo, ok := a.mercurial[r.Name]; ok && r.Kind == push.Mercurial {
+		return mercurialForge{repo}, nil
+	}
 	return nil, fault.New(fault.NotFound, "this server has no repository %s; a repository of kind %s must be in its configuration", r.Name, r.Kind)
 }

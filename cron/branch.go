@@ -80,10 +80,16 @@ func (c *Calendar) Clock(ctx context.Context) (now time.Time, err error) {
 	return now, nil
 }
 
+// Settled is what Settle found.
+type Settled struct {
+	Waiting int    // runs that are to be started
+	Error   *Error // what is wrong with the file; nil when nothing is
+}
+
 // Settle records what the file at the head of a taken branch says, and settles the slots up to the one
-// that b.Now is in: each job that was due since the last gets its runs. It reports how many wait to be
-// started. When another server settled the branch meanwhile, nothing changes.
-func (c *Calendar) Settle(ctx context.Context, b Branch, revision, source string, wrong *Error) (waiting int, err error) {
+// that b.Now is in: each job that was due since the last gets its runs. When another server settled the
+// branch meanwhile, nothing changes. Without revision, wrong says why there is none.
+func (c *Calendar) Settle(ctx context.Context, b Branch, revision, source string, wrong *Error) (settled Settled, err error) {
 	file, ferr := crontab.Parse(crontab.Name, []byte(source))
 	slot := crontab.Slot(b.Now)
 	next := slot.Add(crontab.Quarter)
@@ -99,7 +105,7 @@ func (c *Calendar) Settle(ctx context.Context, b Branch, revision, source string
 		next = next.Add(spread(b))
 	}
 	err = pg.Tx(ctx, c.pool, func(ctx context.Context, tx pgx.Tx) error {
-		waiting = 0
+		settled = Settled{Error: wrong}
 		tag, err := tx.Exec(ctx, settleSQL.Text, b.Repository, b.Branch, b.DoneUntil, revision, source, wrong.clean(), slot, next)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
@@ -109,7 +115,7 @@ func (c *Calendar) Settle(ctx context.Context, b Branch, revision, source string
 			if e.missed != "" {
 				state, why = Missed, &Error{Code: "missed", Message: e.missed}
 			} else {
-				waiting++
+				settled.Waiting++
 			}
 			_, err := tx.Exec(ctx, runSQL.Text, b.Repository, b.Branch, e.job.Name, e.slot.Format(time.RFC3339), e.slot, e.job.Type, revision, slug.Nice(), state, "", nil, why)
 			if err != nil {
@@ -119,9 +125,9 @@ func (c *Calendar) Settle(ctx context.Context, b Branch, revision, source string
 		return nil
 	})
 	if err != nil {
-		return 0, failed("settle "+b.Repository+" "+b.Branch, err)
+		return Settled{}, failed("settle "+b.Repository+" "+b.Branch, err)
 	}
-	return waiting, nil
+	return settled, nil
 }
 
 // Fail records that a taken branch could not be read; it comes again after a while that grows. Its slots
@@ -134,9 +140,9 @@ func (c *Calendar) Fail(ctx context.Context, b Branch, why Error) error {
 	return nil
 }
 
-// Poke has a branch looked at now, because it has moved.
-func (c *Calendar) Poke(ctx context.Context, repository, branch string) error {
-	if _, err := c.pool.Exec(ctx, pokeSQL.Text, repository, branch); err != nil {
+// Poke has the branches of a repository looked at now, because one has moved.
+func (c *Calendar) Poke(ctx context.Context, repository string) error {
+	if _, err := c.pool.Exec(ctx, pokeSQL.Text, repository); err != nil {
 		return failed("poke", err)
 	}
 	return nil
@@ -193,7 +199,7 @@ var (
 		WHERE repository = $1 AND branch = $2 AND done_until = $3`}
 
 	pokeSQL = pg.Statement{Name: "cron.poke", Text: `
-		UPDATE cron_branches SET due = cron_clock() WHERE repository = $1 AND branch = $2 AND due > cron_clock()`}
+		UPDATE cron_branches SET due = cron_clock() WHERE repository = $1 AND due > cron_clock()`}
 
 	branchesSQL = pg.Statement{Name: "cron.branches", Text: `
 		SELECT ` + branchColumns + ` FROM cron_branches WHERE $1 = '' OR repository = $1 ORDER BY repository, branch`}

@@ -136,7 +136,7 @@ func TestASlotIsSettledOnce(t *testing.T) {
 	all.Wait()
 	f.want("two jobs are due", "02 02:00 mine often waiting", "02 02:00 mine nightly waiting")
 	f.at("2026-03-02 02:14")
-	if err := f.Poke(t.Context(), "mine", "main"); err != nil {
+	if err := f.Poke(t.Context(), "mine"); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.look(nightly); len(got) != 1 {
@@ -146,7 +146,7 @@ func TestASlotIsSettledOnce(t *testing.T) {
 
 	t.Run("though the clock steps back", func(t *testing.T) {
 		f.at("2026-03-02 01:30")
-		if err := f.Poke(t.Context(), "mine", "main"); err != nil {
+		if err := f.Poke(t.Context(), "mine"); err != nil {
 			t.Fatal(err)
 		}
 		f.look(nightly)

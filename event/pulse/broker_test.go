@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -146,11 +146,13 @@ func (fx *fixture) queue(name, pattern string, exchanges ...string) {
 
 // exchange is the whole name of an exchange.
 func (fx *fixture) exchange(name string) string {
-	service := "queue"
-	if strings.HasPrefix(name, "client-") || strings.HasPrefix(name, "role-") {
-		service = "auth"
+	for _, s := range pulse.Services() {
+		if slices.ContainsFunc(s.Exchanges, func(x pulse.Exchange) bool { return x.Exchange == name }) {
+			return "exchange/" + fx.namespace + "-" + s.Name + "/v1/" + name
+		}
 	}
-	return "exchange/" + fx.namespace + "-" + service + "/v1/" + name
+	fx.t.Fatalf("no service has an exchange %s", name)
+	return ""
 }
 
 // all is the names of all exchanges.

@@ -94,6 +94,21 @@ func Services() []Service {
 			{"role-updated", "roleUpdated", "Role Updated Messages", "A role was changed.", []Field{reserved}, "role-message.json"},
 			{"role-deleted", "roleDeleted", "Role Deleted Messages", "A role was removed.", []Field{reserved}, "role-message.json"},
 		},
+	}, {
+		Name: "hooks", Title: "Exchanges to manage hooks",
+		Description: "Changes of hooks, for those who keep copies of them. No hook may be bound to these.",
+		Exchanges: []Exchange{
+			{"hook-created", "hookCreated", "Hook Created Messages", "There is a new hook.", []Field{reserved}, "pulse-hook-changed-message.json"},
+			{"hook-updated", "hookUpdated", "Hook Updated Messages", "A hook was changed.", []Field{reserved}, "pulse-hook-changed-message.json"},
+			{"hook-deleted", "hookDeleted", "Hook Deleted Messages", "A hook was removed.", []Field{reserved}, "pulse-hook-changed-message.json"},
+		},
+	}, {
+		Name: "notify", Title: "Notify AMQP Exchanges",
+		Description: "Messages that callers of the service notify publish, and those of tasks with a route `notify.pulse.<topic>.on-<event>`.",
+		Exchanges: []Exchange{
+			{"notification", "notify", "Notification Messages", "What a caller has to tell; of a task's route, the task's status. It is also routed by " +
+				"`route.<topic>` (header `CC`).", []Field{primary, {Name: "topic", Rest: true, Summary: "What the caller chose, or stands in the task's route."}}, "notification-message.json"},
+		},
 	}}
 }
 

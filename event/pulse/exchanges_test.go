@@ -18,6 +18,8 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/event/pulse"
+	"github.com/treeline-ci/treeline/hooks"
+	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/rabbittest"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/queue"
@@ -33,6 +35,10 @@ func sample(kind string, worker bool) event.Event {
 		body["clientId"] = "a/b.c"
 	case strings.HasPrefix(kind, "role-"):
 		body["roleId"] = "repo:x/*"
+	case strings.HasPrefix(kind, "hook-"):
+		body = map[string]any{"hookGroupId": "group", "hookId": "a/b"}
+	case kind == "notification":
+		body = map[string]any{"message": map[string]any{}}
 	case strings.HasPrefix(kind, "task-group-"):
 		body["taskGroupId"], body["schedulerId"] = "Ne9vShUCT_KdH8HGiIij5w", "sched-1"
 	default:
@@ -49,7 +55,7 @@ func sample(kind string, worker bool) event.Event {
 	if err != nil {
 		panic(err)
 	}
-	return event.Event{Kind: kind, Payload: text}
+	return event.Event{Kind: kind, Payload: text, Topic: "a.topic"} // which is in the keys of notifications only
 }
 
 func testKeys(t *testing.T, node *rabbittest.Node) {
@@ -72,8 +78,10 @@ func testKeys(t *testing.T, node *rabbittest.Node) {
 	for _, x := range all() {
 		fx.append(sample(x, slices.Contains(withRun, x)))
 		switch {
-		case strings.HasPrefix(x, "client-"), strings.HasPrefix(x, "role-"):
+		case strings.HasPrefix(x, "client-"), strings.HasPrefix(x, "role-"), strings.HasPrefix(x, "hook-"):
 			want[x] = []string{"_"}
+		case x == "notification":
+			want[x] = []string{"primary.a.topic"}
 		case strings.HasPrefix(x, "task-group-"):
 			want[x] = []string{groupKey}
 		case x == "task-pending":
@@ -215,6 +223,25 @@ func live(t *testing.T, e *queuetest.Env) {
 			t.Fatal(err)
 		}
 	}
+	liveHooks(t, e)
+}
+
+// liveHooks has a hook made, changed and removed.
+func liveHooks(t *testing.T, e *queuetest.Env) {
+	ring, err := crypt.NewRing(crypt.Key{Secret: make([]byte, crypt.KeySize)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := hooks.New(hooks.Deps{Pool: e.Pool, Ring: ring})
+	hook := hooks.Hook{Group: "a", ID: "b/c", Task: json.RawMessage("{}"), Metadata: hooks.Metadata{Owner: "ada@example.com"}}
+	_, err1 := h.Create(t.Context(), "me", hook)
+	_, err2 := h.Update(t.Context(), "me", hook)
+	err3 := h.Remove(t.Context(), "me", "a", "b/c")
+	for _, err := range []error{err1, err2, err3} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func testSchemas(t *testing.T, node *rabbittest.Node) {
@@ -225,7 +252,7 @@ func testSchemas(t *testing.T, node *rabbittest.Node) {
 	}
 	fx.publish(node.URL())
 	live(t, e)
-	fx.feed.Wake()
+	fx.append(event.Event{Kind: "notification", Topic: "a.b", Routes: []string{"a.b"}, Payload: json.RawMessage(`{"message": {"x": 1}, "version": 1}`)})
 	fx.eventually("all is published", func() bool {
 		var waiting int
 		if err := fx.pool.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM events) - (SELECT count(*) FROM event_order)").Scan(&waiting); err != nil {

@@ -88,7 +88,9 @@ func messageOf(routes map[string]route, e *event.Event) (m message, ok bool, err
 	if w.Artifact != nil && w.Artifact.StorageType == "s3" {
 		return message{}, false, nil
 	}
-	key, err := keyOf(to.key, w.byField())
+	fields := w.byField()
+	fields["topic"] = e.Topic
+	key, err := keyOf(to.key, fields)
 	if err != nil {
 		return message{}, false, fmt.Errorf("pulse: event %d, %s: %w", e.Position, e.Kind, err)
 	}

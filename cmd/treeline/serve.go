@@ -43,6 +43,9 @@ Environment:
                       artifacts are kept besides TREELINE_DATA; optional
   TREELINE_LOGIN      a YAML file that says where people sign in, OpenID Connect providers and GitHub,
                       and which other sites may ask them for credentials; optional
+  TREELINE_REPOSITORIES
+                      a YAML file of Mercurial repositories, and of the branches whose .cron.yml is
+                      followed; optional
   TREELINE_PULSE_URL  the RabbitMQ on which events are published for listeners, such as
                       amqps://user:password@host:5671/vhost; optional
   TREELINE_PULSE_NAMESPACE
@@ -80,6 +83,9 @@ Environment:
 				return err
 			}
 			if c.Notify, err = app.LoadNotify(outgoing.getenv); err != nil {
+				return err
+			}
+			if c.Remote, err = app.LoadRepositories(os.Getenv("TREELINE_REPOSITORIES")); err != nil {
 				return err
 			}
 			c.Secrets = secrets

@@ -108,7 +108,7 @@ func (d *door) firing() []web.Endpoint {
 		},
 		{
 			Name: "triggerHookWithToken", Method: "POST", Route: hookPath + "/trigger/<token>", Category: category, Stability: "stable",
-			Input: "trigger-hook.json", Output: "trigger-hook-response.json", Handle: d.triggerHookWithToken,
+			Secret: []string{"token"}, Input: "trigger-hook.json", Output: "trigger-hook-response.json", Handle: d.triggerHookWithToken,
 			Title: "Fire a hook with its token", Description: "Creates a hook's task, as `triggerHook` does, for whoever has the hook's token; for webhooks of programs without credentials.",
 		},
 	}

@@ -3,12 +3,14 @@ package web_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/internal/web/webtest"
 )
@@ -19,6 +21,15 @@ func TestErrorsRepeatNothingOfASecretBody(t *testing.T) {
 	var log bytes.Buffer
 	service := sample()
 	service.Endpoints = []web.Endpoint{{
+		Name: "ring", Method: http.MethodPost, Route: "/ring/<id>/<token>/now", Title: "Ring", Description: "Rings.", Category: "Sample", Stability: "stable",
+		Secret: []string{"token"},
+		Handle: func(_ context.Context, r *web.Request) (any, error) {
+			if r.Params["token"] == value {
+				return nil, errors.New("broken")
+			}
+			return nil, fault.New(fault.Unauthenticated, "no")
+		},
+	}, {
 		Name: "keep", Method: http.MethodPut, Route: "/keep/<name*>", Title: "Keep", Description: "Keeps it.", Category: "Sample", Stability: "stable",
 		Input: "thing.json", Secret: []string{web.AllSecret}, MaxBody: 200, Scopes: scope.Text("sample:keep:<name>"),
 		Handle: func(_ context.Context, r *web.Request) (any, error) {
@@ -26,7 +37,7 @@ func TestErrorsRepeatNothingOfASecretBody(t *testing.T) {
 			return nil, r.Decode(&out) // a string is no int
 		},
 	}}
-	service.Params = map[string]string{"name": "^[a-z]+$"}
+	service.Params = map[string]string{"name": "^[a-z]+$", "token": "^[a-z0-9]+$"}
 	h, err := web.Mount([]web.Service{service}, webtest.As("someone", "sample:keep:*"), web.Options{
 		RootURL: "https://ci.example/", CheckOutput: true, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
@@ -57,5 +68,17 @@ func TestErrorsRepeatNothingOfASecretBody(t *testing.T) {
 				}
 			}
 		})
+	}
+	for path, status := range map[string]int{
+		"/ring/a%2Fb/" + value + "/now": 500, "/ring/a/" + value + "h2/now": 401, "/ring/a/" + value + "%20/now": 400, "/ring/a/" + value + "/now?x=1": 400,
+	} {
+		log.Reset()
+		w := call{method: http.MethodPost, path: "/api/sample/v1" + path}.do(h)
+		if w.Code != status || !strings.Contains(log.String(), "/api/sample/v1/ring/a") || !strings.Contains(log.String(), "OMITTED") {
+			t.Errorf("%s: status %d, log %s", path, w.Code, log.String())
+		}
+		if strings.Contains(w.Body.String()+log.String(), "hunter2") {
+			t.Errorf("%s: %s\n%s", path, w.Body, log.String())
+		}
 	}
 }

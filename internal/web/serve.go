@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
@@ -55,7 +58,7 @@ func (s *site) serve(w http.ResponseWriter, hr *http.Request, e *endpoint, param
 	}
 	s.Log.LogAttrs(hr.Context(), s.AccessLevel, "api",
 		slog.String("name", e.Name), slog.String("service", e.service.Name), slog.String("method", hr.Method),
-		slog.String("resource", hr.URL.EscapedPath()), slog.Int("status", out.status),
+		slog.String("resource", r.resource()), slog.Int("status", out.status),
 		slog.Float64("ms", float64(time.Since(began).Microseconds())/1000),
 		slog.Bool("public", e.Scopes == nil), slog.String("client", r.caller.ClientID),
 		slog.Any("satisfyingScopes", scope.Used(r.caller.Scopes, r.granted, loggedScopes)),
@@ -203,7 +206,7 @@ func (s *site) fail(w http.ResponseWriter, r *Request, err error) {
 			break
 		}
 		incident := identifier()
-		s.Log.Error("internal error", "incident", incident, "method", r.endpoint.Name, "params", r.Params, "err", err)
+		s.Log.Error("internal error", "incident", incident, "method", r.endpoint.Name, "params", r.shownParams(), "err", err)
 		message = fmt.Sprintf("Internal error, incident %s; the server's log has the details.", incident)
 	case http.StatusServiceUnavailable:
 		s.Log.Warn("unavailable", "method", r.endpoint.Name, "err", err)
@@ -216,9 +219,45 @@ func (s *site) fail(w http.ResponseWriter, r *Request, err error) {
 		Code: c.code,
 		Message: fmt.Sprintf("%s\n\n---\n\n* method:     %s\n* errorCode:  %s\n* statusCode: %d\n* time:       %s",
 			message, r.endpoint.Name, c.code, c.status, at),
-		RequestInfo: RequestInfo{Method: r.endpoint.Name, Params: r.Params, Payload: r.shown(), Time: at},
+		RequestInfo: RequestInfo{Method: r.endpoint.Name, Params: r.shownParams(), Payload: r.shown(), Time: at},
 	}
 	s.plainStatus(w, r.HTTP, c.status, body)
+}
+
+// omitted stands where a secret is not repeated.
+const omitted = "(OMITTED)"
+
+// shownParams are the route parameters as errors and logs may repeat them.
+func (r *Request) shownParams() map[string]string {
+	if !r.secretParams() {
+		return r.Params
+	}
+	out := maps.Clone(r.Params)
+	for name := range out {
+		if slices.Contains(r.endpoint.Secret, name) {
+			out[name] = omitted
+		}
+	}
+	return out
+}
+
+func (r *Request) secretParams() bool {
+	return slices.ContainsFunc(r.endpoint.Secret, func(name string) bool { return slices.Contains(r.endpoint.route.params, name) })
+}
+
+// resource is the path as logs may repeat it.
+func (r *Request) resource() string {
+	if !r.secretParams() {
+		return r.HTTP.URL.EscapedPath()
+	}
+	segments := strings.Split(r.endpoint.public(), "/")
+	for i, s := range segments {
+		if name, ok := strings.CutPrefix(s, "<"); ok {
+			name = strings.TrimSuffix(name, ">")
+			segments[i] = url.PathEscape(r.shownParams()[name])
+		}
+	}
+	return "/api/" + r.endpoint.service.Name + "/" + r.endpoint.service.Version + strings.Join(segments, "/")
 }
 
 // shownLimit is how many bytes of a body an error repeats.
@@ -243,7 +282,7 @@ func (r *Request) shown() any {
 	}
 	for _, name := range r.endpoint.Secret {
 		if _, ok := members[name]; ok {
-			members[name] = "(OMITTED)"
+			members[name] = omitted
 		}
 	}
 	return body

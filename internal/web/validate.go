@@ -19,7 +19,7 @@ func (r *Request) checkParams() error {
 	var bad []string
 	for _, name := range r.endpoint.route.params {
 		if p := r.endpoint.params[name]; p != nil && !p.MatchString(r.Params[name]) {
-			bad = append(bad, fmt.Sprintf("  * URL parameter %q given as %q must match the regular expression %q", name, clip(r.Params[name]), p))
+			bad = append(bad, fmt.Sprintf("  * URL parameter %q given as %q must match the regular expression %q", name, clip(r.shownParams()[name]), p))
 		}
 	}
 	return arguments(bad)

@@ -67,10 +67,12 @@ type Endpoint struct {
 	// Scopes is what the caller must hold; nil is public. When it uses route parameters only, it is
 	// checked before anything else; otherwise the handler must call Request.Authorize.
 	Scopes        scope.Template
-	Input, Output string   // schema files, Blob, or "" for none
-	MaxBody       int64    // bytes of the JSON body; 0 is DefaultBody
-	Secret        []string // top-level members of the body that errors must not repeat; AllSecret for all
-	Handle        func(ctx context.Context, r *Request) (any, error)
+	Input, Output string // schema files, Blob, or "" for none
+	MaxBody       int64  // bytes of the JSON body; 0 is DefaultBody
+	// Secret names top-level members of the body that errors must not repeat (AllSecret for all), and
+	// route parameters that neither errors nor logs may.
+	Secret []string
+	Handle func(ctx context.Context, r *Request) (any, error)
 }
 
 // Caller is who made a request.

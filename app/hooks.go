@@ -3,6 +3,9 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/notify"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/scopes"
 	"github.com/treeline-ci/treeline/task"
@@ -22,7 +26,7 @@ func (a *App) makeHooks() {
 	own := pulse.NewMapping(a.config.Pulse.Namespace)
 	deps := hooks.Deps{
 		Pool: a.pool, Ring: a.ring, Log: a.config.Log, Wake: a.feed.Wake,
-		Create: a.createForHook, States: a.statesOf, Audit: auditHook,
+		Create: a.createForHook, States: a.statesOf, Audit: auditHook, Failed: a.mailHookFailure,
 		Kinds: own.Kinds(), Own: own.Has,
 		Messages: func(e *event.Event) (hooks.Message, bool, error) {
 			m, ok, err := own.Of(e)
@@ -70,4 +74,34 @@ func auditHook(ctx context.Context, tx pgx.Tx, actor, hook, action string) error
 func (a *App) startHooks(ctx context.Context) {
 	a.hooks.Start(ctx, a.feed)
 	a.onStop(func(context.Context) error { a.hooks.Stop(); return nil })
+}
+
+// mailHookFailure tells a hook's owner that it fired and no task could be made. A fire is told of once,
+// whichever replicas try.
+func (a *App) mailHookFailure(ctx context.Context, f hooks.Failure) {
+	m := f.Hook.Metadata
+	var text strings.Builder
+	fmt.Fprintf(&text, "The hook %s could not make its task (it was fired by %s).\n\n%s\n", notify.Code(f.Hook.Name()), f.By, notify.Block(short(f.Message, 8000)))
+	if f.Failures > 1 {
+		fmt.Fprintf(&text, "\nIt has failed %d times in a row.\n", f.Failures)
+	}
+	if !f.Next.IsZero() {
+		fmt.Fprintf(&text, "\nIt is fired next at %s UTC. A hook that keeps failing is fired less often, until it succeeds or is changed.\n", f.Next.UTC().Format("2006-01-02 15:04:05"))
+	}
+	err := a.notify.Mail(ctx, notify.Email{
+		Address: m.Owner, Subject: "Hook " + short(f.Hook.Name(), 150) + " failed", Content: text.String(), State: "failed",
+		Link: &notify.Link{Text: "Open the hook", Href: a.config.RootURL + "/hooks/" + f.Hook.Group + "/" + url.PathEscape(f.Hook.ID)},
+		Why:  "you are the owner of the hook, and its emailOnError is on",
+		Key:  "hooks/" + f.Hook.Name() + "/" + f.TaskID,
+	})
+	if err != nil {
+		a.config.Log.WarnContext(ctx, "the owner of a failing hook is not told by mail", "hook", f.Hook.Name(), "err", err)
+	}
+}
+
+func short(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
 }

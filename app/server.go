@@ -6,6 +6,7 @@ import (
 	"github.com/treeline-ci/treeline/app/actions/actionsapi"
 	"github.com/treeline-ci/treeline/app/graphapi"
 	"github.com/treeline-ci/treeline/auth/authapi"
+	"github.com/treeline-ci/treeline/cron/cronapi"
 	"github.com/treeline-ci/treeline/event/eventapi"
 	"github.com/treeline-ci/treeline/history/historyapi"
 	"github.com/treeline-ci/treeline/hooks/hooksapi"
@@ -38,7 +39,7 @@ func (a *App) handler() (http.Handler, error) {
 	services := []web.Service{
 		authapi.Service(a.auth, authapi.WithCloud(a.cloud)), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
 		objectapi.Service(a.objects), eventapi.Service(a.feed), graphapi.Service(a.graphs()), historyapi.Service(a.history), actionsapi.Service(a.actions), notifyapi.Service(a.notify),
-		hooksapi.Service(a.hooks), secretsapi.Service(a.secrets), purgecacheapi.Service(a.purges),
+		hooksapi.Service(a.hooks), secretsapi.Service(a.secrets), purgecacheapi.Service(a.purges), cronapi.Service(a.calendar),
 	}
 	references, err := exchangeReferences(a.config.Pulse.Namespace)
 	if err != nil {

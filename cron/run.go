@@ -127,6 +127,28 @@ func (c *Calendar) branch(ctx context.Context, repository, branch string) (Branc
 	return Branch{}, fault.New(fault.NotFound, "The branch %s of %s is not followed for .cron.yml; %s is.", branch, repository, strings.Join(names, ", "))
 }
 
+// Only is a branch that is followed: the one that is named, or, with "", the only one of the repository.
+func (c *Calendar) Only(ctx context.Context, repository, branch string) (string, error) {
+	if branch != "" {
+		return branch, nil
+	}
+	list, err := c.Branches(ctx, repository)
+	if err != nil {
+		return "", err
+	}
+	switch len(list) {
+	case 0:
+		return "", fault.New(fault.NotFound, "No branch of a repository %s is followed for .cron.yml.", repository)
+	case 1:
+		return list[0].Branch, nil
+	}
+	var names []string
+	for _, b := range list {
+		names = append(names, b.Branch)
+	}
+	return "", fault.New(fault.Invalid, "Several branches of %s are followed: say which, %s.", repository, strings.Join(names, " or "))
+}
+
 func nullJSON(b json.RawMessage) any {
 	if len(b) == 0 {
 		return nil

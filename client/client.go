@@ -119,8 +119,9 @@ func newTransport() *http.Transport {
 
 // FromEnv returns a client for the server and the credentials that the variables
 // TASKCLUSTER_ROOT_URL, TASKCLUSTER_CLIENT_ID, TASKCLUSTER_ACCESS_TOKEN and
-// TASKCLUSTER_CERTIFICATE name. Inside a task with a proxy (TASKCLUSTER_PROXY_URL and no
-// credentials) calls go through the proxy.
+// TASKCLUSTER_CERTIFICATE name; where they name no credentials, those that "treeline signin" stored
+// are taken. Inside a task with a proxy (TASKCLUSTER_PROXY_URL and no credentials) calls go through
+// the proxy.
 func FromEnv(log *slog.Logger) (*Client, error) {
 	cfg := Config{RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"), Log: log, Credentials: hawk.Credentials{
 		ClientID:    os.Getenv("TASKCLUSTER_CLIENT_ID"),
@@ -130,8 +131,11 @@ func FromEnv(log *slog.Logger) (*Client, error) {
 	if proxy := os.Getenv("TASKCLUSTER_PROXY_URL"); proxy != "" && cfg.Credentials.ClientID == "" {
 		cfg.RootURL, cfg.DirectURL = proxy, cfg.RootURL
 	}
+	if err := remember(&cfg); err != nil {
+		return nil, err
+	}
 	if cfg.RootURL == "" {
-		return nil, fault.New(fault.Invalid, "TASKCLUSTER_ROOT_URL is not set: set it to the server's URL (treeline dev writes it to DATA/env)")
+		return nil, fault.New(fault.Invalid, "TASKCLUSTER_ROOT_URL is not set: set it to the server's URL (treeline dev writes it to DATA/env), or run \"treeline signin URL\"")
 	}
 	return New(cfg)
 }

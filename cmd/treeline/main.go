@@ -18,6 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/localcmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/logincmd"
 )
 
 func main() {
@@ -121,9 +122,9 @@ func newRootCommand() *cobra.Command {
 		Long: `Treeline decides what a push needs, runs the work on a queue that loses nothing, and explains
 every task.
 
-Start the whole product on this machine with "treeline dev". The other commands speak to a server
-named by TASKCLUSTER_ROOT_URL, with the credentials in TASKCLUSTER_CLIENT_ID and
-TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
+Start the whole product on this machine with "treeline dev". The other commands speak to the server
+that "treeline signin" signed in to, or to that named by TASKCLUSTER_ROOT_URL, with the credentials in
+TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 		Example: `  treeline dev                     # a sample repository, a server, workers
   treeline dev --repo ~/src/mine   # watch a repository of yours
   treeline group list              # what is going on`,
@@ -143,6 +144,7 @@ TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE for temporary ones).`,
 		}
 	}
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand())
+	add("use", logincmd.New()...)
 	add("use", newTaskCommand(), newGroupCommand(), newArtifactCommand(), newIndexCommand(), newEventsCommand(), newSecretCommand(), newAPICommand())
 	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand())
 	nameUsage(root)

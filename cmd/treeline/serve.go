@@ -20,6 +20,7 @@ import (
 func newServeCommand() *cobra.Command {
 	var c app.Config
 	var repos []string
+	var verbose bool
 	outgoing := notifyFlags{}
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -58,7 +59,7 @@ Environment:
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			c.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			c.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: logLevel(verbose)}))
 			data := os.Getenv("TREELINE_DATA")
 			if data == "" {
 				return errors.New("set TREELINE_DATA to a directory that is kept")
@@ -109,6 +110,7 @@ Environment:
 			return errors.Join(err, stopWithin(ctx, 30*time.Second, server.Stop))
 		},
 	}
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log details too")
 	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address to listen on")
 	cmd.Flags().StringArrayVar(&repos, "repo", nil, "git repository on this machine to watch (repeatable)")
 	cmd.Flags().DurationVar(&c.ClaimTimeout, "claim-timeout", 0, "how long a worker may be silent before its tasks are given to others (default 20m)")
@@ -136,4 +138,12 @@ func (f notifyFlags) getenv(name string) string {
 		return *value
 	}
 	return os.Getenv(name)
+}
+
+// logLevel is what is logged by a program that was asked to say more, or not.
+func logLevel(verbose bool) slog.Level {
+	if verbose {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }

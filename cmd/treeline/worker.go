@@ -28,7 +28,7 @@ func newWorkerCommand() *cobra.Command {
 func newWorkerRunCommand() *cobra.Command {
 	var c workers.Config
 	var passed []string
-	var jsonLog bool
+	var jsonLog, verbose bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Claim tasks from a queue and run them",
@@ -50,9 +50,10 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
   treeline worker run --task-queue local/linux --dir /srv/w --capacity 4 --run-as treeline-task --pass-env GOPROXY`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			options := &slog.HandlerOptions{Level: logLevel(verbose)}
+			c.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), options))
 			if jsonLog {
-				c.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+				c.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), options))
 			}
 			var err error
 			if c.Client, err = client.FromEnv(c.Log); err != nil {
@@ -90,6 +91,7 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 	f.Int64Var(&c.MaxLog, "max-log-bytes", workers.DefaultMaxLog, "output kept of one run")
 	f.IntVar(&c.MaxTasks, "max-tasks", 0, "end after so many tasks (0: never)")
 	f.DurationVar(&c.MaxIdle, "max-idle", 0, "end after so long without work (0: never)")
+	f.BoolVarP(&verbose, "verbose", "v", false, "log details too")
 	f.BoolVar(&jsonLog, "log-json", false, "write the worker's own log as JSON")
 	for _, name := range []string{"task-queue", "dir"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {

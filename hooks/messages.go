@@ -140,10 +140,11 @@ func (h *Hooks) put(ctx context.Context, tx pgx.Tx, list []incoming) error {
 	return nil
 }
 
-// takeMessages fires hooks for stored messages until ctx ends.
+// takeMessages fires hooks for stored messages until ctx ends. When messages are being stored it looks
+// often for a while, because they can be seen a moment later, when that is committed.
 func (h *Hooks) takeMessages(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	const soon, late = 5 * time.Millisecond, time.Second
+	pause := late
 	for ctx.Err() == nil {
 		n, err := h.RoundOfMessages(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -152,11 +153,15 @@ func (h *Hooks) takeMessages(ctx context.Context) {
 		if n > 0 && err == nil {
 			continue
 		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-		case <-tick.C:
+		case <-timer.C:
+			pause = min(2*pause, late)
 		case <-h.fresh:
+			pause = soon
 		}
+		timer.Stop()
 	}
 }
 

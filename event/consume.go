@@ -53,11 +53,12 @@ func (f *Feed) Consume(ctx context.Context, name string, what Interest, handle f
 	if _, err := f.pool.Exec(ctx, what.register(), name); err != nil && ctx.Err() == nil {
 		f.log.Warn("a consumer cannot register yet", "consumer", name, "err", err)
 	}
+	c := consumer{feed: f, name: name, what: what, handle: handle}
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
 		// Taken before the look, so that news in between are not slept over.
 		changed := f.live.signal()
-		n, err := f.batch(ctx, name, what, handle)
+		n, err := c.batch(ctx)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
@@ -93,37 +94,95 @@ func idle(ctx context.Context, changed <-chan struct{}) {
 	}
 }
 
+// consumer is a consumer at work in this process.
+type consumer struct {
+	feed   *Feed
+	name   string
+	what   Interest
+	handle func(context.Context, pgx.Tx, []Event) error
+
+	passed int64     // up to here nothing is wanted; the database may not know it yet
+	kept   time.Time // when it was last told, by this process's clock: only for how often
+}
+
 // batch handles the next events, if there are any and nobody else does. It returns how many there were,
-// wanted or not.
-func (f *Feed) batch(ctx context.Context, name string, what Interest, handle func(context.Context, pgx.Tx, []Event) error) (n int, err error) {
-	err = pg.TxPipe(ctx, f.pool, func(ctx context.Context, tx *pg.Pipe) error {
+// wanted or not. What is not wanted is passed by without a transaction, and written down now and then.
+func (c *consumer) batch(ctx context.Context) (n int, err error) {
+	if len(c.what.Kinds) > 0 || c.what.Route != "" {
+		if n, wanted, err := c.pass(ctx); err != nil || !wanted {
+			return n, err
+		}
+	}
+	err = pg.TxPipe(ctx, c.feed.pool, func(ctx context.Context, tx *pg.Pipe) error {
 		n = 0
-		p, held, err := next(ctx, tx, name, what)
+		p, held, err := c.next(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if !held { // by another replica, or it is not registered yet
-			_, err := tx.Exec(ctx, what.register(), name)
+			_, err := tx.Exec(ctx, c.what.register(), c.name)
 			return err
 		}
 		if p.count == 0 {
 			return nil
 		}
-		f.warnGap(name, p.at, p.first)
+		c.feed.warnGap(c.name, p.at, p.first)
 		if len(p.events) > 0 {
-			if err := handle(ctx, tx, p.events); err != nil {
+			if err := c.handle(ctx, tx, p.events); err != nil {
 				return fmt.Errorf("events %d to %d: %w", p.first, p.last, err)
 			}
 		}
 		n = p.count
 		var last pgx.Batch
-		last.Queue(moveSQL.Text, name, p.last).Exec(func(pgconn.CommandTag) error { return nil })
+		last.Queue(moveSQL.Text, c.name, p.last).Exec(func(pgconn.CommandTag) error { return nil })
 		return tx.SendLast(ctx, &last)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("event: consumer %s: %w", name, err)
+		return 0, fmt.Errorf("event: consumer %s: %w", c.name, err)
 	}
 	return n, nil
+}
+
+// pass passes by what is not wanted, and returns how many events it looked at, and whether one of them
+// is wanted: then nothing is passed by. Who passes need not be the replica that consumes.
+func (c *consumer) pass(ctx context.Context) (n int, wanted bool, err error) {
+	var at, first, last *int64
+	err = c.feed.pool.QueryRow(ctx, passSQL.Text, c.name, consumeBatch, c.what.Kinds, c.what.route(), c.passed).Scan(&at, &first, &last, &n, &wanted)
+	if err != nil {
+		return 0, false, fmt.Errorf("event: consumer %s: %w", c.name, pg.Classify(err))
+	}
+	switch {
+	case at == nil: // it is not registered yet
+		return 0, true, nil
+	case wanted:
+		return n, true, nil
+	case n > 0:
+		c.feed.warnGap(c.name, max(*at, c.passed), *first)
+		c.passed = *last
+	}
+	if c.passed <= *at || n > 0 && time.Since(c.kept) < keepPassed {
+		return n, false, nil
+	}
+	c.kept = time.Now()
+	return n, false, c.keep(ctx)
+}
+
+// keepPassed is how often it is written down that events were passed by, while more of them come.
+const keepPassed = time.Second
+
+// keep writes down how far the consumer came by passing by, unless another replica is at work.
+func (c *consumer) keep(ctx context.Context) error {
+	err := pg.TxPipe(ctx, c.feed.pool, func(ctx context.Context, tx *pg.Pipe) error {
+		at, held, err := lockOffset(ctx, tx, tryOffsetSQL, c.name)
+		if err != nil || !held || at >= c.passed {
+			return err
+		}
+		return move(ctx, tx, c.name, c.passed)
+	})
+	if err != nil {
+		return fmt.Errorf("event: consumer %s: %w", c.name, err)
+	}
+	return nil
 }
 
 // part is a part of the feed as a consumer sees it.
@@ -136,17 +195,17 @@ type part struct {
 
 // next locks the consumer's row, unless somebody else has, and reads what comes after its place, in one
 // round trip. held tells whether the row could be locked; else nothing of what it read counts.
-func next(ctx context.Context, tx *pg.Pipe, name string, what Interest) (p part, held bool, err error) {
+func (c *consumer) next(ctx context.Context, tx *pg.Pipe) (p part, held bool, err error) {
 	var b pgx.Batch
-	b.Queue(tryOffsetSQL.Text, name).Exec(func(tag pgconn.CommandTag) error {
+	b.Queue(tryOffsetSQL.Text, c.name).Exec(func(tag pgconn.CommandTag) error {
 		held = tag.RowsAffected() > 0
 		return nil
 	})
-	b.Queue(offsetSQL.Text, name).Query(func(rows pgx.Rows) error {
+	b.Queue(offsetSQL.Text, c.name).Query(func(rows pgx.Rows) error {
 		_, err := pgx.ForEachRow(rows, []any{&p.at}, func() error { return nil })
 		return err
 	})
-	b.Queue(nextSQL.Text, name, consumeBatch, what.Kinds, what.route()).Query(func(rows pgx.Rows) error {
+	b.Queue(nextSQL.Text, c.name, consumeBatch, c.what.Kinds, c.what.route(), c.passed).Query(func(rows pgx.Rows) error {
 		defer rows.Close()
 		for rows.Next() {
 			e, wanted, err := scanNext(rows, &p)
@@ -160,6 +219,7 @@ func next(ctx context.Context, tx *pg.Pipe, name string, what Interest) (p part,
 		return rows.Err()
 	})
 	err = tx.SendBatch(ctx, &b).Close()
+	p.at = max(p.at, c.passed)
 	return p, held, err
 }
 
@@ -182,7 +242,7 @@ var nextSQL = pg.Statement{Name: "event.consumer-next", Text: `
 WITH mine AS MATERIALIZED (SELECT FROM event_consumers WHERE name = $1 FOR UPDATE SKIP LOCKED
 ), part AS MATERIALIZED (
 	SELECT o.position, o.seq FROM mine CROSS JOIN LATERAL (
-		SELECT position, seq FROM event_order WHERE position > (` + offsetSQL.Text + `) ORDER BY position LIMIT $2) AS o
+		SELECT position, seq FROM event_order WHERE position > greatest($5, (` + offsetSQL.Text + `)) ORDER BY position LIMIT $2) AS o
 ), whole AS MATERIALIZED (SELECT min(position) AS first, max(position) AS last, count(*)::int AS count FROM part)
 SELECT w.first, w.last, w.count, o.position, e.id, e.kind, e.time, e.task_id, e.task_group_id, e.run_id, e.routes, e.topic, e.payload
 FROM whole AS w CROSS JOIN part AS o
@@ -191,3 +251,16 @@ LEFT JOIN LATERAL (
 		AND ($4::text IS NULL OR events.routes::text LIKE $4) OFFSET 0) AS e ON true
 WHERE e.seq IS NOT NULL OR o.position = w.last
 ORDER BY o.position`}
+
+// passSQL looks no further than the first event that is wanted. OFFSET 0 as above.
+var passSQL = pg.Statement{Name: "event.consumer-pass", Text: `
+WITH at AS MATERIALIZED (` + offsetSQL.Text + `
+), part AS MATERIALIZED (
+	SELECT o.position, o.seq FROM at CROSS JOIN LATERAL (
+		SELECT position, seq FROM event_order WHERE position > greatest($5, at.at) ORDER BY position LIMIT $2) AS o
+)
+SELECT (SELECT at.at FROM at), min(position), max(position), count(*)::int, EXISTS (
+	SELECT FROM part AS o CROSS JOIN LATERAL (
+		SELECT FROM events AS e WHERE e.seq = o.seq AND ($3::text[] IS NULL OR e.kind = ANY ($3))
+			AND ($4::text IS NULL OR e.routes::text LIKE $4) OFFSET 0) AS wanted)
+FROM part`}

@@ -15,7 +15,7 @@ import (
 
 const (
 	pollEvery  = 100 * time.Millisecond // when nobody wakes the sequencer
-	passEvery  = 20 * time.Millisecond  // at most, so that many small commits share a pass
+	passEvery  = 40 * time.Millisecond  // at most, so that many small commits share a pass
 	pruneEvery = time.Hour
 	retryAfter = 500 * time.Millisecond
 )

@@ -71,7 +71,7 @@ INSERT INTO event_consumers (name, position) VALUES ($1, 0) ON CONFLICT (name) D
 	tryOffsetSQL = pg.Statement{Name: "event.consumer-lock", Text: `
 SELECT FROM event_consumers WHERE name = $1 FOR UPDATE SKIP LOCKED`}
 	offsetSQL = pg.Statement{Name: "event.consumer-offset", Text: `
-SELECT greatest(c.position, (SELECT o.position FROM event_offsets AS o WHERE o.name = c.name ORDER BY o.position DESC LIMIT 1))
+SELECT greatest(c.position, (SELECT o.position FROM event_offsets AS o WHERE o.name = c.name ORDER BY o.position DESC LIMIT 1)) AS at
 FROM event_consumers AS c WHERE c.name = $1`}
 	// Once a second the consumer's own row follows, and the places before it go: the row says where
 	// those begin that are still there, so that dead ones below are not passed again.

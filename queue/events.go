@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/queue/message"
 	"github.com/treeline-ci/treeline/task"
@@ -58,7 +60,7 @@ func (c *change) addGroupBody(kind, id string, body any) {
 
 // encode marshals the body of an event; an error fails the transaction in finish.
 func (c *change) encode(v any) json.RawMessage {
-	data, err := json.Marshal(v)
+	data, err := jsonv1.Marshal(v)
 	if err != nil && c.err == nil {
 		c.err = fmt.Errorf("queue: body of an event: %w", err)
 	}

@@ -140,8 +140,8 @@ func (w *writing) enter(r *record) {
 	}
 }
 
-// write adds the statements that have something to do to a batch. Deadlines come late, in the order of
-// locks, and the look for dependents after them: then it sees every one.
+// write adds the statements that have something to do to a batch. The look for dependents comes after the
+// deadlines are gone: then it sees every one.
 func (c *change) write(ctx context.Context, batch *pgx.Batch, w *writing, resolved []*record) error {
 	t, s := &w.tasks, &w.runs
 	add := func(st pg.Statement, args ...any) {
@@ -150,7 +150,7 @@ func (c *change) write(ctx context.Context, batch *pgx.Batch, w *writing, resolv
 	k := &w.claims
 	add(saveSQL, t.ids, t.states, t.left, t.priority, t.resolved,
 		s.ids, s.run, s.state, s.created, s.resolved, s.group, s.worker, s.taken, s.scheduled, s.started, s.ended,
-		t.unpend, t.unclaim, k.ids, k.queues, k.runs, k.groups, k.workers, k.until)
+		t.unpend, t.unclaim, k.ids, k.queues, k.runs, k.groups, k.workers, k.until, t.done)
 	if err := c.line(ctx, batch, w); err != nil {
 		return err
 	}
@@ -158,8 +158,6 @@ func (c *change) write(ctx context.Context, batch *pgx.Batch, w *writing, resolv
 		add(dueSQL, t.again, t.againAt)
 	}
 	if len(t.done) > 0 {
-		slices.Sort(t.done)
-		add(notDueSQL, t.done)
 		c.satisfy(batch, resolved)
 		c.checkGroups(batch, resolved)
 	}
@@ -248,6 +246,9 @@ WITH new_tasks AS (
     DELETE FROM pending WHERE task_id = ANY($17::text[])
 ), not_claimed AS (
     DELETE FROM claims WHERE task_id = ANY($18::text[])
+), not_due AS (
+    DELETE FROM deadlines WHERE task_id = ANY(ARRAY(
+        SELECT task_id FROM deadlines WHERE task_id = ANY($25::text[]) ORDER BY task_id FOR UPDATE))
 )
 INSERT INTO claims (task_id, task_queue_id, run_id, worker_group, worker_id, taken_until)
 SELECT * FROM unnest($19::text[], $20::text[], $21::smallint[], $22::text[], $23::text[], $24::timestamptz[])
@@ -270,8 +271,4 @@ SELECT task_queue_id, priority, min(seq), count(*)::int FROM new GROUP BY task_q
 
 	dueSQL = pg.Statement{Name: "queue.due", Text: `
 INSERT INTO deadlines (task_id, deadline) SELECT * FROM unnest($1::text[], $2::timestamptz[])`}
-
-	notDueSQL = pg.Statement{Name: "queue.not-due", Text: `
-DELETE FROM deadlines WHERE task_id = ANY(ARRAY(
-    SELECT task_id FROM deadlines WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE))`}
 )

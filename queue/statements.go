@@ -16,7 +16,7 @@ import (
 // Statements lists every statement of the room, for tests that have PostgreSQL parse them.
 var Statements = slices.Concat([]pg.Statement{
 	recordsSQL, statusesSQL, itemsSQL, lockSQL, lockToResolveSQL, lockFreeSQL, nowSQL,
-	saveSQL, movePendingSQL, pendSQL, dueSQL, notDueSQL,
+	saveSQL, movePendingSQL, pendSQL, dueSQL,
 	satisfySQL, readySQL, extrasSQL,
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, resolvedGroupsSQL,
 	pickSQL, line.LookSQL, linesSQL, marksSQL,

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,7 +35,7 @@ func (in *Intake) report(ctx context.Context) {
 }
 
 // decisionsEnd is what report looks at.
-var decisionsEnd = event.Interest{Kinds: []string{"task-completed", "task-failed", "task-exception"}}
+var decisionsEnd = event.Interest{Kinds: []string{"task-completed", "task-failed", "task-exception"}, Every: 50 * time.Millisecond}
 
 // reportEvent tells a push how its decision task ended. It may see an event twice.
 func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {

@@ -104,7 +104,7 @@ func (c *Cluster) start(ctx context.Context) (*postmaster, error) {
 	args := append([]string{"-k", c.socket,
 		"-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-c", "max_connections=300",
 		"-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "log_checkpoints=off", "-c", "update_process_title=off",
-		"-c", "max_wal_size=4GB", "-c", "checkpoint_timeout=15min",
+		"-c", "jit=off", "-c", "max_wal_size=4GB", "-c", "checkpoint_timeout=15min",
 	}, c.settings...)
 	// The server's life is not that of the caller's context.
 	cmd, closer, err := c.command(context.WithoutCancel(ctx), "postgres", c.data(), args...)

@@ -176,15 +176,23 @@ func (b *batch[I, O]) lose() {
 
 // start begins as many batches as may run now. The lock must be held.
 func (c *Combiner[I, O]) start(key string, l *line[I, O]) {
-	for len(l.waiting) > 0 && l.young < c.o.Running && l.running < c.o.MaxRunning {
-		b := c.take(l)
-		l.young++
-		l.running++
-		go c.run(key, l, b)
+	for c.mayStart(l) {
+		go c.run(key, l, c.begin(l))
 	}
 	if l.running == 0 && len(l.waiting) == 0 {
 		delete(c.lines, key)
 	}
+}
+
+func (c *Combiner[I, O]) mayStart(l *line[I, O]) bool {
+	return len(l.waiting) > 0 && l.young < c.o.Running && l.running < c.o.MaxRunning
+}
+
+// begin makes the next batch and counts it as running.
+func (c *Combiner[I, O]) begin(l *line[I, O]) *batch[I, O] {
+	l.young++
+	l.running++
+	return c.take(l)
 }
 
 // take makes a batch of the first who wait.
@@ -206,7 +214,32 @@ func (c *Combiner[I, O]) take(l *line[I, O]) *batch[I, O] {
 	return b
 }
 
+// run runs batches, one after the other while calls wait: a goroutine that has run one has a stack of
+// the right size.
 func (c *Combiner[I, O]) run(key string, l *line[I, O], b *batch[I, O]) {
+	for b != nil {
+		c.runOne(key, l, b)
+		b = c.end(key, l, b)
+	}
+}
+
+// end takes a batch off the running ones and returns the next, nil when there is none or it is others'.
+func (c *Combiner[I, O]) end(key string, l *line[I, O], b *batch[I, O]) (next *batch[I, O]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.ended = true
+	if !b.late {
+		l.young--
+	}
+	l.running--
+	if c.mayStart(l) {
+		next = c.begin(l)
+	}
+	c.start(key, l)
+	return next
+}
+
+func (c *Combiner[I, O]) runOne(key string, l *line[I, O], b *batch[I, O]) {
 	defer b.cancel()
 	patience := time.AfterFunc(c.o.Patience, func() {
 		c.mu.Lock()
@@ -219,14 +252,6 @@ func (c *Combiner[I, O]) run(key string, l *line[I, O], b *batch[I, O]) {
 	})
 	defer patience.Stop()
 	c.serve(b, b.callers)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b.ended = true
-	if !b.late {
-		l.young--
-	}
-	l.running--
-	c.start(key, l)
 }
 
 // serve runs callers together, or in halves when that fails.

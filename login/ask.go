@@ -164,18 +164,34 @@ func (l *Login) Approve(ctx context.Context, h Holder, w Wish, ticked []string) 
 	if err != nil {
 		return Asked{}, err
 	}
-	return Asked{ClientID: o.ClientID, Description: w.Description, Expires: o.Expires, Scopes: kept(o.Scopes, ticked)}, nil
+	scopes, err := l.kept(ctx, o.Scopes, ticked)
+	return Asked{ClientID: o.ClientID, Description: w.Description, Expires: o.Expires, Scopes: scopes}, err
 }
 
-// kept returns the offered scopes that are ticked.
-func kept(offered, ticked []string) []string {
-	out := []string{}
+// kept returns the offered scopes that are ticked. A role is not among them when it would give what is
+// not ticked.
+func (l *Login) kept(ctx context.Context, offered, ticked []string) ([]string, error) {
+	out, denied := []string{}, []string{}
 	for _, s := range offered {
 		if slices.Contains(ticked, s) {
 			out = append(out, s)
+		} else {
+			denied = append(denied, s)
 		}
 	}
-	return out
+	if len(denied) == 0 {
+		return out, nil
+	}
+	var failed error
+	out = slices.DeleteFunc(out, func(s string) bool {
+		all, err := l.deps.Auth.Expand(ctx, []string{s})
+		if err != nil {
+			failed = fmt.Errorf("login: what %s gives: %w", s, err)
+		}
+		gives := scope.NewSet(all)
+		return slices.ContainsFunc(denied, gives.Has)
+	})
+	return out, failed
 }
 
 // Make creates a client under the rights that its holder has at this moment, and returns its token.

@@ -150,6 +150,21 @@ func TestAWishOfTheCommandLine(t *testing.T) {
 			}
 		})
 	})
+	t.Run("what is not ticked is not given by a role either", func(t *testing.T) {
+		o, err := h.Offer(t.Context(), person(ada), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticked := slices.DeleteFunc(slices.Clone(o.Scopes), func(s string) bool { return s == "queue:rerun-task:*" })
+		asked, err := h.Approve(t.Context(), person(ada), w, ticked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := h.auth.Expand(t.Context(), asked.Scopes)
+		if err != nil || slices.Contains(all, "queue:rerun-task:*") || !slices.Contains(all, "hooks:trigger-hook:release/*") {
+			t.Errorf("got %v, %v", all, err)
+		}
+	})
 	for name, change := range map[string]func(*login.Wish){
 		"a callback elsewhere":          func(w *login.Wish) { w.Callback = "https://evil.example.com" },
 		"a name that climbs":            func(w *login.Wish) { w.Name = "" },

@@ -149,7 +149,9 @@ func (l *Login) Grant(ctx context.Context, h Holder, r Request, ticked []string)
 		return "", err
 	}
 	if ticked != nil {
-		o.Scopes = kept(o.Scopes, ticked)
+		if o.Scopes, err = l.kept(ctx, o.Scopes, ticked); err != nil {
+			return "", err
+		}
 	}
 	a := Asked{ClientID: o.ClientID, Expires: o.Expires, Scopes: o.Scopes, Description: "Made for " + r.Site.Title + ", which asked for it."}
 	if r.ResponseType == "token" {

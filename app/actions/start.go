@@ -73,7 +73,7 @@ func (a *Actions) Start(ctx context.Context, caller auth.Caller, s Start) (Start
 		TaskGroupID: s.TaskGroupID, TaskID: s.TaskID, Definition: g.definition, Input: s.Input, OwnTaskID: id, Now: time.Now(), RootURL: a.RootURL,
 	})
 	if err != nil {
-		return Started{}, fault.New(fault.Invalid, "%s", sentence(err))
+		return Started{}, fault.Wrap(fault.Invalid, err, "%s", sentence(err)) // an action.InputError says where
 	}
 	if e.Kind == action.Hook {
 		err = a.trigger(ctx, caller, g, e, s, id, rendered)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
@@ -137,20 +138,48 @@ func validate(schema map[string]any, input any) error {
 	if !ok {
 		return err
 	}
-	var problems []string
-	leaves(violation, message.NewPrinter(language.English), &problems)
-	slices.Sort(problems)
-	return errors.New(strings.Join(slices.Compact(problems), "; "))
+	wrong := &InputError{}
+	leaves(violation, message.NewPrinter(language.English), wrong)
+	slices.SortFunc(wrong.Problems, func(a, b Problem) int { return strings.Compare(a.String(), b.String()) })
+	wrong.Problems = slices.CompactFunc(wrong.Problems, func(a, b Problem) bool { return a.String() == b.String() })
+	return wrong
+}
+
+// InputError is an input that does not fit its schema.
+type InputError struct{ Problems []Problem }
+
+func (e *InputError) Error() string {
+	texts := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		texts[i] = p.String()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Problem is what is wrong at one place of an input.
+type Problem struct {
+	Path    []string // of names and numbers; empty for the input itself
+	Message string
+}
+
+func (p Problem) String() string {
+	at := strings.Join(p.Path, ".")
+	if at == "" {
+		at = "input"
+	}
+	return at + ": " + p.Message
 }
 
 // leaves collects the innermost problems: those say what is wrong.
-func leaves(e *jsonschema.ValidationError, p *message.Printer, to *[]string) {
+func leaves(e *jsonschema.ValidationError, p *message.Printer, to *InputError) {
 	if len(e.Causes) == 0 {
-		at := strings.Join(e.InstanceLocation, ".")
-		if at == "" {
-			at = "input"
+		if missing, ok := e.ErrorKind.(*kind.Required); ok {
+			for _, name := range missing.Missing {
+				to.Problems = append(to.Problems, Problem{append(slices.Clone(e.InstanceLocation), name), "is missing"})
+			}
+			return
 		}
-		*to = append(*to, at+": "+e.ErrorKind.LocalizedString(p))
+		to.Problems = append(to.Problems, Problem{e.InstanceLocation, e.ErrorKind.LocalizedString(p)})
 		return
 	}
 	for _, c := range e.Causes {

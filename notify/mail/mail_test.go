@@ -213,7 +213,7 @@ func TestMarkdownThatMeansHarmTakesNoTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%d bytes of HTML in %v", len(html), time.Since(began))
-			if d := time.Since(began); d > 3*time.Second {
+			if d := time.Since(began); d > 20*time.Second { // unchecked it is minutes
 				t.Errorf("it took %v", d)
 			}
 		})

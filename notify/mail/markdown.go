@@ -44,7 +44,7 @@ func (m markdown) html(text string) (template.HTML, error) {
 
 // What a text may have; the work grows with the square of each.
 const (
-	maxSpecial = 5000  // characters of emphasis and links in a block
+	maxSpecial = 3000  // characters of emphasis and links in a block
 	maxNested  = 100   // markers of quotes and lists that a line begins with
 	maxCells   = 50000 // of a table
 )

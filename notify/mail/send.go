@@ -10,6 +10,7 @@ import (
 	"net"
 	netmail "net/mail"
 	"net/textproto"
+	"os"
 	"strings"
 
 	gomail "github.com/wneessen/go-mail"
@@ -136,7 +137,7 @@ func (s *Sender) unreached(ctx context.Context, err error) error {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
 		f.Message = fmt.Sprintf("The mail server %s did not answer in time", where)
 	case errors.As(err, &dns):
 		f.Message = fmt.Sprintf("The name of the mail server %s is not known", where)
@@ -155,7 +156,7 @@ func (s *Sender) unreached(ctx context.Context, err error) error {
 // refused says why the server did not take the message.
 func (s *Sender) refused(ctx context.Context, err error) error {
 	f := &message.Failure{Message: "The mail server " + s.config.String() + " did not take the mail", Temporary: true, Err: err}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || strings.Contains(err.Error(), os.ErrDeadlineExceeded.Error()) { // the library hides what it is of
 		f.Message = fmt.Sprintf("The mail server %s did not answer in time", s.config.String())
 		return f
 	}

@@ -83,12 +83,11 @@ func text(use func(string) error) func(any) error {
 
 // email puts the task's parts into the message.
 func (t *templates) email(m message.Email) message.Email {
-	object, ok := t.parts["email"].(*jsone.Object)
+	parts, ok := t.parts["email"].(map[string]any)
 	if !ok && t.parts["email"] != nil {
 		t.problem("extra.notify.email", errors.New("it is no object"))
 	}
 	if ok {
-		parts := object.Map()
 		// A part is taken when the message with it keeps the rules.
 		keep := func(change func(*message.Email)) error {
 			with := m

@@ -424,6 +424,52 @@ const scenarios = {
     assert.equal((await purge.ping()).alive, true);
   },
 
+  async notify() {
+    const notify = new tc.Notify(options);
+    const once = crypto.randomBytes(6).toString('hex');
+    // Sent, then a duplicate; to this client both are fine.
+    const twice = async (method, body) => {
+      await notify[method](body);
+      await notify[method](body);
+    };
+    const address = `npm-${once}@example.com`;
+    const email = { address, subject: once, content: '# Hello\n\nfrom *npm*', link: { text: 'Look', href: 'https://example.com/' }, replyTo: 'me@example.com', template: 'simple' };
+    await twice('email', email);
+    await twice('pulse', { routingKey: `npm.${once}`, message: { a: [1, { b: null }] } });
+    await twice('matrix', { roomId: '!whDRjjSmICCgrhFHsQ:example.org', body: once, format: 'org.matrix.custom.html', formattedBody: '<b>x</b>', msgtype: 'm.text' });
+    await twice('slack', { channelId: 'C0PUBLIC', text: once, blocks: [{ type: 'divider' }], attachments: [], unfurlLinks: false, unfurlMedia: true });
+
+    await refused(notify.email({ ...email, subject: 'a\r\nBcc: x@example.com' }), 400, 'InputError');
+    await refused(notify.email({ ...email, address: 'nobody' }), 400, 'InputValidationError');
+    await refused(notify.matrix({ roomId: '!elsewhere:example.org', body: once }), 400, 'InputError');
+    await refused(notify.slack({ channelId: 'C404', text: once }), 400, 'InputError');
+    const little = new tc.Notify({ ...options, authorizedScopes: [`notify:email:${address}`] });
+    await little.email({ ...email, subject: `${once} again` });
+    await refused(little.email({ ...email, address: 'other@example.com' }), 403, 'InsufficientScopes');
+    await refused(little.pulse({ routingKey: 'x', message: {} }), 403, 'InsufficientScopes');
+    await refused(little.listDenylist(), 403, 'InsufficientScopes');
+
+    const denied = { notificationType: 'email', notificationAddress: address };
+    await notify.addDenylistAddress(denied);
+    await notify.addDenylistAddress({ notificationType: 'slack-channel', notificationAddress: once });
+    await refused(notify.email({ ...email, subject: `${once} denied` }), 400, 'DenylistedAddress');
+    const listed = [];
+    let query = { limit: 1 };
+    for (;;) {
+      const page = await notify.listDenylist(query);
+      listed.push(...page.addresses);
+      if (!page.continuationToken) {
+        break;
+      }
+      query = { limit: 1, continuationToken: page.continuationToken };
+    }
+    assert.deepEqual(listed.filter(a => a.notificationAddress === address), [denied]);
+    await notify.deleteDenylistAddress(denied);
+    await notify.deleteDenylistAddress(denied);
+    await notify.email({ ...email, subject: `${once} allowed` });
+    assert.equal((await notify.ping()).alive, true);
+  },
+
   async index() {
     const tq = freshQueue();
     const path = `npm.${crypto.randomBytes(6).toString('hex')}.latest`;

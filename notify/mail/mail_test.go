@@ -35,7 +35,7 @@ func sender(t *testing.T, c mail.Config) *mail.Sender {
 func letter() message.Email {
 	return message.Email{
 		Address: "you@example.com", Subject: "Grüße: build failed", ReplyTo: "me@example.com", Why: "You asked for it.", State: "failed",
-		Content: "# Title\n\nIt *failed* with `error: x < y`.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n<script>alert(1)</script>\n\n<b onclick=\"x()\">bold</b> [bad](javascript:alert(1)) ![p](http://tracker.example/p.png)",
+		Content: "# Title\n\nIt *failed* with `error: x < y`.\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n- [x] done\n\n<script>alert(1)</script>\n\n<b onclick=\"x()\">bold</b> [bad](javascript:alert(1)) ![p](http://tracker.example/p.png)",
 		Link:    &message.Link{Text: "Look", Href: "https://ci.example.com/tasks/x?a=1&b=\"2"},
 	}
 }
@@ -70,7 +70,7 @@ func TestAMailArrivesAsTextAndAsHTML(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, want := range []string{
-		"<h1>Title</h1>", "<em>failed</em>", "<code>error: x &lt; y</code>", "<td>1</td>", "<b>bold</b>", "#c9302c", "You asked for it.",
+		"<h1>Title</h1>", "<em>failed</em>", "<code>error: x &lt; y</code>", "<td>1</td>", `<td align="right">2</td>`, "<li>☑ done</li>", "<b>bold</b>", "#c9302c", "You asked for it.",
 		`<a href="https://ci.example.com/tasks/x?a=1&amp;b=%222"`, ">Look</a>", "prefers-color-scheme: dark",
 	} {
 		if !strings.Contains(m.HTML, want) {

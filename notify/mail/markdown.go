@@ -25,7 +25,8 @@ func newMarkdown() markdown {
 	policy.AllowURLSchemes("http", "https", "mailto")
 	policy.AllowAttrs("align").OnElements("td", "th")
 	return markdown{
-		md:     goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(html.WithUnsafe(), html.WithHardWraps())),
+		md: goldmark.New(goldmark.WithExtensions(extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute)),
+			extension.Strikethrough, extension.Linkify, extension.TaskList), goldmark.WithRendererOptions(html.WithUnsafe(), html.WithHardWraps())),
 		policy: policy,
 	}
 }
@@ -39,7 +40,9 @@ func (m markdown) html(text string) (template.HTML, error) {
 	if err := m.md.Convert([]byte(text), &out); err != nil {
 		return "", fmt.Errorf("mail: Markdown: %w", err)
 	}
-	return template.HTML(m.policy.SanitizeBytes(out.Bytes())), nil //nolint:gosec // it was just made harmless
+	// Mail has no boxes to tick.
+	made := strings.NewReplacer(`<input checked="" disabled="" type="checkbox">`, "☑", `<input disabled="" type="checkbox">`, "☐").Replace(out.String())
+	return template.HTML(m.policy.Sanitize(made)), nil //nolint:gosec // it was just made harmless
 }
 
 // What a text may have; the work grows with the square of each.

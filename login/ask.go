@@ -146,8 +146,22 @@ func (l *Login) Offer(ctx context.Context, h Holder, w Wish) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	o := Offer{ClientID: Below(h.ClientID) + w.Name, Expires: time.Now().Add(span).UTC().Truncate(time.Second), Scopes: Intersect(w.Scopes, caller.Scopes)}
+	own, err := l.Beyond(ctx, Intersect(w.Scopes, caller.Scopes))
+	if err != nil {
+		return Offer{}, err
+	}
+	o := Offer{ClientID: Below(h.ClientID) + w.Name, Expires: time.Now().Add(span).UTC().Truncate(time.Second), Scopes: own}
 	return o, mayMake(caller, o.ClientID, nil)
+}
+
+// Beyond returns the scopes that not everybody has.
+func (l *Login) Beyond(ctx context.Context, scopes []string) ([]string, error) {
+	everybody, err := l.deps.Auth.AnonymousCaller(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("login: what everybody may: %w", err)
+	}
+	public := scope.NewSet(everybody.Scopes)
+	return slices.DeleteFunc(slices.Clone(scopes), public.Has), nil
 }
 
 // mayMake reports whether a caller may make a client with these scopes.

@@ -208,13 +208,13 @@ func TestScopesInWords(t *testing.T) {
 	}
 	want := map[string]string{
 		"*":                             "Everything: do everything that there is to do, in your name",
-		"queue:create-task:highest:a/b": "Tasks: create tasks at highest:a/b",
-		"secrets:get:*":                 "Secrets: read the secret anything",
+		"queue:create-task:highest:a/b": "Tasks: create tasks: highest:a/b",
+		"secrets:get:*":                 "Secrets: read secrets: any",
 		"que*":                          "Everything: do everything whose scope begins with que",
-		"hooks:trigger-hook:g/*":        "Hooks: start the hook g/…",
+		"hooks:trigger-hook:g/*":        "Hooks: start hooks: g/…",
 		"made-up:x":                     "Other: use what asks for this scope",
 		"made-up:*":                     "Other: use whatever asks for a scope that begins with made-up:",
-		"assume:repo:github.com/o/r:*":  "Roles: do what the repository github.com/o/r:… may",
+		"assume:repo:github.com/o/r:*":  "Roles: do what repositories may: github.com/o/r:…",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -18,7 +18,7 @@ type Area struct {
 	Grave  bool // what it gives can do harm that is hard to undo
 }
 
-// sentence says what scopes with a prefix give. One "%" stands for the rest of the scope.
+// sentence says what scopes with a prefix give; the rest of the scope is added to it.
 type sentence struct {
 	prefix, area, words string
 	grave               bool
@@ -26,78 +26,93 @@ type sentence struct {
 
 // sentences are in no order; the longest prefix counts.
 var sentences = []sentence{
-	{"queue:create-task:", "Tasks", "create tasks at %", false},
-	{"queue:define-task:", "Tasks", "define tasks at %", false},
-	{"queue:schedule-task:", "Tasks", "schedule tasks of %", false},
-	{"queue:rerun-task:", "Tasks", "run tasks of % again", false},
-	{"queue:cancel-task:", "Tasks", "cancel tasks of %", false},
-	{"queue:cancel-task-group:", "Tasks", "cancel whole groups of tasks: %", false},
-	{"queue:seal-task-group:", "Tasks", "close groups of tasks: %", false},
-	{"queue:change-task-priority", "Tasks", "change the priority of tasks %", false},
-	{"queue:change-task-group-priority:", "Tasks", "change the priority of groups: %", false},
-	{"queue:get-task:", "Tasks", "see the definition of task %", false},
-	{"queue:status:", "Tasks", "see the state of task %", false},
-	{"queue:list-", "Tasks", "list %", false},
-	{"queue:get-artifact:", "Tasks", "read artifacts called %", false},
-	{"queue:create-artifact:", "Tasks", "add artifacts called %", false},
-	{"queue:route:", "Tasks", "send news of tasks along the route %", false},
-	{"queue:scheduler-id:", "Tasks", "create tasks under the scheduler %", false},
-	{"queue:claim-work:", "Workers", "take the tasks of %", true},
-	{"queue:worker-id:", "Workers", "act as the worker %", true},
-	{"queue:resolve-task:", "Workers", "report the outcome of task %", true},
-	{"queue:quarantine-worker:", "Workers", "keep the worker % from taking tasks", false},
-	{"queue:", "Tasks", "use the queue: %", false},
-	{"assume:login-identity:", "Roles", "act as the person %", true},
-	{"assume:repo:", "Roles", "do what the repository % may", true},
-	{"assume:hook-id:", "Roles", "do what the hook % may", true},
-	{"assume:worker-", "Roles", "act as a worker of %", true},
-	{"assume:", "Roles", "do what the role % may", true},
-	{"auth:create-client:", "Access", "make clients called %", true},
-	{"auth:update-client:", "Access", "change the client %", true},
-	{"auth:delete-client:", "Access", "delete the client %", true},
-	{"auth:enable-client:", "Access", "enable the client %", false},
-	{"auth:disable-client:", "Access", "disable the client %", false},
-	{"auth:reset-access-token:", "Access", "give the client % a new access token", true},
-	{"auth:create-role:", "Access", "make the role %", true},
-	{"auth:update-role:", "Access", "change the role %", true},
-	{"auth:delete-role:", "Access", "delete the role %", true},
-	{"auth:aws-s3:", "Access", "get credentials of AWS for %", true},
-	{"auth:gcp:", "Access", "get credentials of Google Cloud for %", true},
-	{"auth:azure-", "Access", "get credentials of Azure for %", true},
-	{"auth:github-repo-token:", "Access", "get a token of GitHub for %", true},
-	{"auth:list-", "Access", "list %", false},
-	{"auth:get-", "Access", "see %", false},
-	{"auth:", "Access", "manage access: %", true},
-	{"hooks:trigger-hook:", "Hooks", "start the hook %", false},
-	{"hooks:modify-hook:", "Hooks", "change or delete the hook %", true},
-	{"hooks:get-trigger-token:", "Hooks", "see the trigger token of the hook %", true},
-	{"hooks:reset-trigger-token:", "Hooks", "replace the trigger token of the hook %", false},
-	{"hooks:", "Hooks", "use hooks: %", false},
-	{"in-tree:", "Hooks", "offer actions: %", false},
-	{"secrets:get:", "Secrets", "read the secret %", true},
-	{"secrets:set:", "Secrets", "change or delete the secret %", true},
-	{"secrets:", "Secrets", "use secrets: %", false},
-	{"index:insert-task:", "Index", "put tasks into the index under %", false},
-	{"index:delete-task:", "Index", "take tasks out of the index under %", false},
-	{"index:", "Index", "use the index: %", false},
-	{"notify:email:", "Messages", "send e-mail to %", false},
-	{"notify:slack-channel:", "Messages", "write to the Slack channel %", false},
-	{"notify:matrix-room:", "Messages", "write to the Matrix room %", false},
-	{"notify:pulse:", "Messages", "send messages to the queue %", false},
-	{"notify:", "Messages", "manage messages: %", false},
-	{"purge-cache:", "Workers", "have workers throw away caches: %", false},
-	{"object:download:", "Objects", "read stored objects called %", false},
-	{"object:upload:", "Objects", "store objects for %", false},
-	{"worker-manager:", "Workers", "manage pools of workers: %", true},
-	{"events:", "Events", "follow what happens: %", false},
-	{"github:", "GitHub", "act at GitHub: %", false},
-	{"history:", "History", "read the history: %", false},
+	{"queue:create-task:", "Tasks", "create tasks", false},
+	{"queue:define-task:", "Tasks", "define tasks", false},
+	{"queue:schedule-task", "Tasks", "schedule tasks", false},
+	{"queue:rerun-task", "Tasks", "run tasks again", false},
+	{"queue:cancel-task", "Tasks", "cancel tasks", false},
+	{"queue:cancel-task-group:", "Tasks", "cancel whole groups of tasks", false},
+	{"queue:seal-task-group:", "Tasks", "close groups of tasks", false},
+	{"queue:change-task-priority", "Tasks", "change the priority of tasks", false},
+	{"queue:change-task-group-priority:", "Tasks", "change the priority of groups of tasks", false},
+	{"queue:get-task:", "Tasks", "see definitions of tasks", false},
+	{"queue:get-task-group:", "Tasks", "see groups of tasks", false},
+	{"queue:status:", "Tasks", "see states of tasks", false},
+	{"queue:list-", "Tasks", "list", false},
+	{"queue:pending-", "Tasks", "see what waits", false},
+	{"queue:claimed-", "Tasks", "see what runs", false},
+	{"queue:get-artifact:", "Tasks", "read artifacts", false},
+	{"queue:create-artifact:", "Tasks", "add artifacts", false},
+	{"queue:route:", "Tasks", "send news of tasks along routes", false},
+	{"queue:scheduler-id:", "Tasks", "create tasks under schedulers", false},
+	{"queue:get-", "Workers", "see", false},
+	{"queue:claim-work:", "Workers", "take tasks as a worker", true},
+	{"queue:worker-id:", "Workers", "act as workers", true},
+	{"queue:resolve-task", "Workers", "report the outcome of tasks", true},
+	{"queue:quarantine-worker:", "Workers", "keep workers from taking tasks", false},
+	{"queue:", "Tasks", "use the queue", false},
+	{"assume:login-identity:", "Roles", "act as people", true},
+	{"assume:repo:", "Roles", "do what repositories may", true},
+	{"assume:hook-id:", "Roles", "do what hooks may", true},
+	{"assume:worker-", "Roles", "act as workers", true},
+	{"assume:", "Roles", "do what roles may", true},
+	{"auth:create-client:", "Access", "make clients", true},
+	{"auth:update-client:", "Access", "change clients", true},
+	{"auth:delete-client:", "Access", "delete clients", true},
+	{"auth:enable-client:", "Access", "enable clients", false},
+	{"auth:disable-client:", "Access", "disable clients", false},
+	{"auth:reset-access-token:", "Access", "give clients new access tokens", true},
+	{"auth:create-role:", "Access", "make roles", true},
+	{"auth:update-role:", "Access", "change roles", true},
+	{"auth:delete-role:", "Access", "delete roles", true},
+	{"auth:aws-s3:", "Access", "get credentials of AWS", true},
+	{"auth:gcp:", "Access", "get credentials of Google Cloud", true},
+	{"auth:azure-", "Access", "get credentials of Azure", true},
+	{"auth:github-repo-token:", "Access", "get tokens of GitHub", true},
+	{"auth:list-", "Access", "list", false},
+	{"auth:get-", "Access", "see", false},
+	{"auth:current-scopes", "Access", "see one's own scopes", false},
+	{"auth:expand-scopes", "Access", "see what scopes give", false},
+	{"auth:", "Access", "manage access", true},
+	{"hooks:trigger-hook:", "Hooks", "start hooks", false},
+	{"hooks:modify-hook:", "Hooks", "change or delete hooks", true},
+	{"hooks:get-trigger-token:", "Hooks", "see the trigger tokens of hooks", true},
+	{"hooks:reset-trigger-token:", "Hooks", "replace the trigger tokens of hooks", false},
+	{"hooks:get:", "Hooks", "see hooks", false},
+	{"hooks:status:", "Hooks", "see when hooks fire", false},
+	{"hooks:list-", "Hooks", "list", false},
+	{"hooks:", "Hooks", "use hooks", false},
+	{"in-tree:", "Hooks", "offer actions", false},
+	{"cron:", "Hooks", "use cron", false},
+	{"secrets:get:", "Secrets", "read secrets", true},
+	{"secrets:set:", "Secrets", "change or delete secrets", true},
+	{"secrets:", "Secrets", "see the names of secrets", false},
+	{"index:insert-task:", "Index", "put tasks into the index", false},
+	{"index:delete-task:", "Index", "take tasks out of the index", false},
+	{"index:find-task:", "Index", "find tasks in the index", false},
+	{"index:", "Index", "use the index", false},
+	{"notify:email:", "Messages", "send e-mail", false},
+	{"notify:slack-channel:", "Messages", "write to Slack channels", false},
+	{"notify:matrix-room:", "Messages", "write to Matrix rooms", false},
+	{"notify:pulse:", "Messages", "send messages", false},
+	{"notify:", "Messages", "manage messages", false},
+	{"purge-cache:", "Workers", "have workers drop caches", false},
+	{"object:download:", "Objects", "read stored objects", false},
+	{"object:upload:", "Objects", "store objects", false},
+	{"worker-manager:get-", "Workers", "see", false},
+	{"worker-manager:list-", "Workers", "list", false},
+	{"worker-manager:", "Workers", "manage pools of workers", true},
+	{"events:", "Events", "follow what happens", false},
+	{"web:read-pulse", "Events", "follow messages", false},
+	{"github:create-", "GitHub", "write to GitHub", false},
+	{"github:", "GitHub", "see builds of GitHub", false},
+	{"history:", "History", "read the history", false},
 }
 
 // areas are in the order in which they are shown.
 var areas = []string{"Everything", "Tasks", "Hooks", "Secrets", "Access", "Roles", "Workers", "Index", "Messages", "Objects", "GitHub", "Events", "History", "Other"}
 
-// InWords sorts scopes into areas and says what each gives. "anything" stands for a star.
+// InWords sorts scopes into areas and says what each gives.
 func InWords(scopes []string) []Area {
 	by := map[string]*Area{}
 	for _, s := range scopes {
@@ -127,7 +142,7 @@ func say(s string) (area, words string, grave bool) {
 		}
 	}
 	if best != nil {
-		return best.area, strings.ReplaceAll(best.words, "%", rest(s[len(best.prefix):])), best.grave
+		return best.area, best.words + rest(s[len(best.prefix):]), best.grave
 	}
 	prefix, star := strings.CutSuffix(s, "*")
 	switch {
@@ -144,15 +159,16 @@ func say(s string) (area, words string, grave bool) {
 	return "Everything", "do everything whose scope begins with " + prefix, true
 }
 
+// rest is what follows the words.
 func rest(s string) string {
-	s = strings.TrimPrefix(s, ":")
+	s = strings.TrimLeft(s, ":-")
 	switch prefix, star := strings.CutSuffix(s, "*"); {
 	case s == "":
-		return "all"
+		return ""
 	case star && prefix == "":
-		return "anything"
+		return ": any"
 	case star:
-		return prefix + "…"
+		return ": " + prefix + "…"
 	}
-	return s
+	return ": " + s
 }

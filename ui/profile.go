@@ -17,7 +17,8 @@ type profile struct {
 	Is       bool // a person, not a client
 	Static   bool
 	Areas    []login.Area
-	Scopes   int // all
+	Scopes   int // beyond what everybody has
+	Public   int // what everybody has
 	Shown    int
 	Filter   string
 	Sessions []opened
@@ -31,7 +32,7 @@ func (u *UI) profile(v *visit) error {
 		return nil
 	}
 	ctx := v.r.Context()
-	p := profile{Is: v.session.holder.Person, Filter: strings.TrimSpace(v.r.FormValue("q")), Scopes: len(v.session.scopes), Make: "/auth/clients/create"}
+	p := profile{Is: v.session.holder.Person, Filter: strings.TrimSpace(v.r.FormValue("q")), Make: "/auth/clients/create"}
 	p.Static = strings.HasPrefix(v.session.clientID, "static/")
 	var err error
 	if p.Is {
@@ -49,8 +50,13 @@ func (u *UI) profile(v *visit) error {
 	if p.More = len(p.Clients) > most; p.More {
 		p.Clients = p.Clients[:most]
 	}
+	own, err := u.deps.Login.Beyond(ctx, v.session.scopes)
+	if err != nil {
+		return err
+	}
+	p.Scopes, p.Public = len(own), len(v.session.scopes)-len(own)
 	var shown []string
-	for _, s := range v.session.scopes {
+	for _, s := range own {
 		if strings.Contains(strings.ToLower(s), strings.ToLower(p.Filter)) {
 			shown = append(shown, s)
 		}

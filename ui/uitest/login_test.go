@@ -130,7 +130,7 @@ func TestPeopleSignInWithTheBrowser(t *testing.T) {
 	t.Run("scopes are searched", func(t *testing.T) {
 		tab.Type(t, "main input[type=search]", "rerun\r")
 		tab.Wait(t, `new URLSearchParams(location.search).get("q") === "rerun" && document.body.dataset.ready === "true"`)
-		if got := tab.Text(t, "#scopes .area"); !strings.Contains(got, "run tasks of anything again") {
+		if got := tab.Text(t, "#scopes .area"); !strings.Contains(got, "run tasks again: any") {
 			t.Errorf("got %q", got)
 		}
 		if got := tab.Text(t, "#scope-count"); !strings.HasPrefix(got, "1 of ") {
@@ -203,7 +203,7 @@ func TestConsent(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		text := tab.Text(t, ".consent")
-		for _, want := range []string{"github/1815|Ada-L", w.other, "run tasks of anything again", "start the hook release/…", "do what the repository github.com/acme/site:… may", "1 asked for that you do not have"} {
+		for _, want := range []string{"github/1815|Ada-L", w.other, "run tasks again: any", "start hooks: release/…", "do what repositories may: github.com/acme/site:…", "1 asked for that you do not have"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("the page lacks %q", want)
 			}

@@ -59,31 +59,29 @@ func (h *Hooks) listenBroker(ctx context.Context) {
 
 // keepBindings makes queues and bindings on the broker what the hooks say, as often as those change.
 func (h *Hooks) keepBindings(ctx context.Context, s Session) error {
-	version, wait := int64(-1), time.Duration(0)
-	for {
+	const look, again = time.Second, 30 * time.Second
+	version, tried, whole := int64(-1), time.Time{}, true
+	for wait := time.Duration(0); ; wait = look {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(wait):
 		}
-		wait = time.Second
 		var now int64
 		if err := h.Pool.QueryRow(ctx, versionSQL.Text).Scan(&now); err != nil {
 			return failed("version of bindings", err)
 		}
-		if now == version {
+		if now == version && (whole || time.Since(tried) < again) { // an exchange that is not there yet may come
 			continue
 		}
-		queues, whole, err := h.reconcile(ctx, s)
+		queues, all, err := h.reconcile(ctx, s)
 		if err != nil {
 			return err
 		}
 		if err := s.Listen(ctx, queues); err != nil {
 			return err
 		}
-		if version = now; !whole { // an exchange that is not there yet may come
-			version, wait = -1, 30*time.Second
-		}
+		version, tried, whole = now, time.Now(), all
 	}
 }
 

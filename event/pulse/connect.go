@@ -31,17 +31,16 @@ type session struct {
 	failed  chan *amqp.Error // of the channel
 }
 
-// connect opens a session. Errors name the broker by host and port alone.
-func (p *Publisher) connect(ctx context.Context) (_ *session, err error) {
-	uri, err := amqp.ParseURI(p.config.URL)
+// dial connects to the broker. Errors name it by host and port alone.
+func (c Config) dial(ctx context.Context, name string) (*amqp.Connection, string, error) {
+	uri, err := amqp.ParseURI(c.URL)
 	if err != nil {
-		return nil, p.config.Check()
+		return nil, "", c.Check()
 	}
-	s := &session{p: p, broker: net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))}
-	s.log = p.config.Log.With("broker", s.broker)
-	s.conn, err = amqp.DialConfig(p.config.URL, amqp.Config{
+	broker := net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
+	conn, err := amqp.DialConfig(c.URL, amqp.Config{
 		Heartbeat:  heartbeatTime,
-		Properties: amqp.Table{"product": "Treeline", "connection_name": "treeline-" + p.config.Namespace},
+		Properties: amqp.Table{"product": "Treeline", "connection_name": name},
 		Dial: func(network, address string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, dialTime)
 			defer cancel()
@@ -54,8 +53,18 @@ func (p *Publisher) connect(ctx context.Context) (_ *session, err error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("pulse: connect to the broker at %s: %w", s.broker, explained(err))
+		return nil, "", fmt.Errorf("pulse: connect to the broker at %s: %w", broker, explained(err))
 	}
+	return conn, broker, nil
+}
+
+// connect opens a session.
+func (p *Publisher) connect(ctx context.Context) (_ *session, err error) {
+	s := &session{p: p}
+	if s.conn, s.broker, err = p.config.dial(ctx, "treeline-"+p.config.Namespace); err != nil {
+		return nil, err
+	}
+	s.log = p.config.Log.With("broker", s.broker)
 	defer func() {
 		if err != nil {
 			s.close()

@@ -199,7 +199,9 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	if err := a.makeNotify(); err != nil {
 		return err
 	}
-	a.makeHooks()
+	if err := a.makeHooks(); err != nil {
+		return err
+	}
 	a.intake = intake.New(intake.Deps{
 		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Local: a.repos, Open: a.openForge, Index: a.findIndexed, History: a.history,
 		IndexedIn: a.findIndexedIn, Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log, Cron: a.makeCalendar(),

@@ -22,7 +22,7 @@ import (
 )
 
 // makeHooks joins hooks with the queue, where their tasks go, and with the messages of the feed.
-func (a *App) makeHooks() {
+func (a *App) makeHooks() error {
 	own := pulse.NewMapping(a.config.Pulse.Namespace)
 	deps := hooks.Deps{
 		Pool: a.pool, Ring: a.ring, Log: a.config.Log, Wake: a.feed.Wake,
@@ -33,7 +33,15 @@ func (a *App) makeHooks() {
 			return hooks.Message{Exchange: m.Exchange, Keys: m.Keys, Payload: m.Body}, ok, err
 		},
 	}
+	if a.config.Pulse.URL != "" {
+		listener, err := pulse.NewListener(a.config.Pulse, "hooks")
+		if err != nil {
+			return err
+		}
+		deps.Broker = hookBroker{listener}
+	}
 	a.hooks = hooks.New(deps)
+	return nil
 }
 
 // createForHook creates a task with the scopes of a hook's role. Whoever fired the hook lends it none.

@@ -23,6 +23,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
+	"github.com/treeline-ci/treeline/login"
 )
 
 // TaskQueue is the task queue that the local workers serve.
@@ -33,12 +34,13 @@ const claimTimeout = time.Minute
 
 // Config says what to run. Only Data is needed.
 type Config struct {
-	Repo         string // a git repository to watch; the sample project when empty
-	Data         string // directory for everything that is kept
-	Port         int    // of the server, on loopback; 0 takes a free one
-	Workers      int    // worker processes, one task each at a time
-	AcceptImages bool   // tasks that name a container image are done without it
-	Program      string // the treeline program, to run workers with
+	Repo         string       // a git repository to watch; the sample project when empty
+	Data         string       // directory for everything that is kept
+	Port         int          // of the server, on loopback; 0 takes a free one
+	Workers      int          // worker processes, one task each at a time
+	AcceptImages bool         // tasks that name a container image are done without it
+	Program      string       // the treeline program, to run workers with
+	Login        login.Config // how people sign in besides with credentials
 
 	Out io.Writer // what a person should read
 	Log *slog.Logger
@@ -96,7 +98,7 @@ func Run(ctx context.Context, c Config) (err error) {
 		RootURL: rootURL, Listener: listener,
 		DatabaseURL: cluster.URL(pg.DatabaseName), DataDir: filepath.Join(data, "objects"),
 		Secrets: secrets, Repositories: []app.LocalRepository{repo}, ClaimTimeout: claimTimeout,
-		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Log: c.Log,
+		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Login: c.Login, Log: c.Log,
 	})
 	if err != nil {
 		return err

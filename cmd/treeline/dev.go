@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/app/dev"
+	"github.com/treeline-ci/treeline/login"
 )
 
 func newDevCommand() *cobra.Command {
@@ -20,7 +21,8 @@ func newDevCommand() *cobra.Command {
 and the work starts. Without --repo it makes a sample repository with a small real project.
 
 Everything is kept in the data directory; stop with Ctrl-C and start again with the same command.
-DATA/env holds the address and credentials as the four TASKCLUSTER_ variables.`,
+DATA/env holds the address and credentials as the four TASKCLUSTER_ variables. TREELINE_LOGIN may name
+a file that says how people sign in, as for "treeline serve".`,
 		Example: `  treeline dev
   treeline dev --repo . --port 9000
   . treeline-data/env && treeline group list`,
@@ -37,6 +39,9 @@ DATA/env holds the address and credentials as the four TASKCLUSTER_ variables.`,
 				return fmt.Errorf("find this program, to run workers with: %w", err)
 			}
 			c.Program = program
+			if c.Login, err = login.LoadConfig(os.Getenv(login.Setting), os.Getenv); err != nil {
+				return err
+			}
 			return dev.Run(cmd.Context(), c)
 		},
 	}

@@ -1,0 +1,164 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/idptest"
+	"github.com/treeline-ci/treeline/internal/pgtest"
+	"github.com/treeline-ci/treeline/login"
+)
+
+// house starts servers of one deployment, which a proxy would put behind one address.
+type house struct {
+	config app.Config
+}
+
+// start runs one more server and returns where it listens, and what stops it.
+func (r house) start(t *testing.T, listener net.Listener) (address string, stop func()) {
+	t.Helper()
+	c := r.config
+	c.Listener = listener
+	server, err := app.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+		defer cancel()
+		if err := server.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	return "http://" + listener.Addr().String(), stop
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestPeopleAndReplicas signs in through two servers at once: one begins, another takes the answer, any
+// knows the session, also after all have been replaced.
+func TestPeopleAndReplicas(t *testing.T) {
+	dir := t.TempDir()
+	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := listen(t)
+	root := "http://" + first.Addr().String()
+	idp := idptest.New(t, root+"/login/example/callback")
+	idp.Add(idptest.User{Subject: "1", Name: "ada", Password: "correct horse", Groups: []string{"readers"}})
+	r := house{app.Config{
+		RootURL: root, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Login: login.Config{Providers: []login.Provider{{Name: "example", Type: "oidc", Issuer: idp.URL, ClientID: idp.ClientID, ClientSecret: idp.ClientSecret}}},
+	}}
+	_, stopFirst := r.start(t, first)
+	second, stopSecond := r.start(t, listen(t))
+
+	jar, err := cookiejar.New(nil) // cookies do not tell ports apart, as behind one address
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	send := func(method, address string, form url.Values, header ...string) (*http.Response, string) {
+		t.Helper()
+		q, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if method == http.MethodPost {
+			q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		for i := 0; i < len(header); i += 2 {
+			q.Header.Set(header[i], header[i+1])
+		}
+		a, err := browser.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Body.Close()
+		body, err := io.ReadAll(a.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a, string(body)
+	}
+	begun, _ := send(http.MethodGet, second+"/login/example?next=/profile", nil)
+	ask, err := begun.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, _ := send(http.MethodPost, ask.String(), url.Values{"query": {ask.RawQuery}, "name": {"ada"}, "password": {"correct horse"}, "do": {"allow"}})
+	link, err := back.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, body := send(http.MethodGet, link.String(), nil); at.Header.Get("Location") != "/profile" {
+		t.Fatalf("got %s: %s", at.Status, body)
+	}
+	const ada = "example/1|ada"
+	profile := func(server string) string {
+		t.Helper()
+		_, body := send(http.MethodGet, server+"/profile", nil)
+		return body
+	}
+	for _, server := range []string{root, second} {
+		if !strings.Contains(profile(server), ada) {
+			t.Errorf("the server at %s does not know the session", server)
+		}
+	}
+	stopFirst()
+	stopSecond()
+	again, err := net.Listen("tcp", first.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.start(t, again)
+	page := profile(root)
+	if !strings.Contains(page, ada) {
+		t.Fatal("the session did not survive")
+	}
+	_, rest, _ := strings.Cut(page, `name="csrf" value="`)
+	csrf, _, _ := strings.Cut(rest, `"`)
+	_, body := send(http.MethodPost, root+"/login/credentials", nil, "X-CSRF", csrf)
+	var issued login.Issued
+	if err := json.Unmarshal([]byte(body), &issued); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	c, err := client.New(client.Config{RootURL: root, Credentials: hawk.Credentials{
+		ClientID: issued.Credentials.ClientID, AccessToken: issued.Credentials.AccessToken, Certificate: issued.Credentials.Certificate,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scopes, err := c.CurrentScopes(t.Context())
+	if err != nil || !slices.Contains(scopes, "assume:example-group:readers") || !slices.Contains(scopes, "auth:create-client:"+ada+"/*") {
+		t.Errorf("got %v, %v", scopes, err)
+	}
+}

@@ -470,6 +470,87 @@ const scenarios = {
     assert.equal((await notify.ping()).alive, true);
   },
 
+  async hooks() {
+    const hooks = new tc.Hooks(options);
+    const auth = new tc.Auth(options);
+    const group = `npm-${crypto.randomBytes(4).toString('hex')}`;
+    const id = 'some/hook';
+    const tq = freshQueue();
+    const { created, ...template } = definition(tq, { deadline: { $fromNow: '2 hours' }, payload: { $eval: 'payload' }, schedulerId: 'npm-test', scopes: ['npm:scope'] });
+    const hook = {
+      metadata: { name: 'npm', description: 'made by the npm client', owner: 'npm@example.com' },
+      schedule: ['0 3 * * 1-5', '0 0 12 L * *'],
+      bindings: [{ exchange: 'exchange/taskcluster-queue/v1/task-completed', routingKeyPattern: '#' }],
+      task: template,
+      triggerSchema: { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] },
+    };
+    await refused(hooks.hook(group, id), 404, 'ResourceNotFound');
+    await refused(hooks.listHooks(group), 404, 'ResourceNotFound');
+    await refused(hooks.updateHook(group, id, hook), 404, 'ResourceNotFound');
+    await refused(hooks.createHook(group, id, { ...hook, schedule: ['0 0 30 2 *'] }), 400, 'InputError');
+    await refused(hooks.createHook(group, id, { ...hook, hookId: 'other' }), 400, 'InputError');
+    await refused(hooks.createHook(group, id, { ...hook, metadata: { name: 'x' } }), 400, 'InputValidationError');
+    await refused(hooks.createHook(group, id, { ...hook, bindings: [{ exchange: 'exchange/taskcluster-hooks/v1/hook-created', routingKeyPattern: '#' }] }), 400, 'InputError');
+    const made = await hooks.createHook(group, id, hook);
+    assert.equal(made.metadata.emailOnError, true);
+    assert.deepEqual(await hooks.createHook(group, id, hook), made);
+    await refused(hooks.createHook(group, id, { ...hook, schedule: [] }), 409, 'RequestConflict');
+    assert.deepEqual(await hooks.hook(group, id), made);
+    assert.deepEqual(await hooks.listHooks(group), { hooks: [made] });
+    assert.ok((await hooks.listHookGroups()).groups.includes(group));
+
+    const status = await hooks.getHookStatus(group, id);
+    assert.equal(status.lastFire.result, 'no-fire');
+    assert.ok(new Date(status.nextScheduledDate) > new Date());
+    await refused(hooks.listLastFires(group, id), 404, 'ResourceNotFound');
+
+    // The caller may do everything, the hook's role nothing yet.
+    await refused(hooks.triggerHook(group, id, { n: 1 }), 403, 'InsufficientScopes');
+    await auth.createRole(`hook-id:${group}/${id}`, {
+      description: 'npm', scopes: [`queue:create-task:lowest:${tq}`, 'queue:create-task:project:none', 'queue:scheduler-id:npm-test', 'npm:scope'],
+    });
+    const fired = await hooks.triggerHook(group, id, { n: 1 });
+    assert.equal(fired.status.taskId, fired.taskId);
+    const task = await queue.task(fired.taskId);
+    assert.deepEqual(task.payload, { n: 1 });
+    assert.deepEqual(task.scopes, ['npm:scope']);
+    assert.equal(task.taskGroupId, fired.taskId);
+    await refused(hooks.triggerHook(group, id, { n: 'x' }), 400, 'InputError');
+    await refused(hooks.triggerHook(group, 'none', { n: 1 }), 404, 'ResourceNotFound');
+    const wanted = tc.slugid();
+    assert.equal((await hooks.triggerHook(group, id, { n: 2, taskId: wanted })).taskId, wanted);
+
+    const { token } = await hooks.getTriggerToken(group, id);
+    const stranger = new tc.Hooks({ rootUrl, retries: 0 });
+    assert.ok((await stranger.triggerHookWithToken(group, id, token, { n: 3 })).taskId);
+    await refused(stranger.triggerHookWithToken(group, id, tc.slugid(), { n: 3 }), 401, 'AuthenticationFailed');
+    await refused(stranger.triggerHookWithToken(group, 'none', token, { n: 3 }), 404, 'ResourceNotFound');
+    const reset = await hooks.resetTriggerToken(group, id);
+    assert.notEqual(reset.token, token);
+    await refused(stranger.triggerHookWithToken(group, id, token, { n: 3 }), 401, 'AuthenticationFailed');
+    await refused(stranger.getTriggerToken(group, id), 403, 'InsufficientScopes');
+
+    const page = await hooks.listLastFires(group, id, { limit: 1 });
+    assert.equal(page.lastFires.length, 1);
+    assert.equal(page.lastFires[0].firedBy, 'triggerHookWithToken');
+    assert.equal(page.lastFires[0].taskState, 'pending');
+    const rest = await hooks.listLastFires(group, id, { continuationToken: page.continuationToken });
+    assert.equal(rest.lastFires.length, 3);
+    assert.equal(rest.continuationToken, undefined);
+    assert.equal(rest.lastFires[2].result, 'error');
+    assert.ok(rest.lastFires[2].error.includes(`hook-id:${group}/${id}`));
+    assert.equal((await hooks.getHookStatus(group, id)).lastFire.taskId, page.lastFires[0].taskId);
+
+    const changed = await hooks.updateHook(group, id, { ...hook, schedule: [], task: { $if: 'payload.n > 5', then: template } });
+    assert.deepEqual(changed.schedule, []);
+    assert.deepEqual(await hooks.triggerHook(group, id, { n: 5 }), {});
+    await hooks.updateHook(group, id, { ...hook, task: { payload: { $map: { $eval: 'range(0, 100000000)' }, 'each(x)': 1 } } });
+    await refused(hooks.triggerHook(group, id, { n: 1 }), 400, 'InputError');
+    await hooks.removeHook(group, id);
+    await hooks.removeHook(group, id);
+    await refused(hooks.hook(group, id), 404, 'ResourceNotFound');
+  },
+
   async index() {
     const tq = freshQueue();
     const path = `npm.${crypto.randomBytes(6).toString('hex')}.latest`;

@@ -25,7 +25,7 @@ const cliQueue = "cli/test"
 
 // startRemote runs the whole server and a worker, and sets the variables by which commands find
 // the server.
-func startRemote(t *testing.T) {
+func startRemote(t *testing.T, changes ...func(*app.Config)) {
 	t.Helper()
 	dir := t.TempDir()
 	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
@@ -38,9 +38,13 @@ func startRemote(t *testing.T) {
 	}
 	root := "http://" + listener.Addr().String()
 	quiet := slog.New(slog.DiscardHandler)
-	server, err := app.Start(t.Context(), app.Config{
+	config := app.Config{
 		RootURL: root, Listener: listener, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Log: quiet,
-	})
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	server, err := app.Start(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,10 @@ func (s *Story) took() string {
 		return ""
 	}
 	d := run.Resolved.Sub(run.Started.Time)
-	if d < time.Minute {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	}
 	text := d.Round(time.Second).String()

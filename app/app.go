@@ -19,6 +19,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app/actions"
 	appcron "github.com/treeline-ci/treeline/app/cron"
+	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
@@ -71,6 +72,7 @@ type App struct {
 	secrets   *secrets.Secrets
 	purges    *purgecache.PurgeCache
 	repos     map[string]*localgit.Repo
+	github    *github.GitHub // nil without an App
 	mercurial map[string]*hg.Repo
 	calendar  *cron.Calendar
 	cron      *appcron.Cron
@@ -202,9 +204,12 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	if err := a.makeHooks(); err != nil {
 		return err
 	}
+	if err := a.makeGitHub(); err != nil {
+		return err
+	}
 	a.intake = intake.New(intake.Deps{
 		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Local: a.repos, Open: a.openForge, Index: a.findIndexed, History: a.history,
-		IndexedIn: a.findIndexedIn, Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log, Cron: a.makeCalendar(),
+		IndexedIn: a.findIndexedIn, Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log, Cron: a.makeCalendar(), Changes: a.changes(),
 	})
 	a.makeActions()
 	a.makeCron()
@@ -308,5 +313,6 @@ func (a *App) startLoops(ctx context.Context) error {
 	if err := a.intake.Start(ctx); err != nil {
 		return err
 	}
+	a.startGitHub(ctx)
 	return a.startCron(ctx)
 }

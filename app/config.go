@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/event/pulse"
@@ -60,6 +61,9 @@ type Config struct {
 	// Notify says how mail and messages get out; not at all when empty.
 	Notify Notify
 
+	// GitHub says which GitHub App the server is; none when empty.
+	GitHub github.Config
+
 	// Anonymous are scopes that everybody has, until an operator changes the role anonymous; the
 	// recommended set when nil.
 	Anonymous []string
@@ -104,6 +108,6 @@ func (c *Config) Check() error {
 	if err := c.Login.Check(c.RootURL); err != nil {
 		problems = append(problems, fmt.Errorf("login (%s): %w", login.Setting, err))
 	}
-	problems = append(problems, c.Secrets.check(), c.Notify.check())
+	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check())
 	return errors.Join(problems...)
 }

@@ -40,7 +40,7 @@ func (s *Server) routes() []route {
 		{"GET " + repo + "/git/blobs/{sha}", "contents:read", nil, (*call).getBlob},
 		{"GET " + repo + "/tarball/{ref...}", "contents:read", nil, (*call).getTarball},
 		{"GET " + repo + "/commits", "contents:read", nil, (*call).listCommits},
-		{"GET " + repo + "/commits/{ref}", "contents:read", nil, (*call).getCommit},
+		{"GET " + repo + "/commits/{ref...}", "contents:read", nil, (*call).getCommit},
 		{"GET " + repo + "/compare/{range...}", "contents:read", nil, (*call).compare},
 
 		{"GET " + repo + "/pulls", "pull_requests:read", nil, (*call).listPulls},

@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/hooks"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/templates"
+)
+
+// makeGitHub makes the room of the GitHub App, if there is one in the configuration.
+func (a *App) makeGitHub() (err error) {
+	if a.config.GitHub.AppID == 0 {
+		return nil
+	}
+	a.github, err = github.New(github.Deps{
+		Config: a.config.GitHub, Pool: a.pool, Queue: a.queue, Push: a.push, Feed: a.feed, Expand: a.auth.Expand, Trigger: a.triggerForGitHub,
+		Create: func(ctx context.Context, role string, tasks []templates.Task, before func(string) error, more ...string) error {
+			return a.intake.Create(ctx, role, tasks, before, more...)
+		},
+		RootURL: a.config.RootURL, Log: a.config.Log,
+	})
+	return err
+}
+
+// changes are what the App told of; nil without one.
+func (a *App) changes() intake.Changes {
+	if a.github == nil {
+		return nil
+	}
+	return a.github
+}
+
+// triggerForGitHub fires a hook that a .taskcluster.yml asks for.
+func (a *App) triggerForGitHub(ctx context.Context, h github.HookCall) (bool, error) {
+	payload, err := json.Marshal(h.Payload)
+	if err != nil {
+		return false, fmt.Errorf("app: hook %s/%s: %w", h.Group, h.ID, err)
+	}
+	fired, err := a.hooks.Fire(ctx, hooks.Fire{Group: h.Group, ID: h.ID, By: hooks.TriggerHook, ClientID: "treeline/github", Payload: payload, TaskID: h.TaskID})
+	return err == nil && !fired.Declined, err
+}
+
+// githubForge reads a repository at GitHub as intake does.
+type githubForge struct{ *ghclient.Forge }
+
+func (f githubForge) Tree(ctx context.Context, revision string) (intake.Tree, error) {
+	return f.Forge.Tree(ctx, revision)
+}
+
+func (a *App) openGitHub(ctx context.Context, r push.Repository) (intake.Forge, error) {
+	forge, err := a.github.Forge(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return githubForge{forge}, nil
+}
+
+// startGitHub starts the room's loops.
+func (a *App) startGitHub(ctx context.Context) {
+	if a.github == nil {
+		return
+	}
+	a.github.Start(ctx)
+	a.onStop(func(context.Context) error { a.github.Stop(); return nil })
+}

@@ -1,0 +1,304 @@
+package github
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/templates"
+)
+
+const configFile = ".taskcluster.yml"
+
+// trigger is a cause of tasks: a push, a pull request, a release.
+type trigger struct {
+	*told
+	tasksFor  string
+	role      string // behind the repository's: branch:main
+	sha       string // where .taskcluster.yml is read
+	branch    string
+	eventType string // as builds have it: push, tag, pull_request.opened, release, issue_comment
+	seed      string // what the ids of tasks follow from
+	pull      int
+	push      push.Push // what was recorded; ID 0 without
+	quiet     string    // a word without which the file does not mean this event; "" for events that every file means
+	change    intake.Change
+	extra     map[string]any // further members of event
+}
+
+// run makes the tasks that the file at the trigger's revision asks for. What is wrong with the file is said in a
+// comment; an error is ours, and the delivery is taken again.
+func (g *GitHub) run(ctx context.Context, t trigger) (string, error) {
+	outcome, err := g.build(ctx, t)
+	wrong := intake.MistakeOf(err)
+	if wrong == nil {
+		return outcome, err
+	}
+	if t.push.ID != 0 {
+		if err := g.Push.SetOutcome(ctx, t.push.Repository, t.push.ID, push.Outcome{State: push.Failed, Error: wrong}); err != nil {
+			return "", err
+		}
+	}
+	g.complain(ctx, t, *wrong)
+	return "not built: " + wrong.Message, nil
+}
+
+func (g *GitHub) build(ctx context.Context, t trigger) (string, error) {
+	source, err := g.forge(t.repo).File(ctx, configFile, t.sha)
+	if err != nil {
+		return "", err
+	}
+	nothing := func(code, text string) (string, error) {
+		if t.push.ID == 0 {
+			return text, nil
+		}
+		why := push.Error{Code: code, File: configFile, Message: text}
+		return text, g.Push.SetOutcome(ctx, t.push.Repository, t.push.ID, push.Outcome{State: push.Ignored, Error: &why})
+	}
+	if source == nil {
+		return nothing("no-config", "the revision has no "+configFile)
+	}
+	if t.quiet != "" && !bytes.Contains(source, []byte(t.quiet)) {
+		return nothing("no-tasks", configFile+" does not speak of "+t.quiet)
+	}
+	file, err := templates.Parse(source, configFile)
+	if err != nil {
+		return "", intake.AsMistake(err)
+	}
+	event := maps.Clone(t.whole)
+	maps.Copy(event, t.extra)
+	own := derivedID(t.seed, "decision")
+	tasks, err := file.Render(templates.Event{
+		TasksFor: t.tasksFor, Event: event, RootURL: g.RootURL, Now: t.Received, Seed: t.seed, OwnTaskID: own, Context: map[string]any{"ownTaskId": own},
+	})
+	if err != nil {
+		return "", intake.AsMistake(err)
+	}
+	if len(tasks) == 0 && len(file.Hooks) == 0 {
+		return nothing("no-tasks", configFile+" asks for no task on "+t.tasksFor)
+	}
+	if err := g.fireHooks(ctx, t, file, event); err != nil {
+		return "", err
+	}
+	if len(tasks) == 0 {
+		return fmt.Sprintf("%d hooks", len(file.Hooks)), nil
+	}
+	if err := g.create(ctx, t, tasks); err != nil {
+		return "", err
+	}
+	superseded, err := g.cancelOlder(ctx, t, file.AutoCancel, tasks[0].Definition.TaskGroupID)
+	if superseded {
+		return "a newer delivery for the same pull request came first", err
+	}
+	return fmt.Sprintf("%d tasks in group %s", len(tasks), tasks[0].Definition.TaskGroupID), err
+}
+
+// create makes the tasks with the scopes of the trigger's role and no others. The build is written first: the
+// decision may begin before we are back.
+func (g *GitHub) create(ctx context.Context, t trigger, tasks []templates.Task) error {
+	state := push.Decided
+	group := tasks[0].Definition.TaskGroupID
+	err := g.Create(ctx, t.repo.role()+":"+t.role, tasks, func(string) error {
+		if slices.ContainsFunc(tasks, func(x templates.Task) bool { return x.ID == group }) {
+			state = push.Deciding
+		}
+		if t.push.ID != 0 {
+			if err := g.Push.SetOutcome(ctx, t.push.Repository, t.push.ID, push.Outcome{State: push.Deciding, TaskGroupID: group}); err != nil {
+				return err
+			}
+		}
+		return g.insertBuild(ctx, t, group)
+	}, "queue:route:checks", "queue:route:statuses", "queue:scheduler-id:taskcluster-github")
+	if intake.MistakeOf(err) != nil {
+		_, dropped := g.Pool.Exec(ctx, dropBuildSQL.Text, group)
+		return errors.Join(err, dropped)
+	}
+	if err == nil && t.push.ID != 0 {
+		err = g.Push.SetOutcome(ctx, t.push.Repository, t.push.ID, push.Outcome{State: state})
+	}
+	return err
+}
+
+func (g *GitHub) insertBuild(ctx context.Context, t trigger, group string) error {
+	change, err := json.Marshal(t.change)
+	if err != nil {
+		return fmt.Errorf("github: build %s: %w", group, err)
+	}
+	_, err = g.Pool.Exec(ctx, insertBuildSQL.Text, group, t.repo.ID, t.repo.Owner, t.repo.Repo, t.sha, clean(t.branch), t.eventType, t.GUID, t.pull,
+		t.repo.Installation, t.Seq, strings.ReplaceAll(clean(string(change)), `\u0000`, "\uFFFD"))
+	if err != nil {
+		return fmt.Errorf("github: build %s: %w", group, pg.Classify(err))
+	}
+	return nil
+}
+
+// cancelOlder cancels what the new build replaces: pending builds of the same pull request from older deliveries of
+// the same class, where a new revision counts as opening (taskcluster-map 13.6). Deliveries come in any order: a build
+// that is itself the older one is cancelled instead.
+func (g *GitHub) cancelOlder(ctx context.Context, t trigger, wanted bool, group string) (superseded bool, err error) {
+	if !wanted || t.pull == 0 || !strings.HasPrefix(t.eventType, "pull_request.") {
+		return false, nil
+	}
+	class := []string{t.eventType}
+	if same := []string{"pull_request.opened", "pull_request.synchronize", "pull_request.reopened", "pull_request.ready_for_review"}; slices.Contains(same, t.eventType) {
+		class = same
+	}
+	others, err := g.builds(ctx, olderSQL, t.repo.ID, t.pull, class)
+	if err != nil {
+		return false, err
+	}
+	for _, b := range others {
+		if b.TaskGroupID == group {
+			continue
+		}
+		if b.Delivery > t.Seq && !superseded {
+			superseded = true
+			err = errors.Join(err, g.cancelBuild(ctx, group))
+		} else if b.Delivery < t.Seq {
+			err = errors.Join(err, g.cancelBuild(ctx, b.TaskGroupID))
+		}
+	}
+	return superseded, err
+}
+
+// cancelBuild seals and cancels a build's task group. One that the queue does not know any more is cancelled too.
+func (g *GitHub) cancelBuild(ctx context.Context, group string) error {
+	_, err := g.Queue.SealGroup(ctx, group)
+	if err == nil {
+		_, err = g.Queue.CancelGroup(ctx, group)
+	}
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return err
+	}
+	return g.setBuild(ctx, group, "cancelled")
+}
+
+func (g *GitHub) setBuild(ctx context.Context, group, state string) error {
+	if _, err := g.Pool.Exec(ctx, setBuildSQL.Text, group, state); err != nil {
+		return fmt.Errorf("github: build %s: %w", group, pg.Classify(err))
+	}
+	return nil
+}
+
+// Build is a task group that a webhook asked for.
+type Build struct {
+	TaskGroupID  string    `db:"task_group_id"`
+	Organization string    `db:"organization"`
+	Repository   string    `db:"repository"`
+	SHA          string    `db:"sha"`
+	Branch       string    `db:"branch"`
+	State        string    `db:"state"` // pending, success, error, failure, cancelled
+	EventType    string    `db:"event_type"`
+	EventID      string    `db:"event_id"`
+	PullNumber   int       `db:"pull_number"` // 0 without
+	Installation int64     `db:"installation_id"`
+	Delivery     int64     `db:"delivery"`
+	Created      time.Time `db:"created"`
+	Updated      time.Time `db:"updated"`
+}
+
+func (g *GitHub) builds(ctx context.Context, s pg.Statement, args ...any) ([]Build, error) {
+	rows, err := g.Pool.Query(ctx, s.Text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("github: builds: %w", pg.Classify(err))
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Build])
+	if err != nil {
+		return nil, fmt.Errorf("github: builds: %w", pg.Classify(err))
+	}
+	return list, nil
+}
+
+// Filter says which builds are meant; empty members mean all.
+type Filter struct {
+	Organization, Repository, SHA string
+	PullNumber                    int
+	After                         string // group of the last build of the page before
+	Limit                         int
+}
+
+// Builds lists builds, oldest first.
+func (g *GitHub) Builds(ctx context.Context, f Filter) ([]Build, error) {
+	return g.builds(ctx, buildsSQL, f.Organization, f.Repository, f.SHA, f.PullNumber, f.After, f.Limit)
+}
+
+// CancelBuilds cancels the pending builds of a revision or a pull request, and returns them.
+func (g *GitHub) CancelBuilds(ctx context.Context, f Filter) ([]Build, error) {
+	f.Limit = 1000
+	list, err := g.Builds(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(b Build) bool { return b.State != "pending" })
+	for i := range list {
+		if err := g.cancelBuild(ctx, list[i].TaskGroupID); err != nil {
+			return nil, err
+		}
+		list[i].State = "cancelled"
+	}
+	return list, nil
+}
+
+// ByTaskGroup finds the change that a task group was made for, or a fault.NotFound.
+func (g *GitHub) ByTaskGroup(ctx context.Context, group string) (intake.Change, error) {
+	var c intake.Change
+	var text []byte
+	if err := g.Pool.QueryRow(ctx, buildSQL.Text, group).Scan(&text); err != nil {
+		return c, fmt.Errorf("github: build %s: %w", group, pg.Classify(err))
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, fmt.Errorf("github: build %s: %w", group, err)
+	}
+	return c, nil
+}
+
+// Refused writes down that the tree of a build's decision is wrong. The build's page and log say how.
+func (g *GitHub) Refused(ctx context.Context, group string, _ push.Error) error {
+	return g.setBuild(ctx, group, "failure")
+}
+
+// derivedID makes a task id that follows from words.
+func derivedID(words ...string) string {
+	b := digest(words...)
+	b[0] &= 0x7f // so that a command line does not take it for an option
+	return slug.FromBytes([16]byte(b[:16]))
+}
+
+const buildColumns = `task_group_id, organization, repository, sha, branch, state, event_type, event_id, pull_number, installation_id, delivery, created, updated`
+
+var (
+	insertBuildSQL = pg.Statement{Name: "github.insert-build", Text: `
+		INSERT INTO github_builds (task_group_id, repository_id, organization, repository, sha, branch, state, event_type, event_id, pull_number, installation_id, delivery, change)
+		VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8, $9, $10, $11, $12::jsonb) ON CONFLICT (task_group_id) DO NOTHING`}
+
+	dropBuildSQL = pg.Statement{Name: "github.drop-build", Text: `DELETE FROM github_builds WHERE task_group_id = $1 AND state = 'pending'`}
+
+	buildSQL = pg.Statement{Name: "github.build", Text: `SELECT change FROM github_builds WHERE task_group_id = $1`}
+
+	olderSQL = pg.Statement{Name: "github.builds-of-pull", Text: `
+		SELECT ` + buildColumns + ` FROM github_builds WHERE repository_id = $1 AND pull_number = $2 AND state = 'pending' AND event_type = ANY ($3) ORDER BY delivery`}
+
+	buildsSQL = pg.Statement{Name: "github.builds", Text: `
+		SELECT ` + buildColumns + ` FROM github_builds b
+		WHERE ($1::text = '' OR lower(organization) = lower($1)) AND ($2::text = '' OR lower(repository) = lower($2)) AND ($3::text = '' OR sha = $3)
+			AND ($4::integer = 0 OR pull_number = $4)
+			AND ($5::text = '' OR (created, task_group_id) > (SELECT a.created, a.task_group_id FROM github_builds a WHERE a.task_group_id = $5))
+		ORDER BY created, task_group_id LIMIT $6`}
+
+	// A cancelled build stays so (taskcluster-map 13.7).
+	setBuildSQL = pg.Statement{Name: "github.set-build", Text: `
+		UPDATE github_builds SET state = $2, updated = clock_timestamp() WHERE task_group_id = $1 AND state NOT IN ('cancelled', $2)`}
+)

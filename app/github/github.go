@@ -1,0 +1,203 @@
+// Package github is intake from GitHub: what the App's webhooks tell becomes recorded pushes, builds and tasks.
+//
+// A webhook is checked and stored, once by its delivery id, and answered; nothing is asked of GitHub before that. Then
+// any server takes stored deliveries, does what each asks for, and tries again later what failed: everything done is
+// idempotent, as the ids of tasks follow from the delivery. What never arrived is found twice over: in the App's log
+// of deliveries, and by holding branches against the record.
+//
+// How far a change is trusted is computed from the base repository alone: its default branch's .taskcluster.yml says
+// what pull requests get, GitHub says who may write (vcs-integration 1.9). Nothing in the head's files raises it.
+//
+// Facts: vcs-integration 1, taskcluster-map 13.
+package github
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/templates"
+)
+
+// Config is how the server knows its App; the zero value is a server without GitHub.
+type Config struct {
+	AppID   int64
+	Key     []byte   // the App's private key in PEM
+	Secrets []string // of webhooks; each is tried, so that they can be changed
+	API     string   // of GitHub Enterprise Server: https://HOST/api/v3/; "" is github.com
+}
+
+// The environment variables of Config.
+const (
+	AppIDSetting   = "TREELINE_GITHUB_APP_ID"
+	KeySetting     = "TREELINE_GITHUB_APP_KEY"         // the key
+	KeyFileSetting = "TREELINE_GITHUB_APP_KEY_FILE"    // or a file with it
+	SecretsSetting = "TREELINE_GITHUB_WEBHOOK_SECRETS" //nolint:gosec // a name; the secrets with spaces or line ends between, or file:PATH
+	APISetting     = "TREELINE_GITHUB_API"
+)
+
+// LoadConfig reads the environment. Without an App's id there is no GitHub.
+func LoadConfig() (Config, error) {
+	var c Config
+	id := os.Getenv(AppIDSetting)
+	if id == "" {
+		return c, nil
+	}
+	var err error
+	if c.AppID, err = strconv.ParseInt(id, 10, 64); err != nil {
+		return c, fmt.Errorf("%s: %q is not a number; the App's page shows its id", AppIDSetting, id)
+	}
+	c.API = os.Getenv(APISetting)
+	c.Key = []byte(os.Getenv(KeySetting))
+	if at := os.Getenv(KeyFileSetting); at != "" {
+		if c.Key, err = os.ReadFile(at); err != nil {
+			return c, fmt.Errorf("%s: %w", KeyFileSetting, err)
+		}
+	}
+	secrets := os.Getenv(SecretsSetting)
+	if at, ok := strings.CutPrefix(secrets, "file:"); ok {
+		text, err := os.ReadFile(at)
+		if err != nil {
+			return c, fmt.Errorf("%s: %w", SecretsSetting, err)
+		}
+		secrets = string(text)
+	}
+	c.Secrets = strings.Fields(secrets)
+	return c, c.Check()
+}
+
+// Check says what is missing.
+func (c Config) Check() error {
+	if c.AppID == 0 {
+		return nil
+	}
+	var problems []error
+	if len(c.Secrets) == 0 {
+		problems = append(problems, fmt.Errorf("GitHub: set %s; without a secret anybody could send webhooks", SecretsSetting))
+	}
+	if _, err := ghclient.New(ghclient.Config{AppID: c.AppID, Key: c.Key, API: c.API}); err != nil {
+		problems = append(problems, fmt.Errorf("GitHub (%s or %s, %s): %w", KeyFileSetting, KeySetting, APISetting, err))
+	}
+	return errors.Join(problems...)
+}
+
+// Deps are what the room needs.
+type Deps struct {
+	Config
+	Pool  *pgxpool.Pool
+	Queue *queue.Queue
+	Push  *push.Log
+	Feed  *event.Feed
+	// Create makes tasks under a role, as intake.Create does.
+	Create func(ctx context.Context, role string, tasks []templates.Task, before func(group string) error, more ...string) error
+	// Expand returns scopes with the roles they assume.
+	Expand func(ctx context.Context, scopes []string) ([]string, error)
+	// Trigger fires a hook for a build: the hook's task has the given id. nil is a server without hooks.
+	Trigger func(ctx context.Context, h HookCall) (fired bool, err error)
+
+	RootURL string
+	Log     *slog.Logger
+}
+
+// HookCall is a hook that a .taskcluster.yml asks for.
+type HookCall struct {
+	Group, ID, TaskID string
+	Payload           map[string]any
+}
+
+// GitHub is the room. It is safe for concurrent use.
+type GitHub struct {
+	Deps
+	client *ghclient.App
+	pack   *zstd.Encoder
+	unpack *zstd.Decoder
+	fresh  chan struct{} // a delivery was stored
+	cancel context.CancelFunc
+	loops  sync.WaitGroup
+}
+
+// New makes the room. It does nothing until Start.
+func New(d Deps) (*GitHub, error) {
+	client, err := ghclient.New(ghclient.Config{AppID: d.AppID, Key: d.Key, API: d.API})
+	if err != nil {
+		return nil, fmt.Errorf("github: %w", err)
+	}
+	g := &GitHub{Deps: d, client: client, fresh: make(chan struct{}, 1)}
+	if g.pack, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)); err != nil {
+		return nil, fmt.Errorf("github: %w", err)
+	}
+	if g.unpack, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(64<<20)); err != nil {
+		return nil, fmt.Errorf("github: %w", err)
+	}
+	return g, nil
+}
+
+// Times of the loops.
+const (
+	pollDeliveries = time.Second // a delivery stored by another server
+	lease          = 2 * time.Minute
+	takeFor        = 90 * time.Second // what a delivery may take; the lease is longer
+	takersAtOnce   = 4
+	missedEvery    = 5 * time.Minute
+	keepDeliveries = 14 * 24 * time.Hour
+)
+
+// Start starts the loops; they run until Stop.
+func (g *GitHub) Start(ctx context.Context) {
+	ctx, g.cancel = context.WithCancel(ctx)
+	for range takersAtOnce {
+		g.loops.Go(func() { g.takeDeliveries(ctx) })
+	}
+	g.loops.Go(func() { g.follow(ctx) })
+	g.loops.Go(func() { g.repeat(ctx, missedEvery, "look for missed webhooks", g.FindMissed) })
+	g.loops.Go(func() { g.repeat(ctx, time.Hour, "forget old webhooks", g.forget) })
+}
+
+// Stop ends the loops and waits for them.
+func (g *GitHub) Stop() {
+	if g.cancel != nil {
+		g.cancel()
+	}
+	g.loops.Wait()
+}
+
+// repeat does a thing now and again, until ctx ends.
+func (g *GitHub) repeat(ctx context.Context, every time.Duration, what string, do func(context.Context) error) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			g.Log.WarnContext(ctx, what+"; tried again later", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// printable is what may stand in scopes.
+var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
+
+// Statements returns all SQL of the package, so that a test can hold it against the schema.
+func Statements() []pg.Statement {
+	return []pg.Statement{
+		storeSQL, claimSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
+		compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL,
+	}
+}

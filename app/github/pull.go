@@ -1,0 +1,185 @@
+package github
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/go-github/v60/github"
+
+	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/templates"
+)
+
+// builtActions are the actions on a pull request that every file means. Others are offered to files that name them.
+var builtActions = []string{"opened", "reopened", "synchronize", "ready_for_review"}
+
+// onPull builds a pull request as the policy of the base repository allows.
+func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
+	if why, err := g.find(ctx, t); err != nil || why != "" {
+		return why, err
+	}
+	action, p := t.payload.Action, t.PullRequest
+	if p.Number == 0 || p.Head.SHA == "" {
+		return "", fmt.Errorf("github: the webhook names no pull request: %w", errNever)
+	}
+	if !printable.MatchString(p.Base.Ref) || !printable.MatchString(action) {
+		return "the name of the base branch is not printable ASCII", nil
+	}
+	if skips(p.Title) {
+		return "the title says to skip it", nil
+	}
+	quiet := ""
+	if action == "edited" {
+		if !baseChanged(t.Changes) {
+			return "its title or text changed, and nothing to build", nil
+		}
+	} else if !slices.Contains(builtActions, action) {
+		quiet = action
+	}
+	policy, exists, err := g.policy(ctx, t.repo)
+	if err != nil {
+		return "", err
+	}
+	trusted, err := g.trusted(ctx, t.repo, p)
+	if err != nil {
+		return "", err
+	}
+	tasksFor, role := "github-pull-request", "pull-request"
+	if !trusted {
+		switch policy.PullRequests {
+		case "public":
+		case "public_restricted":
+			tasksFor, role = "github-pull-request-untrusted", "pull-request-untrusted"
+		case "collaborators":
+			if action == "opened" && exists {
+				g.say(ctx, t.repo, p.Number, p.Head.SHA, fmt.Sprintf("No tasks were made for this pull request: %s may not write to %s/%s, and its `policy.pullRequests` "+
+					"in `%s` allows tasks for collaborators only. Somebody who may write can push the commits to a branch of the repository.", p.User.login(), t.repo.Owner, t.repo.Repo, configFile))
+			}
+			return "not built: the author is no collaborator", nil
+		default:
+			return "not built: the author is no collaborator, and the policy is to say nothing", nil
+		}
+	}
+	x := g.pullTrigger(t, p, tasksFor, role)
+	x.eventType, x.seed, x.quiet = "pull_request."+action, "github "+t.GUID, quiet
+	if x.change.FilesChanged, err = g.pullFiles(ctx, t.repo, p.Number); err != nil {
+		return "", err
+	}
+	return g.run(ctx, x)
+}
+
+func (g *GitHub) pullTrigger(t *told, p pullPayload, tasksFor, role string) trigger {
+	head := t.repo.URL // a fork that was deleted leaves refs/pull/N/head here
+	ref := fmt.Sprintf("refs/pull/%d/head", p.Number)
+	if p.Head.Repo != nil {
+		head, ref = p.Head.Repo.CloneURL, "refs/heads/"+p.Head.Ref
+	}
+	return trigger{
+		told: t, tasksFor: tasksFor, role: role, sha: p.Head.SHA, branch: p.Head.Ref, pull: p.Number,
+		change: intake.Change{
+			TasksFor: tasksFor, Repository: t.repo.Name, Project: t.repo.Repo, Branch: fmt.Sprintf("pull/%d", p.Number), Revision: p.Head.SHA, Level: pullLevel,
+			BaseRepository: t.repo.URL, BaseRef: "refs/heads/" + p.Base.Ref, BaseRev: p.Base.SHA, HeadRepository: head, HeadRef: ref,
+			Owner: p.User.email(), Message: p.Title, Time: t.Received,
+		},
+	}
+}
+
+func baseChanged(changes json.RawMessage) bool {
+	var c struct{ Base json.RawMessage }
+	return json.Unmarshal(changes, &c) == nil && len(c.Base) > 0
+}
+
+// policy returns the policy of the repository: that of the file on its default branch, and of nothing that a pull
+// request could bring. A file that cannot be read allows nothing.
+func (g *GitHub) policy(ctx context.Context, r repository) (p templates.Policy, exists bool, err error) {
+	quiet := templates.Policy{PullRequests: "collaborators_quiet"}
+	source, err := g.forge(r).File(ctx, configFile, r.DefaultBranch)
+	if err != nil || source == nil {
+		return quiet, false, err
+	}
+	file, err := templates.Parse(source, configFile)
+	if err != nil {
+		return quiet, true, nil //nolint:nilerr // pushes to the default branch tell what is wrong with it
+	}
+	return file.Policy, true, nil
+}
+
+// trusted reports whether both who opened a pull request and whose repository it comes from may write to the
+// repository. It is not asked who did the last thing: a collaborator who labels a stranger's pull request does not
+// start it (vcs-integration 1.9).
+func (g *GitHub) trusted(ctx context.Context, r repository, p pullPayload) (bool, error) {
+	if p.Head.User == nil {
+		return false, nil
+	}
+	opener, err := g.mayWrite(ctx, r, p.User.login())
+	if err != nil || !opener {
+		return false, err
+	}
+	if p.Base.User != nil && strings.EqualFold(p.Head.User.login(), p.Base.User.login()) {
+		return true, nil
+	}
+	return g.mayWrite(ctx, r, p.Head.User.login())
+}
+
+// mayWrite reports whether somebody may write to a repository. Who may only read or triage does not count, although
+// GitHub calls them collaborators too.
+func (g *GitHub) mayWrite(ctx context.Context, r repository, login string) (bool, error) {
+	if login == "" {
+		return false, nil
+	}
+	if strings.EqualFold(login, r.Owner) {
+		return true, nil
+	}
+	role, err := g.forge(r).RoleOf(ctx, login)
+	return role >= ghclient.Writes, err
+}
+
+// pullFiles are the files that a pull request changes: 3,000 at most, which is where GitHub ends.
+func (g *GitHub) pullFiles(ctx context.Context, r repository, number int) ([]string, error) {
+	c := g.client.Installation(r.Installation)
+	o := &github.ListOptions{PerPage: 100}
+	out := []string{}
+	for {
+		files, answer, err := c.PullRequests.ListFiles(ctx, r.Owner, r.Repo, number, o)
+		if err != nil {
+			return nil, fmt.Errorf("github: files of pull request %d of %s/%s: %w", number, r.Owner, r.Repo, err)
+		}
+		for _, f := range files {
+			out = append(out, f.GetFilename())
+			if f.GetPreviousFilename() != "" {
+				out = append(out, f.GetPreviousFilename())
+			}
+		}
+		if answer.NextPage == 0 {
+			return out, nil
+		}
+		o.Page = answer.NextPage
+	}
+}
+
+// pullRequest reads a pull request: the parts we look at, and all of it for files that are rendered.
+func (g *GitHub) pullRequest(ctx context.Context, r repository, number int) (pullPayload, map[string]any, error) {
+	var p pullPayload
+	var whole json.RawMessage
+	c := g.client.Installation(r.Installation)
+	req, err := c.NewRequest(http.MethodGet, fmt.Sprintf("repos/%s/%s/pulls/%d", r.Owner, r.Repo, number), nil)
+	if err == nil {
+		_, err = c.Do(ctx, req, &whole)
+	}
+	if err == nil {
+		err = json.Unmarshal(whole, &p)
+	}
+	all := map[string]any{}
+	if err == nil {
+		err = json.Unmarshal(whole, &all)
+	}
+	if err != nil {
+		return p, nil, fmt.Errorf("github: pull request %d of %s/%s: %w", number, r.Owner, r.Repo, err)
+	}
+	return p, all, nil
+}

@@ -54,6 +54,8 @@ func (f *Feed) Consume(ctx context.Context, name string, what Interest, handle f
 		f.log.Warn("a consumer cannot register yet", "consumer", name, "err", err)
 	}
 	c := consumer{feed: f, name: name, what: what, handle: handle}
+	f.heads.join(1)
+	defer f.heads.join(-1)
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
 		// Taken before the look, so that news in between are not slept over.
@@ -101,20 +103,20 @@ type consumer struct {
 	what   Interest
 	handle func(context.Context, pgx.Tx, []Event) error
 
-	passed int64     // up to here nothing is wanted; the database may not know it yet
+	passed int64     // up to here it is done
+	stored int64     // up to here the database knows it
 	kept   time.Time // when it was last told, by this process's clock: only for how often
 }
 
 // batch handles the next events, if there are any and nobody else does. It returns how many there were,
 // wanted or not. What is not wanted is passed by without a transaction, and written down now and then.
 func (c *consumer) batch(ctx context.Context) (n int, err error) {
-	if len(c.what.Kinds) > 0 || c.what.Route != "" {
-		if n, wanted, err := c.pass(ctx); err != nil || !wanted {
-			return n, err
-		}
+	if n, wanted, err := c.pass(ctx); err != nil || !wanted {
+		return n, err
 	}
+	var done, stored int64
 	err = pg.TxPipe(ctx, c.feed.pool, func(ctx context.Context, tx *pg.Pipe) error {
-		n = 0
+		n, done, stored = 0, 0, 0
 		p, held, err := c.next(ctx, tx)
 		if err != nil {
 			return err
@@ -123,16 +125,16 @@ func (c *consumer) batch(ctx context.Context) (n int, err error) {
 			_, err := tx.Exec(ctx, c.what.register(), c.name)
 			return err
 		}
-		if p.count == 0 {
+		if done, stored = p.at, p.at; p.count == 0 {
 			return nil
 		}
-		c.feed.warnGap(c.name, p.at, p.first)
+		c.feed.warnGap(c.name, max(p.at, c.passed), p.first)
 		if len(p.events) > 0 {
 			if err := c.handle(ctx, tx, p.events); err != nil {
 				return fmt.Errorf("events %d to %d: %w", p.first, p.last, err)
 			}
 		}
-		n = p.count
+		n, done, stored = p.count, p.last, p.last
 		var last pgx.Batch
 		last.Queue(moveSQL.Text, c.name, p.last).Exec(func(pgconn.CommandTag) error { return nil })
 		return tx.SendLast(ctx, &last)
@@ -140,31 +142,50 @@ func (c *consumer) batch(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("event: consumer %s: %w", c.name, err)
 	}
+	c.passed, c.stored = max(c.passed, done), max(c.stored, stored)
 	return n, nil
 }
 
 // pass passes by what is not wanted, and returns how many events it looked at, and whether one of them
 // is wanted: then nothing is passed by. Who passes need not be the replica that consumes.
 func (c *consumer) pass(ctx context.Context) (n int, wanted bool, err error) {
-	var at, first, last *int64
-	err = c.feed.pool.QueryRow(ctx, passSQL.Text, c.name, consumeBatch, c.what.Kinds, c.what.route(), c.passed).Scan(&at, &first, &last, &n, &wanted)
-	if err != nil {
-		return 0, false, fmt.Errorf("event: consumer %s: %w", c.name, pg.Classify(err))
-	}
+	last, n, wanted, known := c.feed.heads.look(c.passed, &c.what)
 	switch {
-	case at == nil: // it is not registered yet
-		return 0, true, nil
-	case wanted:
+	case known && !wanted:
+		c.passed = last
+	case known && c.what.Route == "":
 		return n, true, nil
-	case n > 0:
-		c.feed.warnGap(c.name, max(*at, c.passed), *first)
-		c.passed = *last
+	default: // the database knows all of them, and their routes
+		if n, wanted, err = c.ask(ctx); err != nil || wanted {
+			return n, wanted, err
+		}
 	}
-	if c.passed <= *at || n > 0 && time.Since(c.kept) < keepPassed {
+	if c.passed <= c.stored || n > 0 && time.Since(c.kept) < keepPassed {
 		return n, false, nil
 	}
 	c.kept = time.Now()
 	return n, false, c.keep(ctx)
+}
+
+// ask is pass by the database.
+func (c *consumer) ask(ctx context.Context) (n int, wanted bool, err error) {
+	if len(c.what.Kinds) == 0 && c.what.Route == "" {
+		return 0, true, nil
+	}
+	var at, first, last *int64
+	err = c.feed.pool.QueryRow(ctx, passSQL.Text, c.name, consumeBatch, c.what.Kinds, c.what.route(), c.passed).Scan(&at, &first, &last, &n, &wanted)
+	switch {
+	case err != nil:
+		return 0, false, fmt.Errorf("event: consumer %s: %w", c.name, pg.Classify(err))
+	case at == nil: // it is not registered yet
+		return 0, true, nil
+	}
+	c.stored = max(c.stored, *at)
+	if !wanted && n > 0 {
+		c.feed.warnGap(c.name, max(*at, c.passed), *first)
+		c.passed = *last
+	}
+	return n, wanted, nil
 }
 
 // keepPassed is how often it is written down that events were passed by, while more of them come.
@@ -182,6 +203,7 @@ func (c *consumer) keep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("event: consumer %s: %w", c.name, err)
 	}
+	c.stored = c.passed // or another replica is at work
 	return nil
 }
 
@@ -219,7 +241,6 @@ func (c *consumer) next(ctx context.Context, tx *pg.Pipe) (p part, held bool, er
 		return rows.Err()
 	})
 	err = tx.SendBatch(ctx, &b).Close()
-	p.at = max(p.at, c.passed)
 	return p, held, err
 }
 

@@ -352,7 +352,9 @@ func TestSubscribe(t *testing.T) {
 
 func TestConsume(t *testing.T) {
 	t.Run("everything", func(t *testing.T) { consume(t, event.Interest{}, 600) })
-	t.Run("what few events are", func(t *testing.T) { consume(t, event.Interest{Kinds: []string{"wanted"}, Every: time.Millisecond}, 100) })
+	t.Run("what few events are", func(t *testing.T) {
+		consume(t, event.Interest{Kinds: []string{"wanted"}, Every: time.Millisecond}, 100)
+	})
 }
 
 // consume has two replicas consume 600 events, of which want are wanted, and sees that each of those is

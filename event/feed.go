@@ -30,6 +30,7 @@ type Feed struct {
 
 	wake  chan struct{}
 	live  live
+	heads heads
 	start sync.Once
 	stop  context.CancelFunc
 	ended chan struct{} // closed when Stop was called
@@ -89,6 +90,9 @@ func (f *Feed) sequence(ctx context.Context) {
 		more, err := s.pass(ctx, f.pool)
 		if ctx.Err() != nil {
 			return
+		}
+		if err == nil && s.loaded {
+			err = f.readHeads(ctx, s.position)
 		}
 		if err == nil && s.loaded {
 			err = f.publish(ctx, s.position)

@@ -204,8 +204,8 @@ func (g *GitHub) reaches(ctx context.Context, d delivery) bool {
 	if err != nil {
 		return !errors.Is(err, fault.NotFound)
 	}
-	_, answer, err := g.client.Installation(r.Installation).Repositories.GetByID(ctx, r.ID)
-	return err == nil || answer == nil || answer.StatusCode != 404
+	_, _, err = g.client.Installation(r.Installation).Repositories.GetByID(ctx, r.ID)
+	return !ghclient.Gone(err)
 }
 
 // Outcome is what became of a delivery.

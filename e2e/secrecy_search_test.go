@@ -79,16 +79,35 @@ func (p *places) addFiles(t *testing.T, place, dir string, skip ...string) {
 
 func (p *places) names() []string { return slices.Sorted(maps.Keys(p.text)) }
 
-// find says where values are, with what stands before them and not with what they are.
+// form is one of the ways in which a value may be written.
+type form struct {
+	value int // which
+	text  []byte
+}
+
+// find says where values are, with what stands before them and not with what they are. It goes over
+// each text once, however many values there are.
 func (p *places) find(values ...hunted) []string {
+	begins := map[[2]byte][]form{}
+	var possible [1 << 16]bool
+	for i, v := range values {
+		for _, text := range forms(v.value) {
+			begins[[2]byte(text)] = append(begins[[2]byte(text)], form{i, text})
+			possible[int(text[0])<<8|int(text[1])] = true
+		}
+	}
 	var found []string
 	for _, place := range p.names() {
 		text := p.text[place].Bytes()
-		for _, v := range values {
-			for _, form := range forms(v.value) {
-				if at := bytes.Index(text, form); at >= 0 {
-					found = append(found, fmt.Sprintf("%s is in: %s, after %q", v.name, place, tail(string(text[max(0, at-200):at]), 200)))
-					break
+		seen := map[int]bool{}
+		for at := 0; at+1 < len(text); at++ {
+			if !possible[int(text[at])<<8|int(text[at+1])] {
+				continue
+			}
+			for _, f := range begins[[2]byte(text[at:])] {
+				if !seen[f.value] && bytes.HasPrefix(text[at:], f.text) {
+					seen[f.value] = true
+					found = append(found, fmt.Sprintf("%s is in: %s, after %q", values[f.value].name, place, tail(string(text[max(0, at-200):at]), 200)))
 				}
 			}
 		}

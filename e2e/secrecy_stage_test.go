@@ -38,6 +38,7 @@ type stage struct {
 	root        hawk.Credentials
 	server      *output
 	worker      *output
+	hunt        []hunted // what must be nowhere
 	serverStops func()
 	workerStops func()
 }
@@ -60,9 +61,10 @@ func newStage(t *testing.T) *stage {
 	s.check(s.cluster.CreateDatabase(t.Context(), pg.DatabaseName))
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	s.url = "http://" + address
-	s.serverStops = s.run(s.server, []string{
-		"DATABASE_URL=" + s.cluster.URL(pg.DatabaseName), "TREELINE_DATA=" + filepath.Join(s.dir, "data"), "TREELINE_ROOT_URL=" + s.url,
-	}, "serve", "-v", "--listen", address)
+	env, hunt := s.configured()
+	s.hunt = hunt
+	env = append(env, "TREELINE_DATA="+filepath.Join(s.dir, "data"), "TREELINE_ROOT_URL="+s.url)
+	s.serverStops = s.run(s.server, env, "serve", "-v", "--listen", address)
 	await(t, time.Minute, "the server answers", func() bool {
 		resp, err := http.Get(s.url + "/api/queue/v1/ping")
 		if err == nil {

@@ -27,12 +27,11 @@ const secretName = "project/secrecy/deploy"
 func TestNoSecretIsAnywhere(t *testing.T) {
 	s := newStage(t)
 	canary := "canary" + strings.ToLower(rand.Text())
-	var hunt []hunted
 	secret := func(name, value string) string {
 		if len(value) < 20 {
 			t.Fatalf("%s is too short to be searched for", name)
 		}
-		hunt = append(hunt, hunted{name, value})
+		s.hunt = append(s.hunt, hunted{name, value})
 		return value
 	}
 	secret("the operator's access token", s.secrets.RootToken)
@@ -73,9 +72,10 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	s.crawl(hawk.Credentials{}, "/tasks/"+taskID, "/tasks/groups/"+taskID, "/hooks")
 	s.mistakes(canary, mistaken, []hawk.Credentials{s.root, reader, temporary, claimed}, hook, bewit)
 	s.mistakesOnTheCommandLine(canary, mistaken, reader)
+	s.useConfigured()
 	s.gather()
 
-	for _, found := range s.find(hunt...) {
+	for _, found := range s.find(s.hunt...) {
 		t.Error(found)
 	}
 	for _, place := range s.names() {

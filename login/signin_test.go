@@ -361,3 +361,35 @@ func TestSignInAtGitHub(t *testing.T) {
 		}
 	})
 }
+
+func TestMozillasProviderHasFormsOfItsOwn(t *testing.T) {
+	h := newHouse(t, func(c *login.Config) {
+		idp := idptest.New(t, rootURL+"/login/auth0/callback")
+		idp.Add(idptest.User{Subject: "ad|Mozilla-LDAP|ada", Name: "ada", Password: "correct horse", Groups: []string{"vpn", "mozilliansorg_users", "hris_dept"}})
+		c.Providers = append(c.Providers, login.Provider{Name: "mozilla-auth0", Type: "oidc", Issuer: idp.URL, ClientID: idp.ClientID, ClientSecret: idp.ClientSecret})
+	})
+	address, cookie, err := h.Begin(t.Context(), "mozilla-auth0", "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := post(t, address, url.Values{"query": {u.RawQuery}, "name": {"ada"}, "password": {"correct horse"}, "do": {"allow"}}).Location()
+	if err != nil || back.Path != "/login/auth0/callback" {
+		t.Fatalf("sent back to %s, %v", back, err)
+	}
+	at, err := h.Finish(t.Context(), "auth0", cookie, back.Query())
+	if err != nil || at.Identity != "mozilla-auth0/ad|Mozilla-LDAP|ada" {
+		t.Fatalf("got %+v, %v", at, err)
+	}
+	issued, err := h.Credentials(t.Context(), at.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, err := h.auth.CheckToken(t.Context(), hawk.Credentials{ClientID: issued.Credentials.ClientID, AccessToken: issued.Credentials.AccessToken, Certificate: issued.Credentials.Certificate})
+	if have := strings.Join(caller.Scopes, " "); err != nil || !strings.Contains(have, "assume:mozilla-group:vpn assume:mozilla-hris:dept assume:mozillians-group:users") {
+		t.Errorf("got %s, %v", have, err)
+	}
+}

@@ -141,6 +141,28 @@ func TestTheCacheOfACanceledTaskIsDropped(t *testing.T) {
 	}
 }
 
+func TestTheCacheOfATaskThatItsWorkerLeftIsDropped(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute)
+	brief := func(c *workers.Config) { c.Capacity, c.Grace = 1, time.Millisecond }
+	first := s.work(brief)
+	s.finds()
+	id := s.cached("test $RUN_ID = 1 || { echo waiting; sleep 300; }", nil)
+	s.logHas(id, "waiting")
+	first.stop()
+	if err := <-first.done; err != nil {
+		t.Fatal(err)
+	}
+	s.work(func(c *workers.Config) { brief(c); c.Dir = first.dir })
+	s.resolved(id, task.ReasonCompleted)
+	if log := s.logOf(id); !strings.Contains(log, "no mark") {
+		t.Errorf("the task that is run again finds what its killed run left:\n%s", log)
+	}
+	if mark := s.finds(); mark != id {
+		t.Errorf("the next finds the mark of %q, not of %s", mark, id)
+	}
+}
+
 // via sends every connection to one address.
 func via(address string) *http.Transport {
 	return &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {

@@ -5,6 +5,10 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/workers/payload"
+	"github.com/treeline-ci/treeline/workers/scratch"
 )
 
 func openCaches(t *testing.T, dir string) *Caches {
@@ -112,5 +116,31 @@ func TestHalfACacheIsNeverUsed(t *testing.T) {
 	back(t, c, h, false)
 	if _, fresh, dropped := take(t, c, "n", wish{before: time.Unix(1, 0)}); !fresh || dropped != 1 {
 		t.Errorf("new %v, %d dropped", fresh, dropped)
+	}
+}
+
+// While a run uses a cache it lies in the run's directory, which the next worker wipes: what a worker that
+// was killed had in use is gone with it.
+func TestWhatAKilledWorkerHadInUseIsNotUsedAgain(t *testing.T) {
+	dir, runs := t.TempDir(), t.TempDir()
+	c := openCaches(t, filepath.Join(dir, "caches"))
+	run, err := scratch.Make(runs, "run", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := Env{Dir: run, Say: t.Logf, Task: task.Definition{Scopes: []string{cacheScope + "n"}}}
+	if _, err := c.Mount(t.Context(), env, []payload.Mount{{CacheName: "n", Directory: "d"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(run.Work(), "d", "half"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c = openCaches(t, filepath.Join(dir, "caches")) // the worker begins anew
+	if err := scratch.Wipe(filepath.Join(runs, "run")); err != nil {
+		t.Fatal(err)
+	}
+	h, fresh, _ := take(t, c, "n", wish{})
+	if left, err := os.ReadDir(h.path); !fresh || err != nil || len(left) > 0 {
+		t.Errorf("new %v, %v in it, %v", fresh, left, err)
 	}
 }

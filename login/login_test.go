@@ -134,26 +134,25 @@ func (h *house) replica(t testing.TB) (*login.Login, *auth.Auth) {
 	return l, a
 }
 
-// still asks for an address without going where the answer sends to.
-func still(t testing.TB, r *http.Request) *http.Response {
-	t.Helper()
-	c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	answer, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { answer.Body.Close() })
-	return answer
-}
-
-func post(t testing.TB, address string, form url.Values) *http.Response {
+// post sends a form to a provider, and returns where the answer sends the browser.
+func post(t testing.TB, address string, form url.Values) *url.URL {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return still(t, r)
+	c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	to, err := answer.Location()
+	if err != nil {
+		t.Fatalf("the provider answers %s and sends nobody back: %v", answer.Status, err)
+	}
+	return to
 }
 
 // begun is a sign-in that has come back from the provider.
@@ -169,19 +168,15 @@ func (h *house) prove(t testing.TB, provider, name, password, next string) begun
 	if err != nil {
 		t.Fatal(err)
 	}
-	var answer *http.Response
+	var back *url.URL
 	if provider == "github" {
-		answer = post(t, address, url.Values{"authorize": {"1"}})
+		back = post(t, address, url.Values{"authorize": {"1"}})
 	} else {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer = post(t, address, url.Values{"query": {u.RawQuery}, "name": {name}, "password": {password}, "do": {"allow"}})
-	}
-	back, err := answer.Location()
-	if err != nil {
-		t.Fatalf("the provider answers %s and sends nobody back: %v", answer.Status, err)
+		back = post(t, address, url.Values{"query": {u.RawQuery}, "name": {name}, "password": {password}, "do": {"allow"}})
 	}
 	if want := rootURL + "/login/" + provider + "/callback"; !strings.HasPrefix(back.String(), want+"?") {
 		t.Fatalf("the provider sends people to %s, want %s", back, want)

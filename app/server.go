@@ -25,7 +25,7 @@ import (
 // made from their tables, the local repositories under /git, and the pages for the rest.
 func (a *App) handler() (http.Handler, error) {
 	pages, err := ui.New(ui.Deps{
-		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed, Login: a.login,
+		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed, Login: a.login, Cron: a.calendar,
 		Pool: a.pool, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 	})
 	if err != nil {

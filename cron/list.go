@@ -99,6 +99,25 @@ func (c *Calendar) Listing(ctx context.Context, repository string) (Listing, err
 	return out, nil
 }
 
+// Of is the part of a listing that is about one repository; with "" it is all.
+func (l Listing) Of(repository string) Listing {
+	if repository == "" {
+		return l
+	}
+	out := Listing{Now: l.Now}
+	for _, b := range l.Branches {
+		if b.Repository == repository {
+			out.Branches = append(out.Branches, b)
+		}
+	}
+	for _, j := range l.Jobs {
+		if j.Repository == repository {
+			out.Jobs = append(out.Jobs, j)
+		}
+	}
+	return out
+}
+
 // Coming is a slot that a job will start in.
 type Coming struct {
 	Repository, Branch, Job string

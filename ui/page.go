@@ -256,6 +256,8 @@ func when(at any) stamp {
 	switch at := at.(type) {
 	case time.Time:
 		t = at
+	case *time.Time:
+		t = *at
 	case task.Time:
 		t = at.Time
 	case int64:

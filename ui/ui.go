@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 
 	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/push"
@@ -23,6 +24,7 @@ type Deps struct {
 	Auth    *auth.Auth
 	Feed    *event.Feed
 	Login   *login.Login
+	Cron    *cron.Calendar
 	Pool    *pgxpool.Pool // for sessions only
 	RootURL string        // as people reach it, such as "http://localhost:8080"
 	Version string        // shown in the footer
@@ -71,6 +73,8 @@ func (u *UI) routes() http.Handler {
 	page("GET /tasks/groups/{group}", u.group)
 	page("GET /tasks/{task}", u.task)
 	page("GET /tasks/{task}/{rest...}", u.taskPart)
+	page("GET /cron", u.calendar)
+	page("POST /cron/run", u.runCron)
 	page("GET /login", u.loginPage)
 	page("POST /login", u.login)
 	page("POST /logout", u.logout)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/pgtest"
@@ -50,6 +51,7 @@ type Site struct {
 	Feed *event.Feed
 	// Login is the room of people.
 	Login *login.Login
+	Cron  *cron.Calendar
 
 	log         *slog.Logger
 	loginConfig login.Config
@@ -94,8 +96,9 @@ func New(t testing.TB, options ...Option) *Site {
 		t.Fatal(err)
 	}
 	s.Env = queuetest.On(t, pool, func(d *queue.Deps) { d.Wake, d.Uploads = feed.Wake, uploads{s.objects} })
+	s.Cron = cron.New(pool, func() {}, log)
 	pages, err := ui.New(ui.Deps{
-		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
+		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

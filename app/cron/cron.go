@@ -76,8 +76,8 @@ func New(d Deps) *Cron { return &Cron{Deps: d, wake: make(chan struct{}, 1)} }
 const (
 	pollDue      = 2 * time.Second  // how late a slot is seen to have begun
 	renewNames   = 20 * time.Second // how late a new repository is followed
-	lease        = 40 * time.Second // after which another server takes what was taken
-	limitOfOne   = 30 * time.Second // for one branch or run; shorter than the lease
+	lease        = 25 * time.Second // after which another server takes what was taken
+	limitOfOne   = 20 * time.Second // for one branch or run; shorter than the lease
 	atOnce       = 8                // branches or runs
 	portion      = 50               // that are taken together
 	forgetEvery  = time.Hour

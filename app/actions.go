@@ -2,12 +2,17 @@ package app
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/taskgraph/action"
+	"github.com/treeline-ci/treeline/ui"
+	"github.com/treeline-ci/treeline/ui/form"
 )
 
 // makeActions joins actions with the decisions that list them and the hooks that start them.
@@ -35,6 +40,30 @@ func (a *App) actionRoles(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// pageActions gives the pages what they ask of actions.
+type pageActions struct{ *actions.Actions }
+
+func (p pageActions) Offered(ctx context.Context, caller auth.Caller, groupID, taskID string) ([]ui.ActionOffer, error) {
+	list, err := p.Actions.Offered(ctx, caller, groupID, taskID)
+	out := make([]ui.ActionOffer, len(list))
+	for i, o := range list {
+		out[i] = ui.ActionOffer{Name: o.Name, Title: o.Title, Description: o.Description, Permission: o.Permission, Schema: o.Schema, Allowed: o.Allowed, Why: o.Why}
+	}
+	return out, err
+}
+
+func (p pageActions) StartAction(ctx context.Context, caller auth.Caller, s ui.ActionStart) (string, []form.Problem, error) {
+	started, err := p.Start(ctx, caller, actions.Start{TaskGroupID: s.GroupID, Name: s.Name, TaskID: s.TaskID, Input: s.Input, Key: s.Key})
+	if wrong, ok := errors.AsType[*action.InputError](err); ok {
+		problems := make([]form.Problem, len(wrong.Problems))
+		for i, w := range wrong.Problems {
+			problems[i] = form.Problem{Path: w.Path, Message: w.Message}
+		}
+		return "", problems, nil
+	}
+	return started.TaskID, nil, err
 }
 
 // findIndexedIn lists the tasks that stand directly in an index namespace.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/treeline-ci/treeline/app/actions/actionsapi"
+	"github.com/treeline-ci/treeline/app/githubapi"
 	"github.com/treeline-ci/treeline/app/graphapi"
 	"github.com/treeline-ci/treeline/auth/authapi"
 	"github.com/treeline-ci/treeline/cron/cronapi"
@@ -25,7 +26,7 @@ import (
 // made from their tables, the local repositories under /git, and the pages for the rest.
 func (a *App) handler() (http.Handler, error) {
 	pages, err := ui.New(ui.Deps{
-		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed, Login: a.login, Cron: a.calendar,
+		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar,
 		Pool: a.pool, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 	})
 	if err != nil {
@@ -38,7 +39,7 @@ func (a *App) handler() (http.Handler, error) {
 
 	services := []web.Service{
 		authapi.Service(a.auth, authapi.WithCloud(a.cloud)), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
-		objectapi.Service(a.objects), eventapi.Service(a.feed), graphapi.Service(a.graphs()), historyapi.Service(a.history), actionsapi.Service(a.actions), notifyapi.Service(a.notify),
+		objectapi.Service(a.objects), eventapi.Service(a.feed), graphapi.Service(a.graphs()), historyapi.Service(a.history), githubapi.Service(a.github, a.config.RootURL), actionsapi.Service(a.actions), notifyapi.Service(a.notify),
 		hooksapi.Service(a.hooks), secretsapi.Service(a.secrets), purgecacheapi.Service(a.purges), cronapi.Service(a.calendar),
 	}
 	references, err := exchangeReferences(a.config.Pulse.Namespace)

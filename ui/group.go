@@ -21,6 +21,7 @@ type groupJSON struct {
 	Revision string `json:"revision"`
 	Cells    []cell `json:"cells"`
 	Cut      bool   `json:"cut"`
+	Actions  bool   `json:"actions"` // whether actions may be offered
 }
 
 const maxGroupRows = 500 // of the outline; the script shows all
@@ -68,6 +69,7 @@ func (u *UI) readGroup(v *visit, id string) (groupJSON, error) {
 		return groupJSON{}, err
 	}
 	data := groupJSON{ID: id, Title: "Task group", Sealed: g.Sealed != nil, Expires: g.Expires.UnixMilli(), Cells: cells, Cut: len(cells) >= maxCells}
+	data.Actions = u.deps.Actions != nil && v.allow(seeActions) == nil
 	p, err := u.deps.Push.ByTaskGroup(ctx, id)
 	switch {
 	case err == nil && v.allow(seePushes) == nil:

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -209,6 +210,8 @@ func funcs() template.FuncMap {
 		"icon": func(file, name string, class ...string) iconView {
 			return iconView{file, name, strings.Join(class, " ")}
 		},
+		"mark":   markdownOf,
+		"has":    func(list []string, s string) bool { return slices.Contains(list, s) },
 		"status": func(icons, state, text string) statusView { return statusView{icons, state, text} },
 		"counts": func(icons string, list []tally) countsView { return countsView{icons, list} },
 		"failure": func(icons string, err *push.Error, state push.State) failureView {

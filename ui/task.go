@@ -53,6 +53,7 @@ type taskJSON struct {
 	Routes          []string       `json:"routes"`
 	Scopes          []string       `json:"scopes"`
 	Push            *pushLink      `json:"push"`
+	Actions         bool           `json:"actions"` // whether actions may be offered
 }
 
 type runJSON struct {
@@ -162,6 +163,7 @@ func (u *UI) readTask(v *visit, id string, run int) (taskJSON, error) {
 		data.Run = run
 	}
 	data.Acts = v.actsOn(item.Status)
+	data.Actions = u.deps.Actions != nil && v.allow(seeActions) == nil
 	if data.YAML, err = yamlOf(item.Task); err != nil {
 		return taskJSON{}, err
 	}

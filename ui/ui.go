@@ -17,13 +17,14 @@ import (
 	"github.com/treeline-ci/treeline/queue"
 )
 
-// Deps are what the pages show and need. All must be given.
+// Deps are what the pages show and need. All must be given, but for Actions.
 type Deps struct {
 	Queue   *queue.Queue
 	Push    *push.Log
 	Auth    *auth.Auth
 	Feed    *event.Feed
 	Login   *login.Login
+	Actions Actions // nil: nothing is offered
 	Cron    *cron.Calendar
 	Pool    *pgxpool.Pool // for sessions only
 	RootURL string        // as people reach it, such as "http://localhost:8080"
@@ -73,6 +74,9 @@ func (u *UI) routes() http.Handler {
 	page("GET /tasks/groups/{group}", u.group)
 	page("GET /tasks/{task}", u.task)
 	page("GET /tasks/{task}/{rest...}", u.taskPart)
+	page("GET /actions/{group}", u.actionList)
+	page("GET /actions/{group}/{name}", u.actionForm)
+	page("POST /actions/{group}/{name}", u.startAction)
 	page("GET /cron", u.calendar)
 	page("POST /cron/run", u.runCron)
 	page("GET /login", u.loginPage)
@@ -99,6 +103,8 @@ func (u *UI) routes() http.Handler {
 	data("GET /ui/api/tasks/{task}", u.taskData)
 	data("GET /ui/api/groups/{group}", u.groupData)
 	data("POST /ui/api/tasks/{task}/{act}", u.act)
+	data("GET /ui/api/actions/{group}", u.actionsData)
+	data("POST /ui/api/actions/{group}/{name}", u.startData)
 	mux.Handle("GET /ui/api/stream", u.data(u.stream))
 	mux.Handle("GET /ui/api/logs/{task}/{run}/{name...}", u.data(u.logBytes))
 	mux.Handle("GET /ui/assets/{name}", u.assets.handler())

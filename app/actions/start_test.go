@@ -88,7 +88,7 @@ func TestInputsAreRefusedBeforeAnythingHappens(t *testing.T) {
 		says   string
 	}{
 		"a missing member":       {"release-promotion", dict{"input": dict{"build_number": 1}}, "release_promotion_flavor"},
-		"a wrong number":         {"add-new-jobs", dict{"input": dict{"tasks": []string{"x"}, "times": 0}}, "times: minimum: got 0, want 1"},
+		"a wrong number":         {"add-new-jobs", dict{"input": dict{"tasks": []string{"x"}, "times": 0}}, "times: must be 1 or more, not 0"},
 		"no object":              {"add-new-jobs", dict{"input": "x"}, "input"},
 		"an unknown action":      {"make-coffee", dict{}, "There is no action"},
 		"not for the group":      {"rerun", dict{}, "There is no action"},

@@ -209,7 +209,7 @@ tasks:
                   taskId: {$eval: taskId}
                   input: {$eval: input}
               extra:
-                treeherder: {symbol: "A(${action.symbol})"}
+                treeherder: {symbol: {$if: action.symbol, then: "A(${action.symbol})", else: A}}
                 parent: ${action.taskGroupId}
                 action:
                   name: ${action.name}

@@ -284,10 +284,10 @@ func TestWrongCallsSayWhatIsWrong(t *testing.T) {
 		"no task":               {"rerun", "", nil, nil, `"Rerun" is an action on a task, and none is given`},
 		"tags do not fit":       {"retrigger-decision", "check", nil, nil, `"Retrigger" is not for task ` + checkID},
 		"not to be retriggered": {"retrigger-disabled", "check", nil, nil, "check is not meant to be retriggered"},
-		"times too many":        {"retrigger-disabled", "check", dict{"times": int64(101)}, nil, "times: maximum: got 101, want 100"},
-		"times no number":       {"add-new-jobs", "", dict{"times": "x"}, nil, "times: got string, want integer"},
+		"times too many":        {"retrigger-disabled", "check", dict{"times": int64(101)}, nil, "times: must be 100 or less, not 101"},
+		"times no number":       {"add-new-jobs", "", dict{"times": "x"}, nil, "times: must be integer, not string"},
 		"input not asked for":   {"cancel", "check", dict{"a": true}, nil, "action cancel takes no input, but got a mapping"},
-		"input no object":       {"rerun", "check", "x", nil, "got string, want object"},
+		"input no object":       {"rerun", "check", "x", nil, "must be object, not string"},
 		"unknown label":         {"add-new-jobs", "", dict{"tasks": []any{"test-opt-3"}}, nil, `has no task "test-opt-3"; is "test-opt-1" meant?`},
 		"no labels":             {"add-new-jobs", "", nil, nil, "the input names no tasks"},
 		"a foreign task": {"rerun", "check", nil, func(c *action.Call) {

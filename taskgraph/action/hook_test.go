@@ -203,7 +203,7 @@ func TestSchemasAndInputsAreCheckedInBoundedTime(t *testing.T) {
 		"elsewhere":                       {dict{"$ref": "https://example.org/schema"}, nil, "only places inside it"},
 		"a file":                          {dict{"properties": dict{"x": dict{"$ref": "file:///etc/passwd"}}}, nil, "only places inside it"},
 		"a long list":                     {dict{"properties": dict{"x": dict{"uniqueItems": true}}}, dict{"x": long}, "20000 items"},
-		"a regular expression":            {dict{"properties": dict{"x": dict{"type": "string", "pattern": "^(a+)+$"}}}, dict{"x": strings.Repeat("a", 100_000) + "!"}, "does not match"},
+		"a regular expression":            {dict{"properties": dict{"x": dict{"type": "string", "pattern": "^(a+)+$"}}}, dict{"x": strings.Repeat("a", 100_000) + "!"}, "must match"},
 		"a huge repetition":               {dict{"properties": dict{"x": dict{"pattern": "((a{1000}){1000}){1000}"}}}, dict{"x": "a"}, "invalid repeat count"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -170,6 +172,36 @@ func (p Problem) String() string {
 	return at + ": " + p.Message
 }
 
+// saying is a complaint as people read it at a field.
+func saying(k jsonschema.ErrorKind, p *message.Printer) string {
+	number := func(r *big.Rat) string { f, _ := r.Float64(); return strconv.FormatFloat(f, 'f', -1, 64) }
+	switch k := k.(type) {
+	case *kind.MinLength:
+		return fmt.Sprintf("must have at least %d characters, and has %d", k.Want, k.Got)
+	case *kind.MaxLength:
+		return fmt.Sprintf("must have at most %d characters, and has %d", k.Want, k.Got)
+	case *kind.MinItems:
+		return fmt.Sprintf("must have at least %d items, and has %d", k.Want, k.Got)
+	case *kind.MaxItems:
+		return fmt.Sprintf("must have at most %d items, and has %d", k.Want, k.Got)
+	case *kind.Minimum:
+		return fmt.Sprintf("must be %s or more, not %s", number(k.Want), number(k.Got))
+	case *kind.Maximum:
+		return fmt.Sprintf("must be %s or less, not %s", number(k.Want), number(k.Got))
+	case *kind.Pattern:
+		return "must match " + k.Want
+	case *kind.Type:
+		return fmt.Sprintf("must be %s, not %s", strings.Join(k.Want, " or "), k.Got)
+	case *kind.Enum:
+		options := make([]string, min(len(k.Want), 20))
+		for i := range options {
+			options[i] = fmt.Sprint(k.Want[i])
+		}
+		return "must be one of " + strings.Join(options, ", ")
+	}
+	return k.LocalizedString(p)
+}
+
 // leaves collects the innermost problems: those say what is wrong.
 func leaves(e *jsonschema.ValidationError, p *message.Printer, to *InputError) {
 	if len(e.Causes) == 0 {
@@ -179,7 +211,7 @@ func leaves(e *jsonschema.ValidationError, p *message.Printer, to *InputError) {
 			}
 			return
 		}
-		to.Problems = append(to.Problems, Problem{e.InstanceLocation, e.ErrorKind.LocalizedString(p)})
+		to.Problems = append(to.Problems, Problem{e.InstanceLocation, saying(e.ErrorKind, p)})
 		return
 	}
 	for _, c := range e.Causes {

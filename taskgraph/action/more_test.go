@@ -149,7 +149,7 @@ func TestReleasePromotion(t *testing.T) {
 	}
 	t.Run("a flavor that is none", func(t *testing.T) {
 		_, err := r.Run(t.Context(), "release-promotion", call(t, files, "", dict{"release_promotion_flavor": "sink"}))
-		if err == nil || !strings.Contains(err.Error(), "'promote', 'ship'") {
+		if err == nil || !strings.Contains(err.Error(), "must be one of promote, ship") {
 			t.Error(err)
 		}
 	})

@@ -88,7 +88,7 @@ func TestStartingAnActionChecksItsInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Render(e, action.Start{TaskGroupID: group, Input: dict{"times": 0.0}, Now: now}); err == nil || !strings.Contains(err.Error(), "times: minimum: got 0, want 1") {
+	if _, err := l.Render(e, action.Start{TaskGroupID: group, Input: dict{"times": 0.0}, Now: now}); err == nil || !strings.Contains(err.Error(), "times: must be 1 or more, not 0") {
 		t.Error(err)
 	}
 	if _, err := l.Find("nope", nil); err == nil || !strings.Contains(err.Error(), "there are add-new-jobs, cancel-all") {

@@ -405,3 +405,32 @@ func defaults(s map[string]any) any {
 	}
 	return out
 }
+
+// Refill puts what the browser sent into the fields of text as it was sent, also what could not be read.
+func (f *Field) Refill(sent url.Values) {
+	switch f.Kind {
+	case Group, List:
+		for _, c := range f.Fields {
+			c.Refill(sent)
+		}
+	case Text, Area, Number, Lines, YAML:
+		if sent.Has(f.Name) {
+			f.Value = strings.ReplaceAll(sent.Get(f.Name), "\r\n", "\n")
+		}
+	}
+}
+
+// AddTo adds an empty item to the list of that name, if there is one; schema is that of the form.
+func (f *Field) AddTo(list string, schema map[string]any) {
+	if f.Kind == List && f.Name == list && f.More {
+		b := &builder{root: schema}
+		items, _ := b.resolve(f.schema["items"])
+		f.Fields = append(f.Fields, b.field(items, appended(f.path, strconv.Itoa(f.Count)), strconv.Itoa(f.Count+1), false, nil, len(f.path)+1))
+		f.Count++
+		f.More = f.Count < maxItems
+		return
+	}
+	for _, c := range f.Fields {
+		c.AddTo(list, schema)
+	}
+}

@@ -10,6 +10,8 @@ const pages: Record<string, () => Promise<Page>> = {
   jobs: () => import("./jobs/page.tsx"),
   task: () => import("./task/page.tsx"),
   group: () => import("./group/page.tsx"),
+  actions: () => import("./shell/outline.ts"),
+  action: () => import("./shell/form.ts"),
   log: () => import("./log/page.tsx"),
 };
 

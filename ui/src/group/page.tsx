@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { get } from "../shell/api.ts";
 import { bootOf, type Cell, type GroupData, type Message, type State } from "../shell/data.ts";
+import { ActionMenu, toggleActions } from "../shell/actions.tsx";
 import { bind } from "../shell/keys.tsx";
 import { onMessages } from "../shell/live.ts";
 import { bad, Copy, Icon, STATES, WORD } from "../shell/look.tsx";
@@ -41,6 +42,7 @@ function App() {
           <h1>{g.title}</h1>
           {g.sealed && <span class="tag">sealed</span>}
           <span class="muted mono small">{g.id} <Copy text={g.id} what="group id" /></span>
+          {g.actions && <div class="acts"><ActionMenu group={g.id} /></div>}
         </div>
       </div>
       <div class="tiles">
@@ -242,6 +244,7 @@ function title(): void {
 function keys(): void {
   const section = "Task group";
   STATES.forEach((s, i) => bind(section, String(i + 1), `only ${WORD[s]}, or all`, () => choose(s)));
+  bind(section, "a", "actions", toggleActions);
   bind(section, "v", "table or timeline", () => look(view.value === "table" ? "timeline" : "table"));
   const move = (by: number) => () => {
     const n = visible().length;

@@ -3,6 +3,7 @@ import { render } from "preact";
 import { signal } from "@preact/signals";
 import { act, get } from "../shell/api.ts";
 import { bootOf, type Cell, type JobsData, type Message, type Push, type State } from "../shell/data.ts";
+import { toggleActions } from "../shell/actions.tsx";
 import { bind } from "../shell/keys.tsx";
 import { onMessages } from "../shell/live.ts";
 import { bad, ended, Icon, WORD } from "../shell/look.tsx";
@@ -279,6 +280,7 @@ function keys(): void {
   bind(section, "enter", "open the selected task", () => selected.value && location.assign(`/tasks/${selected.value}`));
   bind(section, "l", "open its log", () => selected.value && location.assign(`/tasks/${selected.value}?tab=log`));
   bind(section, "r", "run the selected task again", rerunSelected);
+  bind(section, "a", "actions on the selected task", toggleActions);
   bind(section, "f", "focus the filter", () => document.querySelector<HTMLElement>("[data-find]")?.focus());
   bind(section, "u q", "only failures", () => only(["failed", "exception"]));
   bind(section, "i", "show or hide what is in progress", () => toggle(["running", "pending"]));

@@ -1,6 +1,7 @@
 // The side panel: what one wants to know of the selected task without leaving the grid.
 import { useEffect } from "preact/hooks";
 import { signal } from "@preact/signals";
+import { ActionMenu } from "../shell/actions.tsx";
 import { act, get, Refused } from "../shell/api.ts";
 import type { Message, TaskData } from "../shell/data.ts";
 import { onMessages } from "../shell/live.ts";
@@ -95,6 +96,7 @@ function Details({ d }: { d: TaskData }) {
             {a.label}
           </button>
         ))}
+        {d.actions && <ActionMenu group={d.groupId} task={d.id} />}
       </div>
       {d.acts.filter((a) => a.possible && a.why).map((a) => <p key={a.name} class="why">{a.label}: {a.why}</p>)}
       <section>

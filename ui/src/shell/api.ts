@@ -25,6 +25,10 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return answer<T>(await fetch(path, { headers: { Accept: "application/json" }, signal: signal ?? null }));
 }
 
+export async function post<T>(path: string, form: URLSearchParams): Promise<T> {
+  return answer<T>(await fetch(path, { method: "POST", headers: { Accept: "application/json", "X-CSRF": bootOf().csrf }, body: form }));
+}
+
 const busy = new Set<string>();
 
 /** Does something to a task and says how it went. While one is under way, the same again does nothing. */

@@ -71,6 +71,17 @@ export interface Act {
   why: string; // what is missing, for people
 }
 
+/** What the tree lets people do, as a menu shows it. */
+export interface Action {
+  name: string;
+  title: string;
+  href: string;
+  plain: boolean; // takes no input: one press starts it
+  grave: boolean; // asks before
+  allowed: boolean;
+  why: string; // why not
+}
+
 export interface Run {
   id: number;
   state: State;
@@ -149,6 +160,7 @@ export interface TaskData {
   routes: string[];
   scopes: string[];
   push: { repo: string; id: number; revision: string; subject: string } | null;
+  actions: boolean; // whether some may be offered
 }
 
 export interface GroupData {
@@ -160,6 +172,7 @@ export interface GroupData {
   revision: string;
   cells: Cell[];
   cut: boolean;
+  actions: boolean; // whether some may be offered
 }
 
 export interface LogData {

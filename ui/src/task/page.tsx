@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { act, get } from "../shell/api.ts";
 import { bootOf, type Artifact, type Message, type Neighbour, type TaskData } from "../shell/data.ts";
+import { ActionMenu, toggleActions } from "../shell/actions.tsx";
 import { bind } from "../shell/keys.tsx";
 import { onMessages } from "../shell/live.ts";
 import { copy, Copy, ended, Icon, Status, Waits, When } from "../shell/look.tsx";
@@ -95,6 +96,7 @@ function Head({ d }: { d: TaskData }) {
               {asked.value === d.id && a.name === "cancel" ? "Cancel it?" : a.label}
             </button>
           ))}
+          {d.actions && <ActionMenu group={d.groupId} task={d.id} />}
         </div>
       </div>
       <div class="line">
@@ -340,6 +342,7 @@ function keys(): void {
     else if (!a.allowed) toast(a.why, true);
     else confirmed("rerun", task.value);
   });
+  bind(section, "a", "actions", toggleActions);
   bind(section, "t", "next tab", () => show(TABS[(TABS.indexOf(tab.value) + 1) % TABS.length]!));
   bind(section, "l", "log", () => show("log"));
   bind(section, "L", "raw log", () => {

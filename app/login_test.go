@@ -86,7 +86,7 @@ func TestPeopleAndReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	browser := http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	send := func(method, address string, form url.Values, header ...string) (*http.Response, string) {
+	send := func(method, address string, form url.Values, header ...string) (to *url.URL, text string) {
 		t.Helper()
 		q, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
 		if err != nil {
@@ -107,20 +107,15 @@ func TestPeopleAndReplicas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a, string(body)
+		if to, err = a.Location(); err != nil {
+			to = &url.URL{} // the answer sends nowhere
+		}
+		return to, string(body)
 	}
-	begun, _ := send(http.MethodGet, second+"/login/example?next=/profile", nil)
-	ask, err := begun.Location()
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, _ := send(http.MethodPost, ask.String(), url.Values{"query": {ask.RawQuery}, "name": {"ada"}, "password": {"correct horse"}, "do": {"allow"}})
-	link, err := back.Location()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if at, body := send(http.MethodGet, link.String(), nil); at.Header.Get("Location") != "/profile" {
-		t.Fatalf("got %s: %s", at.Status, body)
+	ask, _ := send(http.MethodGet, second+"/login/example?next=/profile", nil)
+	link, _ := send(http.MethodPost, ask.String(), url.Values{"query": {ask.RawQuery}, "name": {"ada"}, "password": {"correct horse"}, "do": {"allow"}})
+	if at, body := send(http.MethodGet, link.String(), nil); at.Path != "/profile" {
+		t.Fatalf("got %s: %s", at, body)
 	}
 	const ada = "example/1|ada"
 	profile := func(server string) string {

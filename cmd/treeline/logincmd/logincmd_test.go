@@ -113,7 +113,16 @@ func browser(t *testing.T, address, decision string) string {
 		return ""
 	}
 	root := u.Scheme + "://" + u.Host
-	read := func(r *http.Response, err error) string {
+	send := func(method, address string, form url.Values) string {
+		q, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Error(err)
+			return ""
+		}
+		if method == http.MethodPost {
+			q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		r, err := b.Do(q)
 		if err != nil {
 			t.Error(err)
 			return ""
@@ -125,7 +134,7 @@ func browser(t *testing.T, address, decision string) string {
 		}
 		return string(body)
 	}
-	page := read(b.Get(root + "/login/dev?" + url.Values{"next": {u.RequestURI()}}.Encode()))
+	page := send(http.MethodGet, root+"/login/dev?"+url.Values{"next": {u.RequestURI()}}.Encode(), nil)
 	tree, err := html.Parse(strings.NewReader(page))
 	if err != nil {
 		t.Error(err)
@@ -142,7 +151,7 @@ func browser(t *testing.T, address, decision string) string {
 		}
 		form.Add(at["name"], at["value"])
 	}
-	return read(b.PostForm(root+"/auth/clients/create", form))
+	return send(http.MethodPost, root+"/auth/clients/create", form)
 }
 
 func TestSignIn(t *testing.T) {

@@ -3,12 +3,14 @@ package github
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 )
 
@@ -115,7 +117,18 @@ func (g *GitHub) record(ctx context.Context, t *told, branch string) (push.Push,
 	}
 	head := heads[branch]
 	if head == t.After {
-		return g.Push.AtRevision(ctx, t.repo.Name, branch, t.After)
+		if recorded, err := g.Push.AtRevision(ctx, t.repo.Name, branch, t.After); !errors.Is(err, fault.NotFound) {
+			return recorded, err
+		}
+		// The branches were looked at before the webhook came: what they stood at then counts as known, this does not.
+		if head = p.Base; head == "" {
+			err = g.Push.DropHead(ctx, t.repo.Name, branch)
+		} else {
+			err = g.Push.SetHead(ctx, t.repo.Name, branch, head)
+		}
+		if err != nil {
+			return p, err
+		}
 	}
 	before, err := g.Push.List(ctx, t.repo.Name, 0, late)
 	if err != nil {

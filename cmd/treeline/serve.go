@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/login"
 )
@@ -47,6 +48,11 @@ Environment:
   TREELINE_REPOSITORIES
                       a YAML file of Mercurial repositories, and of the branches whose .cron.yml is
                       followed; optional
+  TREELINE_GITHUB_APP_ID, TREELINE_GITHUB_APP_KEY or TREELINE_GITHUB_APP_KEY_FILE,
+  TREELINE_GITHUB_WEBHOOK_SECRETS, TREELINE_GITHUB_API
+                      the GitHub App that the server is: id, private key or a file with it, secrets
+                      of its webhooks with spaces between or file:PATH, and for GitHub Enterprise
+                      Server the root of its API; optional
   TREELINE_PULSE_URL  the RabbitMQ on which events are published for listeners, such as
                       amqps://user:password@host:5671/vhost; optional
   TREELINE_PULSE_NAMESPACE
@@ -78,6 +84,9 @@ Environment:
 				return err
 			}
 			if c.Login, err = login.LoadConfig(os.Getenv(login.Setting), os.Getenv); err != nil {
+				return err
+			}
+			if c.GitHub, err = github.LoadConfig(); err != nil {
 				return err
 			}
 			if c.Objects, err = app.LoadObjects(os.Getenv("TREELINE_OBJECT_STORES")); err != nil {

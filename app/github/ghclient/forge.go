@@ -172,5 +172,8 @@ func (f *Forge) File(ctx context.Context, name, ref string) ([]byte, error) {
 		return text, f.wrap(name, err)
 	}
 	text, err := file.GetContent()
+	if err == nil && object([]byte(text)) == file.GetSHA() {
+		f.app.blobs.put(file.GetSHA(), []byte(text))
+	}
 	return []byte(text), f.wrap(name, err)
 }

@@ -28,7 +28,9 @@ import (
 const (
 	maxBlob      = 16 << 20 // bytes of a file: nothing that describes work is larger
 	maxArchive   = 32 << 20 // bytes of all files of a tree that is read as an archive
+	smallArchive = 4 << 20  // an archive of so many bytes is worth a few files
 	fewFiles     = 24       // so many are read one by one rather than as an archive
+	someFiles    = 3        // or so many, where the archive is small
 	readTogether = 8
 	maxKept      = 128 << 20 // bytes of files remembered
 	maxTrees     = 64        // lists of paths remembered
@@ -150,7 +152,7 @@ func (t *Tree) Prefetch(under ...string) error {
 			wanted = append(wanted, name)
 		}
 	}
-	if len(wanted) > fewFiles && t.total <= maxArchive {
+	if len(wanted) > fewFiles && t.total <= maxArchive || len(wanted) > someFiles && t.total <= smallArchive {
 		return t.unpack()
 	}
 	reads, ctx := errgroup.WithContext(t.ctx)

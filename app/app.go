@@ -100,6 +100,9 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 	if err := a.makeRooms(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.checkKeys(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.bootstrap(ctx); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ package reseal
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -122,4 +123,28 @@ func (t Table) open(ring *crypt.Ring, r row) ([]byte, error) {
 		return t.Open(ring, r.Key, r.Sealed)
 	}
 	return ring.Open(r.Sealed, t.Context(r.Key))
+}
+
+// Unknown looks at the first page of each table for values that were sealed with keys which the ring has
+// not, and returns the keys' ids with the tables. A server that finds any lacks a key, or has another's
+// database.
+func Unknown(ctx context.Context, pool *pgxpool.Pool, ring *crypt.Ring, tables ...Table) (map[string][]string, error) {
+	found := map[string][]string{}
+	for _, t := range tables {
+		rows, err := pool.Query(ctx, t.Page.Text, make([]string, t.Columns), pageSize)
+		if err != nil {
+			return nil, fmt.Errorf("look at %s: %w", t.Name, pg.Classify(err))
+		}
+		page, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+		if err != nil {
+			return nil, fmt.Errorf("look at %s: %w", t.Name, pg.Classify(err))
+		}
+		for _, r := range page {
+			id, ok := crypt.KeyID(r.Sealed)
+			if ok && !slices.Contains(ring.IDs(), id) && !slices.Contains(found[id], t.Name) {
+				found[id] = append(found[id], t.Name)
+			}
+		}
+	}
+	return found, nil
 }

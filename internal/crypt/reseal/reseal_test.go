@@ -138,3 +138,21 @@ func TestARowThatChangesMeanwhileIsLeftToItsWriter(t *testing.T) {
 		t.Errorf("%q %v", plain, err)
 	}
 }
+
+func TestKeysThatTheServerLacksAreNamed(t *testing.T) {
+	pool := pgtest.Empty(t)
+	fill(t, pool, 5)
+	for name, c := range map[string]struct {
+		ring *crypt.Ring
+		want map[string][]string
+	}{
+		"both":    {ring(t, "2", "1", "x"), map[string][]string{}},
+		"one":     {ring(t, "1"), map[string][]string{"x": {"things"}}},
+		"neither": {ring(t, "2"), map[string][]string{"1": {"things"}, "x": {"things"}}},
+	} {
+		got, err := reseal.Unknown(t.Context(), pool, c.ring, things())
+		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
+	}
+}

@@ -116,6 +116,10 @@ func (u *UI) readJobs(v *visit) (jobsJSON, push.Repository, error) {
 		return jobsJSON{}, repo, err
 	}
 	data := jobsJSON{Repo: repo.Name, Older: older, Pushes: make([]pushJSON, len(list))}
+	byCron, err := u.cronGroups(v, repo.Name, list)
+	if err != nil {
+		return data, repo, err
+	}
 	var g errgroup.Group
 	g.SetLimit(4)
 	for i, p := range list {
@@ -123,19 +127,45 @@ func (u *UI) readJobs(v *visit) (jobsJSON, push.Repository, error) {
 			ID: p.ID, Revision: p.Revision, Base: p.Base, Branch: p.Branch, Author: p.Author, Email: p.Email, Message: p.Message, Commits: p.Commits,
 			Time: p.Time.UnixMilli(), State: p.State, GroupID: p.TaskGroupID, Error: p.Error, DecisionMillis: p.DecisionMillis, Cells: []cell{},
 		}
-		if p.TaskGroupID == "" || v.r.FormValue("nojobs") != "" {
+		groups := byCron[p.ID]
+		if p.TaskGroupID != "" {
+			groups = append([]string{p.TaskGroupID}, groups...)
+		}
+		if v.r.FormValue("nojobs") != "" {
 			continue
 		}
 		g.Go(func() error {
-			cells, _, err := u.cells(ctx, v, p.TaskGroupID)
-			if errors.Is(err, fault.NotFound) {
-				return nil // its tasks are not made yet, or have expired
+			for _, group := range groups {
+				cells, _, err := u.cells(ctx, v, group)
+				if errors.Is(err, fault.NotFound) {
+					continue // its tasks are not made yet, or have expired
+				}
+				if err != nil {
+					return err
+				}
+				data.Pushes[i].Cells = append(data.Pushes[i].Cells, cells...)
 			}
-			data.Pushes[i].Cells = cells
-			return err
+			return nil
 		})
 	}
 	return data, repo, g.Wait()
+}
+
+// cronGroups are the task groups that jobs of .cron.yml made at pushes, by push.
+func (u *UI) cronGroups(v *visit, repo string, list []push.Push) (map[int64][]string, error) {
+	if u.deps.Cron == nil || len(list) == 0 {
+		return nil, nil
+	}
+	ids := make([]int64, len(list))
+	for i, p := range list {
+		ids[i] = p.ID
+	}
+	runs, err := u.deps.Cron.OfPushes(v.r.Context(), repo, ids)
+	out := map[int64][]string{}
+	for _, r := range runs {
+		out[r.PushID] = append(out[r.PushID], r.TaskGroupID)
+	}
+	return out, err
 }
 
 // choosePushes returns the pushes that the parameters ask for, newest first, and whether there are

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/task"
@@ -187,7 +188,7 @@ func (u *UI) filter(ctx context.Context, r *http.Request) func(*event.Event) *me
 	}
 	return func(e *event.Event) *message {
 		if strings.HasPrefix(e.Kind, "push-") {
-			u.owners.set(e.TaskGroupID, e.Topic)
+			u.owners.set(e.TaskGroupID, owner{repo: e.Topic})
 			if !all && (repo == "" || e.Topic != repo) {
 				return nil
 			}
@@ -198,8 +199,16 @@ func (u *UI) filter(ctx context.Context, r *http.Request) func(*event.Event) *me
 			return messageOf(e)
 		case tasks[e.TaskID], group != "" && e.TaskGroupID == group:
 			return messageOf(e)
-		case repo != "" && e.TaskGroupID != "" && u.ownerOf(ctx, e.TaskGroupID) == repo:
-			return messageOf(e)
+		case repo != "" && e.TaskGroupID != "":
+			of := u.ownerOf(ctx, e.TaskGroupID)
+			if of.repo != repo {
+				return nil
+			}
+			m := messageOf(e)
+			if of.push != 0 && m != nil && e.Kind == "task-defined" {
+				m.Repo, m.Push = of.repo, of.push // the page does not know the group
+			}
+			return m
 		}
 		return nil
 	}
@@ -233,39 +242,52 @@ func messageOf(e *event.Event) *message {
 
 // owners remembers which repository a task group belongs to.
 type owners struct {
-	mu   sync.Mutex
-	repo map[string]string // "" for a group without a push
+	mu sync.Mutex
+	of map[string]owner
+}
+
+// owner is where the tasks of a group are shown.
+type owner struct {
+	repo string // "" for a group without a push
+	push int64  // for a group that is not the push's own, such as that of a job of .cron.yml; else 0
 }
 
 const maxOwners = 20000
 
-func (o *owners) get(group string) (repo string, known bool) {
+func (o *owners) get(group string) (of owner, known bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	repo, known = o.repo[group]
-	return repo, known
+	of, known = o.of[group]
+	return of, known
 }
 
-func (o *owners) set(group, repo string) {
+func (o *owners) set(group string, of owner) {
 	if group == "" {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.repo == nil || len(o.repo) >= maxOwners {
-		o.repo = map[string]string{}
+	if o.of == nil || len(o.of) >= maxOwners {
+		o.of = map[string]owner{}
 	}
-	o.repo[group] = repo
+	o.of[group] = of
 }
 
-func (u *UI) ownerOf(ctx context.Context, group string) string {
-	if repo, known := u.owners.get(group); known {
-		return repo
+func (u *UI) ownerOf(ctx context.Context, group string) owner {
+	if of, known := u.owners.get(group); known {
+		return of
 	}
 	p, err := u.deps.Push.ByTaskGroup(ctx, group)
-	if err != nil && !errors.Is(err, fault.NotFound) {
-		return "" // asked again at the next event
+	of := owner{repo: p.Repository}
+	if errors.Is(err, fault.NotFound) && u.deps.Cron != nil {
+		var run cron.Run
+		if run, err = u.deps.Cron.ByTaskGroup(ctx, group); err == nil && run.PushID != 0 {
+			of = owner{run.Repository, run.PushID}
+		}
 	}
-	u.owners.set(group, p.Repository)
-	return p.Repository
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return owner{} // asked again at the next event
+	}
+	u.owners.set(group, of)
+	return of
 }

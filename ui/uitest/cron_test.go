@@ -254,3 +254,38 @@ func TestTheCalendarWithNothingInIt(t *testing.T) {
 		}
 	}
 }
+
+func TestTasksOfANightlyStandWithThePushOfTheirRevision(t *testing.T) {
+	s := uitest.New(t)
+	group, _ := sample(t, s)
+	p, err := s.Push.ByTaskGroup(t.Context(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	step(s.Cron.Ensure(t.Context(), []cron.Branch{{Repository: "sample", Branch: "main"}}))
+	list, err := s.Cron.Take(t.Context(), []string{"sample"}, time.Second, 1)
+	step(err)
+	_, err = s.Cron.Settle(t.Context(), list[0], p.Revision, cronFile, nil)
+	step(err)
+	run, err := s.Cron.Trigger(t.Context(), cron.Request{Repository: "sample", Branch: "main", Job: "nightly"})
+	step(err)
+
+	tab := s.Tab(t)
+	tab.Go(t, "/jobs?repo=sample")
+	tab.Wait(t, `document.querySelectorAll("b.c").length === 13 && document.querySelector("#live").dataset.live === "live"`)
+	step(s.Cron.SetGroup(t.Context(), run.ID, run.TaskID, run.TaskID, p.ID))
+	s.Create(t, run.TaskID, queuetest.Define(queuetest.In(run.TaskID)))
+	tab.Wait(t, `document.querySelectorAll("b.c").length === 14`)
+	if _, err := s.Queue.Cancel(t.Context(), run.TaskID); err != nil {
+		t.Fatal(err)
+	}
+	tab.Wait(t, fmt.Sprintf(`document.querySelector("b.c[data-id='%s']").className.includes("cancelled")`, run.TaskID))
+	tab.Go(t, "/jobs?repo=sample")
+	tab.Wait(t, `document.querySelectorAll("b.c").length === 14`)
+}

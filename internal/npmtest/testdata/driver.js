@@ -551,6 +551,60 @@ const scenarios = {
     await refused(hooks.hook(group, id), 404, 'ResourceNotFound');
   },
 
+  async github() {
+    const github = new tc.Github(options);
+    assert.deepEqual(await github.repository('acme', 'app'), { installed: true });
+    assert.deepEqual(await github.repository('acme', 'other'), { installed: false });
+    let builds = [];
+    for (const end = Date.now() + 30000; builds.length < 2 && Date.now() < end; await new Promise(done => setTimeout(done, 100))) {
+      ({ builds } = await github.builds({ organization: 'acme', repository: 'app' }));
+    }
+    assert.deepEqual(builds.map(b => b.eventType).sort(), ['pull_request.opened', 'push']);
+    const push = builds.find(b => b.eventType === 'push');
+    const pull = builds.find(b => b.eventType !== 'push');
+    assert.deepEqual([push.state, push.organization, push.repository, push.pullRequestNumber], ['pending', 'acme', 'app', undefined]);
+    assert.equal(pull.pullRequestNumber, 1);
+    assert.match(push.eventId, /^[0-9a-f]{8}-/);
+    const first = await github.builds({ limit: 1 });
+    assert.equal(first.builds.length, 1);
+    const rest = await github.builds({ limit: 1, continuationToken: first.continuationToken });
+    assert.notEqual(rest.builds[0].taskGroupId, first.builds[0].taskGroupId);
+    assert.equal((await github.builds({ organization: 'acme', repository: 'app', sha: push.sha })).builds.length, 1);
+    assert.equal((await github.builds({ organization: 'acme', repository: 'app', pullRequest: 1 })).builds.length, 1);
+    await refused(github.builds({ repository: 'app' }), 400, 'InputError');
+    assert.equal((await queue.task(push.taskGroupId)).metadata.name, 'github-push');
+
+    const badge = await get(github.buildSignedUrl(github.badge, 'acme', 'app', 'main'));
+    assert.deepEqual([badge.status, badge.headers['content-type'], badge.headers['x-taskcluster-status']], [200, 'image/svg+xml', 'pending']);
+    assert.match(badge.body.toString(), /^<svg .*pending/);
+    const none = await get(github.buildSignedUrl(github.badge, 'acme', 'app', 'none'));
+    assert.equal(none.headers['x-taskcluster-status'], 'newrepo');
+    const latest = await get(github.buildSignedUrl(github.latest, 'acme', 'app', 'main'));
+    assert.deepEqual([latest.status, latest.headers.location], [302, `${rootUrl}/tasks/groups/${push.taskGroupId}`]);
+    await refused(github.latest('acme', 'app', 'none'), 404, 'ResourceNotFound');
+
+    await github.createStatus('acme', 'app', push.sha, { state: 'success', context: 'npm', description: 'fine', target_url: 'https://example.com/npm' });
+    await refused(github.createStatus('acme', 'app', push.sha, { state: 'running' }), 400, 'InputValidationError');
+    await refused(github.createStatus('acme', 'app', 'f'.repeat(40), { state: 'success' }), 400);
+    await refused(github.createStatus('acme', 'other', push.sha, { state: 'success' }), 404, 'ResourceNotFound');
+    await github.createComment('acme', 'app', 1, { body: 'hello from npm' });
+    await refused(github.createComment('acme', 'app', 77, { body: 'hello' }), 404, 'ResourceNotFound');
+
+    const { tasks, scopes } = await github.renderTaskclusterYml({
+      body: 'version: 1\ntasks: [{taskQueueId: a/b, deadline: {$fromNow: 1 day}, payload: {}, metadata: {name: n, description: d, owner: o@example.com, source: s}}]',
+      fakeEvent: { type: 'github-pull-request', action: 'opened' }, organization: 'acme', repository: 'app',
+    });
+    assert.equal(tasks.length, 1);
+    assert.ok(scopes.includes('assume:repo:github.com/acme/app:pull-request'));
+
+    const few = new tc.Github({ ...options, authorizedScopes: ['github:cancel-builds:acme:other'] });
+    await refused(few.cancelBuilds('acme', 'app', { pullRequest: 1 }), 403, 'InsufficientScopes');
+    const cancelled = await github.cancelBuilds('acme', 'app', { pullRequest: 1 });
+    assert.deepEqual(cancelled.builds.map(b => [b.taskGroupId, b.state]), [[pull.taskGroupId, 'cancelled']]);
+    assert.equal((await queue.status(pull.taskGroupId)).status.state, 'exception');
+    assert.equal((await github.ping()).alive, true);
+  },
+
   async index() {
     const tq = freshQueue();
     const path = `npm.${crypto.randomBytes(6).toString('hex')}.latest`;

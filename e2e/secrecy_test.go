@@ -37,7 +37,6 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	secret("the operator's access token", s.secrets.RootToken)
 	secret("the queue's access token", s.secrets.QueueToken)
 	secret("the local workers' access token", s.secrets.WorkerToken)
-	secret("the encryption key", string(s.secrets.EncryptionKey))
 	secret("the key of URLs", string(s.secrets.URLKey))
 	kept, mistaken := secret("the value of a secret", "kept"+rand.Text()), secret("a value that was mistaken", "mistaken"+rand.Text())
 

@@ -32,8 +32,8 @@ func (a *App) startActions(ctx context.Context) {
 func (a *App) actionRoles(ctx context.Context) error {
 	for name := range a.repos {
 		role := intake.Role(push.Repository{Name: name, Kind: push.LocalGit})
-		for _, of := range []string{":branch:*", ":cron:*"} {
-			err := a.role(ctx, role+of, intake.HookScopes(), "What a decision about the local repository "+name+" may list besides.")
+		for of, scopes := range map[string][]string{":branch:*": intake.HookScopes(), ":cron:*": intake.CronScopes()} {
+			err := a.role(ctx, role+of, scopes, "What a decision about the local repository "+name+" may list besides.")
 			if err != nil {
 				return err
 			}

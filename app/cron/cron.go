@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -177,8 +178,10 @@ func (c *Cron) renew(ctx context.Context) error {
 	var names []string
 	var branches []room.Branch
 	for _, r := range list {
-		if _, err := c.Intake.Open(ctx, r); err != nil {
-			continue // another server's
+		if !slices.Contains(c.names, r.Name) {
+			if _, err := c.Intake.Open(ctx, r); err != nil {
+				continue // another server's
+			}
 		}
 		names = append(names, r.Name)
 		for _, b := range c.Branches(r) {

@@ -126,6 +126,10 @@ func RoleScopes(repository string) []string {
 // they act on tasks that exist.
 func ActionScopes() []string { return []string{"queue:rerun-task:*", "queue:cancel-task:*"} }
 
+// CronScopes returns what jobs of .cron.yml of a local repository hold at first beyond RoleScopes: they may
+// start the actions on its pushes.
+func CronScopes() []string { return append(HookScopes(), "hooks:trigger-hook:project-*") }
+
 // HookScopes returns what decisions about a local repository hold at first, so that the actions that they
 // list have hooks.
 func HookScopes() []string { return []string{"in-tree:hook-action:project-*"} }

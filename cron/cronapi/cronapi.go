@@ -5,7 +5,6 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
-	"net/http"
 	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
@@ -35,13 +34,13 @@ func Service(c *cron.Calendar) web.Service {
 		Params:      map[string]string{"repository": names, "job": names},
 		Endpoints: []web.Endpoint{
 			{
-				Name: "listJobs", Method: http.MethodGet, Route: "/jobs", Category: "Calendar", Stability: "experimental",
+				Name: "listJobs", Method: "GET", Route: "/jobs", Category: "Calendar", Stability: "experimental",
 				Query: map[string]string{"repository": names}, Scopes: scope.Text("cron:list"), Output: "list-jobs-response.json", Handle: d.jobs,
 				Title:       "Jobs and branches",
 				Description: "The branches that are followed, with what is wrong with their files, and the jobs of those that can be read, each with its last run and its next time.",
 			},
 			{
-				Name: "listRuns", Method: http.MethodGet, Route: "/runs", Category: "Calendar", Stability: "experimental",
+				Name: "listRuns", Method: "GET", Route: "/runs", Category: "Calendar", Stability: "experimental",
 				Query: map[string]string{
 					"repository": names, "branch": names, "job": names, "from": moments, "until": moments,
 					"continuationToken": web.TokenPattern, "limit": web.LimitPattern,
@@ -51,13 +50,13 @@ func Service(c *cron.Calendar) web.Service {
 				Description: "What became of the times of jobs, the newest first: started, waiting, failed or missed; and what was started by hand.",
 			},
 			{
-				Name: "why", Method: http.MethodGet, Route: "/repository/<repository>/job/<job>/why", Category: "Calendar", Stability: "experimental",
+				Name: "why", Method: "GET", Route: "/repository/<repository>/job/<job>/why", Category: "Calendar", Stability: "experimental",
 				Query: map[string]string{"branch": names, "at": moments}, Scopes: scope.Text("cron:list"), Output: "why-response.json", Handle: d.why,
 				Title:       "Why a job ran, or not",
 				Description: "What became, or will become, of the quarter of an hour that a time is in, and why. Without a time it is the present one.",
 			},
 			{
-				Name: "runJob", Method: http.MethodPost, Route: "/repository/<repository>/job/<job>/run", Category: "Calendar", Stability: "experimental",
+				Name: "runJob", Method: "POST", Route: "/repository/<repository>/job/<job>/run", Category: "Calendar", Stability: "experimental",
 				Scopes: scope.Text("cron:run:<repository>:<job>"), Input: "run-job-request.json", Output: "run.json", Handle: d.run,
 				Title:       "Start a job now",
 				Description: "Starts a job at the head of its branch, whenever it is due otherwise. A request with the same key starts nothing again and has the same answer.",

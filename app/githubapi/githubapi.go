@@ -52,7 +52,7 @@ func (d *door) reading() []web.Endpoint {
 		},
 		{
 			Name: "badge", Method: http.MethodGet, Route: "/repository/<owner>/<repo>/<branch>/badge.svg", Category: category, Stability: "experimental",
-			Scopes: scope.Text("github:get-badge:<owner>:<repo>:<branch>"), Output: web.Blob, Handle: d.badge,
+			Scopes: scope.Text("github:get-badge:<owner>:<repo>:<branch>"), Handle: d.badge,
 			Title: "Badge of a branch", Description: "A picture of how the newest build of a branch stands. The header X-Taskcluster-Status says it in a word.",
 		},
 		{

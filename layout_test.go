@@ -67,7 +67,7 @@ var allowed = map[string][]string{
 	"hg":                       {},
 	"secrets/secretsapi":       append(leaves, "secrets"),
 	"purgecache/purgecacheapi": append(leaves, "purgecache"),
-	"ui":                       append(leaves, "cron", "login", "queue", "push", "index", "object", "auth"),
+	"ui":                       append(leaves, "cron", "hooks", "login", "queue", "push", "index", "object", "auth"),
 	"app/intake":               append(leaves, "templates", "taskgraph", "queue", "push", "history", "object", "localgit", "workers"),
 	"app":                      {"*"},
 	"cmd":                      {"*"},

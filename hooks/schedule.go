@@ -23,8 +23,8 @@ const (
 	// because the queue takes none that is older than 15 minutes.
 	tardy = 10 * time.Minute
 
-	// patience is how many scheduled fires may fail in a row before dates are left out.
-	patience     = 3
+	// Patience is how many scheduled fires may fail in a row before dates are left out.
+	Patience     = 3
 	firstBackoff = time.Minute
 	maxBackoff   = 24 * time.Hour
 	firstRetry   = 5 * time.Second
@@ -150,10 +150,10 @@ func missed(schedule []*cron.Schedule, date, now time.Time) int {
 
 // backoff is how long dates are left out after so many failures in a row.
 func backoff(failures int) time.Duration {
-	if failures < patience {
+	if failures < Patience {
 		return 0
 	}
-	return min(firstBackoff<<min(failures-patience, 20), maxBackoff)
+	return min(firstBackoff<<min(failures-Patience, 20), maxBackoff)
 }
 
 // moveOn gives a hook its next date with a new task id, if it is still where the claim found it, and

@@ -180,10 +180,10 @@ func parsePages() (map[string]*template.Template, error) {
 	pages := map[string]*template.Template{}
 	for _, f := range files {
 		name := strings.TrimSuffix(f.Name(), path.Ext(f.Name()))
-		if name == "layout" || name == "parts" {
+		if name == "layout" || name == "parts" || name == "fields" {
 			continue
 		}
-		t, err := template.New(name).Funcs(funcs()).ParseFS(markup, "html/layout.html", "html/parts.html", "html/"+f.Name())
+		t, err := template.New(name).Funcs(funcs()).ParseFS(markup, "html/layout.html", "html/parts.html", "html/fields.html", "html/"+f.Name())
 		if err != nil {
 			return nil, fmt.Errorf("ui: templates: %w", err)
 		}

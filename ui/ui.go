@@ -12,6 +12,7 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
@@ -24,6 +25,7 @@ type Deps struct {
 	Auth    *auth.Auth
 	Feed    *event.Feed
 	Login   *login.Login
+	Hooks   *hooks.Hooks
 	Actions Actions // nil: nothing is offered
 	Cron    *cron.Calendar
 	Pool    *pgxpool.Pool // for sessions only
@@ -79,6 +81,9 @@ func (u *UI) routes() http.Handler {
 	page("POST /actions/{group}/{name}", u.startAction)
 	page("GET /cron", u.calendar)
 	page("POST /cron/run", u.runCron)
+	page("GET /hooks", u.hookList)
+	page("GET /hooks/{group}/{id...}", u.hook)
+	page("POST /hooks/{group}/{id...}", u.triggerHook)
 	page("GET /login", u.loginPage)
 	page("POST /login", u.login)
 	page("POST /logout", u.logout)

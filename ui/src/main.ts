@@ -12,6 +12,8 @@ const pages: Record<string, () => Promise<Page>> = {
   group: () => import("./group/page.tsx"),
   actions: () => import("./shell/outline.ts"),
   action: () => import("./shell/form.ts"),
+  hook: () => import("./shell/form.ts"),
+  hooks: () => import("./shell/outline.ts"),
   log: () => import("./log/page.tsx"),
 };
 

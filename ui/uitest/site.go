@@ -18,6 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/internal/slug"
@@ -52,6 +53,7 @@ type Site struct {
 	// Login is the room of people.
 	Login *login.Login
 	Cron  *cron.Calendar
+	Hooks *hooks.Hooks
 
 	log         *slog.Logger
 	loginConfig login.Config
@@ -97,8 +99,9 @@ func New(t testing.TB, options ...Option) *Site {
 	}
 	s.Env = queuetest.On(t, pool, func(d *queue.Deps) { d.Wake, d.Uploads = feed.Wake, uploads{s.objects} })
 	s.Cron = cron.New(pool, func() {}, log)
+	s.Hooks = newHooks(t, s)
 	pages, err := ui.New(ui.Deps{
-		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
+		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Hooks: s.Hooks, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

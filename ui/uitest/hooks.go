@@ -1,0 +1,40 @@
+package uitest
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/treeline-ci/treeline/hooks"
+	"github.com/treeline-ci/treeline/internal/crypt"
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// newHooks makes hooks whose tasks go into the site's queue, whatever their roles.
+func newHooks(t testing.TB, s *Site) *hooks.Hooks {
+	t.Helper()
+	ring, err := crypt.NewRing(crypt.Key{Secret: make([]byte, crypt.KeySize)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hooks.New(hooks.Deps{
+		Pool: s.Pool, Ring: ring, Log: s.log, Wake: s.Feed.Wake,
+		Create: func(ctx context.Context, c hooks.Creation) error {
+			n := queue.NewTask{ID: c.TaskID}
+			if err := json.Unmarshal(c.Definition, &n.Definition); err != nil {
+				return err
+			}
+			_, err := s.Queue.Create(ctx, n.ID, n.Definition)
+			return err
+		},
+		States: func(ctx context.Context, ids []string) (map[string]task.State, error) {
+			states := map[string]task.State{}
+			list, err := s.Queue.Statuses(ctx, ids)
+			for _, one := range list {
+				states[one.TaskID] = one.State
+			}
+			return states, err
+		},
+	})
+}

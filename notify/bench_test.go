@@ -26,9 +26,7 @@ func benchmarkFollow(b *testing.B, route string) {
 	// It enters the feed, and then waits until all is there.
 	ctx, stop := context.WithCancel(b.Context())
 	n.Start(ctx, feed)
-	for len(consumers(b, feed)) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	until(func() bool { return len(consumers(b, feed)) > 0 })
 	stop()
 	n.Stop()
 	for left := b.N; left > 0; left -= 1000 {
@@ -40,22 +38,29 @@ func benchmarkFollow(b *testing.B, route string) {
 			b.Fatal(err)
 		}
 	}
-	for head := int64(0); head < int64(b.N); {
-		var err error
-		if head, err = feed.Head(b.Context()); err != nil {
+	until(func() bool {
+		head, err := feed.Head(b.Context())
+		if err != nil {
 			b.Fatal(err)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return head >= int64(b.N)
+	})
 	b.ResetTimer()
 	n = notify.New(notify.Deps{Pool: pool})
 	n.Start(b.Context(), feed)
-	for c := consumers(b, feed); c[0].Position < int64(b.N); c = consumers(b, feed) {
-		time.Sleep(time.Millisecond)
-	}
+	until(func() bool { return consumers(b, feed)[0].Position >= int64(b.N) })
 	b.StopTimer()
 	n.Stop()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// until asks every millisecond.
+func until(ok func() bool) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		<-tick.C
+	}
 }
 
 func consumers(b *testing.B, feed *event.Feed) []event.Consumer {

@@ -38,16 +38,20 @@ const (
 	SameWithin   = time.Hour        // the same call again is a duplicate for so long
 	GiveUpAfter  = 24 * time.Hour   // of trying
 	Keep         = 14 * 24 * time.Hour
-	attemptLease = 2 * time.Minute // for how long a message on its way is nobody else's
+	attemptLease = 45 * time.Second // for how long a message on its way is nobody else's
 )
 
-// Email and the other messages.
 type (
-	Email  = message.Email
-	Link   = message.Link
-	Slack  = message.Slack
+	// Email is a message by mail.
+	Email = message.Email
+	// Link is a button in a mail.
+	Link = message.Link
+	// Slack is a message to a channel of Slack.
+	Slack = message.Slack
+	// Matrix is a message to a room of Matrix.
 	Matrix = message.Matrix
-	Pulse  = message.Pulse
+	// Pulse is a message on RabbitMQ, and in the feed of events.
+	Pulse = message.Pulse
 )
 
 // Code writes text of people as inline code of Markdown, in which nothing has a meaning.

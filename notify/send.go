@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	pollEvery = time.Second // other replicas put notifications into the outbox, too
-	atOnce    = 4           // messages of a channel on their way
-	sendTime  = 90 * time.Second
+	pollEvery = time.Second      // other replicas put notifications into the outbox, too
+	atOnce    = 4                // messages of a channel on their way
+	sendTime  = 35 * time.Second // less than attemptLease, with room for settling
 )
 
 // sends sends what waits in a channel until ctx ends.

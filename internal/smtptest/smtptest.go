@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"mime"
 	"mime/multipart"
@@ -75,7 +76,7 @@ func Start(t testing.TB, o Options) *Server {
 	s.Host, s.Port = "127.0.0.1", listener.Addr().(*net.TCPAddr).Port
 	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &session{server: s, conn: c}, nil }))
 	server.Domain, server.AllowInsecureAuth, server.EnableSMTPUTF8 = "localhost", true, true
-	server.ErrorLog = logger{t}
+	server.ErrorLog = log.New(io.Discard, "", 0) // connections may outlive the test
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	if o.TLS {
 		listener = tls.NewListener(listener, config)
@@ -87,11 +88,6 @@ func Start(t testing.TB, o Options) *Server {
 	t.Cleanup(func() { _ = server.Close(); <-ended })
 	return s
 }
-
-type logger struct{ testing.TB }
-
-func (l logger) Printf(format string, v ...any) { l.Logf(format, v...) }
-func (l logger) Println(v ...any)               { l.Log(v...) }
 
 // certificate makes one for 127.0.0.1 and leaves it in a file to be trusted.
 func (s *Server) certificate(t testing.TB) tls.Certificate {

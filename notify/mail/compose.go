@@ -50,8 +50,8 @@ func (s *Sender) compose(m message.Email, id string) (*gomail.Msg, error) {
 	msg.SetDate()
 	msg.SetMessageIDWithValue(id + "@" + s.host)
 	// Nobody's holiday answers this.
-	msg.SetHeader("Auto-Submitted", "auto-generated")
-	msg.SetHeader("X-Auto-Response-Suppress", "All")
+	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	msg.SetGenHeader("X-Auto-Response-Suppress", "All")
 	msg.SetBodyString(gomail.TypeTextPlain, s.Text(m))
 	msg.AddAlternativeString(gomail.TypeTextHTML, html)
 	return msg, nil

@@ -91,15 +91,29 @@ type Slack struct {
 	UnfurlMedia bool              `json:"unfurlMedia,omitempty"`
 }
 
-// Channel and To implement Message.
-func (Email) Channel() string  { return ChannelEmail }
-func (Pulse) Channel() string  { return ChannelPulse }
+// Channel implements Message.
+func (Email) Channel() string { return ChannelEmail }
+
+// Channel implements Message.
+func (Pulse) Channel() string { return ChannelPulse }
+
+// Channel implements Message.
 func (Matrix) Channel() string { return ChannelMatrix }
-func (Slack) Channel() string  { return ChannelSlack }
-func (m Email) To() string     { return m.Address }
-func (m Pulse) To() string     { return m.RoutingKey }
-func (m Matrix) To() string    { return m.RoomID }
-func (m Slack) To() string     { return m.ChannelID }
+
+// Channel implements Message.
+func (Slack) Channel() string { return ChannelSlack }
+
+// To implements Message.
+func (m Email) To() string { return m.Address }
+
+// To implements Message.
+func (m Pulse) To() string { return m.RoutingKey }
+
+// To implements Message.
+func (m Matrix) To() string { return m.RoomID }
+
+// To implements Message.
+func (m Slack) To() string { return m.ChannelID }
 
 // Failure is why a message did not get to where it should.
 type Failure struct {

@@ -99,6 +99,10 @@ task-defaults:
 tasks:
   base: {}
   one: {dependencies: {base: idle-base}}
+  cached: {attributes: {cached_task: {type: toolchain}}}
+  in-docker:
+    worker-type: container
+    worker: {docker-image: "debian:12", max-run-time: 60, command: ['true'], env: {LANG: C}}
   two: {dependencies: {base: idle-base}}
 `
 
@@ -122,20 +126,24 @@ const moreActions = `actions:
   kind: task
   backfill: {kinds: [test]}
   release-promotion: {}
+  run-missing-tests: {kinds: [test]}
+  create-interactive: {kinds: [idle]}
 release-promotion:
   flavors:
     ship: {target-tasks-method: "taskcluster/actions.star:shipped"}
 `
 
 // actionBranch commits a tree with actions one of whose tests fails, and waits until that is so.
-func (m *machine) actionBranch(branch, yml string) (revision, group string, failed client.GroupTask) {
+func (m *machine) actionBranch(branch, yml, more string) (revision, group string, failed client.GroupTask) {
 	m.t.Helper()
 	show := func(name string) string { return git(m.t, m.repo(), "show", m.first+":"+name) + "\n" }
 	config := strings.Replace(show("taskcluster/config.yml"), "  aliases:\n",
-		"  aliases:\n    nobody: {provisioner: local, implementation: generic-worker, os: linux, worker-type: nobody}\n", 1)
+		"  aliases:\n    nobody: {provisioner: local, implementation: generic-worker, os: linux, worker-type: nobody}\n"+
+			"    container: {provisioner: local, implementation: docker-worker, os: linux, worker-type: nobody}\n", 1)
+	config, _, _ = strings.Cut(config, "actions:\n") // the sample's own
 	tests := strings.Replace(show("taskcluster/kinds/test/kind.yml"), "    symbol:", "    attributes: {retrigger: true}\n    symbol:", 1)
 	revision = m.onBranch(branch, "Actions of "+branch, map[string]string{
-		".taskcluster.yml": yml, "taskcluster/config.yml": config + moreActions, "taskcluster/kinds/test/kind.yml": tests,
+		".taskcluster.yml": yml, "taskcluster/config.yml": config + more, "taskcluster/kinds/test/kind.yml": tests,
 		"taskcluster/kinds/idle/kind.yml": idleKind, "taskcluster/actions.star": idleActions, "test/cases/heading.html": "<h2>wrong</h2>\n",
 	})
 	p := m.outcome(revision)
@@ -193,13 +201,33 @@ func (m *machine) define(group, name, taskID string, input any) (id string, defi
 	return id, rendered.(map[string]any)
 }
 
-// act starts an action and waits until its task is completed.
-func (m *machine) act(group, name, taskID string, input any) (id string) {
+// starter starts an action and gives the action task.
+type starter func(m *machine, group, name, taskID string, input any) (id string)
+
+// byTemplate renders the action task from actions.json and creates it, as other clients do.
+func byTemplate(m *machine, group, name, taskID string, input any) string {
 	m.t.Helper()
 	id, definition := m.define(group, name, taskID, input)
 	if _, err := m.client.CreateTask(m.t.Context(), id, definition); err != nil {
 		m.t.Fatal(err)
 	}
+	return id
+}
+
+// byCall asks the server to start it.
+func byCall(m *machine, group, name, taskID string, input any) string {
+	m.t.Helper()
+	started, err := m.client.StartAction(m.t.Context(), group, name, client.ActionStart{TaskID: taskID, Input: input})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return started.TaskID
+}
+
+// act starts an action and waits until its task is completed.
+func (m *machine) act(start starter, group, name, taskID string, input any) (id string) {
+	m.t.Helper()
+	id = start(m, group, name, taskID, input)
 	m.eventually(time.Minute, "action "+name+" is done", func(ctx context.Context) error {
 		s, err := m.client.Status(ctx, id)
 		if err == nil && s.State != task.Completed {
@@ -229,13 +257,25 @@ func (m *machine) made(group, name string) (out []client.GroupTask) {
 }
 
 func TestActionsOnAWorker(t *testing.T) {
+	testActions(t, "act/on-a-worker", actionsYML, moreActions, byTemplate)
+}
+
+// The .taskcluster.yml of the sample has its decisions and actions done in the server.
+func TestActionsInTheServer(t *testing.T) {
 	m := shared(t)
-	_, group, broken := m.actionBranch("act/on-a-worker", actionsYML)
+	yml := git(t, m.repo(), "show", m.first+":.taskcluster.yml") + "\n"
+	testActions(t, "act/in-the-server", yml, strings.Replace(moreActions, "kind: task", "kind: hook", 1), byCall)
+}
+
+// testActions makes a branch and starts each action on it.
+func testActions(t *testing.T, branch, yml, more string, start starter) {
+	m := shared(t)
+	_, group, broken := m.actionBranch(branch, yml, more)
 	name := broken.Task.Metadata.Name
 
 	t.Run("retrigger makes the task anew", func(t *testing.T) {
 		m := shared(t)
-		id := m.act(group, "retrigger", broken.Status.TaskID, map[string]any{"times": 2})
+		id := m.act(start, group, "retrigger", broken.Status.TaskID, map[string]any{"times": 2})
 		all := m.made(group, name)
 		if len(all) != 3 {
 			t.Fatalf("%d tasks are called %s", len(all), name)
@@ -258,15 +298,15 @@ func TestActionsOnAWorker(t *testing.T) {
 	})
 	t.Run("rerun adds a run to what failed", func(t *testing.T) {
 		m := shared(t)
-		m.act(group, "rerun", broken.Status.TaskID, nil)
+		m.act(start, group, "rerun", broken.Status.TaskID, nil)
 		if s, err := m.client.Status(t.Context(), broken.Status.TaskID); err != nil || len(s.Runs) != 2 || s.Runs[1].ReasonCreated != task.CreatedRerun {
 			t.Errorf("its runs are %+v, %v", s.Runs, err)
 		}
 	})
 	t.Run("add-new-jobs adds what was not selected, and what an earlier action made serves the next", func(t *testing.T) {
 		m := shared(t)
-		m.act(group, "add-new-jobs", "", map[string]any{"tasks": []string{"idle-one"}})
-		m.act(group, "add-new-jobs", "", map[string]any{"tasks": []string{"idle-two"}})
+		m.act(start, group, "add-new-jobs", "", map[string]any{"tasks": []string{"idle-one"}})
+		m.act(start, group, "add-new-jobs", "", map[string]any{"tasks": []string{"idle-two"}})
 		base := m.made(group, "idle-base")
 		if len(base) != 1 || len(m.made(group, "idle-one")) != 1 {
 			t.Fatalf("%d tasks idle-base", len(base))
@@ -278,7 +318,7 @@ func TestActionsOnAWorker(t *testing.T) {
 	})
 	t.Run("an action in Starlark", func(t *testing.T) {
 		m := shared(t)
-		m.act(group, "copies", "", nil)
+		m.act(start, group, "copies", "", nil)
 		all := m.made(group, "idle-base")
 		copies := slices.DeleteFunc(slices.Clone(all), func(t client.GroupTask) bool { return t.Task.Metadata.Description != "A copy." })
 		if len(all) != 3 || len(copies) != 2 {
@@ -288,7 +328,7 @@ func TestActionsOnAWorker(t *testing.T) {
 	t.Run("release-promotion decides anew in a group of its own, with what was made before", func(t *testing.T) {
 		m := shared(t)
 		base := m.made(group, "idle-base")
-		id := m.act(group, "release-promotion", "", map[string]any{"release_promotion_flavor": "ship", "do_not_optimize": []string{"idle-one"}})
+		id := m.act(start, group, "release-promotion", "", map[string]any{"release_promotion_flavor": "ship", "do_not_optimize": []string{"idle-one"}})
 		list, err := m.tasks(t.Context(), id)
 		if diff := cmp.Diff([]string{"idle-one"}, names(list)); err != nil || diff != "" {
 			t.Fatal(err, diff)
@@ -305,24 +345,58 @@ func TestActionsOnAWorker(t *testing.T) {
 	})
 	t.Run("backfill makes a test in the push before", func(t *testing.T) {
 		m := shared(t)
-		git(t, m.repo(), "checkout", "-q", "-f", "act/on-a-worker")
+		git(t, m.repo(), "checkout", "-q", "-f", branch)
 		next := commit(t, m.repo(), "Push again", map[string]string{"test/cases/another.html": "<h2>wrong</h2>\n"})
 		git(t, m.repo(), "checkout", "-q", "-f", "main")
 		later := m.outcome(next).GroupID
 		before := len(m.made(group, name))
-		id := m.act(later, "backfill", m.made(later, name)[0].Status.TaskID, map[string]any{"depth": 3})
+		id := m.act(start, later, "backfill", m.made(later, name)[0].Status.TaskID, map[string]any{"depth": 3})
 		all := m.made(group, name)
 		filled := slices.IndexFunc(all, func(t client.GroupTask) bool { return slices.Contains(t.Task.Dependencies, id) })
 		if len(all) != before+1 || filled < 0 || !strings.Contains(string(all[filled].Task.Extra), "-"+next[:11]+"-bk") {
 			t.Errorf("%d of %s, before %d: %+v", len(all), name, before, all)
 		}
 	})
-	t.Run("a call that the action refuses fails with the reason", func(t *testing.T) {
+	t.Run("retrigger-multiple clones what may be, and rebuild-cached-tasks what is cached", func(t *testing.T) {
 		m := shared(t)
-		id, definition := m.define(group, "retrigger", m.made(group, "build-site")[0].Status.TaskID, nil)
-		if _, err := m.client.CreateTask(t.Context(), id, definition); err != nil {
+		before := len(m.made(group, "test-cases-1"))
+		m.act(start, group, "retrigger-multiple", "", map[string]any{"requests": []any{map[string]any{"tasks": []string{"test-cases-1"}, "times": 2}}})
+		m.act(start, group, "rebuild-cached-tasks", "", nil)
+		if n := len(m.made(group, "test-cases-1")); n != before+2 {
+			t.Errorf("%d tasks test-cases-1, before %d", n, before)
+		}
+		if n := len(m.made(group, "idle-cached")); n != 1 {
+			t.Errorf("%d cached tasks", n)
+		}
+	})
+	t.Run("run-missing-tests makes none where none was left out", func(t *testing.T) {
+		m := shared(t)
+		before, err := m.tasks(t.Context(), group)
+		if err != nil {
 			t.Fatal(err)
 		}
+		m.act(start, group, "run-missing-tests", "", nil)
+		if after, err := m.tasks(t.Context(), group); err != nil || len(after) != len(before)+1 {
+			t.Errorf("%d tasks, before %d: %v", len(after), len(before), err)
+		}
+	})
+	t.Run("create-interactive copies a task of a container, with a shell and without its rights", func(t *testing.T) {
+		m := shared(t)
+		m.act(start, group, "add-new-jobs", "", map[string]any{"tasks": []string{"idle-in-docker"}})
+		id := m.act(start, group, "create-interactive", m.made(group, "idle-in-docker")[0].Status.TaskID, map[string]any{})
+		var copied *client.GroupTask
+		for _, made := range m.made(id, "idle-in-docker") {
+			if slices.Contains(made.Task.Dependencies, id) {
+				copied = &made
+			}
+		}
+		if copied == nil || !strings.Contains(string(copied.Task.Payload), `"interactive": true`) || len(copied.Task.Scopes) > 0 || len(copied.Task.Routes) > 0 {
+			t.Errorf("the copy is %+v", copied)
+		}
+	})
+	t.Run("a call that the action refuses fails with the reason", func(t *testing.T) {
+		m := shared(t)
+		id := start(m, group, "retrigger", m.made(group, "build-site")[0].Status.TaskID, nil)
 		m.eventually(time.Minute, "the action fails", func(ctx context.Context) error {
 			s, err := m.client.Status(ctx, id)
 			if err == nil && s.State != task.Failed {
@@ -336,7 +410,19 @@ func TestActionsOnAWorker(t *testing.T) {
 	})
 	t.Run("cancel-all ends what is open, but not itself", func(t *testing.T) {
 		m := shared(t)
-		id := m.act(group, "cancel-all", "", nil)
+		m.eventually(time.Minute, "all that has a worker is done", func(ctx context.Context) error {
+			list, err := m.tasks(ctx, group)
+			if err != nil {
+				return err
+			}
+			for _, t := range list {
+				if name := t.Task.Metadata.Name; !t.Status.State.Resolved() && !strings.HasPrefix(name, "idle-") && name != waitsForever {
+					return fmt.Errorf("%s is %s", name, t.Status.State)
+				}
+			}
+			return nil
+		})
+		id := m.act(start, group, "cancel-all", "", nil)
 		list, err := m.tasks(t.Context(), group)
 		if err != nil {
 			t.Fatal(err)
@@ -368,7 +454,7 @@ func TestAnActionThatIsKilledAndRunAgainDoesNothingTwice(t *testing.T) {
 	m := shared(t)
 	// Nothing is indexed, as with pull requests: decision and actions are found by their group.
 	unindexed := regexp.MustCompile(`(?m)^ +routes:.*\n`).ReplaceAllString(actionsYML, "")
-	revision, group, failed := m.actionBranch("act/killed", unindexed)
+	revision, group, failed := m.actionBranch("act/killed", unindexed, moreActions)
 	checkout := filepath.Join(t.TempDir(), "src")
 	git(t, t.TempDir(), "clone", "-q", m.repo(), checkout)
 	git(t, checkout, "checkout", "-q", revision)

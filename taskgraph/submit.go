@@ -70,7 +70,8 @@ func (r *Result) definition(t *graph.Task, now time.Time, decisionTaskID string)
 		id, _ := d.(string)
 		return r.Morphed.Has(id)
 	})
-	if !inside && decisionTaskID != "" {
+	named := slices.Contains(dependencies, any(decisionTaskID)) // by an action task in a group of its own
+	if !inside && !named && decisionTaskID != "" {
 		def["dependencies"] = value.Append(dependencies, decisionTaskID)
 	}
 	return def, nil

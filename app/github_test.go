@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/ghfake"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/push"
@@ -177,6 +179,9 @@ func (h *hub) made() (out []string) {
 	h.t.Helper()
 	for _, b := range h.builds() {
 		page, err := h.server.queue.ListGroup(h.t.Context(), b.TaskGroupID, 0, "")
+		if errors.Is(err, fault.NotFound) {
+			continue // a build is written down before its tasks
+		}
 		h.must(err)
 		for _, i := range page.Tasks {
 			out = append(out, b.EventType+": "+i.Task.Metadata.Name)
@@ -404,6 +409,27 @@ func TestGitHubUpdateOfAPullRequestCancelsTheOlder(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"cancelled exception", "pending pending"}, states); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestGitHubFilesAskForMoreCancelling(t *testing.T) {
+	h := newHub(t, map[string]string{".taskcluster.yml": plainYML("{pullRequests: public}") + "treeline: {cancelOlderOnBranches: [topic/*], cancelOnClose: true}\n"})
+	for i, branch := range []string{"main", "topic/x"} {
+		h.push(branch, map[string]string{"a": "1" + fmt.Sprint(i)})
+		h.settle()
+		h.push(branch, map[string]string{"a": "2" + fmt.Sprint(i)})
+		h.settle()
+	}
+	_, p := h.fork(map[string]string{"x": "1"})
+	p.Close("ada")
+	h.settle()
+	states := map[string][]string{}
+	for _, b := range h.builds() {
+		states[b.Branch] = append(states[b.Branch], b.State)
+	}
+	want := map[string][]string{"main": {"pending", "pending"}, "topic/x": {"cancelled", "pending"}, "patch": {"cancelled"}}
+	if diff := cmp.Diff(want, states); diff != "" {
+		t.Error(diff, h.outcomes("pull_request"))
 	}
 }
 

@@ -24,6 +24,7 @@ type File struct {
 	Reporting  string // checks-v1, or "" for commit statuses
 	AutoCancel bool   // autoCancelPreviousChecks
 	Hooks      []Hook
+	Extras     Extras
 
 	root  *yaml.Node // the document, for the lines of complaints
 	data  *jsone.Object
@@ -148,7 +149,7 @@ func (f *File) checkKeys(o *jsone.Object, path []jsone.Step, where string, known
 }
 
 func (f *File) checkVersion1() error {
-	err := f.checkKeys(f.data, nil, "the file", "version", "policy", "reporting", "autoCancelPreviousChecks", "tasks", "hooks")
+	err := f.checkKeys(f.data, nil, "the file", "version", "policy", "reporting", "autoCancelPreviousChecks", "tasks", "hooks", "treeline")
 	if err != nil {
 		return err
 	}
@@ -167,6 +168,9 @@ func (f *File) checkVersion1() error {
 		return err
 	}
 	if err := f.readHooks(); err != nil {
+		return err
+	}
+	if err := f.readExtras(); err != nil {
 		return err
 	}
 	return f.readTasks()

@@ -71,6 +71,12 @@ type Policy struct {
 	AllowComments string // collaborators, or "" for nobody
 }
 
+// Extras are what a file asks of Treeline beyond what Taskcluster knows: its key treeline.
+type Extras struct {
+	CancelBranches []string // a push cancels the older builds of a branch that matches one; * stands for anything
+	CancelClosed   bool     // closing a pull request cancels its builds
+}
+
 // Hook is a hook that the file triggers; its context is passed on as it is written.
 type Hook struct {
 	Name    string // <hookGroupId>/<hookId>

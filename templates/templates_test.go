@@ -389,3 +389,16 @@ func BenchmarkParseAndRender(b *testing.B) {
 		}
 	}
 }
+
+func TestExtrasOfTreeline(t *testing.T) {
+	f, err := templates.Parse([]byte("version: 1\ntreeline: {cancelOlderOnBranches: [main, 'topic/*'], cancelOnClose: true}\n"), "f")
+	if err != nil || !f.Extras.CancelClosed || len(f.Extras.CancelBranches) != 2 {
+		t.Errorf("%+v %v", f, err)
+	}
+	for _, wrong := range []string{"treeline: 1", "treeline: {other: 1}", "treeline: {cancelOnClose: 1}", "treeline: {cancelOlderOnBranches: main}", "treeline: {cancelOlderOnBranches: [1]}"} {
+		_, err := templates.Parse([]byte("version: 1\n"+wrong+"\n"), "f")
+		if e := (*templates.Error)(nil); !errors.As(err, &e) || e.Line != 2 {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}

@@ -99,9 +99,9 @@ func (g *GitHub) build(ctx context.Context, t trigger) (string, error) {
 	if err := g.create(ctx, t, tasks); err != nil {
 		return "", err
 	}
-	superseded, err := g.cancelOlder(ctx, t, file.AutoCancel, tasks[0].Definition.TaskGroupID)
+	superseded, err := g.cancelOlder(ctx, t, file, tasks[0].Definition.TaskGroupID)
 	if superseded {
-		return "a newer delivery for the same pull request came first", err
+		return "a newer build of the same came first", err
 	}
 	return fmt.Sprintf("%d tasks in group %s", len(tasks), tasks[0].Definition.TaskGroupID), err
 }
@@ -146,17 +146,22 @@ func (g *GitHub) insertBuild(ctx context.Context, t trigger, group string) error
 }
 
 // cancelOlder cancels what the new build replaces: pending builds of the same pull request from older deliveries of
-// the same class, where a new revision counts as opening (taskcluster-map 13.6). Deliveries come in any order: a build
-// that is itself the older one is cancelled instead.
-func (g *GitHub) cancelOlder(ctx context.Context, t trigger, wanted bool, group string) (superseded bool, err error) {
-	if !wanted || t.pull == 0 || !strings.HasPrefix(t.eventType, "pull_request.") {
+// the same class, where a new revision counts as opening (taskcluster-map 13.6); and those of older pushes to the same
+// branch, where the file asks for that. Deliveries come in any order: a build of a pull request that is itself the
+// older one is cancelled instead.
+func (g *GitHub) cancelOlder(ctx context.Context, t trigger, file *templates.File, group string) (superseded bool, err error) {
+	class, branch := []string{t.eventType}, ""
+	switch {
+	case t.eventType == "push" && slices.ContainsFunc(file.Extras.CancelBranches, func(p string) bool { return matches(p, t.branch) }):
+		branch = t.branch
+	case t.pull > 0 && strings.HasPrefix(t.eventType, "pull_request.") && file.AutoCancel:
+		if same := []string{"pull_request.opened", "pull_request.synchronize", "pull_request.reopened", "pull_request.ready_for_review"}; slices.Contains(same, t.eventType) {
+			class = same
+		}
+	default:
 		return false, nil
 	}
-	class := []string{t.eventType}
-	if same := []string{"pull_request.opened", "pull_request.synchronize", "pull_request.reopened", "pull_request.ready_for_review"}; slices.Contains(same, t.eventType) {
-		class = same
-	}
-	others, err := g.builds(ctx, olderSQL, t.repo.ID, t.pull, class)
+	others, err := g.builds(ctx, olderSQL, t.repo.ID, t.pull, class, branch)
 	if err != nil {
 		return false, err
 	}
@@ -164,7 +169,7 @@ func (g *GitHub) cancelOlder(ctx context.Context, t trigger, wanted bool, group 
 		if b.TaskGroupID == group {
 			continue
 		}
-		if b.Delivery > t.Seq && !superseded {
+		if b.Delivery > t.Seq && branch == "" && !superseded {
 			superseded = true
 			err = errors.Join(err, g.cancelBuild(ctx, group))
 		} else if b.Delivery < t.Seq {
@@ -172,6 +177,20 @@ func (g *GitHub) cancelOlder(ctx context.Context, t trigger, wanted bool, group 
 		}
 	}
 	return superseded, err
+}
+
+// matches reports whether a branch fits a pattern, in which * stands for anything.
+func matches(pattern, branch string) bool {
+	parts := strings.Split(pattern, "*")
+	rest, ok := strings.CutPrefix(branch, parts[0])
+	if len(parts) == 1 {
+		return ok && rest == ""
+	}
+	for _, part := range parts[1 : len(parts)-1] {
+		_, after, found := strings.Cut(rest, part)
+		rest, ok = after, ok && found
+	}
+	return ok && strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
 // cancelBuild seals and cancels a build's task group. One that the queue does not know any more is cancelled too.
@@ -289,7 +308,8 @@ var (
 	buildSQL = pg.Statement{Name: "github.build", Text: `SELECT change FROM github_builds WHERE task_group_id = $1`}
 
 	olderSQL = pg.Statement{Name: "github.builds-of-pull", Text: `
-		SELECT ` + buildColumns + ` FROM github_builds WHERE repository_id = $1 AND pull_number = $2 AND state = 'pending' AND event_type = ANY ($3) ORDER BY delivery`}
+		SELECT ` + buildColumns + ` FROM github_builds WHERE repository_id = $1 AND pull_number = $2 AND state = 'pending' AND event_type = ANY ($3)
+			AND ($4::text = '' OR branch = $4) ORDER BY delivery`}
 
 	buildsSQL = pg.Statement{Name: "github.builds", Text: `
 		SELECT ` + buildColumns + ` FROM github_builds b

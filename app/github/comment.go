@@ -65,7 +65,7 @@ func (x *comment) answer(ctx context.Context, sign, format string, args ...any) 
 }
 
 func (x *comment) do(ctx context.Context) (string, error) {
-	policy, exists, err := x.g.policy(ctx, x.repo)
+	file, exists, err := x.g.defaults(ctx, x.repo)
 	if err != nil {
 		return "", err
 	}
@@ -75,7 +75,7 @@ func (x *comment) do(ctx context.Context) (string, error) {
 		if !exists {
 			return "the default branch has no " + configFile, nil
 		}
-		if policy.AllowComments != "collaborators" {
+		if file.Policy.AllowComments != "collaborators" {
 			return x.answer(ctx, "confused", "Comments start nothing here: `policy.allowComments` in `%s` on the default branch does not say `collaborators`.", configFile)
 		}
 	}

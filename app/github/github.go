@@ -164,8 +164,8 @@ func (g *GitHub) Start(ctx context.Context) {
 		g.loops.Go(func() { g.takeDeliveries(ctx) })
 	}
 	g.loops.Go(func() { g.follow(ctx) })
-	g.loops.Go(func() { g.repeat(ctx, missedEvery, "look for missed webhooks", g.FindMissed) })
-	g.loops.Go(func() { g.repeat(ctx, time.Hour, "forget old webhooks", g.forget) })
+	g.loops.Go(func() { g.repeat(ctx, missedEvery, g.FindMissed) })
+	g.loops.Go(func() { g.repeat(ctx, time.Hour, g.forget) })
 }
 
 // Stop ends the loops and waits for them.
@@ -177,12 +177,12 @@ func (g *GitHub) Stop() {
 }
 
 // repeat does a thing now and again, until ctx ends.
-func (g *GitHub) repeat(ctx context.Context, every time.Duration, what string, do func(context.Context) error) {
+func (g *GitHub) repeat(ctx context.Context, every time.Duration, do func(context.Context) error) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		if err := do(ctx); err != nil && ctx.Err() == nil {
-			g.Log.WarnContext(ctx, what+"; tried again later", "err", err)
+			g.Log.WarnContext(ctx, "GitHub: looking after what was missed, or is old; tried again later", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -41,9 +41,16 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 	} else if !slices.Contains(builtActions, action) {
 		quiet = action
 	}
-	policy, exists, err := g.policy(ctx, t.repo)
+	file, exists, err := g.defaults(ctx, t.repo)
 	if err != nil {
 		return "", err
+	}
+	policy := file.Policy
+	if action == "closed" && file.Extras.CancelClosed {
+		list, err := g.CancelBuilds(ctx, Filter{Organization: t.repo.Owner, Repository: t.repo.Repo, PullNumber: p.Number})
+		if err != nil || len(list) > 0 {
+			return fmt.Sprintf("closed; %d builds cancelled", len(list)), err
+		}
 	}
 	trusted, err := g.trusted(ctx, t.repo, p)
 	if err != nil {
@@ -94,10 +101,10 @@ func baseChanged(changes json.RawMessage) bool {
 	return json.Unmarshal(changes, &c) == nil && len(c.Base) > 0
 }
 
-// policy returns the policy of the repository: that of the file on its default branch, and of nothing that a pull
-// request could bring. A file that cannot be read allows nothing.
-func (g *GitHub) policy(ctx context.Context, r repository) (p templates.Policy, exists bool, err error) {
-	quiet := templates.Policy{PullRequests: "collaborators_quiet"}
+// defaults returns the file on the repository's default branch, whose policy counts: nothing that a pull request could
+// bring does. Where there is none, or it cannot be read, nothing is allowed.
+func (g *GitHub) defaults(ctx context.Context, r repository) (f *templates.File, exists bool, err error) {
+	quiet := &templates.File{Policy: templates.Policy{PullRequests: "collaborators_quiet"}}
 	source, err := g.forge(r).File(ctx, configFile, r.DefaultBranch)
 	if err != nil || source == nil {
 		return quiet, false, err
@@ -106,7 +113,7 @@ func (g *GitHub) policy(ctx context.Context, r repository) (p templates.Policy, 
 	if err != nil {
 		return quiet, true, nil //nolint:nilerr // pushes to the default branch tell what is wrong with it
 	}
-	return file.Policy, true, nil
+	return file, true, nil
 }
 
 // trusted reports whether both who opened a pull request and whose repository it comes from may write to the

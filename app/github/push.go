@@ -111,14 +111,32 @@ func (g *GitHub) record(ctx context.Context, t *told, branch string) (push.Push,
 	if err := g.widen(ctx, t, &p); err != nil {
 		return p, err
 	}
+	for range recordTries - 1 {
+		if recorded, moved, err := g.recordOnce(ctx, t, p); !moved {
+			return recorded, err
+		}
+	}
+	recorded, moved, err := g.recordOnce(ctx, t, p)
+	if moved {
+		err = fmt.Errorf("github: branch %s of %s keeps moving", branch, t.repo.Name)
+	}
+	return recorded, err
+}
+
+// recordTries is how often a push is written down anew when its branch moves at the same time.
+const recordTries = 5
+
+// recordOnce writes a push down, and reports whether another server moved its branch meanwhile.
+func (g *GitHub) recordOnce(ctx context.Context, t *told, p push.Push) (recorded push.Push, moved bool, err error) {
+	branch := p.Branch
 	heads, err := g.Push.Heads(ctx, t.repo.Name)
 	if err != nil {
-		return p, err
+		return p, false, err
 	}
 	head := heads[branch]
 	if head == t.After {
 		if recorded, err := g.Push.AtRevision(ctx, t.repo.Name, branch, t.After); !errors.Is(err, fault.NotFound) {
-			return recorded, err
+			return recorded, false, err
 		}
 		// The branches were looked at before the webhook came: what they stood at then counts as known, this does not.
 		if head = p.Base; head == "" {
@@ -127,12 +145,12 @@ func (g *GitHub) record(ctx context.Context, t *told, branch string) (push.Push,
 			err = g.Push.SetHead(ctx, t.repo.Name, branch, head)
 		}
 		if err != nil {
-			return p, err
+			return p, false, err
 		}
 	}
 	before, err := g.Push.List(ctx, t.repo.Name, 0, late)
 	if err != nil {
-		return p, err
+		return p, false, err
 	}
 	wasLate := false
 	for _, b := range before {
@@ -140,18 +158,18 @@ func (g *GitHub) record(ctx context.Context, t *told, branch string) (push.Push,
 			continue
 		}
 		if b.Revision == t.After && b.Base == p.Base {
-			return b, nil // an earlier try, and another push since
+			return b, false, nil // an earlier try, and another push since
 		}
 		wasLate = wasLate || head != "" && b.Base == t.After
 	}
 	recorded, fresh, err := g.Push.Record(ctx, p, head)
 	if err == nil && !fresh {
-		return p, fmt.Errorf("github: branch %s of %s moved meanwhile", branch, t.repo.Name)
+		return p, true, nil
 	}
 	if err == nil && wasLate {
 		err = g.Push.SetHead(ctx, t.repo.Name, branch, head)
 	}
-	return recorded, err
+	return recorded, false, err
 }
 
 // widen asks GitHub what a push changed where the webhook does not tell: of a new branch, of one whose history was

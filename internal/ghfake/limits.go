@@ -13,9 +13,8 @@ type faults struct {
 	outage bool
 	slow   time.Duration
 	next   []failure
-	hold   time.Duration // Retry-After of the secondary limit
-	until  time.Time     // the secondary limit holds until then
-	quiet  bool          // it comes without a Retry-After header
+	until  time.Time // the secondary limit holds until then
+	quiet  bool      // it comes without a Retry-After header
 }
 
 type failure struct {

@@ -21,7 +21,6 @@ type Pull struct {
 	branch string // of from
 	base   string
 	title  string
-	text   string
 	author *User
 	head   string
 	baseAt string
@@ -382,7 +381,7 @@ func (r *Repository) EditComment(login string, id int64, text string) error {
 	defer s.mu.Unlock()
 	m := r.comments[id]
 	if m == nil {
-		return errNoUser
+		return errNoComment
 	}
 	from := m.Body
 	m.Body, m.edited = text, s.Now()

@@ -243,5 +243,5 @@ func (c *call) releaseByTag() (any, error) {
 	return nil, notFound()
 }
 
-// errNoUser is what acts on behalf of nobody give.
-var errNoUser = errors.New("ghfake: the comment is not there")
+// errNoComment is what acting on a comment gives that is not there.
+var errNoComment = errors.New("ghfake: the comment is not there")

@@ -108,7 +108,9 @@ func Start(o Options) (_ *Server, err error) {
 func (s *Server) Close() error {
 	s.sender.close()
 	err := s.http.Close()
-	<-s.ended
+	if ended := <-s.ended; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	if s.temp != "" {
 		err = errors.Join(err, os.RemoveAll(s.temp))
 	}

@@ -23,7 +23,8 @@ func actionsOf(t *testing.T, more string, files fstest.MapFS) (*action.Registry,
 	if files == nil {
 		files = fstest.MapFS{}
 	}
-	files["taskcluster/config.yml"] = &fstest.MapFile{Data: []byte(read(t, sampleProject+"/taskcluster/config.yml") + more)}
+	sample, _, _ := strings.Cut(read(t, sampleProject+"/taskcluster/config.yml"), "actions:\n") // the page has its own
+	files["taskcluster/config.yml"] = &fstest.MapFile{Data: []byte(sample + more)}
 	c, err := config.Load(files, "taskcluster")
 	if err != nil {
 		t.Fatal(err)

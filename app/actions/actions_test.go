@@ -244,12 +244,12 @@ func (w *world) published(scopes []string, files map[string]string) (id string) 
 	}
 	now, expires := time.Now().UTC(), task.At(time.Now().Add(time.Hour))
 	if _, err := w.root.CreateTask(w.t.Context(), id, dict{
-		"taskQueueId": "x/" + strings.ToLower(strings.Trim(id[:6], "-_")), "created": task.At(now), "deadline": expires, "expires": expires, "payload": dict{}, "scopes": scopes,
+		"taskQueueId": "x/forger", "created": task.At(now), "deadline": expires, "expires": expires, "payload": dict{}, "scopes": scopes,
 		"metadata": dict{"name": "n", "description": "d", "owner": "a@example.org", "source": "https://example.org"},
 	}); err != nil {
 		w.t.Fatal(err)
 	}
-	claims, err := w.root.ClaimWork(w.t.Context(), "x/"+strings.ToLower(strings.Trim(id[:6], "-_")), client.ClaimRequest{WorkerGroup: "g", WorkerID: "w", Tasks: 1})
+	claims, err := w.root.ClaimWork(w.t.Context(), "x/forger", client.ClaimRequest{WorkerGroup: "g", WorkerID: "w", Tasks: 1})
 	if err != nil || len(claims) != 1 {
 		w.t.Fatal(claims, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ type hub struct {
 	repo   *ghfake.Repository
 	config Config
 	server *App
+	ago    atomic.Int64 // how many nanoseconds GitHub's clock is behind
 }
 
 // plainYML makes one task for whatever happens, with what policy says.
@@ -54,7 +56,7 @@ func newHub(t *testing.T, files map[string]string) *hub {
 	t.Helper()
 	h := &hub{t: t}
 	var err error
-	h.gh, err = ghfake.Start(ghfake.Options{Dir: t.TempDir()})
+	h.gh, err = ghfake.Start(ghfake.Options{Dir: t.TempDir(), Now: func() time.Time { return time.Now().Add(-time.Duration(h.ago.Load())) }})
 	h.must(err)
 	t.Cleanup(func() { h.must(h.gh.Close()) })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -289,6 +291,32 @@ func TestGitHubWebhooksThatWereMissedAreFound(t *testing.T) {
 	if p.Message != "a change" || p.Author != "ada" || !slices.Equal(p.FilesChanged, []string{"a"}) {
 		t.Errorf("%+v", p)
 	}
+}
+
+func TestGitHubPullRequestsThatWereMissedAreFound(t *testing.T) {
+	h := newHub(t, map[string]string{".taskcluster.yml": plainYML("{pullRequests: public}")})
+	h.must(h.server.github.FindMissed(t.Context()))
+	fork, _ := h.fork(map[string]string{"x": "1"})
+	h.expect("pull_request.opened: github-pull-request")
+	h.gh.Deliveries(ghfake.Vanish)
+	h.ago.Store(int64(time.Hour))
+	_, err := fork.Push("stranger", "patch", ghfake.Change{Files: map[string]string{"x": "2"}})
+	h.must(err)
+	_, err = fork.Push("stranger", "second", ghfake.Change{Files: map[string]string{"x": "3"}})
+	h.must(err)
+	_, err = h.repo.OpenPull("stranger", fork, "second", "main", "another")
+	h.must(err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	h.must(h.gh.Drain(ctx))
+	h.gh.Deliveries(ghfake.Deliver)
+	h.ago.Store(0)
+	for range 2 { // the second look finds nothing
+		h.later()
+		h.must(h.server.github.FindMissed(t.Context()))
+		h.until("the pull requests that no webhook told of", func() bool { return len(h.made()) == 3 })
+	}
+	h.expect("pull_request.opened: github-pull-request", "pull_request.opened: github-pull-request", "pull_request.synchronize: github-pull-request")
 }
 
 // later lets time pass: what is due after a while is due, and leases are over.

@@ -198,6 +198,6 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 func Statements() []pg.Statement {
 	return []pg.Statement{
 		storeSQL, claimSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
-		compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL,
+		compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

@@ -101,7 +101,7 @@ func (g *GitHub) compareRefs(ctx context.Context, every time.Duration) error {
 	}
 	var errs []error
 	for _, r := range list {
-		if err := g.compare(ctx, r.repository, r.First); err != nil {
+		if err := errors.Join(g.compare(ctx, r.repository, r.First), g.comparePulls(ctx, r.repository, r.First)); err != nil {
 			errs = append(errs, fmt.Errorf("%s/%s: %w", r.Owner, r.Repo, err))
 		}
 	}
@@ -145,6 +145,81 @@ func (g *GitHub) compare(ctx context.Context, r repository, first bool) error {
 	return nil
 }
 
+// settledAfter is how long a pull request must have been left alone before its webhook counts as missed: one that is
+// only late, or is being sent again, would build it a second time.
+const settledAfter = 15 * time.Minute
+
+// comparePulls holds the open pull requests of a repository that changed in the last days against what was seen of them.
+func (g *GitHub) comparePulls(ctx context.Context, r repository, first bool) error {
+	rows, err := g.Pool.Query(ctx, pullsSQL.Text, r.ID)
+	if err != nil {
+		return fmt.Errorf("github: pull requests: %w", pg.Classify(err))
+	}
+	seen := map[int]string{}
+	var number int
+	var head string
+	if _, err := pgx.ForEachRow(rows, []any{&number, &head}, func() error { seen[number] = head; return nil }); err != nil {
+		return fmt.Errorf("github: pull requests: %w", pg.Classify(err))
+	}
+	c := g.client.Installation(r.Installation)
+	list, _, err := c.PullRequests.List(ctx, r.Owner, r.Repo, &github.PullRequestListOptions{
+		State: "open", Sort: "updated", Direction: "desc", ListOptions: github.ListOptions{PerPage: 100},
+	})
+	if err != nil {
+		return fmt.Errorf("github: pull requests of %s/%s: %w", r.Owner, r.Repo, err)
+	}
+	for _, p := range list {
+		number, head, age := p.GetNumber(), p.GetHead().GetSHA(), time.Since(p.GetUpdatedAt().Time)
+		if seen[number] == head || !first && (age > lookBack || age < settledAfter) {
+			continue
+		}
+		if err := g.missedPull(ctx, r, number, head, seen[number] == "", first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missedPull stores a revision of a pull request that no webhook told of as if one had, unless it has a build or was
+// there before the repository was watched.
+func (g *GitHub) missedPull(ctx context.Context, r repository, number int, head string, fresh, known bool) error {
+	if !known {
+		if err := g.Pool.QueryRow(ctx, builtSQL.Text, r.ID, number, head).Scan(&known); err != nil {
+			return fmt.Errorf("github: pull requests: %w", pg.Classify(err))
+		}
+	}
+	p, whole, err := g.pullRequest(ctx, r, number)
+	if err != nil {
+		return err
+	}
+	if known {
+		return g.sawPull(ctx, r, p)
+	}
+	action := "synchronize"
+	if fresh {
+		action = "opened"
+	}
+	body := map[string]any{"action": action, "number": number, "pull_request": whole, "sender": whole["user"]}
+	r.describe(body)
+	text, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("github: missed pull request: %w", err)
+	}
+	g.Log.InfoContext(ctx, "a pull request that no webhook told of", "repository", r.Owner+"/"+r.Repo, "pull", number, "revision", head)
+	return g.store(ctx, delivery{
+		GUID: fmt.Sprintf("refs-%d-pull-%d-%s", r.ID, number, head), Event: "pull_request", Action: action, Installation: r.Installation, Repository: r.ID, Source: "refs", Body: text,
+	})
+}
+
+// describe adds to a webhook's body what every one has.
+func (r repository) describe(body map[string]any) {
+	body["installation"] = map[string]any{"id": r.Installation}
+	body["repository"] = map[string]any{
+		"id": r.ID, "name": r.Repo, "full_name": r.Owner + "/" + r.Repo, "default_branch": r.DefaultBranch, "clone_url": r.URL,
+		"html_url": strings.TrimSuffix(r.URL, ".git"), "owner": map[string]any{"login": r.Owner, "name": r.Owner},
+	}
+}
+
 // pretend stores a push that no webhook told of as if one had: it then goes the same way.
 func (g *GitHub) pretend(ctx context.Context, r repository, branch, before, after string) error {
 	last, err := g.Push.List(ctx, r.Name, 0, 1)
@@ -180,13 +255,9 @@ func (g *GitHub) pretend(ctx context.Context, r repository, branch, before, afte
 	body := map[string]any{
 		"ref": "refs/heads/" + branch, "before": from, "after": after, "created": before == "", "deleted": false, "forced": len(commits) == 0 && before != "",
 		"base_ref": nil, "commits": commits, "pusher": person, "sender": map[string]any{"login": head.Author, "type": "User"},
-		"head_commit":  map[string]any{"id": after, "message": head.Message, "timestamp": head.Time, "author": person},
-		"installation": map[string]any{"id": r.Installation},
-		"repository": map[string]any{
-			"id": r.ID, "name": r.Repo, "full_name": r.Owner + "/" + r.Repo, "default_branch": r.DefaultBranch, "clone_url": r.URL,
-			"html_url": strings.TrimSuffix(r.URL, ".git"), "owner": map[string]any{"login": r.Owner, "name": r.Owner},
-		},
+		"head_commit": map[string]any{"id": after, "message": head.Message, "timestamp": head.Time, "author": person},
 	}
+	r.describe(body)
 	text, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("github: missed push: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/templates"
 )
 
@@ -29,6 +30,9 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 	}
 	if !printable.MatchString(p.Base.Ref) || !printable.MatchString(action) {
 		return "the name of the base branch is not printable ASCII", nil
+	}
+	if err := g.sawPull(ctx, t.repo, p); err != nil {
+		return "", err
 	}
 	if skips(p.Title) {
 		return "the title says to skip it", nil
@@ -78,6 +82,18 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 		return "", err
 	}
 	return g.run(ctx, x)
+}
+
+// sawPull writes down at which revision a pull request is, so that a later one that no webhook told of is noticed.
+func (g *GitHub) sawPull(ctx context.Context, r repository, p pullPayload) error {
+	s, args := sawPullSQL, []any{r.ID, p.Number, p.Head.SHA}
+	if p.State == "closed" {
+		s, args = closedPullSQL, args[:2]
+	}
+	if _, err := g.Pool.Exec(ctx, s.Text, args...); err != nil {
+		return fmt.Errorf("github: pull request %d of %s/%s: %w", p.Number, r.Owner, r.Repo, pg.Classify(err))
+	}
+	return nil
 }
 
 func (g *GitHub) pullTrigger(t *told, p pullPayload, tasksFor, role string) trigger {
@@ -190,3 +206,16 @@ func (g *GitHub) pullRequest(ctx context.Context, r repository, number int) (pul
 	}
 	return p, all, nil
 }
+
+var (
+	sawPullSQL = pg.Statement{Name: "github.saw-pull", Text: `
+		INSERT INTO github_pulls (repository_id, number, head) VALUES ($1, $2, $3)
+		ON CONFLICT (repository_id, number) DO UPDATE SET head = EXCLUDED.head`}
+
+	closedPullSQL = pg.Statement{Name: "github.closed-pull", Text: `DELETE FROM github_pulls WHERE repository_id = $1 AND number = $2`}
+
+	pullsSQL = pg.Statement{Name: "github.pulls", Text: `SELECT number, head FROM github_pulls WHERE repository_id = $1`}
+
+	builtSQL = pg.Statement{Name: "github.built", Text: `
+		SELECT EXISTS (SELECT FROM github_builds WHERE repository_id = $1 AND pull_number = $2 AND sha = $3)`}
+)

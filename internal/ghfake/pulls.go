@@ -29,7 +29,7 @@ type Pull struct {
 	merged string // the merge commit
 	labels []string
 
-	created, closed time.Time
+	created, updated, closed time.Time
 }
 
 // OpenPull opens a pull request from a branch of from, which is the repository itself or a fork, and sends
@@ -246,6 +246,7 @@ func (g *MergeGroup) Finish(login string, merge bool) error {
 }
 
 func (p *Pull) tell(action string, by *User, rest obj) {
+	p.updated = p.repo.server.Now()
 	body := obj{"number": p.Number, "pull_request": p.json()}
 	maps.Copy(body, rest)
 	p.repo.server.tell(p.repo, "pull_request", action, by, body)
@@ -281,7 +282,7 @@ func (p *Pull) json() obj {
 		"url": api + "/pulls/" + n, "id": p.id, "node_id": nodeID("PullRequest", p.id), "html_url": html + "/pull/" + n, "diff_url": html + "/pull/" + n + ".diff",
 		"patch_url": html + "/pull/" + n + ".patch", "issue_url": api + "/issues/" + n, "commits_url": api + "/pulls/" + n + "/commits",
 		"comments_url": api + "/issues/" + n + "/comments", "statuses_url": api + "/statuses/" + p.head, "number": p.Number, "state": p.state, "locked": false,
-		"title": p.title, "user": s.userJSON(p.author), "body": nil, "created_at": stamp(p.created), "updated_at": stamp(s.Now()), "closed_at": stamp(p.closed),
+		"title": p.title, "user": s.userJSON(p.author), "body": nil, "created_at": stamp(p.created), "updated_at": stamp(p.updated), "closed_at": stamp(p.closed),
 		"merged_at": nil, "merge_commit_sha": nil, "assignee": nil, "assignees": []any{}, "requested_reviewers": []any{}, "requested_teams": []any{},
 		"labels": each(p.labels, p.labelJSON), "milestone": nil, "draft": p.draft, "head": side(p.from, p.branch, p.head), "base": side(p.repo, p.base, p.baseAt),
 		"author_association": p.association(), "auto_merge": nil, "active_lock_reason": nil, "merged": p.merged != "", "mergeable": nil, "mergeable_state": "unknown",

@@ -68,6 +68,14 @@ CREATE INDEX github_builds_named ON github_builds (organization, repository, cre
 CREATE INDEX github_builds_pull ON github_builds (repository_id, pull_number) WHERE pull_number > 0;
 CREATE INDEX github_builds_sha ON github_builds (repository_id, sha);
 
+-- The newest revision seen of each open pull request.
+CREATE TABLE github_pulls (
+    repository_id bigint NOT NULL,
+    number        integer NOT NULL,
+    head          text NOT NULL,
+    PRIMARY KEY (repository_id, number)
+);
+
 -- What was said in comments, so that nothing is said twice.
 CREATE TABLE github_said (
     digest bytea PRIMARY KEY,

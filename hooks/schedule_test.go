@@ -43,7 +43,7 @@ func TestADateFiresOnce(t *testing.T) {
 		t.Errorf("%+v", fires)
 	}
 	s := fx.status("nightly")
-	if s.Next.Hour() != 3 || !s.Next.After(time.Now()) || s.Next.Sub(time.Now()) > 24*time.Hour || !s.Due.Equal(s.Next) {
+	if s.Next.Hour() != 3 || !s.Next.After(time.Now()) || time.Until(s.Next) > 24*time.Hour || !s.Due.Equal(s.Next) {
 		t.Error(s.Next, s.Due)
 	}
 }
@@ -234,7 +234,7 @@ func TestWhatMayPassIsTriedAgainAtTheSameDate(t *testing.T) {
 		if !s.Next.Equal(date) || !s.Failing() {
 			t.Fatalf("%+v", s)
 		}
-		waits = append(waits, s.Due.Sub(time.Now()))
+		waits = append(waits, time.Until(s.Due))
 		fx.expire("nightly")
 	}
 	if waits[0] < time.Second || waits[1] <= waits[0] {

@@ -148,11 +148,11 @@ func checkPattern(pattern string) (size int, err error) {
 	}
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return 0, fmt.Errorf("the regular expression %.200q cannot be used: %v (look-around and references back are not known)", pattern, err)
+		return 0, fmt.Errorf("the regular expression %.200q cannot be used: %w (look-around and references back are not known)", pattern, err)
 	}
 	program, err := syntax.Compile(parsed.Simplify())
 	if err != nil {
-		return 0, fmt.Errorf("the regular expression %.200q cannot be used: %v", pattern, err)
+		return 0, fmt.Errorf("the regular expression %.200q cannot be used: %w", pattern, err)
 	}
 	if len(program.Inst) > maxProgram {
 		return 0, fmt.Errorf("the regular expression %.200q is too large: it takes %d instructions, more than the %d allowed; use smaller repetitions", pattern, len(program.Inst), maxProgram)

@@ -53,6 +53,12 @@ func (f githubForge) Tree(ctx context.Context, revision string) (intake.Tree, er
 	return f.Forge.Tree(ctx, revision)
 }
 
+// Describe tells of a head without a record of its push; GitHub counts no pushes.
+func (f githubForge) Describe(ctx context.Context, revision string) (push.Push, string, error) {
+	p, err := f.Forge.Describe(ctx, revision)
+	return p, "", err
+}
+
 func (a *App) openGitHub(ctx context.Context, r push.Repository) (intake.Forge, error) {
 	forge, err := a.github.Forge(ctx, r)
 	if err != nil {

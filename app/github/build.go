@@ -142,6 +142,7 @@ func (g *GitHub) insertBuild(ctx context.Context, t trigger, group string) error
 	if err != nil {
 		return fmt.Errorf("github: build %s: %w", group, pg.Classify(err))
 	}
+	g.changed()
 	return nil
 }
 
@@ -209,7 +210,16 @@ func (g *GitHub) setBuild(ctx context.Context, group, state string) error {
 	if _, err := g.Pool.Exec(ctx, setBuildSQL.Text, group, state); err != nil {
 		return fmt.Errorf("github: build %s: %w", group, pg.Classify(err))
 	}
+	g.changed()
 	return nil
+}
+
+// changed wakes who tells GitHub of builds.
+func (g *GitHub) changed() {
+	select {
+	case g.change <- struct{}{}:
+	default:
+	}
 }
 
 // Build is a task group that a webhook asked for.

@@ -127,6 +127,7 @@ type GitHub struct {
 	pack   *zstd.Encoder
 	unpack *zstd.Decoder
 	fresh  chan struct{} // a delivery was stored
+	change chan struct{} // a build changed its state
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 }
@@ -137,7 +138,7 @@ func New(d Deps) (*GitHub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
-	g := &GitHub{Deps: d, client: client, fresh: make(chan struct{}, 1)}
+	g := &GitHub{Deps: d, client: client, fresh: make(chan struct{}, 1), change: make(chan struct{}, 1)}
 	if g.pack, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)); err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
@@ -164,6 +165,7 @@ func (g *GitHub) Start(ctx context.Context) {
 		g.loops.Go(func() { g.takeDeliveries(ctx) })
 	}
 	g.loops.Go(func() { g.follow(ctx) })
+	g.loops.Go(func() { g.reportBuilds(ctx) })
 	g.loops.Go(func() { g.repeat(ctx, missedEvery, g.FindMissed) })
 	g.loops.Go(func() { g.repeat(ctx, time.Hour, g.forget) })
 }
@@ -198,6 +200,6 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 func Statements() []pg.Statement {
 	return []pg.Statement{
 		storeSQL, claimSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
-		compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
+		compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, unreportedSQL, reportedSQL, reportLaterSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

@@ -61,11 +61,15 @@ CREATE TABLE github_builds (
     installation_id bigint NOT NULL,
     delivery        bigint NOT NULL, -- order of builds
     change          jsonb NOT NULL,
+    reported        text NOT NULL DEFAULT '', -- the state that GitHub was told
+    report_after    timestamptz NOT NULL DEFAULT '-infinity',
+    report_tries    integer NOT NULL DEFAULT 0,
     created         timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated         timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX github_builds_named ON github_builds (organization, repository, created DESC);
 CREATE INDEX github_builds_pull ON github_builds (repository_id, pull_number) WHERE pull_number > 0;
+CREATE INDEX github_builds_unreported ON github_builds (report_after) WHERE reported <> state;
 CREATE INDEX github_builds_sha ON github_builds (repository_id, sha);
 
 -- The newest revision seen of each open pull request.

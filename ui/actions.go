@@ -15,6 +15,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/ui/form"
+	"github.com/treeline-ci/treeline/ui/prose"
 )
 
 // Actions is what people may do with the tasks of a push. It answers with kinds of internal/fault.
@@ -126,7 +127,7 @@ func listed(list []ActionOffer, a aim) []actionJSON {
 	for i, o := range list {
 		out[i] = actionJSON{
 			Name: o.Name, Title: o.Title, Href: a.path(o.Name), Plain: o.plain(), Grave: o.grave(), Allowed: o.Allowed, Why: o.Why,
-			DescriptionHTML: markdownOf(o.Description),
+			DescriptionHTML: prose.Markdown(o.Description),
 		}
 	}
 	return out

@@ -3,14 +3,13 @@ package ui
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/ui/prose"
 )
 
 // cell is a task as grids and tables show it; shell/data.ts describes it.
@@ -37,42 +36,15 @@ type move struct {
 	Ended     int64  `json:"ended"`
 }
 
-// words are the states of pages, in words.
-var words = map[string]string{
-	"unscheduled": "waiting", "pending": "pending", "running": "running", "passed": "passed",
-	"failed": "failed", "exception": "exception", "cancelled": "cancelled", "retried": "retried",
-}
-
 // shownStates lists the states with those first that need a look.
 func shownStates() []string {
 	return []string{"failed", "exception", "running", "pending", "unscheduled", "passed", "cancelled"}
 }
 
-// stateOf is the state as pages tell it: a cancelled task is no fault of anybody.
-func stateOf(s task.State, reason task.ReasonResolved) string {
-	switch {
-	case s == task.Completed:
-		return "passed"
-	case s == task.Exception && reason == task.ReasonCanceled:
-		return "cancelled"
-	}
-	return string(s)
-}
-
-// runState is the state of one run: one that another has replaced was retried.
-func runState(r task.Run, last bool) string {
-	if !last && r.State == task.Exception {
-		if _, again := r.ReasonResolved.Retry(); again {
-			return "retried"
-		}
-	}
-	return stateOf(r.State, r.ReasonResolved)
-}
-
 func moveOf(s *task.Status) move {
 	m := move{ID: s.TaskID, State: string(s.State), Run: -1, Runs: len(s.Runs)}
 	if r := s.LastRun(); r != nil {
-		m.State = stateOf(s.State, r.ReasonResolved)
+		m.State = prose.State(s.State, r.ReasonResolved)
 		m.Reason = string(r.ReasonResolved)
 		m.Run = r.RunID
 		m.Scheduled, m.Started, m.Ended = r.Scheduled.UnixMilli(), millis(r.Started), millis(r.Resolved)
@@ -244,18 +216,4 @@ func talliesOf(cells []cell) []tally {
 		}
 	}
 	return out
-}
-
-// elapsed writes a duration for people: "45s", "3m 05s", "1h 02m", "2d 03h".
-func elapsed(d time.Duration) string {
-	s := int64(max(d, 0) / time.Second)
-	switch {
-	case s < 60:
-		return fmt.Sprintf("%ds", s)
-	case s < 3600:
-		return fmt.Sprintf("%dm %02ds", s/60, s%60)
-	case s < 86400:
-		return fmt.Sprintf("%dh %02dm", s/3600, s/60%60)
-	}
-	return fmt.Sprintf("%dd %02dh", s/86400, s/3600%24)
 }

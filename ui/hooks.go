@@ -10,12 +10,13 @@ import (
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/hookview"
+	"github.com/treeline-ci/treeline/ui/prose"
 )
 
 func (u *UI) hookVisit(v *visit) *hookview.Visit {
 	return &hookview.Visit{Hooks: u.deps.Hooks, Statuses: u.deps.Queue.Statuses, Allow: v.allow, Words: func(s task.Status) (string, string) {
 		state := moveOf(&s).State
-		return state, words[state]
+		return state, prose.Word(state)
 	}}
 }
 
@@ -42,7 +43,7 @@ func (u *UI) showHook(v *visit, status int, t hookview.Try) error {
 		*hookview.Page
 		Description template.HTML
 		CSRF        string
-	}{p, markdownOf(p.Metadata.Description), v.session.csrf()}}, nil)
+	}{p, prose.Markdown(p.Metadata.Description), v.session.csrf()}}, nil)
 }
 
 // triggerHook fires a hook for a form.

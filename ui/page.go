@@ -18,6 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/ui/prose"
 )
 
 //go:embed html/*.html
@@ -202,7 +203,7 @@ func funcs() template.FuncMap {
 		"when":     when,
 		"size":     sizeText,
 		"states":   shownStates,
-		"word":     func(s string) string { return words[s] },
+		"word":     prose.Word,
 		"passages": passages,
 		"acticon": func(name string) string {
 			return map[string]string{"rerun": "rerun", "cancel": "stop", "schedule": "play"}[name]
@@ -210,7 +211,7 @@ func funcs() template.FuncMap {
 		"icon": func(file, name string, class ...string) iconView {
 			return iconView{file, name, strings.Join(class, " ")}
 		},
-		"mark":   markdownOf,
+		"mark":   prose.Markdown,
 		"has":    func(list []string, s string) bool { return slices.Contains(list, s) },
 		"status": func(icons, state, text string) statusView { return statusView{icons, state, text} },
 		"counts": func(icons string, list []tally) countsView { return countsView{icons, list} },

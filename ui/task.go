@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"maps"
 	"net/http"
 	"slices"
@@ -16,7 +17,20 @@ import (
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/why"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/ui/prose"
 )
+
+// taskView is what the task page's template shows.
+type taskView struct {
+	taskJSON
+	Description template.HTML
+	Tab         string
+	Tabs        [][2]string
+	CSRF        string
+}
+
+// markdown marks what prose.Markdown has made.
+func markdown(clean string) template.HTML { return template.HTML(clean) }
 
 // taskJSON is a task for the script; shell/data.ts describes it.
 type taskJSON struct {
@@ -164,7 +178,7 @@ func (u *UI) readTask(v *visit, id string, run int) (taskJSON, error) {
 	}
 	data.Acts = v.actsOn(item.Status)
 	data.Actions = u.deps.Actions != nil && v.allow(seeActions) == nil
-	if data.YAML, err = yamlOf(item.Task); err != nil {
+	if data.YAML, err = prose.YAML(item.Task); err != nil {
 		return taskJSON{}, err
 	}
 	if err := u.addNeighbours(ctx, v, &data, &item); err != nil {
@@ -184,10 +198,10 @@ func describe(i *queue.Item) taskJSON {
 	s, d := &i.Status, &i.Task
 	m := moveOf(s)
 	data := taskJSON{
-		ID: s.TaskID, GroupID: s.TaskGroupID, Name: nameOf(d.Metadata.Name, s.TaskID), DescriptionHTML: string(markdownOf(d.Metadata.Description)),
+		ID: s.TaskID, GroupID: s.TaskGroupID, Name: nameOf(d.Metadata.Name, s.TaskID), DescriptionHTML: string(prose.Markdown(d.Metadata.Description)),
 		Owner: d.Metadata.Owner, Source: d.Metadata.Source, Queue: s.TaskQueueID, Priority: string(s.Priority), Project: s.ProjectID,
 		Scheduler: s.SchedulerID, Created: d.Created.UnixMilli(), Deadline: s.Deadline.UnixMilli(), Expires: s.Expires.UnixMilli(),
-		RetriesLeft: s.RetriesLeft, Requires: string(d.Requires), State: m.State, StateText: stateText(s), Sentence: sentence(s), Run: m.Run,
+		RetriesLeft: s.RetriesLeft, Requires: string(d.Requires), State: m.State, StateText: prose.StateText(s), Sentence: prose.Sentence(s), Run: m.Run,
 		Waiting: []waitJSON{}, Runs: []runJSON{}, Artifacts: []artifactJSON{}, Dependencies: []neighbour{}, Dependents: []neighbour{}, Tags: [][2]string{},
 		Routes: append([]string{}, d.Routes...), Scopes: append([]string{}, d.Scopes...),
 	}
@@ -198,7 +212,7 @@ func describe(i *queue.Item) taskJSON {
 			worker = ""
 		}
 		data.Runs = append(data.Runs, runJSON{
-			r.RunID, runState(r, last), runText(r, last), runSentence(r, last), worker, r.Scheduled.UnixMilli(), millis(r.Started), millis(r.Resolved),
+			r.RunID, prose.RunState(r, last), prose.RunText(r, last), prose.RunSentence(r, last), worker, r.Scheduled.UnixMilli(), millis(r.Started), millis(r.Resolved),
 		})
 	}
 	for _, k := range slices.Sorted(maps.Keys(d.Tags)) {
@@ -240,7 +254,7 @@ func (u *UI) addNeighbours(ctx context.Context, v *visit, data *taskJSON, i *que
 }
 
 func neighbourOf(i *queue.Item) neighbour {
-	return neighbour{i.Status.TaskID, nameOf(i.Task.Metadata.Name, i.Status.TaskID), moveOf(&i.Status).State, stateText(&i.Status)}
+	return neighbour{i.Status.TaskID, nameOf(i.Task.Metadata.Name, i.Status.TaskID), moveOf(&i.Status).State, prose.StateText(&i.Status)}
 }
 
 const maxReasons = 10

@@ -1,4 +1,4 @@
-package ui
+package prose
 
 import (
 	"bytes"
@@ -13,20 +13,11 @@ import (
 	"github.com/treeline-ci/treeline/task"
 )
 
-// taskView is what the task page's template shows.
-type taskView struct {
-	taskJSON
-	Description template.HTML
-	Tab         string
-	Tabs        [][2]string
-	CSRF        string
-}
-
 const maxMarkdown = 64 << 10 // bytes; more is shown as it is
 
-// markdownOf turns a stranger's Markdown into a few harmless tags: no pictures, no styles, links only
+// Markdown turns a stranger's Markdown into a few harmless tags: no pictures, no styles, links only
 // to the web and without a hint where they come from.
-func markdownOf(text string) template.HTML {
+func Markdown(text string) template.HTML {
 	if len(text) > maxMarkdown {
 		return template.HTML("<p>" + template.HTMLEscapeString(text[:maxMarkdown]) + " …</p>")
 	}
@@ -45,26 +36,23 @@ func markdownOf(text string) template.HTML {
 	return template.HTML(policy.SanitizeBytes(out.Bytes()))
 }
 
-// markdown marks what markdownOf has made.
-func markdown(clean string) template.HTML { return template.HTML(clean) }
-
-// yamlOf writes a definition as people write them.
-func yamlOf(d task.Definition) (string, error) {
+// YAML writes a definition as people write them.
+func YAML(d task.Definition) (string, error) {
 	body, err := json.Marshal(d)
 	if err != nil {
-		return "", fmt.Errorf("ui: definition: %w", err)
+		return "", fmt.Errorf("prose: definition: %w", err)
 	}
 	// JSON is YAML: this way the order of the keys stays.
 	var doc yaml.Node
 	if err := yaml.Unmarshal(body, &doc); err != nil {
-		return "", fmt.Errorf("ui: definition: %w", err)
+		return "", fmt.Errorf("prose: definition: %w", err)
 	}
 	plain(&doc)
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
 	if err := enc.Encode(&doc); err != nil {
-		return "", fmt.Errorf("ui: definition: %w", err)
+		return "", fmt.Errorf("prose: definition: %w", err)
 	}
 	return out.String(), enc.Close()
 }

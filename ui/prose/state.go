@@ -1,4 +1,6 @@
-package ui
+// Package prose says in words how tasks stand and why, for the pages, and makes what strangers wrote fit to
+// be shown: Markdown and definitions.
+package prose
 
 import (
 	"fmt"
@@ -7,28 +9,25 @@ import (
 	"github.com/treeline-ci/treeline/task"
 )
 
-// stateText is the state of a task in words.
-func stateText(s *task.Status) string {
+// StateText is the state of a task in words.
+func StateText(s *task.Status) string {
 	if r := s.LastRun(); r != nil {
-		return runText(*r, true)
+		return RunText(*r, true)
 	}
-	return words[string(s.State)]
+	return Word(string(s.State))
 }
 
-// runText is the state of a run in words, with its reason where that says more.
-func runText(r task.Run, last bool) string {
-	state := runState(r, last)
+// RunText is the state of a run in words, with its reason where that says more.
+func RunText(r task.Run, last bool) string {
+	state := RunState(r, last)
 	if state == "exception" && r.ReasonResolved != "" {
 		return string(r.ReasonResolved)
 	}
-	if word, ok := words[state]; ok {
-		return word
-	}
-	return state
+	return Word(state)
 }
 
-// sentence says in one line how a task stands and why.
-func sentence(s *task.Status) string {
+// Sentence says in one line how a task stands and why.
+func Sentence(s *task.Status) string {
 	r := s.LastRun()
 	if r == nil {
 		if s.State == task.Unscheduled {
@@ -36,11 +35,11 @@ func sentence(s *task.Status) string {
 		}
 		return fmt.Sprintf("Its state is %s.", s.State)
 	}
-	return runSentence(*r, true)
+	return RunSentence(*r, true)
 }
 
-// runSentence says why a run is as it is.
-func runSentence(r task.Run, last bool) string {
+// RunSentence says why a run is as it is.
+func RunSentence(r task.Run, last bool) string {
 	switch r.State {
 	case task.Pending:
 		switch r.ReasonCreated {
@@ -104,4 +103,53 @@ func took(r task.Run) string {
 		return " in under a second"
 	}
 	return " after " + elapsed(d)
+}
+
+// words are the states of pages, in words; nobody changes them.
+var words = map[string]string{
+	"unscheduled": "waiting", "pending": "pending", "running": "running", "passed": "passed",
+	"failed": "failed", "exception": "exception", "cancelled": "cancelled", "retried": "retried",
+}
+
+// Word is a state of the pages in words.
+func Word(state string) string {
+	if word, ok := words[state]; ok {
+		return word
+	}
+	return state
+}
+
+// State is the state as pages tell it: a cancelled task is no fault of anybody.
+func State(s task.State, reason task.ReasonResolved) string {
+	switch {
+	case s == task.Completed:
+		return "passed"
+	case s == task.Exception && reason == task.ReasonCanceled:
+		return "cancelled"
+	}
+	return string(s)
+}
+
+// RunState is the state of one run: one that another has replaced was retried.
+func RunState(r task.Run, last bool) string {
+	if !last && r.State == task.Exception {
+		if _, again := r.ReasonResolved.Retry(); again {
+			return "retried"
+		}
+	}
+	return State(r.State, r.ReasonResolved)
+}
+
+// elapsed writes a duration for people: "45s", "3m 05s", "1h 02m", "2d 03h".
+func elapsed(d time.Duration) string {
+	s := int64(max(d, 0) / time.Second)
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%ds", s)
+	case s < 3600:
+		return fmt.Sprintf("%dm %02ds", s/60, s%60)
+	case s < 86400:
+		return fmt.Sprintf("%dh %02dm", s/3600, s/60%60)
+	}
+	return fmt.Sprintf("%dd %02dh", s/86400, s/3600%24)
 }

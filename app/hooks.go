@@ -99,7 +99,7 @@ func (a *App) mailHookFailure(ctx context.Context, f hooks.Failure) {
 	err := a.notify.Mail(ctx, notify.Email{
 		Address: m.Owner, Subject: "Hook " + short(f.Hook.Name(), 150) + " failed", Content: text.String(), State: "failed",
 		Link: &notify.Link{Text: "Open the hook", Href: a.config.RootURL + "/hooks/" + f.Hook.Group + "/" + url.PathEscape(f.Hook.ID)},
-		Why:  "you are the owner of the hook, and its emailOnError is on",
+		Why:  "You get this because you are the owner of the hook, and its emailOnError is on.",
 		Key:  "hooks/" + f.Hook.Name() + "/" + f.TaskID,
 	})
 	if err != nil {

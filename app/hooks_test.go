@@ -18,10 +18,12 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/internal/rabbittest"
+	"github.com/treeline-ci/treeline/internal/smtptest"
+	"github.com/treeline-ci/treeline/notify/mail"
 )
 
 // startForHooks starts a server, on a broker if there is one.
-func startForHooks(t *testing.T, broker string) *App {
+func startForHooks(t *testing.T, broker string, change ...func(*Config)) *App {
 	t.Helper()
 	dir := t.TempDir()
 	secrets, err := LoadSecrets(filepath.Join(dir, "secrets.json"))
@@ -32,10 +34,14 @@ func startForHooks(t *testing.T, broker string) *App {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := Start(t.Context(), Config{
+	c := Config{
 		RootURL: "http://" + listener.Addr().String(), Listener: listener, DatabaseURL: pgtest.URL(t),
 		DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Pulse: pulse.Config{URL: broker},
-	})
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	a, err := Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +112,23 @@ func TestAHooksTaskHasTheScopesOfItsRoleAndNoOthers(t *testing.T) {
 	audit, err := a.auth.EntityHistory(ctx, "hook", "project-a/one", 0, 10)
 	if err != nil || len(audit) != 1 || audit[0].ClientID != RootClient || audit[0].Action != "created" {
 		t.Error(audit, err)
+	}
+}
+
+func TestTheOwnerOfAHookThatFailsGetsMail(t *testing.T) {
+	server := smtptest.Start(t, smtptest.Options{})
+	a := startForHooks(t, "", func(c *Config) {
+		c.Notify.SMTP = mail.Config{Host: server.Host, Port: server.Port, CA: server.CA, From: "ci@example.com"}
+	})
+	h := testHook("nightly")
+	h.Metadata.EmailOnError = true
+	h.Schedule = []string{"* * * * * *"} // each second; its template wants a payload, which a schedule has not
+	if _, err := a.hooks.Create(t.Context(), RootClient, h); err != nil {
+		t.Fatal(err)
+	}
+	first := server.Wait(t, 1)[0]
+	if first.Subject() != "Hook project-a/nightly failed" || first.To != "ada@example.com" || !strings.Contains(first.Text, "unknown context value payload") || !strings.Contains(first.Text, "You get this because") || !strings.Contains(first.Text, "/hooks/project-a/nightly") {
+		t.Errorf("%s to %v:\n%s", first.Subject(), first.To, first.Text)
 	}
 }
 

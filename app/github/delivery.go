@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -148,7 +149,9 @@ const giveUpAfter = 24 * time.Hour
 func (g *GitHub) take(ctx context.Context, d delivery) error {
 	doing, cancel := context.WithTimeout(ctx, takeFor)
 	defer cancel()
+	release := g.hold(doing, d)
 	outcome, err := g.unpackAndHandle(doing, d)
+	release()
 	if ctx.Err() != nil { // the server stops: another need not wait for the lease to end
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -181,6 +184,27 @@ func (g *GitHub) settleAs(ctx context.Context, d delivery, state, outcome string
 		return fmt.Errorf("github: settle delivery %s: %w", d.GUID, pg.Classify(err))
 	}
 	return nil
+}
+
+// hold renews the lease of a delivery until release is called.
+func (g *GitHub) hold(ctx context.Context, d delivery) (release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if _, err := g.Pool.Exec(ctx, renewSQL.Text, d.Seq, lease.Seconds()); err != nil && ctx.Err() == nil {
+				g.Log.WarnContext(ctx, "renew the lease of a webhook; tried again soon", "delivery", d.GUID, "err", pg.Classify(err))
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
 }
 
 // errNever is a failure that trying again cannot mend.
@@ -250,6 +274,9 @@ var (
 			WHERE d.state = 'new' AND d.retry_after <= clock_timestamp() AND coalesce(i.blocked_until, '-infinity') <= clock_timestamp()
 			ORDER BY d.seq LIMIT $2 FOR UPDATE OF d SKIP LOCKED)
 		RETURNING seq, guid, event, action, installation_id, repository_id, source, body, received, tries`}
+
+	renewSQL = pg.Statement{Name: "github.renew", Text: `
+		UPDATE github_deliveries SET retry_after = clock_timestamp() + make_interval(secs => $2) WHERE seq = $1 AND state = 'new'`}
 
 	settleSQL = pg.Statement{Name: "github.settle", Text: `
 		UPDATE github_deliveries SET state = $2, outcome = $3, retry_after = clock_timestamp() + make_interval(secs => $4) WHERE seq = $1`}

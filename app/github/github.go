@@ -150,9 +150,9 @@ func New(d Deps) (*GitHub, error) {
 
 // Times of the loops.
 const (
-	pollDeliveries = time.Second // a delivery stored by another server
-	lease          = 2 * time.Minute
-	takeFor        = 90 * time.Second // what a delivery may take; the lease is longer
+	pollDeliveries = time.Second      // a delivery stored by another server
+	lease          = 15 * time.Second // renewed while a delivery is taken; then another server takes it
+	takeFor        = 5 * time.Minute  // what a delivery may take
 	takersAtOnce   = 4
 	missedEvery    = 5 * time.Minute
 	keepDeliveries = 14 * 24 * time.Hour
@@ -199,7 +199,7 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		storeSQL, claimSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
+		storeSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
 		compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, unreportedSQL, reportedSQL, reportLaterSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

@@ -19,9 +19,9 @@ import (
 
 // Bounds of telling GitHub of builds.
 const (
-	reportLease = 2 * time.Minute
-	reportPoll  = 5 * time.Second // what another server changed
-	reportTries = 50              // after which GitHub is left with what it has
+	reportLease = 90 * time.Second // longer than a request with its repetitions
+	reportPoll  = 5 * time.Second  // what another server changed
+	reportTries = 50               // after which GitHub is left with what it has
 )
 
 // statusContext begins the name of a build's commit status; what happened follows in parentheses, since a push and a

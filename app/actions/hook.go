@@ -41,6 +41,9 @@ func (a *Actions) ensure(ctx context.Context, g *group, entries []action.Entry) 
 		if err := checkPayload(o, g, e); err != nil {
 			return err
 		}
+		if err := hookFor(o, e).CheckName(e); err != nil {
+			return fault.New(fault.Forbidden, "%s", sentence(err))
+		}
 		known, err := a.fresh(ctx, e, o.Repository.Name)
 		if err != nil {
 			return err
@@ -77,6 +80,11 @@ func checkPayload(o intake.Occasion, g *group, e action.Entry) error {
 		}
 	}
 	return nil
+}
+
+// hookFor is what the hook of an entry stands for.
+func hookFor(o intake.Occasion, e action.Entry) action.HookFor {
+	return action.HookFor{Permission: e.Extra.Permission, Level: o.Repository.Level, PullRequest: pullRequest(o)}
 }
 
 // source is the .taskcluster.yml that a hook's task is made of. That of a pull request counts only while
@@ -132,7 +140,8 @@ func (a *Actions) fresh(ctx context.Context, e action.Entry, repository string) 
 
 // make makes one hook and its role.
 func (a *Actions) make(ctx context.Context, g *group, e action.Entry, o intake.Occasion, source []byte) error {
-	h := action.HookFor{TaskclusterYML: source, Permission: e.Extra.Permission, Level: o.Repository.Level, PullRequest: pullRequest(o), RootURL: a.RootURL}
+	h := hookFor(o, e)
+	h.TaskclusterYML, h.RootURL = source, a.RootURL
 	if err := h.Check(e); err != nil {
 		return fault.New(fault.Forbidden, "%s", sentence(err))
 	}

@@ -1,8 +1,13 @@
 package actions_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/url"
+	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -229,4 +234,142 @@ func TestRepositoriesWithTheSameTextShareAHookAndItsRoleHoldsBoth(t *testing.T) 
 	if diff := cmp.Diff([]string{"assume:repo:local/other:action:generic", "assume:repo:local/pebble:action:generic"}, w.role("hook-id:"+hook["hookGroupId"].(string)+"/"+hook["hookId"].(string))); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// lying is a .taskcluster.yml whose decisions run on a worker, which may publish what it likes, and whose
+// actions are done in the server.
+const lying = `version: 1
+tasks:
+  - $if: tasks_for in ["git-push", "action"]
+    then:
+      $mergeDeep:
+        - schedulerId: pebble-level-${repository.level}
+          created: {$fromNow: ""}
+          deadline: {$fromNow: 1 day}
+          metadata: {name: "${tasks_for}", description: d, owner: "${push.owner}", source: "${repository.url}"}
+        - $if: tasks_for == "action"
+          then:
+            taskQueueId: built-in/decision
+            taskGroupId: ${action.taskGroupId}
+            tags: {kind: action-callback}
+            scopes: ["${action.repo_scope}"]
+            payload: {action: {callback: "${action.cb_name}", taskGroupId: "${action.taskGroupId}", taskId: {$eval: taskId}, input: {$eval: input}}}
+          else:
+            taskQueueId: local/liar
+            taskId: ${ownTaskId}
+            taskGroupId: ${ownTaskId}
+            payload: {}
+            scopes: ["assume:${repository.role}:branch:${push.branch}"]
+`
+
+func TestADecisionOnAWorkerThatLiesGetsNothing(t *testing.T) {
+	w := newWorld(t, "pebble", "other")
+	honest := w.decision("pebble")
+	w.commit("pebble", map[string]string{".taskcluster.yml": lying})
+	var group string
+	// run plays the worker: it does a run of the decision that publishes files.
+	run := func(files map[string]string) {
+		t.Helper()
+		var claims []client.Claim
+		w.eventually("the decision is pending", func() (err error) {
+			claims, err = w.root.ClaimWork(t.Context(), "local/liar", client.ClaimRequest{WorkerGroup: "g", WorkerID: "w", Tasks: 1})
+			if err == nil && len(claims) == 0 {
+				err = errors.New("nothing is pending")
+			}
+			return err
+		})
+		group = claims[0].Status.TaskID
+		worker := w.root.WithCredentials(claims[0].Credentials.Hawk())
+		for name, content := range files {
+			up := client.Upload{TaskID: group, RunID: claims[0].RunID, Name: name, ContentType: "application/json", Expires: claims[0].Task.Expires}
+			if _, err := worker.UploadArtifact(t.Context(), up, strings.NewReader(content), int64(len(content))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := worker.ReportCompleted(t.Context(), group, claims[0].RunID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(nil)
+	other, err := w.root.Task(t.Context(), w.decision("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the generator would say of this push, but for the lies.
+	was, err := w.root.Task(t.Context(), honest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision := gitHead(t, w.dir+"/pebble")
+	sum := sha256.Sum256([]byte(lying))
+	listing := regexp.MustCompile(`/[0-9a-f]{10}"`).ReplaceAllString(w.artifact(honest, "public/actions.json"), "/"+hex.EncodeToString(sum[:])[:10]+`"`)
+	listing = regexp.MustCompile(`"revision": "[0-9a-f]+"`).ReplaceAllString(strings.ReplaceAll(listing, honest, group), `"revision": "`+revision+`"`)
+	lies := []struct{ name, from, to, says string }{
+		{"another repository", was.Metadata.Source, other.Metadata.Source, "speaks of the repository"},
+		{"another revision", revision, strings.Repeat("0", 40), "speaks of the revision"},
+		{"another group", `"taskGroupId": "` + group, `"taskGroupId": "` + honest, "speaks of the task group"},
+		{"a higher level", "in-tree-action-3-", "in-tree-action-9-", "names the hook in-tree-action-9-generic/"},
+		{"another text", hex.EncodeToString(sum[:])[:10], strings.Repeat("a", 10), "names the hook in-tree-action-3-generic/aaaaaaaaaa"},
+		{"the permission of another hook", "in-tree-action-3-generic", "in-tree-action-3-release-promotion", "actions with the permission generic on this push have the hook"},
+	}
+	again := func(files map[string]string) {
+		t.Helper()
+		if _, err := w.root.Rerun(t.Context(), group); err != nil {
+			t.Fatal(err)
+		}
+		run(files)
+	}
+	parameters := w.artifact(honest, "public/parameters.yml")
+	again(map[string]string{"public/actions.json": listing, "public/parameters.yml": strings.ReplaceAll(parameters, was.Metadata.Source, other.Metadata.Source)})
+	t.Run("parameters of another repository", func(t *testing.T) {
+		act, err := start(t, w.root, group, "cancel-all", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.done(act.TaskID, task.Failed)
+		if log := w.log(act.TaskID); !strings.Contains(log, "speak of another repository than the push") {
+			t.Error(log)
+		}
+	})
+	for _, lie := range lies {
+		t.Run(lie.name, func(t *testing.T) {
+			if !strings.Contains(listing, lie.from) {
+				t.Fatalf("there is no %s in %.2000s", lie.from, listing)
+			}
+			again(map[string]string{"public/actions.json": strings.ReplaceAll(listing, lie.from, lie.to)})
+			_, err := start(t, w.root, group, "cancel-all", nil)
+			refused(t, err, fault.Forbidden, lie.says)
+		})
+	}
+}
+
+func TestAnActionInTheServerHasTheRightsOfItsTaskOnly(t *testing.T) {
+	w := newWorld(t, "pebble")
+	group := w.decision("pebble")
+	lint := w.tasks(group)["lint-shell"][0]
+	if err := w.root.Call(t.Context(), "auth", http.MethodPost, "/roles/repo:local%2Fpebble:action:*", nil, dict{"scopes": []string{"queue:rerun-task:*"}, "description": "d"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	act, err := start(t, w.root, group, "cancel", dict{"taskId": lint}) // the root client may cancel
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.done(act.TaskID, task.Failed)
+	if log := w.log(act.TaskID); !strings.Contains(log, "To cancel task "+lint+" needs") {
+		t.Error(log)
+	}
+	if s, err := w.root.Status(t.Context(), lint); err != nil || s.State != task.Pending {
+		t.Errorf("%s, %v", s.State, err)
+	}
+}
+
+func gitHead(t *testing.T, dir string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", "rev-parse", "HEAD")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }

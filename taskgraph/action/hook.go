@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // hookGroup is what the names of hook groups of actions begin with; the trust domain follows.
@@ -55,19 +56,32 @@ var (
 	groupRule      = regexp.MustCompile(`^project-[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
 )
 
-// Check refuses an entry of an actions.json that names another hook than this one. Who wrote the file may
-// have meant a hook of a higher level, of another permission, or of another text.
-func (h HookFor) Check(e Entry) error {
+// CheckName refuses an entry of an actions.json that names the hook of another level or permission, or of
+// another kind of push. Who wrote the file may have meant one of a higher level.
+func (h HookFor) CheckName(e Entry) error {
 	if !permissionRule.MatchString(h.Permission) {
 		return fmt.Errorf("the permission %q must match %s", h.Permission, permissionRule)
 	}
 	if !groupRule.MatchString(e.HookGroupID) {
 		return fmt.Errorf("the hook group %q must match %s", e.HookGroupID, groupRule)
 	}
-	if want := hookID(h.PullRequest, strconv.Itoa(h.Level), h.Permission, sha256.Sum256(h.TaskclusterYML)); e.HookID != want {
-		return fmt.Errorf("actions.json names the hook %s, but actions with the permission %s on this push have the hook %s", e.HookID, h.Permission, want)
+	of := func(id string) string { name, _, _ := strings.Cut(id, "/"); return name }
+	return h.compare(e, of(e.HookID), of(hookID(h.PullRequest, strconv.Itoa(h.Level), h.Permission, [sha256.Size]byte{})))
+}
+
+// Check is CheckName, and refuses the hook of another text, too.
+func (h HookFor) Check(e Entry) error {
+	if err := h.CheckName(e); err != nil {
+		return err
 	}
-	return nil
+	return h.compare(e, e.HookID, hookID(h.PullRequest, strconv.Itoa(h.Level), h.Permission, sha256.Sum256(h.TaskclusterYML)))
+}
+
+func (h HookFor) compare(e Entry, got, want string) error {
+	if got == want {
+		return nil
+	}
+	return fmt.Errorf("actions.json names the hook %s, but actions with the permission %s on this push have the hook %s", e.HookID, h.Permission, want)
 }
 
 // Scopes are those that the hook's role holds: no more than its actions need.

@@ -3,6 +3,7 @@ package cron
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"strings"
 	"time"
@@ -37,13 +38,21 @@ func (b Branch) Place() crontab.Branch {
 // File reads the file as it stood; a branch without one has no jobs. It fails when the file is broken.
 func (b Branch) File() (*crontab.File, error) { return crontab.Parse(crontab.Name, []byte(b.Source)) }
 
-// Ensure has branches followed from the next slot on; those that are followed stay as they are.
-func (c *Calendar) Ensure(ctx context.Context, branches []Branch) error {
-	repositories, names := make([]string, len(branches)), make([]string, len(branches))
+// Follow has branches followed from the next slot on; those that are followed stay as they are. Other
+// branches of the repositories are followed no longer.
+func (c *Calendar) Follow(ctx context.Context, repositories []string, branches []Branch) error {
+	of, names := make([]string, len(branches)), make([]string, len(branches))
 	for i, b := range branches {
-		repositories[i], names[i] = b.Repository, b.Branch
+		of[i], names[i] = b.Repository, b.Branch
 	}
-	if _, err := c.pool.Exec(ctx, ensureSQL.Text, repositories, names); err != nil {
+	err := pg.Tx(ctx, c.pool, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, unfollowSQL.Text, of, names, repositories); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, followSQL.Text, of, names)
+		return err
+	})
+	if err != nil {
 		return failed("follow branches", err)
 	}
 	return nil
@@ -57,8 +66,18 @@ func (c *Calendar) Take(ctx context.Context, repositories []string, lease time.D
 
 // Branches are the branches that are followed, of one repository or, with "", of all.
 func (c *Calendar) Branches(ctx context.Context, repository string) ([]Branch, error) {
-	return c.branches(ctx, "branches", branchesSQL, repository)
+	list, err := c.branches(ctx, "branches", branchesSQL, repository)
+	for i, b := range list {
+		if b.Error == nil && b.Now.Sub(b.Due) > unread {
+			list[i].Error = &Error{Code: "unread", Message: fmt.Sprintf(
+				"No server has looked at it since %s. Either none runs, or none has the repository in its configuration any more.", when(b.Due))}
+		}
+	}
+	return list, err
 }
+
+// unread is how long after its time a branch that nobody looked at is told of.
+const unread = 2 * crontab.Quarter
 
 func (c *Calendar) branches(ctx context.Context, what string, s pg.Statement, args ...any) ([]Branch, error) {
 	rows, err := c.pool.Query(ctx, s.Text, args...)
@@ -175,10 +194,14 @@ var (
 	clockSQL = pg.Statement{Name: "cron.clock", Text: `SELECT cron_clock()`}
 
 	// What is followed begins with the next slot: the present one has begun before.
-	ensureSQL = pg.Statement{Name: "cron.ensure", Text: `
+	followSQL = pg.Statement{Name: "cron.follow", Text: `
 		INSERT INTO cron_branches (repository, branch, done_until, due)
 		SELECT r, b, date_bin('15 minutes', cron_clock(), 'epoch'), cron_clock() FROM unnest($1::text[], $2::text[]) AS new (r, b)
 		ON CONFLICT DO NOTHING`}
+
+	unfollowSQL = pg.Statement{Name: "cron.unfollow", Text: `
+		DELETE FROM cron_branches WHERE repository = ANY ($3::text[])
+			AND (repository, branch) NOT IN (SELECT r, b FROM unnest($1::text[], $2::text[]) AS wanted (r, b))`}
 
 	takeBranchesSQL = pg.Statement{Name: "cron.take-branches", Text: `
 		UPDATE cron_branches SET retry_after = clock_timestamp() + make_interval(secs => $2)

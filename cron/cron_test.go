@@ -63,7 +63,7 @@ func (f *fixture) at(text string) time.Time {
 
 func (f *fixture) follow(repository string) {
 	f.t.Helper()
-	if err := f.Ensure(f.t.Context(), []cron.Branch{{Repository: repository, Branch: "main"}}); err != nil {
+	if err := f.Follow(f.t.Context(), nil, []cron.Branch{{Repository: repository, Branch: "main"}}); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -445,6 +445,46 @@ func TestTheListingAndTheReasons(t *testing.T) {
 	}
 }
 
+func TestWhatNobodyFollowsAnyMore(t *testing.T) {
+	ctx := t.Context()
+	f := newFixture(t, "2026-03-02 01:50")
+	f.follow("mine")
+	f.follow("other")
+	f.look(nightly)
+	f.at("2026-03-02 02:00")
+	f.look(nightly)
+	if err := f.Follow(ctx, []string{"mine"}, []cron.Branch{{Repository: "mine", Branch: "release"}}); err != nil {
+		t.Fatal(err)
+	}
+	told := func() (out []string) {
+		t.Helper()
+		list, err := f.Branches(ctx, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range list {
+			line := b.Repository + " " + b.Branch
+			if b.Error != nil {
+				line += " " + b.Error.Code
+			}
+			out = append(out, line)
+		}
+		return out
+	}
+	if diff := cmp.Diff([]string{"mine release", "other main"}, told()); diff != "" {
+		t.Error(diff)
+	}
+	f.at("2026-03-02 03:00")
+	if diff := cmp.Diff([]string{"mine release unread", "other main unread"}, told()); diff != "" {
+		t.Error(diff)
+	}
+	f.at("2026-03-02 20:00")
+	if _, err := f.Forget(ctx, 10); err != nil {
+		t.Fatal(err)
+	}
+	f.want("what waited for a server is given up", "02 02:00 mine often missed", "02 02:00 mine nightly missed", "02 02:00 other nightly missed")
+}
+
 // BenchmarkNothingDue is what a thousand followed branches cost while nothing is due: a question that
 // each server asks all the time, and the settling of an empty slot.
 func BenchmarkNothingDue(b *testing.B) {
@@ -458,7 +498,7 @@ func BenchmarkNothingDue(b *testing.B) {
 		name := fmt.Sprintf("r%d", i)
 		list, names = append(list, cron.Branch{Repository: name, Branch: "main"}), append(names, name)
 	}
-	if err := c.Ensure(ctx, list); err != nil {
+	if err := c.Follow(ctx, nil, list); err != nil {
 		b.Fatal(err)
 	}
 	settle := func() (n int) {

@@ -66,8 +66,8 @@ func (e Error) String() string {
 // Statements are the room's SQL, for the test that prepares each.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		clockSQL, ensureSQL, takeBranchesSQL, settleSQL, failBranchSQL, pokeSQL, branchesSQL, runSQL, takeRunsSQL, atHeadSQL,
-		groupSQL, endSQL, retrySQL, byGroupSQL, runsSQL, latestSQL, ofPushesSQL, keyedSQL, forgetSQL, refusedSQL,
+		clockSQL, followSQL, unfollowSQL, takeBranchesSQL, settleSQL, failBranchSQL, pokeSQL, branchesSQL, runSQL, takeRunsSQL, atHeadSQL,
+		groupSQL, endSQL, retrySQL, byGroupSQL, runsSQL, latestSQL, ofPushesSQL, keyedSQL, forgetSQL, lapseSQL, refusedSQL,
 	}
 }
 

@@ -221,8 +221,13 @@ func (c *Calendar) DecisionRefused(ctx context.Context, group string, why Error)
 	return nil
 }
 
-// Forget removes what is older than Keep; it reports how many runs that were.
+// Forget removes what is older than Keep, and gives up what has waited too long for a server that can read
+// its repository; it reports how many runs it removed.
 func (c *Calendar) Forget(ctx context.Context, limit int) (int64, error) {
+	why := Error{Code: "missed", Message: "No server could read its repository in time."}
+	if _, err := c.pool.Exec(ctx, lapseSQL.Text, 2*Late.Seconds(), why); err != nil {
+		return 0, failed("give up", err)
+	}
 	tag, err := c.pool.Exec(ctx, forgetSQL.Text, Keep.Seconds(), limit)
 	if err != nil {
 		return 0, failed("forget", err)
@@ -292,6 +297,10 @@ var (
 
 	refusedSQL = pg.Statement{Name: "cron.refused", Text: `
 		UPDATE cron_runs SET error = $2 WHERE task_group_id = $1 AND task_group_id <> ''`}
+
+	lapseSQL = pg.Statement{Name: "cron.lapse", Text: `
+		UPDATE cron_runs SET state = 'missed', error = coalesce(error, $2)
+		WHERE state = 'waiting' AND slot < cron_clock() - make_interval(secs => $1) AND retry_after < clock_timestamp() - interval '1 hour'`}
 
 	forgetSQL = pg.Statement{Name: "cron.forget", Text: `
 		DELETE FROM cron_runs WHERE id IN (

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/ghfake"
 	"github.com/treeline-ci/treeline/internal/hgtest"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 )
@@ -39,7 +41,7 @@ tasks:
       expires: {$fromNow: 28 days}
       metadata: {name: "Decision ${tasks_for}", description: "-", owner: "${push.owner}", source: "${repository.url}"}
       tags: {kind: decision-task}
-      payload: {root: taskcluster, targetTasksMethod: nothing-of-the-payload-is-believed}
+      payload: {root: taskcluster, targetTasksMethod: all-of-it}
       scopes:
         $if: tasks_for == "cron"
         then: ["assume:${repository.role}:cron:${cron.job_name}"]
@@ -49,7 +51,7 @@ tasks:
 task-priority: low
 workers: {aliases: {small: {provisioner: local, implementation: generic-worker, os: linux, worker-type: nobody}}}
 taskgraph: {repositories: {nightly: {name: nightly}}}
-target-tasks: {nightly: 'task.attributes.nightly == true', nothing-of-the-payload-is-believed: 'false'}
+target-tasks: {nightly: 'task.attributes.nightly == true', all-of-it: 'true'}
 `,
 		"taskcluster/kinds/work/kind.yml": `loader: taskgraph.loader.transform:loader
 transforms: [taskgraph.transforms.task:transforms]
@@ -68,6 +70,9 @@ tasks:
   - name: nightly
     job: {type: decision-task, treeherder-symbol: N, target-tasks-method: nightly}
     when: [{hour: %[1]d, minute: %[2]d}]
+  - name: reuse
+    job: {type: decision-task, treeherder-symbol: R, target-tasks-method: nightly, include-push-tasks: true}
+    when: []
 `, slot.UTC().Hour(), slot.Minute()),
 	}
 }
@@ -76,6 +81,7 @@ tasks:
 type forge struct {
 	name, repository, revision string
 	kind                       string // repository_type
+	path                       string // how its roles begin, after "repo:"
 }
 
 // replicas are servers on one database that follow repositories, and whose calendar's clock the test sets.
@@ -87,6 +93,8 @@ type replicas struct {
 	ports  []int
 	up     []*server
 	forges []forge
+
+	install func() // the GitHub App, once a server listens to it
 }
 
 // TestANightlyRunsOnceOnEachForge has two servers on one database follow a repository of each forge, and
@@ -105,6 +113,7 @@ func TestANightlyRunsOnceOnEachForge(t *testing.T) {
 			return err
 		})
 	}
+	r.install()
 	c := r.connect(r.up[0]).WithPatience(time.Minute)
 	r.grant(c)
 	for _, f := range r.forges {
@@ -118,7 +127,7 @@ func TestANightlyRunsOnceOnEachForge(t *testing.T) {
 			if err := c.Call(ctx, "cron", "GET", "/jobs", url.Values{"repository": {f.repository}}, nil, &list); err != nil {
 				return err
 			}
-			if len(list.Jobs) != 2 || !list.Jobs[1].Next.Equal(slot) {
+			if len(list.Jobs) != 3 || !list.Jobs[1].Next.Equal(slot) {
 				return fmt.Errorf("%+v", list)
 			}
 			return nil
@@ -154,6 +163,8 @@ func TestANightlyRunsOnceOnEachForge(t *testing.T) {
 		r.once(c, f, slot)
 	}
 	r.byHand(c)
+	r.reused(c)
+	r.commandLine(c, slot)
 }
 
 // newReplicas makes the repositories, and describes the servers.
@@ -168,25 +179,55 @@ func newReplicas(t *testing.T, slot time.Time) *replicas {
 		t.Fatal(err)
 	}
 	git(t, local, "init", "-q", "-b", "main")
-	r.forges = append(r.forges, forge{name: "git on this machine", repository: "pebbles", revision: commit(t, local, "A nightly", tree), kind: "git"})
+	r.forges = append(r.forges, forge{name: "git on this machine", repository: "pebbles", revision: commit(t, local, "A nightly", tree), kind: "git", path: "local/pebbles"})
 
 	mercurial := hgtest.Init(t, "shells")
 	revision := mercurial.Commit("A nightly", tree)
 	config := filepath.Join(t.TempDir(), "repositories.yml")
-	text := fmt.Sprintf("repositories:\n  - {name: shells, kind: hg, url: '%s', level: 3}\n", mercurial.Serve().URL)
+	address := mercurial.Serve().URL
+	text := fmt.Sprintf("repositories:\n  - {name: shells, kind: hg, url: '%s', level: 3}\n", address)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.forges = append(r.forges, forge{name: "Mercurial", repository: "shells", revision: revision, kind: "hg"})
+	r.forges = append(r.forges, forge{name: "Mercurial", repository: "shells", revision: revision, kind: "hg", path: strings.TrimPrefix(address, "http://")})
 
 	r.ports, r.up = []int{freePort(t), freePort(t)}, make([]*server, 2)
-	r.args, r.env = []string{"--repo", local}, []string{"TREELINE_REPOSITORIES=" + config, fmt.Sprintf("TREELINE_ROOT_URL=http://127.0.0.1:%d", r.ports[0])}
+	hub := r.hub(tree)
+	r.args, r.env = []string{"--repo", local, "--claim-timeout", "20s"}, []string{"TREELINE_REPOSITORIES=" + config, fmt.Sprintf("TREELINE_ROOT_URL=http://127.0.0.1:%d", r.ports[0])}
+	r.env = append(r.env, hub...)
 	t.Cleanup(func() {
 		for i := range r.up {
 			r.kill(i)
 		}
 	})
 	return r
+}
+
+// hub makes a GitHub with a repository and an App, and answers with what a server must know to be the App.
+func (r *replicas) hub(tree map[string]string) (env []string) {
+	r.Helper()
+	must := func(err error) {
+		r.Helper()
+		if err != nil {
+			r.Fatal(err)
+		}
+	}
+	gh, err := ghfake.Start(ghfake.Options{Dir: r.TempDir()})
+	must(err)
+	r.Cleanup(func() { must(gh.Close()) })
+	app, err := gh.AddApp("treeline", fmt.Sprintf("http://127.0.0.1:%d/api/github/v1/github", r.ports[0]), "a-secret-of-some-length")
+	must(err)
+	repo, err := gh.AddRepository("acme/nightly", true)
+	must(err)
+	repo.Grant("ada", "write")
+	revision, err := repo.Push("ada", "main", ghfake.Change{Files: tree, Message: "A nightly"})
+	must(err)
+	r.forges = append(r.forges, forge{name: "GitHub", repository: "acme.nightly", revision: revision, kind: "git", path: "github.com/acme/nightly"})
+	r.install = func() { app.Install("acme", repo) }
+	return []string{
+		fmt.Sprintf("TREELINE_GITHUB_APP_ID=%d", app.ID), "TREELINE_GITHUB_APP_KEY=" + string(app.PrivateKey()),
+		"TREELINE_GITHUB_WEBHOOK_SECRETS=a-secret-of-some-length", "TREELINE_GITHUB_API=" + gh.APIURL(),
+	}
 }
 
 // clock sets the calendar's clock; all other clocks go on.
@@ -291,7 +332,7 @@ func (r *replicas) once(c *client.Client, f forge, slot time.Time) {
 	if nightly.Revision != f.revision {
 		r.Errorf("%s: it ran at %s, not at the head %s", f.name, nightly.Revision, f.revision)
 	}
-	made := r.scan(fmt.Sprintf(`SELECT count(*) FROM definitions WHERE metadata->>'name' = 'Decision cron' AND scopes[1] LIKE '%%%s:cron:nightly'`, f.repositoryPath(r)))
+	made := r.scan(fmt.Sprintf(`SELECT count(*) FROM definitions WHERE metadata->>'name' = 'Decision cron' AND scopes[1] = 'assume:repo:%s:cron:nightly'`, f.path))
 	if made != 1 {
 		r.Errorf("%s: there are %d decisions of the nightly", f.name, made)
 	}
@@ -332,19 +373,6 @@ func setOf(list []string) map[string]bool {
 	return out
 }
 
-// repositoryPath is how roles end that name the repository.
-func (f forge) repositoryPath(r *replicas) string {
-	if f.kind == "git" {
-		return f.repository
-	}
-	var address string
-	if err := r.pool.QueryRow(r.Context(), `SELECT url FROM repositories WHERE name = $1`, f.repository).Scan(&address); err != nil {
-		r.Fatal(err)
-	}
-	_, path, _ := strings.Cut(address, "://")
-	return path
-}
-
 // parameters reads those of a decision.
 func (r *replicas) parameters(c *client.Client, taskID string) (out map[string]any) {
 	r.Helper()
@@ -362,7 +390,7 @@ func (r *replicas) parameters(c *client.Client, taskID string) (out map[string]a
 func (r *replicas) grant(c *client.Client) {
 	r.Helper()
 	for _, f := range r.forges[1:] {
-		err := c.Call(r.Context(), "auth", "PUT", "/roles/"+url.PathEscape("repo:"+f.repositoryPath(r)+":*"), nil, map[string]any{
+		err := c.Call(r.Context(), "auth", "PUT", "/roles/"+url.PathEscape("repo:"+f.path+":*"), nil, map[string]any{
 			"description": "Jobs of " + f.name, "scopes": []string{"queue:create-task:highest:built-in/*", "queue:create-task:highest:local/*",
 				"queue:create-task:project:*", "queue:scheduler-id:*", "queue:route:*"},
 		}, nil)
@@ -398,4 +426,89 @@ func (r *replicas) byHand(c *client.Client) {
 		}
 		return nil
 	})
+}
+
+// reused starts a job that takes what the push's decision made as it is.
+func (r *replicas) reused(c *client.Client) {
+	r.Helper()
+	f := r.forges[0]
+	pushed := texts(r.T, r.pool, `SELECT task_group_id FROM pushes WHERE repository = 'pebbles' AND state = 'decided'`)
+	if len(pushed) != 1 {
+		r.Fatalf("%d pushes are decided", len(pushed))
+	}
+	made := map[string]string{}
+	for t, err := range c.GroupTasks(r.Context(), pushed[0]) {
+		if err != nil {
+			r.Fatal(err)
+		}
+		made[t.Task.Metadata.Name] = t.Status.TaskID
+	}
+	if _, err := c.RunCron(r.Context(), f.repository, "reuse", "", "", nil); err != nil {
+		r.Fatal(err)
+	}
+	var decision string
+	r.until("the job is decided", func(ctx context.Context) error {
+		list, err := r.runs(ctx, c, f)
+		if err != nil {
+			return err
+		}
+		decision = list[0].TaskID
+		if list[0].Job != "reuse" || list[0].State != "started" {
+			return fmt.Errorf("%+v", list[0])
+		}
+		status, err := c.Status(ctx, decision)
+		if err == nil && status.State != "completed" {
+			err = fmt.Errorf("the decision is %s", status.State)
+		}
+		return err
+	})
+	existing, _ := r.parameters(c, decision)["existing_tasks"].(map[string]any)
+	if made["work-nightly"] == "" || existing["work-nightly"] != made["work-nightly"] {
+		r.Errorf("the push made %v, and the job takes %v", made, existing)
+	}
+	var names []string
+	for t, err := range c.GroupTasks(r.Context(), decision) {
+		if err != nil {
+			r.Fatal(err)
+		}
+		names = append(names, t.Task.Metadata.Name)
+	}
+	if diff := cmp.Diff([]string{"Decision cron"}, names); diff != "" {
+		r.Errorf("it made anew what the push has: %s", diff)
+	}
+}
+
+// commandLine asks with treeline cron.
+func (r *replicas) commandLine(c *client.Client, slot time.Time) {
+	r.Helper()
+	ask := func(args ...string) string {
+		r.Helper()
+		cmd := exec.Command(program, append([]string{"cron"}, args...)...)
+		cmd.Env = append(os.Environ(), "TASKCLUSTER_ROOT_URL="+c.RootURL(), "TASKCLUSTER_CLIENT_ID="+c.Credentials().ClientID, "TASKCLUSTER_ACCESS_TOKEN="+c.Credentials().AccessToken)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			r.Errorf("treeline cron %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	at := slot.Format("2006-01-02 15:04")
+	for _, q := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"list"}, []string{"REPOSITORY", "acme.nightly", "shells", "default", slot.AddDate(0, 0, 1).Format("2006-01-02 15:04")}},
+		{[]string{"list", "shells", "--runs", "9"}, []string{at, "started", "failed", "has no decision"}},
+		{[]string{"list", "shells", "--json"}, []string{`"doneUntil"`}},
+		{[]string{"why", "shells", "nightly", "--at", slot.Format(time.RFC3339)}, []string{": ran", "after its time"}},
+		{[]string{"why", "pebbles", "broken", "--at", slot.Format(time.RFC3339)}, []string{": failed"}},
+		{[]string{"why", "pebbles", "nightly", "--at", slot.Add(time.Hour).Format(time.RFC3339)}, []string{": not-due", "It will not run"}},
+		{[]string{"run", "pebbles", "nightly", "--key", "mine"}, []string{"started as task"}},
+	} {
+		out := ask(q.args...)
+		for _, want := range q.want {
+			if !strings.Contains(out, want) {
+				r.Errorf("treeline cron %s does not say %q:\n%s", strings.Join(q.args, " "), want, out)
+			}
+		}
+	}
 }

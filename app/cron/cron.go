@@ -188,7 +188,7 @@ func (c *Cron) renew(ctx context.Context) error {
 			branches = append(branches, room.Branch{Repository: r.Name, Branch: b})
 		}
 	}
-	if err := c.Calendar.Ensure(ctx, branches); err != nil {
+	if err := c.Calendar.Follow(ctx, names, branches); err != nil {
 		return err
 	}
 	c.names, c.renewed = names, time.Now()

@@ -110,6 +110,9 @@ func (d *nativeDecision) byCron(ctx context.Context, tree Tree, into *params.Dec
 		return nil, mistake("no-job", cron.Name, 0, "%v", err)
 	}
 	into.TargetTasksMethod, into.Owner, into.Now, into.PushlogID = job.TargetTasksMethod, "cron", d.occasion.Cron.Time, d.occasion.Cron.PushlogID
+	if into.RepositoryType == "hg" {
+		into.BaseRef, into.HeadRef = d.push.Branch, d.push.Branch
+	}
 	if d.push.Time.IsZero() {
 		into.Pushdate = 0
 	}

@@ -28,7 +28,7 @@ const source = `jobs:
 // server is a door with two branches of one repository and one of another, whose file is broken.
 func server(t *testing.T, scopes ...string) func(method, path, body string) (int, map[string]any) {
 	c := cron.New(pgtest.DB(t), func() {}, slog.New(slog.DiscardHandler))
-	err := c.Ensure(t.Context(), []cron.Branch{{Repository: "a/b", Branch: "main"}, {Repository: "a/b", Branch: "side"}, {Repository: "broken", Branch: "main"}})
+	err := c.Follow(t.Context(), nil, []cron.Branch{{Repository: "a/b", Branch: "main"}, {Repository: "a/b", Branch: "side"}, {Repository: "broken", Branch: "main"}})
 	if err != nil {
 		t.Fatal(err)
 	}

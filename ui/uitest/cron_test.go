@@ -57,7 +57,7 @@ func calendarSite(t *testing.T) *uitest.Site {
 		branches = append(branches, cron.Branch{Repository: name, Branch: "main"})
 	}
 	at("2026-03-01T01:50:00Z")
-	if err := s.Cron.Ensure(t.Context(), branches); err != nil {
+	if err := s.Cron.Follow(t.Context(), nil, branches); err != nil {
 		t.Fatal(err)
 	}
 	good := func(string) string { return cronFile }
@@ -268,7 +268,7 @@ func TestTasksOfANightlyStandWithThePushOfTheirRevision(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	step(s.Cron.Ensure(t.Context(), []cron.Branch{{Repository: "sample", Branch: "main"}}))
+	step(s.Cron.Follow(t.Context(), nil, []cron.Branch{{Repository: "sample", Branch: "main"}}))
 	list, err := s.Cron.Take(t.Context(), []string{"sample"}, time.Second, 1)
 	step(err)
 	_, err = s.Cron.Settle(t.Context(), list[0], p.Revision, cronFile, nil)

@@ -25,6 +25,10 @@ type Interest struct {
 	Route string        // events of tasks with a route that begins so (few others may come along, where a quote stands in a route); "": all
 	Every time.Duration // how long to let events gather while they are few; 0: not at all
 	Fresh bool          // a new consumer begins with what happens after its first Consume, not with the oldest event kept
+
+	// Any is asked before each look, when given: false says that of all that has happened up to now
+	// nothing is wanted. One goroutine asks, and no handle runs meanwhile.
+	Any func(ctx context.Context) (bool, error)
 }
 
 // register is the statement that enters a new consumer.
@@ -149,8 +153,14 @@ func (c *consumer) batch(ctx context.Context) (n int, err error) {
 // pass passes by what is not wanted, and returns how many events it looked at, and whether one of them
 // is wanted: then nothing is passed by. Who passes need not be the replica that consumes.
 func (c *consumer) pass(ctx context.Context) (n int, wanted bool, err error) {
+	idle, err := c.idle(ctx)
+	if err != nil {
+		return 0, false, err
+	}
 	last, n, wanted, known := c.feed.heads.look(c.passed, &c.what)
 	switch {
+	case idle > c.passed:
+		n, c.passed = int(idle-c.passed), idle
 	case known && !wanted:
 		c.passed = last
 	case known && c.what.Route == "":
@@ -165,6 +175,23 @@ func (c *consumer) pass(ctx context.Context) (n int, wanted bool, err error) {
 	}
 	c.kept = time.Now()
 	return n, false, c.keep(ctx)
+}
+
+// idle returns up to where nothing is wanted at all; 0 when that cannot be said. The place is known before
+// the question, so that what happens after the answer is not passed by.
+func (c *consumer) idle(ctx context.Context) (int64, error) {
+	if c.what.Any == nil {
+		return 0, nil
+	}
+	head := c.feed.heads.head()
+	wanted, err := c.what.Any(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("event: consumer %s: %w", c.name, err)
+	}
+	if wanted {
+		return 0, nil
+	}
+	return head, nil
 }
 
 // ask is pass by the database.

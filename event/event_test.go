@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -473,6 +474,39 @@ func TestConsumeWhatIsOfInterest(t *testing.T) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+func TestConsumeWhenNothingIsWantedAtTheMoment(t *testing.T) {
+	pool := pgtest.DB(t)
+	f := startFeed(t, pool)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wants atomic.Bool
+	got := make(chan string, 10)
+	var consumed sync.WaitGroup
+	consumed.Go(func() {
+		_ = f.Consume(ctx, "now and then", event.Interest{Any: func(context.Context) (bool, error) { return wants.Load(), nil }},
+			func(_ context.Context, _ pgx.Tx, events []event.Event) error {
+				for _, e := range events {
+					got <- e.Kind
+				}
+				return nil
+			})
+	})
+	done := func() bool {
+		consumers, err := f.Consumers(t.Context())
+		return err == nil && len(consumers) == 1 && consumers[0].Lag == 0
+	}
+	appendAll(t, pool, event.Event{Kind: "unwanted"})
+	eventually(t, "it is passed by", func() bool { head, err := f.Head(t.Context()); return err == nil && head == 1 && done() })
+	wants.Store(true)
+	appendAll(t, pool, event.Event{Kind: "wanted"})
+	if kind := <-got; kind != "wanted" {
+		t.Errorf("got %s", kind)
+	}
+	eventually(t, "it is done", done)
+	cancel()
+	consumed.Wait()
 }
 
 func TestConsumeByRouteFromNowOn(t *testing.T) {

@@ -66,6 +66,12 @@ func (f *Feed) readHeads(ctx context.Context, to int64) error {
 	return nil
 }
 
+func (h *heads) head() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
 // look looks at the heads after a position until there is one that may be wanted. known is false when they
 // are not in memory; else last is the position of the last one, and n their number.
 func (h *heads) look(after int64, what *Interest) (last int64, n int, wanted, known bool) {

@@ -46,8 +46,13 @@ type incoming struct {
 // listen takes our own messages from the feed.
 func (h *Hooks) listen(ctx context.Context, feed Feed) {
 	known := bindings{version: -1}
+	interest := event.Interest{Kinds: h.Kinds, Every: gather, Fresh: true, Any: func(ctx context.Context) (bool, error) {
+		var err error
+		known, err = h.current(ctx, h.Pool, known)
+		return len(known.byExchange) > 0, err
+	}}
 	// Its error is that ctx ended.
-	_ = feed.Consume(ctx, Consumer, event.Interest{Kinds: h.Kinds, Every: gather, Fresh: true}, func(ctx context.Context, tx pgx.Tx, events []event.Event) error {
+	_ = feed.Consume(ctx, Consumer, interest, func(ctx context.Context, tx pgx.Tx, events []event.Event) error {
 		var err error
 		if known, err = h.current(ctx, tx, known); err != nil || len(known.byExchange) == 0 {
 			return err
@@ -66,14 +71,20 @@ func (h *Hooks) listen(ctx context.Context, feed Feed) {
 	})
 }
 
+// reader is a transaction, or the pool.
+type reader interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // current returns the bindings as they are, from the copy if that is.
-func (h *Hooks) current(ctx context.Context, tx pgx.Tx, known bindings) (bindings, error) {
+func (h *Hooks) current(ctx context.Context, db reader, known bindings) (bindings, error) {
 	var version int64
-	if err := tx.QueryRow(ctx, versionSQL.Text).Scan(&version); err != nil || version == known.version {
+	if err := db.QueryRow(ctx, versionSQL.Text).Scan(&version); err != nil || version == known.version {
 		return known, err
 	}
 	fresh := bindings{version: version, byExchange: map[string][]bound{}}
-	rows, err := tx.Query(ctx, boundSQL.Text)
+	rows, err := db.Query(ctx, boundSQL.Text)
 	if err != nil {
 		return known, err
 	}

@@ -73,7 +73,7 @@ func checkPayload(o intake.Occasion, g *group, e action.Entry) error {
 		what      string
 		got, want any
 	}{
-		{"repository", repository["url"], o.Repository.URL}, {"revision", push["revision"], o.Push.Revision}, {"task group", act["taskGroupId"], g.id},
+		{"repository", repository["url"], o.HeadURL()}, {"base repository", repository["base_url"], o.BaseURL()}, {"revision", push["revision"], o.Push.Revision}, {"task group", act["taskGroupId"], g.id},
 	} {
 		if c.got != c.want {
 			return fault.New(fault.Forbidden, "The action %s of decision task %s speaks of the %s %v, but the push is of %v. It was not made by Treeline, or not for this push.", e.Name, g.id, c.what, c.got, c.want)
@@ -84,14 +84,14 @@ func checkPayload(o intake.Occasion, g *group, e action.Entry) error {
 
 // hookFor is what the hook of an entry stands for.
 func hookFor(o intake.Occasion, e action.Entry) action.HookFor {
-	return action.HookFor{Permission: e.Extra.Permission, Level: o.Repository.Level, PullRequest: pullRequest(o)}
+	return action.HookFor{Permission: e.Extra.Permission, Level: o.Level(), PullRequest: o.PullRequest()}
 }
 
 // source is the .taskcluster.yml that a hook's task is made of. That of a pull request counts only while
 // it is what the branch has: else whoever opens one would say what runs with the rights of the hook.
 func (a *Actions) source(ctx context.Context, o intake.Occasion) ([]byte, error) {
 	source, err := a.config(ctx, o, o.Push.Revision)
-	if err != nil || !pullRequest(o) {
+	if err != nil || !o.PullRequest() {
 		return source, err
 	}
 	base, err := a.config(ctx, o, o.Push.Base)
@@ -118,8 +118,6 @@ func (a *Actions) config(ctx context.Context, o intake.Occasion, revision string
 	}
 	return source, nil
 }
-
-func pullRequest(o intake.Occasion) bool { return strings.HasPrefix(o.TasksFor, "github-pull-request") }
 
 // fresh reports whether the hook was made for the repository lately.
 func (a *Actions) fresh(ctx context.Context, e action.Entry, repository string) (bool, error) {
@@ -156,7 +154,7 @@ func (a *Actions) make(ctx context.Context, g *group, e action.Entry, o intake.O
 			return err
 		}
 		sum := sha256.Sum256(source)
-		tag, err := tx.Exec(ctx, useHookSQL.Text, e.HookGroupID, e.HookID, o.Repository.Name, sum[:])
+		tag, err := tx.Exec(ctx, useHookSQL.Text, e.HookGroupID, e.HookID, o.Repository.Name, sum[:], o.BaseURL())
 		if err != nil {
 			return err
 		}
@@ -173,19 +171,22 @@ func (a *Actions) write(ctx context.Context, tx pgx.Tx, e action.Entry, h action
 	if err != nil {
 		return err
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	type sharer struct{ Name, URL string }
+	sharers, err := pgx.CollectRows(rows, pgx.RowToStructByPos[sharer])
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		r, err := a.Intake.Push.Repository(ctx, name)
-		if errors.Is(err, fault.NotFound) || err == nil && r.Level != h.Level {
+	var names []string
+	for _, s := range sharers {
+		r, err := a.Intake.Push.Repository(ctx, s.Name)
+		if errors.Is(err, fault.NotFound) || err == nil && r.Level < h.Level {
 			continue // it is no longer what it was
 		}
 		if err != nil {
 			return err
 		}
-		h.Repositories = append(h.Repositories, action.HookRepository{URL: r.URL, Project: r.Name, Role: intake.Role(r), Type: intake.RepositoryType(r)})
+		names = append(names, s.Name)
+		h.Repositories = append(h.Repositories, action.HookRepository{URL: s.URL, Project: r.Name, Role: intake.Role(r), Type: intake.RepositoryType(r)})
 	}
 	task, err := h.Task()
 	if err != nil {
@@ -218,10 +219,10 @@ SELECT EXISTS (SELECT FROM action_hooks WHERE hook_group_id = $1 AND hook_id = $
 	lockHookSQL = pg.Statement{Name: "actions.lock-hook", Text: `SELECT pg_advisory_xact_lock(hashtextextended($1, 23))`}
 
 	useHookSQL = pg.Statement{Name: "actions.use-hook", Text: `
-INSERT INTO action_hooks (hook_group_id, hook_id, repository, digest)
-SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM action_hooks WHERE hook_group_id = $1 AND hook_id = $2 AND digest <> $4)
-ON CONFLICT (hook_group_id, hook_id, repository) DO UPDATE SET used = now()`}
+INSERT INTO action_hooks (hook_group_id, hook_id, repository, digest, url)
+SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM action_hooks WHERE hook_group_id = $1 AND hook_id = $2 AND digest <> $4)
+ON CONFLICT (hook_group_id, hook_id, repository) DO UPDATE SET used = now(), url = EXCLUDED.url`}
 
 	sharersSQL = pg.Statement{Name: "actions.sharers", Text: `
-SELECT repository FROM action_hooks WHERE hook_group_id = $1 AND hook_id = $2 ORDER BY repository`}
+SELECT repository, url FROM action_hooks WHERE hook_group_id = $1 AND hook_id = $2 ORDER BY repository`}
 )

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -83,7 +85,7 @@ func (d *nativeDecision) act(ctx context.Context) error {
 	if err != nil {
 		return asActionMistake(ctx, err)
 	}
-	if err := d.checkAction(registry, p, o.Repository); err != nil {
+	if err := d.checkAction(registry, p, o); err != nil {
 		return err
 	}
 	call := action.Call{
@@ -108,19 +110,50 @@ func (d *nativeDecision) act(ctx context.Context) error {
 
 // checkAction holds the permission of the action against the scopes that the task itself names, and the
 // parameters, which a decision on a worker may have written as it liked, against the record of the push.
-func (d *nativeDecision) checkAction(registry *action.Registry, p *params.Parameters, r push.Repository) error {
+func (d *nativeDecision) checkAction(registry *action.Registry, p *params.Parameters, o Occasion) error {
 	callback := d.options.Action.Callback
 	definition, ok := registry.Lookup(callback)
-	if ok {
-		if got, want := action.Scope(p, definition.Permission, d.RootURL), actionScope(r, p.IsPullRequest(), definition.Permission); got != want {
-			return mistake("forged", "", 0, "The parameters of the decision speak of another repository than the push: actions would need %s, not %s.", got, want)
-		}
+	if !ok {
+		return nil // Needs says what there is
 	}
-	if err := registry.CheckScope(callback, p, d.RootURL, d.claim.Task.Scopes); err != nil {
-		return mistake("insufficient-scopes", configFile, 0, "%v", err)
+	if p.String("head_repository") != o.HeadURL() || p.String("head_rev") != o.Push.Revision || p.IsPullRequest() != o.PullRequest() {
+		return mistake("forged", "", 0, "The parameters of the decision speak of another repository than the push, or of another revision: %s at %s, not %s at %s.",
+			p.String("head_repository"), p.String("head_rev"), o.HeadURL(), o.Push.Revision)
+	}
+	want := actionScope(o.Repository, o.PullRequest(), definition.Permission)
+	if !slices.Contains(d.claim.Task.Scopes, want) {
+		return mistake("insufficient-scopes", configFile, 0, "action %s: the action task must hold the scope %s itself, and does not (it holds %s)",
+			callback, want, strings.Join(d.claim.Task.Scopes, ", "))
 	}
 	d.say("Action %s (%s)", callback, definition.Title)
 	return nil
+}
+
+// PullRequest reports whether it is a change that is not in the repository yet.
+func (o Occasion) PullRequest() bool { return strings.HasPrefix(o.TasksFor, "github-pull-request") }
+
+// HeadURL is where the revision can be cloned from: head_repository of the parameters.
+func (o Occasion) HeadURL() string {
+	if o.Change != nil {
+		return o.Change.HeadRepository
+	}
+	return o.Repository.URL
+}
+
+// BaseURL is the repository that the change is for: base_repository of the parameters.
+func (o Occasion) BaseURL() string {
+	if o.Change != nil {
+		return o.Change.BaseRepository
+	}
+	return o.Repository.URL
+}
+
+// Level is how far the change is trusted, 1 to 3.
+func (o Occasion) Level() int {
+	if o.Change != nil {
+		return o.Change.Level
+	}
+	return o.Repository.Level
 }
 
 // actionScope is the scope that an action task on a push to a repository must name.

@@ -35,7 +35,7 @@ type HookFor struct {
 	RootURL      string
 }
 
-// HookRepository is a repository whose actions a hook starts.
+// HookRepository is a repository whose actions a hook starts; URL is base_url of the payload.
 type HookRepository struct {
 	URL     string
 	Project string
@@ -108,17 +108,18 @@ func (h HookFor) Task() (map[string]any, error) {
 	}
 	known := map[string]any{}
 	for _, r := range h.Repositories {
-		known[r.URL] = map[string]any{
-			"scope": r.Scope(h.PullRequest, h.Permission),
-			"facts": map[string]any{"url": r.URL, "project": r.Project, "level": strconv.Itoa(h.Level), "role": r.Role, "type": r.Type},
+		facts := map[string]any{"base_url": r.URL, "project": r.Project, "level": strconv.Itoa(h.Level), "role": r.Role, "type": r.Type}
+		if !h.PullRequest { // the head of one may be anywhere
+			facts["url"] = r.URL
 		}
+		known[r.URL] = map[string]any{"scope": r.Scope(h.PullRequest, h.Permission), "facts": facts}
 	}
 	names := map[string]any{
 		"tasks_for": tasksFor,
 		"action": map[string]any{"$merge": []any{eval("payload.decision.action"), map[string]any{
-			"action_perm": h.Permission, "repo_scope": eval("known[payload.decision.repository.url].scope"),
+			"action_perm": h.Permission, "repo_scope": eval("known[payload.decision.repository.base_url].scope"),
 		}}},
-		"repository": map[string]any{"$merge": []any{eval("payload.decision.repository"), eval("known[payload.decision.repository.url].facts")}},
+		"repository": map[string]any{"$merge": []any{eval("payload.decision.repository"), eval("known[payload.decision.repository.base_url].facts")}},
 		"push":       eval("payload.decision.push"), "parameters": map[string]any{},
 		"input": eval("payload.user.input"), "taskId": eval("payload.user.taskId"), "taskGroupId": eval("payload.user.taskGroupId"),
 		"ownTaskId": eval("taskId"), "taskcluster_root_url": h.RootURL, "startedBy": startedBy(),
@@ -161,7 +162,10 @@ func (h HookFor) TriggerSchema() map[string]any {
 		action[name] = text
 	}
 	repository := map[string]any{
-		"url": map[string]any{"enum": urls}, "base_url": text, "project": text, "level": map[string]any{"enum": []any{strconv.Itoa(h.Level)}},
+		"url": map[string]any{"enum": urls}, "base_url": map[string]any{"enum": urls}, "project": text, "level": map[string]any{"enum": []any{strconv.Itoa(h.Level)}},
+	}
+	if h.PullRequest {
+		repository["url"] = text
 	}
 	push := map[string]any{}
 	for _, name := range []string{"owner", "pushlog_id", "revision", "base_revision", "branch", "base_branch"} {
@@ -170,7 +174,7 @@ func (h HookFor) TriggerSchema() map[string]any {
 	return shape([]string{"decision", "user"}, map[string]any{
 		"decision": shape([]string{"action", "push", "repository"}, map[string]any{
 			"action":     shape(slices.Sorted(maps.Keys(action)), action),
-			"repository": shape([]string{"level", "project", "url"}, repository),
+			"repository": shape([]string{"base_url", "level", "project", "url"}, repository),
 			"push":       shape([]string{"owner", "revision"}, push),
 		}),
 		"user": shape([]string{"input", "taskGroupId", "taskId"}, map[string]any{

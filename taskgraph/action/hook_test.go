@@ -61,7 +61,7 @@ func hookPayload(url, level string) dict {
 	return dict{
 		"decision": dict{
 			"action":     dict{"name": "rerun", "title": "Rerun", "description": "d", "symbol": "rr", "cb_name": "rerun", "taskGroupId": "G", "action_perm": "release-promotion", "repo_scope": "assume:*"},
-			"repository": dict{"url": url, "level": level, "project": "forged", "role": "repo:forged"},
+			"repository": dict{"url": url, "base_url": url, "level": level, "project": "forged", "role": "repo:forged"},
 			"push":       dict{"owner": "robot", "revision": "r"},
 		},
 		"user": dict{"input": dict{"a": 1}, "taskId": "T", "taskGroupId": "G", "by": "github/1|me"},
@@ -114,7 +114,7 @@ func TestAHookIsForItsPayloadOnly(t *testing.T) {
 	}
 	for name, change := range map[string]func(p dict){
 		"level":      func(p dict) { p["decision"].(dict)["repository"].(dict)["level"] = "1" },
-		"repository": func(p dict) { p["decision"].(dict)["repository"].(dict)["url"] = "https://forge.example/o/2" },
+		"repository": func(p dict) { p["decision"].(dict)["repository"].(dict)["base_url"] = "https://forge.example/o/2" },
 		"scope":      func(p dict) { p["decision"].(dict)["action"].(dict)["repo_scope"] = "assume:*" },
 		"task":       func(p dict) { p["user"].(dict)["taskId"] = "x" },
 		"input":      func(p dict) { p["user"].(dict)["input"] = "x" },

@@ -3,6 +3,7 @@ package github
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,7 +14,7 @@ import (
 
 // follow keeps the states of builds up to date with their task groups, until ctx ends.
 func (g *GitHub) follow(ctx context.Context) {
-	interest := event.Interest{Kinds: []string{"task-group-resolved", "task-failed", "task-exception", "task-pending"}}
+	interest := event.Interest{Kinds: []string{"task-group-resolved", "task-failed", "task-exception", "task-pending"}, Every: 100 * time.Millisecond}
 	err := g.Feed.Consume(ctx, "github-builds", interest, func(ctx context.Context, _ pgx.Tx, events []event.Event) error {
 		states := map[string]string{}
 		for _, e := range events {

@@ -42,6 +42,7 @@ type Config struct {
 	Program      string       // the treeline program, to run workers with
 	Login        login.Config // how people sign in besides with credentials
 	Notify       app.Notify   // how mail and messages get out
+	Remote       []app.Repository
 
 	Out io.Writer // what a person should read
 	Log *slog.Logger
@@ -99,7 +100,7 @@ func Run(ctx context.Context, c Config) (err error) {
 		RootURL: rootURL, Listener: listener,
 		DatabaseURL: cluster.URL(pg.DatabaseName), DataDir: filepath.Join(data, "objects"),
 		Secrets: secrets, Repositories: []app.LocalRepository{repo}, ClaimTimeout: claimTimeout,
-		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Login: c.Login, Notify: c.Notify, Log: c.Log,
+		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Login: c.Login, Notify: c.Notify, Remote: c.Remote, Log: c.Log,
 	})
 	if err != nil {
 		return err

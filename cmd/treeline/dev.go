@@ -23,8 +23,8 @@ and the work starts. Without --repo it makes a sample repository with a small re
 
 Everything is kept in the data directory; stop with Ctrl-C and start again with the same command.
 DATA/env holds the address and credentials as the four TASKCLUSTER_ variables. TREELINE_LOGIN may name
-a file that says how people sign in, and TREELINE_SMTP_URL and its like how mail is sent, as for
-"treeline serve".`,
+a file that says how people sign in, TREELINE_REPOSITORIES one of Mercurial repositories and followed
+branches, and TREELINE_SMTP_URL and its like how mail is sent, as for "treeline serve".`,
 		Example: `  treeline dev
   treeline dev --repo . --port 9000
   . treeline-data/env && treeline group list`,
@@ -45,6 +45,9 @@ a file that says how people sign in, and TREELINE_SMTP_URL and its like how mail
 				return err
 			}
 			if c.Notify, err = app.LoadNotify(os.Getenv); err != nil {
+				return err
+			}
+			if c.Remote, err = app.LoadRepositories(os.Getenv("TREELINE_REPOSITORIES")); err != nil {
 				return err
 			}
 			return dev.Run(cmd.Context(), c)

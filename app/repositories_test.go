@@ -1,0 +1,50 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTheFileOfRepositories(t *testing.T) {
+	write := func(text string) string {
+		t.Helper()
+		name := filepath.Join(t.TempDir(), "repositories.yml")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	got, err := LoadRepositories(write(`repositories:
+  - {name: central, kind: hg, url: https://hg.example.com/central, cron-branches: [default, beta], owner: a@example.com}
+  - {name: pebble, cron-branches: [main]}
+`))
+	want := []Repository{
+		{Name: "central", Kind: "hg", URL: "https://hg.example.com/central", Level: 1, DefaultBranch: "default", CronBranches: []string{"default", "beta"}, Owner: "a@example.com"},
+		{Name: "pebble", CronBranches: []string{"main"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%s%v", diff, err)
+	}
+	if got, err := LoadRepositories(""); err != nil || got != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+	for text, part := range map[string]string{
+		"repositories: [{kind: hg, url: 'https://x/y'}]":                             "no name",
+		"repositories: [{name: a, kind: hg}]":                                        "no address",
+		"repositories: [{name: a, kind: svn, url: 'https://x/y'}]":                   `kind "svn"`,
+		"repositories: [{name: a, url: 'https://x/y'}]":                              "kind: hg",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', level: 4}]":          "level 4",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', ca-file: /no/such}]": "ca-file",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', fingerprints: [x]}]": "SHA-256",
+		"repositories: [{name: a}, {name: a}]":                                       "already",
+		"repositories: [{name: a, colour: red}]":                                     "colour",
+	} {
+		if _, err := LoadRepositories(write(text)); err == nil || !strings.Contains(err.Error(), part) || !strings.Contains(err.Error(), "repositories.yml") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

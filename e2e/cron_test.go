@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,22 +31,32 @@ func nightlyTree(slot time.Time) map[string]string {
 	return map[string]string{
 		".taskcluster.yml": `version: 1
 tasks:
-  - $if: tasks_for in ["cron", "git-push"]
+  - $if: tasks_for in ["cron", "git-push", "action"]
     then:
-      taskId: ${ownTaskId}
-      taskGroupId: ${ownTaskId}
-      schedulerId: nightly-level-${repository.level}
-      taskQueueId: built-in/decision
-      created: {$fromNow: ""}
-      deadline: {$fromNow: 1 day}
-      expires: {$fromNow: 28 days}
-      metadata: {name: "Decision ${tasks_for}", description: "-", owner: "${push.owner}", source: "${repository.url}"}
-      tags: {kind: decision-task}
-      payload: {root: taskcluster, targetTasksMethod: all-of-it}
-      scopes:
-        $if: tasks_for == "cron"
-        then: ["assume:${repository.role}:cron:${cron.job_name}"]
-        else: ["assume:${repository.role}:branch:${push.branch}"]
+      $merge:
+        - schedulerId: nightly-level-${repository.level}
+          taskQueueId: built-in/decision
+          created: {$fromNow: ""}
+          deadline: {$fromNow: 1 day}
+          expires: {$fromNow: 28 days}
+          metadata: {name: "Decision ${tasks_for}", description: "-", owner: "${push.owner}", source: "${repository.url}"}
+        - $if: tasks_for == "action"
+          then:
+            taskGroupId: ${action.taskGroupId}
+            tags: {kind: action-callback}
+            scopes: ["${action.repo_scope}"]
+            payload:
+              root: taskcluster
+              action: {callback: "${action.cb_name}", taskGroupId: "${action.taskGroupId}", taskId: {$eval: taskId}, input: {$eval: input}}
+          else:
+            taskId: ${ownTaskId}
+            taskGroupId: ${ownTaskId}
+            tags: {kind: decision-task}
+            payload: {root: taskcluster, targetTasksMethod: all-of-it}
+            scopes:
+              $if: tasks_for == "cron"
+              then: ["assume:${repository.role}:cron:${cron.job_name}"]
+              else: ["assume:${repository.role}:branch:${push.branch}"]
 `,
 		"taskcluster/config.yml": `trust-domain: nightly
 task-priority: low
@@ -72,6 +83,9 @@ tasks:
     when: [{hour: %[1]d, minute: %[2]d}]
   - name: reuse
     job: {type: decision-task, treeherder-symbol: R, target-tasks-method: nightly, include-push-tasks: true}
+    when: []
+  - name: stop
+    job: {type: trigger-action, action-name: cancel-all}
     when: []
 `, slot.UTC().Hour(), slot.Minute()),
 	}
@@ -127,7 +141,7 @@ func TestANightlyRunsOnceOnEachForge(t *testing.T) {
 			if err := c.Call(ctx, "cron", "GET", "/jobs", url.Values{"repository": {f.repository}}, nil, &list); err != nil {
 				return err
 			}
-			if len(list.Jobs) != 3 || !list.Jobs[1].Next.Equal(slot) {
+			if len(list.Jobs) != 4 || !list.Jobs[1].Next.Equal(slot) {
 				return fmt.Errorf("%+v", list)
 			}
 			return nil
@@ -164,6 +178,7 @@ func TestANightlyRunsOnceOnEachForge(t *testing.T) {
 	}
 	r.byHand(c)
 	r.reused(c)
+	r.acted(c)
 	r.commandLine(c, slot)
 }
 
@@ -511,4 +526,33 @@ func (r *replicas) commandLine(c *client.Client, slot time.Time) {
 			}
 		}
 	}
+}
+
+// acted has a job start an action on the decision of the push, with what the role of the job may do.
+func (r *replicas) acted(c *client.Client) {
+	r.Helper()
+	pushed := texts(r.T, r.pool, `SELECT task_group_id FROM pushes WHERE repository = 'pebbles' AND state = 'decided'`)
+	if _, err := c.RunCron(r.Context(), r.forges[0].repository, "stop", "", "", nil); err != nil {
+		r.Fatal(err)
+	}
+	r.until("the action has cancelled the tasks of the push", func(ctx context.Context) error {
+		list, err := r.runs(ctx, c, r.forges[0])
+		if err != nil {
+			return err
+		}
+		if list[0].Job != "stop" || list[0].State != "started" {
+			return fmt.Errorf("%+v", list[0])
+		}
+		states := map[string]string{}
+		for t, err := range c.GroupTasks(ctx, pushed[0]) {
+			if err != nil {
+				return err
+			}
+			states[t.Task.Metadata.Name] = string(t.Status.State)
+		}
+		if diff := cmp.Diff(map[string]string{"Decision git-push": "completed", "Decision action": "completed", "work-daily": "exception", "work-nightly": "exception"}, states); diff != "" {
+			return errors.New(diff)
+		}
+		return nil
+	})
 }

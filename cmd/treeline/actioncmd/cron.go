@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -173,8 +174,16 @@ func (c *cronCommand) render(job *cron.Job, facts params.Facts, start cron.Start
 	if kind == "" {
 		kind = "git"
 	}
+	role := action.RolePrefix(facts.RepositoryURL, root)
+	if facts.RepositoryURL == "" { // as a server names the role of a repository on its machine
+		name := c.project
+		if wd, err := os.Getwd(); err == nil && name == "" {
+			name = filepath.Base(wd)
+		}
+		role = "repo:local/" + name
+	}
 	names := job.Context(
-		cron.Repository{URL: facts.RepositoryURL, Project: c.project, Level: c.level, Type: kind, Role: action.RolePrefix(facts.RepositoryURL, root)},
+		cron.Repository{URL: facts.RepositoryURL, Project: c.project, Level: c.level, Type: kind, Role: role},
 		cron.Push{Revision: facts.HeadRev, Branch: c.branch}, start,
 	)
 	if err := inputAsData(names); err != nil {

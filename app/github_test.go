@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -246,6 +247,41 @@ func TestGitHubPushesBecomeTasks(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want[:len(want)-1], got); diff != "" {
 		t.Error(diff, h.outcomes("push"), h.outcomes("release"))
+	}
+}
+
+func TestGitHubListenersHearOfItOnce(t *testing.T) {
+	h := newHub(t, map[string]string{".taskcluster.yml": plainYML("{pullRequests: public}")})
+	h.gh.Deliveries(ghfake.Double)
+	sha := h.push("main", map[string]string{"a": "1"})
+	_, p := h.fork(map[string]string{"x": "1"})
+	_, err := h.repo.Release("ada", "v1", "main")
+	h.must(err)
+	h.settle()
+	count := map[string]int{}
+	var got struct {
+		Organization, Repository, Branch string
+		TasksFor                         string `json:"tasks_for"`
+		InstallationID                   int64
+		Body                             struct{ After string }
+	}
+	h.until("the messages", func() bool {
+		clear(count)
+		list, err := h.server.feed.Read(t.Context(), 0, 10_000)
+		h.must(err)
+		for _, e := range list {
+			count[e.Kind]++
+			if e.Kind == "push" && count["push"] == 1 {
+				h.must(json.Unmarshal(e.Payload, &got))
+			}
+		}
+		return count["release"] == 3
+	})
+	if count["push"] != 2 || count["pull-request"] != 1 || count["task-group-creation-requested"] != 4 || p.Number != 1 { // the tag is a push too
+		t.Errorf("%v", count)
+	}
+	if got.Organization != "acme" || got.Repository != "app" || got.Branch != "main" || got.TasksFor != "github-push" || got.InstallationID != h.in.ID || got.Body.After != sha {
+		t.Errorf("%+v", got)
 	}
 }
 

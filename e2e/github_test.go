@@ -108,8 +108,12 @@ func TestWebhooksSurviveServersThatAreKilled(t *testing.T) {
 				return err
 			}
 			got[b.SHA] += len(group.Tasks)
-			if state, _, _, err := repo.Status(b.SHA, "Treeline (push)"); err != nil || state != b.State {
-				return fmt.Errorf("GitHub thinks %s is %q: %v", b.SHA, state, err)
+			state, _, _, err := repo.Status(b.SHA, "Treeline (push)")
+			if err != nil {
+				return err
+			}
+			if state != b.State {
+				return fmt.Errorf("GitHub thinks %s is %s", b.SHA, state)
 			}
 		}
 		for sha, n := range got {

@@ -137,10 +137,16 @@ func (g *GitHub) insertBuild(ctx context.Context, t trigger, group string) error
 	if err != nil {
 		return fmt.Errorf("github: build %s: %w", group, err)
 	}
-	_, err = g.Pool.Exec(ctx, insertBuildSQL.Text, group, t.repo.ID, t.repo.Owner, t.repo.Repo, t.sha, clean(t.branch), t.eventType, t.GUID, t.pull,
-		t.repo.Installation, t.Seq, strings.ReplaceAll(clean(string(change)), `\u0000`, "\uFFFD"))
+	err = pg.Tx(ctx, g.Pool, func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, insertBuildSQL.Text, group, t.repo.ID, t.repo.Owner, t.repo.Repo, t.sha, clean(t.branch), t.eventType, t.GUID, t.pull,
+			t.repo.Installation, t.Seq, strings.ReplaceAll(clean(string(change)), `\u0000`, "\uFFFD"))
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return announceBuild(ctx, tx, t.repo, group)
+	})
 	if err != nil {
-		return fmt.Errorf("github: build %s: %w", group, pg.Classify(err))
+		return fmt.Errorf("github: build %s: %w", group, err)
 	}
 	g.changed()
 	return nil

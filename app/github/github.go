@@ -199,7 +199,7 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		storeSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
+		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
 		compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, unreportedSQL, reportedSQL, reportLaterSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

@@ -25,7 +25,12 @@ func (g *GitHub) handle(ctx context.Context, d delivery) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return does(ctx, &told{delivery: d, payload: p, whole: whole})
+	t := &told{delivery: d, payload: p, whole: whole}
+	outcome, err := does(ctx, t)
+	if err == nil && t.repo.ID != 0 {
+		err = g.announce(ctx, t)
+	}
+	return outcome, err
 }
 
 // told is a delivery that has been read.

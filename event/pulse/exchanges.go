@@ -64,6 +64,15 @@ func groupKey() []Field {
 	}
 }
 
+// repositoryKey is the key of messages about a repository at GitHub; more follows the repository.
+func repositoryKey(more ...Field) []Field {
+	return append([]Field{
+		primary,
+		{Name: "organization", Summary: "Owner of the repository, without characters that a key cannot have; a dot is written as %."},
+		{Name: "repository", Summary: "Name of the repository, likewise."},
+	}, more...)
+}
+
 // Services returns the exchanges that are published (taskcluster-map appendix C).
 func Services() []Service {
 	return []Service{{
@@ -101,6 +110,15 @@ func Services() []Service {
 			{"hook-created", "hookCreated", "Hook Created Messages", "There is a new hook.", []Field{reserved}, "pulse-hook-changed-message.json"},
 			{"hook-updated", "hookUpdated", "Hook Updated Messages", "A hook was changed.", []Field{reserved}, "pulse-hook-changed-message.json"},
 			{"hook-deleted", "hookDeleted", "Hook Deleted Messages", "A hook was removed.", []Field{reserved}, "pulse-hook-changed-message.json"},
+		},
+	}, {
+		Name: "github", Title: "GitHub Exchanges",
+		Description: "What happens at GitHub where the server's App is installed, and was not told before.",
+		Exchanges: []Exchange{
+			{"pull-request", "pullRequest", "GitHub Pull Request Event", "Something happened to a pull request at GitHub.", repositoryKey(Field{Name: "action", Summary: "What happened, in GitHub's word."}), "github-pull-request-message.json"},
+			{"push", "push", "GitHub push Event", "Somebody pushed to a repository at GitHub.", repositoryKey(), "github-push-message.json"},
+			{"release", "release", "GitHub release Event", "Something happened to a release at GitHub.", repositoryKey(), "github-release-message.json"},
+			{"task-group-creation-requested", "taskGroupCreationRequested", "Task Group Messages", "A task group was made of what happened at GitHub.", repositoryKey(), "task-group-creation-requested.json"},
 		},
 	}, {
 		Name: "notify", Title: "Notify AMQP Exchanges",

@@ -27,6 +27,9 @@ import (
 	"github.com/treeline-ci/treeline/task"
 )
 
+// ofGitHub are the exchanges of the service github.
+var ofGitHub = []string{"pull-request", "push", "release", "task-group-creation-requested"}
+
 // sample makes an event of a kind; worker says whether its run has one.
 func sample(kind string, worker bool) event.Event {
 	body := map[string]any{"version": 1}
@@ -39,6 +42,17 @@ func sample(kind string, worker bool) event.Event {
 		body = map[string]any{"hookGroupId": "group", "hookId": "a/b"}
 	case kind == "notification":
 		body = map[string]any{"message": map[string]any{}}
+	case slices.Contains(ofGitHub, kind):
+		body["organization"], body["repository"] = "acme", "app%io"
+		if kind == "task-group-creation-requested" {
+			body["taskGroupId"] = "Ne9vShUCT_KdH8HGiIij5w"
+			break
+		}
+		body["installationId"], body["eventId"], body["body"] = 5000000001, "72d3162e-cc78-11e3-81ab-4c9367dc0958", map[string]any{}
+		body["tasks_for"], body["branch"] = "github-push", "main"
+		if kind == "pull-request" {
+			body["action"] = "opened"
+		}
 	case strings.HasPrefix(kind, "task-group-"):
 		body["taskGroupId"], body["schedulerId"] = "Ne9vShUCT_KdH8HGiIij5w", "sched-1"
 	default:
@@ -82,6 +96,10 @@ func testKeys(t *testing.T, node *rabbittest.Node) {
 			want[x] = []string{"_"}
 		case x == "notification":
 			want[x] = []string{"primary.a.topic"}
+		case x == "pull-request":
+			want[x] = []string{"primary.acme.app%io.opened"}
+		case slices.Contains(ofGitHub, x):
+			want[x] = []string{"primary.acme.app%io"}
 		case strings.HasPrefix(x, "task-group-"):
 			want[x] = []string{groupKey}
 		case x == "task-pending":
@@ -253,6 +271,9 @@ func testSchemas(t *testing.T, node *rabbittest.Node) {
 	fx.publish(node.URL())
 	live(t, e)
 	fx.append(event.Event{Kind: "notification", Topic: "a.b", Routes: []string{"a.b"}, Payload: json.RawMessage(`{"message": {"x": 1}, "version": 1}`)})
+	for _, kind := range ofGitHub {
+		fx.append(sample(kind, false))
+	}
 	fx.eventually("all is published", func() bool {
 		var waiting int
 		if err := fx.pool.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM events) - (SELECT count(*) FROM event_order)").Scan(&waiting); err != nil {

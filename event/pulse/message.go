@@ -53,7 +53,11 @@ type words struct {
 	WorkerID    string `json:"workerId"`
 	TaskGroupID string `json:"taskGroupId"`
 	SchedulerID string `json:"schedulerId"`
-	Artifact    *struct {
+	// Of repositories. In other events these may be anything.
+	Organization any `json:"organization"`
+	Repository   any `json:"repository"`
+	Action       any `json:"action"`
+	Artifact     *struct {
 		StorageType string `json:"storageType"`
 	} `json:"artifact"`
 }
@@ -62,6 +66,9 @@ type words struct {
 func (w *words) byField() map[string]string {
 	fields := map[string]string{
 		"workerGroup": w.WorkerGroup, "workerId": w.WorkerID, "taskGroupId": w.TaskGroupID, "schedulerId": w.SchedulerID,
+	}
+	for name, v := range map[string]any{"organization": w.Organization, "repository": w.Repository, "action": w.Action} {
+		fields[name], _ = v.(string)
 	}
 	if s := w.Status; s != nil {
 		fields["taskId"], fields["provisionerId"], fields["workerType"] = s.TaskID, s.ProvisionerID, s.WorkerType

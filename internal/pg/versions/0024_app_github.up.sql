@@ -40,7 +40,8 @@ CREATE TABLE github_deliveries (
     state           text NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'done', 'failed')),
     tries           integer NOT NULL DEFAULT 0,
     retry_after     timestamptz NOT NULL DEFAULT '-infinity',
-    outcome         text NOT NULL DEFAULT '' -- what became of it, or why not yet
+    outcome         text NOT NULL DEFAULT '', -- what became of it, or why not yet
+    announced       boolean NOT NULL DEFAULT false -- its message is in the feed
 );
 ALTER TABLE github_deliveries ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX github_deliveries_new ON github_deliveries (seq) WHERE state = 'new';

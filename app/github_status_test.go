@@ -2,6 +2,7 @@ package app
 
 import (
 	"testing"
+	"time"
 
 	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/queue"
@@ -10,7 +11,7 @@ import (
 // finish lets the one pending task of the test's queue end well, or not.
 func (h *hub) finish(well bool) {
 	h.t.Helper()
-	claims, err := h.server.queue.Claim(h.t.Context(), queue.ClaimRequest{TaskQueueID: "proj/linux", WorkerGroup: "g", WorkerID: "w", Tasks: 1})
+	claims, err := h.server.queue.Claim(h.t.Context(), queue.ClaimRequest{TaskQueueID: "proj/linux", WorkerGroup: "g", WorkerID: "w", Tasks: 1, Wait: 10 * time.Second})
 	h.must(err)
 	if len(claims) != 1 {
 		h.t.Fatalf("%d tasks are pending", len(claims))

@@ -56,14 +56,16 @@ func (d *nativeDecision) do(ctx context.Context) error {
 	defer cancel()
 	group := d.claim.Task.TaskGroupID
 	var err error
-	if d.options, err = readOptions(d.claim.Task.Payload); err != nil {
-		return err
-	}
-	if d.options.Action != nil {
+	var wrong error
+	d.options, wrong = readOptions(d.claim.Task.Payload)
+	if wrong == nil && d.options.Action != nil {
 		return actionError(d.act(ctx))
 	}
-	if d.claim.Task.Tags["kind"] == actionTag {
-		return mistake("bad-config", configFile, 0, "An action task on %s says in payload.action what it is to do; docs/reference/actions.md tells how.", decisionQueue)
+	if d.claim.Task.Tags["kind"] == actionTag { // its mistakes are none of the push's decision
+		if wrong == nil {
+			wrong = mistake("bad-config", configFile, 0, "An action task on %s says in payload.action what it is to do; docs/reference/actions.md tells how.", decisionQueue)
+		}
+		return wrong
 	}
 	d.occasion, err = d.Occasion(ctx, group)
 	if fault.KindOf(err) == fault.NotFound {
@@ -74,6 +76,9 @@ func (d *nativeDecision) do(ctx context.Context) error {
 	}
 	p := d.occasion.Push
 	d.push = p
+	if wrong != nil {
+		return wrong
+	}
 	if run := d.occasion.Cron; run != nil {
 		d.say("Job %s of .cron.yml of %s: %s at %s", run.Job, p.Repository, p.Branch, p.Revision)
 	} else if d.occasion.Change != nil && p.ID == 0 {

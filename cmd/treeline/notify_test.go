@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/internal/chattest"
@@ -58,7 +59,10 @@ routes: [notify.email.dev@example.com.on-failed, notify.email.dev@example.com.on
 	if _, errs, code = treeline(t, "notify", "test"); code != 1 || !strings.Contains(errs, "--email") {
 		t.Errorf("%d: %s", code, errs)
 	}
-	list := must(t, "notify")
+	list := ""
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(list, "M_FORBIDDEN") && time.Now().Before(end); {
+		list = must(t, "notify") // until the room has refused its message
+	}
 	for _, want := range []string{
 		"failed  email you@example.com", "we do not know you", "failed  matrix-room !other:example.org", "M_FORBIDDEN", id,
 		"route notify.email.dev@example.com.on-fail", `there is no event "fail"`,

@@ -49,6 +49,9 @@ func (c *Cluster) command(ctx context.Context, program, data string, args ...str
 	cmd.Args = append([]string{program, "-D", data}, args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+	// A server process gives the memory of each statement back to the system, and asks for it again at the
+	// next, unless glibc is told to keep some.
+	cmd.Env = append(cmd.Env, "MALLOC_TOP_PAD_=4194304", "MALLOC_TRIM_THRESHOLD_=67108864")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: c.owner.credential()}
 	return cmd, closer, nil
 }

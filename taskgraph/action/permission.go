@@ -24,7 +24,11 @@ func RolePrefix(repository, rootURL string) string {
 	if err != nil || u.Host == "" {
 		return ""
 	}
-	return "repo:" + u.Hostname() + "/" + strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git")
+	host := u.Host // with its port, as in the names that servers give roles
+	if u.Scheme == "ssh" {
+		host = u.Hostname() // the port is not that of the web server
+	}
+	return "repo:" + host + "/" + strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git")
 }
 
 // Scope is the scope that an action task of this permission must hold literally: that of the

@@ -45,7 +45,7 @@ func (r *run) execute() outcome {
 func (r *run) askPurges(ctx context.Context) ([]client.PurgeRequest, error) {
 	requests, err := r.w.Client.PurgeRequests(ctx, r.w.TaskQueueID)
 	if err != nil && ctx.Err() == nil {
-		r.slog.Warn("which caches are to be dropped cannot be asked; the worker needs purge-cache:purge-requests::"+r.w.TaskQueueID, "error", err)
+		r.slog.Warn("which caches are to be dropped cannot be asked", "needs", "purge-cache:purge-requests::"+r.w.TaskQueueID, "error", err)
 	}
 	return requests, err
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -159,8 +158,16 @@ func (c *change) checkGroups(batch *pgx.Batch, resolved []*record) {
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	batch.Queue(witnessSQL.Text, ids).Exec(func(pgconn.CommandTag) error { return nil })
-	batch.Queue(resolvedGroupsSQL.Text, ids).Query(func(rows pgx.Rows) error {
+	from := c.q.witnesses.Get(ids)
+	batch.Queue(witnessSQL.Text, ids, from).Query(func(rows pgx.Rows) error {
+		var group, witness string
+		_, err := pgx.ForEachRow(rows, []any{&group, &witness, nil}, func() error {
+			c.q.witnesses.Note(group, witness)
+			return nil
+		})
+		return err
+	})
+	batch.Queue(resolvedGroupsSQL.Text, ids, from).Query(func(rows pgx.Rows) error {
 		groups, err := pgx.CollectRows(rows, scanGroup)
 		c.whole = append(c.whole, groups...)
 		return err
@@ -186,18 +193,31 @@ ORDER BY task_id LIMIT $3`}
 	groupSizeSQL = pg.Statement{Name: "queue.group-size", Text: `SELECT count(*) FROM tasks WHERE task_group_id = $1`}
 
 	// Witnesses first, then the locks of the groups without one. The first key tells these locks from
-	// other rooms'. They are taken in the order of the list.
+	// other rooms'. They are taken in the order of the list. The look begins at the last witness.
 	witnessSQL = pg.Statement{Name: "queue.witness", Text: `
-WITH witnessed AS MATERIALIZED (
-    SELECT g.id FROM unnest($1::text[]) AS g (id), LATERAL (
-        SELECT FROM tasks t WHERE t.task_group_id = g.id AND NOT t.ever_resolved
-        ORDER BY t.task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w)
-SELECT pg_advisory_xact_lock(20486, hashtext(g.id)) FROM unnest($1::text[]) AS g (id)
-WHERE g.id <> ALL(ARRAY(SELECT id FROM witnessed))`}
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest($1::text[], $2::text[]) AS a (id, low)
+), ahead AS MATERIALIZED (
+    SELECT a.id, w.task_id FROM asked a, LATERAL (
+        SELECT t.task_id FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id >= a.low
+        ORDER BY t.task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w
+), behind AS MATERIALIZED (
+    SELECT a.id, w.task_id FROM asked a, LATERAL (
+        SELECT t.task_id FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id < a.low
+        ORDER BY t.task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w
+    WHERE a.low <> '' AND a.id <> ALL(ARRAY(SELECT id FROM ahead))
+), witnessed AS MATERIALIZED (
+    SELECT * FROM ahead UNION ALL SELECT * FROM behind
+)
+SELECT a.id, coalesce(w.task_id, ''), CASE WHEN w.task_id IS NULL THEN pg_advisory_xact_lock(20486, hashtext(a.id))::text END
+FROM asked a LEFT JOIN witnessed w ON w.id = a.id`}
 
+	// What is unresolved is most likely found where the last witness was.
 	resolvedGroupsSQL = pg.Statement{Name: "queue.resolved-groups", Text: `
-SELECT ` + groupColumns + ` FROM task_groups g
-WHERE task_group_id = ANY($1) AND NOT EXISTS (SELECT FROM tasks t WHERE t.task_group_id = g.task_group_id AND NOT t.ever_resolved)
+SELECT ` + groupColumns + `
+FROM unnest($1::text[], $2::text[]) AS a (id, low) JOIN task_groups g ON g.task_group_id = a.id
+WHERE NOT CASE WHEN EXISTS (SELECT FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id >= a.low) THEN true
+    ELSE EXISTS (SELECT FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id < a.low) END
 ORDER BY task_group_id`}
 
 	nowSQL = pg.Statement{Name: "queue.now", Text: `SELECT now()`}

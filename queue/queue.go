@@ -66,7 +66,8 @@ type Queue struct {
 	turns   line.Turns
 	roster  *roster.Roster
 	*artifact.Shelf
-	groups line.Groups
+	witnesses line.Witnesses
+	groups    line.Groups
 	together
 	mu      sync.Mutex
 	cancel  context.CancelFunc

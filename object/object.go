@@ -264,9 +264,11 @@ func notThere(name string) error {
 
 const maxName = 2000 // bytes; a database index cannot hold much more
 
+const maxProject = 500 // bytes of a project's name
+
 var (
 	namePattern      = regexp.MustCompile(`^[\x20-\x7e]+$`)
-	projectPattern   = regexp.MustCompile(`^[a-zA-Z0-9._/-]{1,500}$`)
+	projectPattern   = regexp.MustCompile(`^[a-zA-Z0-9._/-]+$`) // and at most maxProject bytes: a counted pattern is long when compiled
 	algorithmPattern = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 	hexPattern       = regexp.MustCompile(`^[0-9a-f]+$`)
 )
@@ -275,8 +277,8 @@ func checkNames(name, projectID, uploadID string) error {
 	switch {
 	case len(name) > maxName || !namePattern.MatchString(name):
 		return fault.New(fault.Invalid, "the name of an object must be printable ASCII of 1 to %d characters", maxName)
-	case !projectPattern.MatchString(projectID):
-		return fault.New(fault.Invalid, "the project %.100q must match %s", projectID, projectPattern)
+	case len(projectID) > maxProject || !projectPattern.MatchString(projectID):
+		return fault.New(fault.Invalid, "the project %.100q must match %s, in at most %d bytes", projectID, projectPattern, maxProject)
 	case !slug.Valid(uploadID):
 		return fault.New(fault.Invalid, "the upload id %.100q must be a slugid", uploadID)
 	}

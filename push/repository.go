@@ -59,12 +59,14 @@ func (r Repository) ForgePath() string {
 	return strings.TrimSuffix(strings.TrimSuffix(path, "/"), ".git")
 }
 
-var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,149}$`)
+const maxName = 150 // bytes of a repository's name
+
+var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // Register adds a repository or updates what is known of it; it is idempotent.
 func (l *Log) Register(ctx context.Context, r Repository) error {
-	if !nameRule.MatchString(r.Name) {
-		return fault.New(fault.Invalid, "repository name %q must match %s", r.Name, nameRule)
+	if len(r.Name) > maxName || !nameRule.MatchString(r.Name) {
+		return fault.New(fault.Invalid, "repository name %.200q must match %s, in at most %d bytes", r.Name, nameRule, maxName)
 	}
 	_, err := l.pool.Exec(ctx, registerSQL.Text, r.Name, r.Kind, r.URL, r.Path, r.Level, r.DefaultBranch)
 	if err != nil {

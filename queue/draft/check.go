@@ -20,12 +20,13 @@ import (
 var (
 	queueID     = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}/[a-z]([-a-z0-9]{0,36}[a-z0-9])?$`)
 	identifier  = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}$`)
-	projectID   = regexp.MustCompile(`^[a-zA-Z0-9._/-]{1,500}$`)
+	projectID   = regexp.MustCompile(`^[a-zA-Z0-9._/-]+$`) // and at most maxProject bytes: a counted pattern is long when compiled
 	printable   = regexp.MustCompile(`^[ -~]*$`)
 	sourceStart = regexp.MustCompile(`^(https?://|ssh://|git@)`)
 )
 
 const (
+	maxProject     = 500 // bytes
 	maxRoute       = 249
 	maxTag         = 4096
 	maxTags        = 256 << 10 // bytes of all tags, which every event of the task carries
@@ -63,7 +64,7 @@ func (n *Task) check() error {
 		return fmt.Errorf("taskQueueId %q must be provisionerId/workerType: 1 to 38 of a-zA-Z0-9-_, then 1 to 38 of a-z0-9-", d.TaskQueueID)
 	case !identifier.MatchString(d.SchedulerID):
 		return fmt.Errorf("schedulerId %q must be 1 to 38 of a-zA-Z0-9-_", d.SchedulerID)
-	case !projectID.MatchString(d.ProjectID):
+	case len(d.ProjectID) > maxProject || !projectID.MatchString(d.ProjectID):
 		return fmt.Errorf("projectId must be 1 to 500 of a-zA-Z0-9._/-")
 	case d.Priority.Rank() == 0:
 		return fmt.Errorf("priority %q is none of %v", d.Priority, task.Priorities())

@@ -51,19 +51,21 @@ func (r HookRepository) Scope(pullRequest bool, permission string) string {
 	return "assume:" + r.Role + ":action:" + permission
 }
 
+const maxName = 100 // bytes of a permission, or of what follows project-
+
 var (
-	permissionRule = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,99}$`)
-	groupRule      = regexp.MustCompile(`^project-[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+	permissionRule = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
+	groupRule      = regexp.MustCompile(`^project-[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 )
 
 // CheckName refuses an entry of an actions.json that names the hook of another level or permission, or of
 // another kind of push. Who wrote the file may have meant one of a higher level.
 func (h HookFor) CheckName(e Entry) error {
-	if !permissionRule.MatchString(h.Permission) {
-		return fmt.Errorf("the permission %q must match %s", h.Permission, permissionRule)
+	if len(h.Permission) > maxName || !permissionRule.MatchString(h.Permission) {
+		return fmt.Errorf("the permission %.200q must match %s, in at most %d bytes", h.Permission, permissionRule, maxName)
 	}
-	if !groupRule.MatchString(e.HookGroupID) {
-		return fmt.Errorf("the hook group %q must match %s", e.HookGroupID, groupRule)
+	if len(e.HookGroupID) > len("project-")+maxName || !groupRule.MatchString(e.HookGroupID) {
+		return fmt.Errorf("the hook group %.200q must match %s, in at most %d bytes", e.HookGroupID, groupRule, len("project-")+maxName)
 	}
 	of := func(id string) string { name, _, _ := strings.Cut(id, "/"); return name }
 	return h.compare(e, of(e.HookID), of(hookID(h.PullRequest, strconv.Itoa(h.Level), h.Permission, [sha256.Size]byte{})))

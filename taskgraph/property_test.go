@@ -217,8 +217,8 @@ func isWhole(t *rapid.T, res *taskgraph.Result) {
 }
 
 // keepsWhatIsAskedFor: with optimize_target_tasks false all targets run; a task that stays has
-// been asked for, or is needed by one that stays or by one with if-dependencies: those go last,
-// when what else they need has been kept for them, as in the field (taskgraph-map 14.2).
+// been asked for, or is needed by one that stays or, near or far, by one with if-dependencies: those go
+// last, when what else they need has been kept for them, as in the field (taskgraph-map 14.2).
 func (tree randomTree) keepsWhatIsAskedFor(t *rapid.T, res *taskgraph.Result, p *params.Parameters) {
 	kept := map[string]bool{}
 	for _, task := range res.Optimized.All() {
@@ -230,12 +230,23 @@ func (tree randomTree) keepsWhatIsAskedFor(t *rapid.T, res *taskgraph.Result, p 
 		}
 	}
 	neededBy := map[string]bool{}
-	for label, task := range res.Target.All() {
-		if kept[label] || len(task.IfDependencies) > 0 {
-			for _, n := range res.Full.Needs(label) {
+	var needs func(label string, far bool)
+	needs = func(label string, far bool) {
+		for _, n := range res.Full.Needs(label) {
+			if far && !neededBy[n] {
 				neededBy[n] = true
+				needs(n, true)
 			}
+			neededBy[n] = true
 		}
+	}
+	for label, task := range res.Target.All() {
+		if len(task.IfDependencies) > 0 {
+			needs(label, true)
+		}
+	}
+	for label := range kept {
+		needs(label, false)
 	}
 	for label := range kept {
 		task := res.Full.Task(label)

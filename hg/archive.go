@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/treefs"
 )
 
 // unpack reads a directory with all below it from an archive; false when the server makes none, or when
@@ -33,7 +34,7 @@ func (t *Tree) unpack(ctx context.Context, dir string, left *budget) (bool, erro
 		t.repo.noArchive.Store(true) // it answers with something else
 		return false, nil            //nolint:nilerr // files come one by one then
 	}
-	a := &archive{dirs: map[string]map[string]entry{dir: {}}, blobs: map[string][]byte{}}
+	a := &archive{dirs: map[string]map[string]treefs.Entry{dir: {}}, blobs: map[string][]byte{}}
 	for entries := tar.NewReader(packed); ; {
 		h, err := entries.Next()
 		if errors.Is(err, io.EOF) {
@@ -50,7 +51,7 @@ func (t *Tree) unpack(ctx context.Context, dir string, left *budget) (bool, erro
 		}
 	}
 	for name, entries := range a.dirs {
-		list := make([]entry, 0, len(entries))
+		list := make([]treefs.Entry, 0, len(entries))
 		for _, e := range entries {
 			list = append(list, e)
 		}
@@ -68,7 +69,7 @@ var errBudget = errors.New("more than may be kept")
 
 // archive collects what stands in one.
 type archive struct {
-	dirs  map[string]map[string]entry
+	dirs  map[string]map[string]treefs.Entry
 	blobs map[string][]byte
 }
 
@@ -78,18 +79,18 @@ func (a *archive) add(dir string, h *tar.Header, content io.Reader, left *budget
 	if !fs.ValidPath(name) || !strings.HasPrefix(name, dir+"/") {
 		return nil
 	}
-	e := entry{name: path.Base(name), mode: 0o644, size: h.Size}
+	mode, size := treefs.Plain, h.Size
 	var blob []byte
 	switch {
 	case h.Typeflag == tar.TypeSymlink:
 		blob = []byte(h.Linkname)
-		e.mode, e.size = fs.ModeSymlink|0o777, int64(len(blob))
+		mode, size = treefs.Symlink, int64(len(blob))
 	case h.Typeflag != tar.TypeReg:
 		return nil
 	case h.Mode&0o111 != 0:
-		e.mode = 0o755
+		mode = treefs.Executable
 	}
-	if !left.take(e.size) {
+	if !left.take(size) {
 		return errBudget
 	}
 	if h.Typeflag == tar.TypeReg && h.Size <= maxFile {
@@ -98,15 +99,16 @@ func (a *archive) add(dir string, h *tar.Header, content io.Reader, left *budget
 			return err
 		}
 	}
-	if e.size <= maxFile {
+	if size <= maxFile {
 		a.blobs[name] = blob
 	}
-	for at := name; ; at, e = path.Dir(at), directory(path.Base(path.Dir(at))) {
+	e := treefs.File(path.Base(name), "", mode, size)
+	for at := name; ; at, e = path.Dir(at), treefs.Directory(path.Base(path.Dir(at))) {
 		above := path.Dir(at)
 		if a.dirs[above] == nil {
-			a.dirs[above] = map[string]entry{}
+			a.dirs[above] = map[string]treefs.Entry{}
 		}
-		a.dirs[above][e.name] = e
+		a.dirs[above][e.Name()] = e
 		if above == dir {
 			return nil
 		}

@@ -5,18 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/treefs"
 )
 
 // Tree is the files of one revision as a file system. Directories and contents are read when they are
@@ -28,38 +27,19 @@ type Tree struct {
 	node string
 
 	mu    sync.Mutex
-	dirs  map[string][]entry // by path; nil for one that is not there
-	blobs map[string][]byte  // what Prefetch has read
+	dirs  map[string][]treefs.Entry // by path; nil for one that is not there
+	blobs map[string][]byte         // what Prefetch has read
 }
 
-// entry is a file or directory; it is its own description.
-type entry struct {
-	name string
-	mode fs.FileMode
-	size int64
-}
-
-func (e entry) Name() string               { return e.name }
-func (e entry) Size() int64                { return e.size }
-func (e entry) Mode() fs.FileMode          { return e.mode }
-func (e entry) Type() fs.FileMode          { return e.mode.Type() }
-func (e entry) ModTime() time.Time         { return time.Time{} }
-func (e entry) IsDir() bool                { return e.mode.IsDir() }
-func (e entry) Sys() any                   { return nil }
-func (e entry) Info() (fs.FileInfo, error) { return e, nil }
-
-func directory(name string) entry { return entry{name: name, mode: fs.ModeDir | 0o755} }
-
-// file describes a file with Mercurial's flags.
-func file(name, flags string, size int64) entry {
-	mode := fs.FileMode(0o644)
+// modeOf is the mode of a file with Mercurial's flags.
+func modeOf(flags string) fs.FileMode {
 	switch flags {
 	case "x":
-		mode = 0o755
+		return treefs.Executable
 	case "l":
-		mode = fs.ModeSymlink | 0o777
+		return treefs.Symlink
 	}
-	return entry{name: name, mode: mode, size: size}
+	return treefs.Plain
 }
 
 // Tree opens the files of a revision. One that the repository does not have is a fault.NotFound.
@@ -67,7 +47,7 @@ func (r *Repo) Tree(ctx context.Context, revision string) (*Tree, error) {
 	if err := checkNode(revision); err != nil {
 		return nil, err
 	}
-	t := &Tree{ctx: ctx, repo: r, node: revision, dirs: map[string][]entry{}, blobs: map[string][]byte{}}
+	t := &Tree{ctx: ctx, repo: r, node: revision, dirs: map[string][]treefs.Entry{}, blobs: map[string][]byte{}}
 	top, err := t.dir(".")
 	if err != nil {
 		return nil, fmt.Errorf("hg: tree of %s: %w", revision, err)
@@ -91,7 +71,7 @@ func escaped(name string) string {
 }
 
 // dir lists a directory by name; nil without one.
-func (t *Tree) dir(name string) ([]entry, error) {
+func (t *Tree) dir(name string) ([]treefs.Entry, error) {
 	t.mu.Lock()
 	list, known := t.dirs[name]
 	t.mu.Unlock()
@@ -110,43 +90,43 @@ func (t *Tree) dir(name string) ([]entry, error) {
 		return nil, err
 	}
 	if err == nil {
-		list = []entry{}
+		list = []treefs.Entry{}
 		for _, d := range page.Directories {
-			list = append(list, directory(d.Basename))
+			list = append(list, treefs.Directory(d.Basename))
 		}
 		for _, f := range page.Files {
-			list = append(list, file(f.Basename, f.Flags, f.Size))
+			list = append(list, treefs.File(f.Basename, "", modeOf(f.Flags), f.Size))
 		}
-		list = slices.DeleteFunc(list, func(e entry) bool { return !fs.ValidPath(e.name) || strings.Contains(e.name, "/") })
+		list = slices.DeleteFunc(list, func(e treefs.Entry) bool { return !fs.ValidPath(e.Name()) || strings.Contains(e.Name(), "/") })
 	}
 	t.keepDir(name, list)
 	return list, nil
 }
 
-func (t *Tree) keepDir(name string, list []entry) {
-	slices.SortFunc(list, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+func (t *Tree) keepDir(name string, list []treefs.Entry) {
+	slices.SortFunc(list, func(a, b treefs.Entry) int { return strings.Compare(a.Name(), b.Name()) })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.dirs[name] = list
 }
 
 // stat finds a file or directory.
-func (t *Tree) stat(op, name string) (entry, error) {
+func (t *Tree) stat(op, name string) (treefs.Entry, error) {
 	if !fs.ValidPath(name) {
-		return entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+		return treefs.Entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
 	if name == "." {
-		return directory("."), nil
+		return treefs.Directory("."), nil
 	}
 	list, err := t.dir(path.Dir(name))
 	if err != nil {
-		return entry{}, &fs.PathError{Op: op, Path: name, Err: err}
+		return treefs.Entry{}, &fs.PathError{Op: op, Path: name, Err: err}
 	}
 	base := path.Base(name)
-	if i, ok := slices.BinarySearchFunc(list, base, func(e entry, base string) int { return strings.Compare(e.name, base) }); ok {
+	if i, ok := slices.BinarySearchFunc(list, base, func(e treefs.Entry, base string) int { return strings.Compare(e.Name(), base) }); ok {
 		return list[i], nil
 	}
-	return entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	return treefs.Entry{}, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 }
 
 // Stat describes a file or directory.
@@ -161,8 +141,8 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 	if e.IsDir() {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("is a directory")}
 	}
-	if e.size > maxFile {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fault.New(fault.TooLarge, "%d bytes: more than the %d that a file of a decision may have", e.size, maxFile)}
+	if e.Size() > maxFile {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fault.New(fault.TooLarge, "%d bytes: more than the %d that a file of a decision may have", e.Size(), maxFile)}
 	}
 	t.mu.Lock()
 	blob, ok := t.blobs[name]
@@ -243,9 +223,9 @@ func (b *budget) take(n int64) bool {
 }
 
 // walk reads a file, or all below a directory, as far as the budget goes.
-func (t *Tree) walk(g *errgroup.Group, name string, e entry, left *budget) error {
+func (t *Tree) walk(g *errgroup.Group, name string, e treefs.Entry, left *budget) error {
 	if !e.IsDir() {
-		if e.size > maxFile || !left.take(e.size) {
+		if e.Size() > maxFile || !left.take(e.Size()) {
 			return nil // read when it is asked for
 		}
 		g.Go(func() error {
@@ -265,7 +245,7 @@ func (t *Tree) walk(g *errgroup.Group, name string, e entry, left *budget) error
 		return err
 	}
 	for _, below := range list {
-		if err := t.walk(g, path.Join(name, below.name), below, left); err != nil {
+		if err := t.walk(g, path.Join(name, below.Name()), below, left); err != nil {
 			return err
 		}
 	}
@@ -280,47 +260,11 @@ func (t *Tree) Open(name string) (fs.File, error) {
 	}
 	if e.IsDir() {
 		list, err := t.ReadDir(name)
-		return &openDir{entry: e, rest: list}, err
+		return treefs.OpenDir(e, list), err
 	}
 	data, err := t.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	return &openFile{entry: e, Reader: bytes.NewReader(data)}, nil
-}
-
-type openFile struct {
-	entry
-	*bytes.Reader
-}
-
-func (f *openFile) Stat() (fs.FileInfo, error) { return f.entry, nil }
-func (f *openFile) Size() int64                { return f.entry.size }
-func (f *openFile) Close() error               { return nil }
-
-type openDir struct {
-	entry
-	rest []fs.DirEntry
-}
-
-func (d *openDir) Stat() (fs.FileInfo, error) { return d.entry, nil }
-func (d *openDir) Close() error               { return nil }
-
-func (d *openDir) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.name, Err: errors.New("is a directory")}
-}
-
-func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n <= 0 {
-		list := d.rest
-		d.rest = nil
-		return list, nil
-	}
-	if len(d.rest) == 0 {
-		return nil, io.EOF
-	}
-	n = min(n, len(d.rest))
-	list := d.rest[:n]
-	d.rest = d.rest[n:]
-	return list, nil
+	return treefs.OpenFile(e, data), nil
 }

@@ -9,13 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/treefs"
 )
 
 // maxBlob bounds a file read from a tree, in bytes: nothing that describes work is larger.
@@ -25,20 +24,12 @@ const maxBlob = 16 << 20
 // when asked for. It implements fs.FS, fs.ReadFileFS, fs.ReadDirFS and fs.StatFS, is safe for
 // concurrent use, and lives as long as the context it was made with.
 type Tree struct {
-	ctx   context.Context // reads outlast Tree's call but not the decision it belongs to
-	repo  *Repo
-	files map[string]entry
-	dirs  map[string][]fs.DirEntry
-	paths []string
+	ctx  context.Context // reads outlast Tree's call but not the decision it belongs to
+	repo *Repo
+	list *treefs.List
 
 	mu    sync.Mutex
 	blobs map[string][]byte // by object id: what Prefetch has read
-}
-
-type entry struct {
-	name, object string
-	mode         fs.FileMode
-	size         int64
 }
 
 // Tree reads the list of paths of a revision.
@@ -50,14 +41,11 @@ func (r *Repo) Tree(ctx context.Context, revision string) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("localgit: tree of %s: %w", revision, err)
 	}
-	t := &Tree{ctx: ctx, repo: r, files: map[string]entry{}, dirs: map[string][]fs.DirEntry{".": nil}, blobs: map[string][]byte{}}
+	t := &Tree{ctx: ctx, repo: r, list: treefs.NewList(), blobs: map[string][]byte{}}
 	for _, record := range strings.Split(strings.TrimSuffix(out, "\x00"), "\x00") {
 		t.add(record)
 	}
-	slices.Sort(t.paths)
-	for _, list := range t.dirs {
-		slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	}
+	t.list.Sort()
 	return t, nil
 }
 
@@ -69,51 +57,28 @@ func (t *Tree) add(record string) {
 		return // a submodule, or a path that no file system would take
 	}
 	size, _ := strconv.ParseInt(field[3], 10, 64)
-	mode := fs.FileMode(0o644)
-	switch field[0] {
-	case "100755":
-		mode = 0o755
-	case "120000":
-		mode = fs.ModeSymlink | 0o777
-	}
-	e := entry{name: path.Base(name), object: field[2], mode: mode, size: size}
-	t.files[name] = e
-	t.paths = append(t.paths, name)
-	t.link(name, e)
-}
-
-// link enters a file into its directory, and new directories into theirs.
-func (t *Tree) link(name string, e entry) {
-	for {
-		dir := path.Dir(name)
-		_, known := t.dirs[dir]
-		t.dirs[dir] = append(t.dirs[dir], fs.FileInfoToDirEntry(info{e}))
-		if known {
-			return
-		}
-		name, e = dir, entry{name: path.Base(dir), mode: fs.ModeDir | 0o755}
-	}
+	t.list.Add(name, treefs.File(path.Base(name), field[2], treefs.GitMode(field[0]), size))
 }
 
 // Paths returns all file paths, sorted. The caller must not change the list.
-func (t *Tree) Paths() []string { return t.paths }
+func (t *Tree) Paths() []string { return t.list.Paths }
 
 // ReadFile returns a file's content; for a symbolic link, the path it holds.
 func (t *Tree) ReadFile(name string) ([]byte, error) {
-	e, ok := t.files[name]
+	e, ok := t.list.Files[name]
 	if !ok {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
 	}
-	if e.size > maxBlob {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fault.New(fault.TooLarge, "%d bytes: more than the %d that a file of a decision may have", e.size, maxBlob)}
+	if e.Size() > maxBlob {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fault.New(fault.TooLarge, "%d bytes: more than the %d that a file of a decision may have", e.Size(), maxBlob)}
 	}
 	t.mu.Lock()
-	blob, ok := t.blobs[e.object]
+	blob, ok := t.blobs[e.Object()]
 	t.mu.Unlock()
 	if ok {
 		return bytes.Clone(blob), nil
 	}
-	out, err := t.repo.git(t.ctx, "cat-file", "blob", e.object)
+	out, err := t.repo.git(t.ctx, "cat-file", "blob", e.Object())
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
@@ -124,10 +89,9 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 // many small files costs one start of git and not one each.
 func (t *Tree) Prefetch(under ...string) error {
 	var wanted []string
-	for _, name := range t.paths {
-		inside := slices.ContainsFunc(under, func(u string) bool { return name == u || strings.HasPrefix(name, u+"/") })
-		if inside && t.files[name].size <= maxBlob {
-			wanted = append(wanted, t.files[name].object)
+	for _, name := range t.list.Under(under...) {
+		if e := t.list.Files[name]; e.Size() <= maxBlob {
+			wanted = append(wanted, e.Object())
 		}
 	}
 	if len(wanted) == 0 {
@@ -168,84 +132,10 @@ func (t *Tree) keep(answers *bufio.Reader) error {
 }
 
 // Stat describes a file or directory.
-func (t *Tree) Stat(name string) (fs.FileInfo, error) {
-	if e, ok := t.files[name]; ok {
-		return info{e}, nil
-	}
-	if _, ok := t.dirs[name]; ok {
-		return info{entry{name: path.Base(name), mode: fs.ModeDir | 0o755}}, nil
-	}
-	return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
-}
+func (t *Tree) Stat(name string) (fs.FileInfo, error) { return t.list.Stat(name) }
 
 // ReadDir lists a directory by name.
-func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
-	list, ok := t.dirs[name]
-	if !ok {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
-	}
-	return slices.Clone(list), nil
-}
+func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) { return t.list.ReadDir(name) }
 
 // Open opens a file or directory for reading.
-func (t *Tree) Open(name string) (fs.File, error) {
-	if !fs.ValidPath(name) {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
-	}
-	if list, ok := t.dirs[name]; ok {
-		fi, _ := t.Stat(name)
-		return &openDir{info: fi, rest: slices.Clone(list)}, nil
-	}
-	data, err := t.ReadFile(name)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-		}
-		return nil, err
-	}
-	return &openFile{info: info{t.files[name]}, Reader: bytes.NewReader(data)}, nil
-}
-
-type info struct{ entry }
-
-func (i info) Name() string       { return i.name }
-func (i info) Size() int64        { return i.size }
-func (i info) Mode() fs.FileMode  { return i.mode }
-func (i info) ModTime() time.Time { return time.Time{} }
-func (i info) IsDir() bool        { return i.mode.IsDir() }
-func (i info) Sys() any           { return nil }
-
-type openFile struct {
-	info fs.FileInfo
-	*bytes.Reader
-}
-
-func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *openFile) Close() error               { return nil }
-
-type openDir struct {
-	info fs.FileInfo
-	rest []fs.DirEntry
-}
-
-func (d *openDir) Stat() (fs.FileInfo, error) { return d.info, nil }
-func (d *openDir) Close() error               { return nil }
-
-func (d *openDir) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.info.Name(), Err: errors.New("is a directory")}
-}
-
-func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n <= 0 {
-		list := d.rest
-		d.rest = nil
-		return list, nil
-	}
-	if len(d.rest) == 0 {
-		return nil, io.EOF
-	}
-	n = min(n, len(d.rest))
-	list := d.rest[:n]
-	d.rest = d.rest[n:]
-	return list, nil
-}
+func (t *Tree) Open(name string) (fs.File, error) { return t.list.Open(name, t.ReadFile) }

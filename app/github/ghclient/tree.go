@@ -16,12 +16,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/google/go-github/v60/github"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/treefs"
 )
 
 // Bounds of reading a tree.
@@ -47,16 +47,8 @@ type Tree struct {
 
 // listing is the list of paths of a tree; it never changes.
 type listing struct {
-	files map[string]file
-	dirs  map[string][]fs.DirEntry
-	paths []string
+	list  *treefs.List
 	total int64 // bytes of all files
-}
-
-type file struct {
-	name, object string
-	mode         fs.FileMode
-	size         int64
 }
 
 // fullRevision is a revision that never means anything else.
@@ -67,14 +59,11 @@ func (f *Forge) Tree(ctx context.Context, revision string) (*Tree, error) {
 	if l := f.app.trees.get(f.owner + "/" + f.name + "@" + revision); l != nil {
 		return &Tree{ctx: ctx, forge: f, sha: revision, listing: l}, nil
 	}
-	l := &listing{files: map[string]file{}, dirs: map[string][]fs.DirEntry{".": nil}}
+	l := &listing{list: treefs.NewList()}
 	if err := f.read(ctx, l, revision, ""); err != nil {
 		return nil, err
 	}
-	slices.Sort(l.paths)
-	for _, entries := range l.dirs {
-		slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	}
+	l.list.Sort()
 	if fullRevision.MatchString(revision) {
 		f.app.trees.put(f.owner+"/"+f.name+"@"+revision, l)
 	}
@@ -109,46 +98,26 @@ func (l *listing) add(entries []*github.TreeEntry, under string) error {
 		if e.GetType() != "blob" || !fs.ValidPath(name) {
 			continue // a directory, a submodule, or a path that no file system would take
 		}
-		if len(l.paths) >= maxPaths {
+		if len(l.list.Paths) >= maxPaths {
 			return fault.New(fault.TooLarge, "the repository has more than %d files", maxPaths)
 		}
-		mode := fs.FileMode(0o644)
-		switch e.GetMode() {
-		case "100755":
-			mode = 0o755
-		case "120000":
-			mode = fs.ModeSymlink | 0o777
-		}
-		one := file{name: path.Base(name), object: e.GetSHA(), mode: mode, size: int64(e.GetSize())}
-		l.files[name] = one
-		l.paths = append(l.paths, name)
-		l.total += one.size
-		l.link(name, one)
+		one := treefs.File(path.Base(name), e.GetSHA(), treefs.GitMode(e.GetMode()), int64(e.GetSize()))
+		l.list.Add(name, one)
+		l.total += one.Size()
 	}
 	return nil
-}
-
-// link enters a file into its directory, and new directories into theirs.
-func (l *listing) link(name string, e file) {
-	for {
-		dir := path.Dir(name)
-		_, known := l.dirs[dir]
-		l.dirs[dir] = append(l.dirs[dir], fs.FileInfoToDirEntry(info{e}))
-		if known {
-			return
-		}
-		name, e = dir, file{name: path.Base(dir), mode: fs.ModeDir | 0o755}
-	}
 }
 
 // Prefetch reads what stands at or below the given paths: a few files one by one, eight at once, and many as an archive of
 // the whole revision, if it is not large.
 func (t *Tree) Prefetch(under ...string) error {
 	var wanted []string
-	for _, name := range t.paths {
-		inside := slices.ContainsFunc(under, func(u string) bool { return u == "." || name == u || strings.HasPrefix(name, u+"/") })
-		f := t.files[name]
-		if inside && f.size <= maxBlob && t.forge.app.blobs.get(f.object) == nil {
+	names := t.list.Paths
+	if !slices.Contains(under, ".") {
+		names = t.list.Under(under...)
+	}
+	for _, name := range names {
+		if f := t.list.Files[name]; f.Size() <= maxBlob && t.forge.app.blobs.get(f.Object()) == nil {
 			wanted = append(wanted, name)
 		}
 	}
@@ -190,35 +159,35 @@ func (t *Tree) unpack() error {
 			return f.wrap("archive", err)
 		}
 		_, name, _ := strings.Cut(h.Name, "/") // owner-name-revision/
-		one, known := t.files[name]
-		if !known || h.Typeflag != tar.TypeReg || h.Size != one.size {
+		one, known := t.list.Files[name]
+		if !known || h.Typeflag != tar.TypeReg || h.Size != one.Size() {
 			continue // what attributes change in an archive is read by itself
 		}
 		content, err := io.ReadAll(in)
 		if err != nil {
 			return f.wrap("archive", err)
 		}
-		if object(content) == one.object {
-			f.app.blobs.put(one.object, content)
+		if object(content) == one.Object() {
+			f.app.blobs.put(one.Object(), content)
 		}
 	}
 }
 
 // ReadFile returns a file's content; for a symbolic link, the path it holds.
 func (t *Tree) ReadFile(name string) ([]byte, error) {
-	f, ok := t.files[name]
+	f, ok := t.list.Files[name]
 	if !ok {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
 	}
-	if f.size > maxBlob {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fault.New(fault.TooLarge, "%d bytes: more than the %d that a file of a decision may have", f.size, maxBlob)}
+	if f.Size() > maxBlob {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fault.New(fault.TooLarge, "%d bytes: more than the %d that a file of a decision may have", f.Size(), maxBlob)}
 	}
 	content, err := t.fetch(t.ctx, name)
 	return bytes.Clone(content), err
 }
 
 func (t *Tree) fetch(ctx context.Context, name string) ([]byte, error) {
-	o := t.files[name].object
+	o := t.list.Files[name].Object()
 	if content := t.forge.app.blobs.get(o); content != nil {
 		return content, nil
 	}
@@ -234,86 +203,13 @@ func (t *Tree) fetch(ctx context.Context, name string) ([]byte, error) {
 }
 
 // Stat describes a file or directory.
-func (t *Tree) Stat(name string) (fs.FileInfo, error) {
-	if f, ok := t.files[name]; ok {
-		return info{f}, nil
-	}
-	if _, ok := t.dirs[name]; ok {
-		return info{file{name: path.Base(name), mode: fs.ModeDir | 0o755}}, nil
-	}
-	return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
-}
+func (t *Tree) Stat(name string) (fs.FileInfo, error) { return t.list.Stat(name) }
 
 // ReadDir lists a directory by name.
-func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
-	entries, ok := t.dirs[name]
-	if !ok {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
-	}
-	return slices.Clone(entries), nil
-}
+func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) { return t.list.ReadDir(name) }
 
 // Open opens a file or directory for reading.
-func (t *Tree) Open(name string) (fs.File, error) {
-	if !fs.ValidPath(name) {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
-	}
-	fi, err := t.Stat(name)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	}
-	if fi.IsDir() {
-		return &openDir{info: fi, rest: slices.Clone(t.dirs[name])}, nil
-	}
-	content, err := t.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	return &openFile{Reader: *bytes.NewReader(content), info: fi}, nil
-}
-
-type info struct{ file }
-
-func (i info) Name() string       { return i.name }
-func (i info) Size() int64        { return i.size }
-func (i info) Mode() fs.FileMode  { return i.mode }
-func (i info) ModTime() time.Time { return time.Time{} }
-func (i info) IsDir() bool        { return i.mode.IsDir() }
-func (i info) Sys() any           { return nil }
-
-type openFile struct {
-	bytes.Reader
-	info fs.FileInfo
-}
-
-func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *openFile) Close() error               { return nil }
-
-type openDir struct {
-	info fs.FileInfo
-	rest []fs.DirEntry
-}
-
-func (d *openDir) Stat() (fs.FileInfo, error) { return d.info, nil }
-func (d *openDir) Close() error               { return nil }
-func (d *openDir) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.info.Name(), Err: errors.New("is a directory")}
-}
-
-func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n <= 0 {
-		out := d.rest
-		d.rest = nil
-		return out, nil
-	}
-	if len(d.rest) == 0 {
-		return nil, io.EOF
-	}
-	n = min(n, len(d.rest))
-	out := d.rest[:n]
-	d.rest = d.rest[n:]
-	return out, nil
-}
+func (t *Tree) Open(name string) (fs.File, error) { return t.list.Open(name, t.ReadFile) }
 
 // blobs remembers contents by their git object id, the last used first to stay. Ids say what the content is, so one
 // store serves all repositories: who knows the id of an object got it from a tree that he may read.

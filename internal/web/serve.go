@@ -177,6 +177,13 @@ var codes = map[fault.Kind]struct {
 	fault.Unavailable:     {"ServiceUnavailable", http.StatusServiceUnavailable},
 }
 
+// CodeOf returns the API's error code and status of an error by its meaning, for doors with routes of their
+// own.
+func CodeOf(err error) (code string, status int) {
+	c := codes[fault.KindOf(err)]
+	return c.code, c.status
+}
+
 // Failure is the body of an error (taskcluster-map 3.3).
 type Failure struct {
 	Code        string      `json:"code"`

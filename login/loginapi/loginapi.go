@@ -18,6 +18,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/login"
 )
 
@@ -141,30 +142,16 @@ func (d *Door) revoke(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// codes are the names and statuses of errors that can come here (taskcluster-map 3.3).
-var codes = map[fault.Kind]struct {
-	code   string
-	status int
-}{
-	fault.Invalid:         {"InputError", http.StatusBadRequest},
-	fault.Unauthenticated: {"AuthenticationFailed", http.StatusUnauthorized},
-	fault.Forbidden:       {"InsufficientScopes", http.StatusForbidden},
-	fault.NotFound:        {"ResourceNotFound", http.StatusNotFound},
-	fault.Conflict:        {"RequestConflict", http.StatusConflict},
-	fault.Unavailable:     {"ServiceUnavailable", http.StatusServiceUnavailable},
-}
-
 func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // nobody waits for the answer
 	}
-	c, ok := codes[fault.KindOf(err)]
-	if !ok {
-		c.code, c.status = "InternalServerError", http.StatusInternalServerError
+	code, status := web.CodeOf(err)
+	if status == http.StatusInternalServerError {
 		d.log.ErrorContext(r.Context(), "login: an endpoint failed", "path", r.URL.Path, "error", err)
 	}
-	d.answer(w, r, c.status, map[string]any{
-		"code": c.code, "message": fault.Message(err),
+	d.answer(w, r, status, map[string]any{
+		"code": code, "message": fault.Message(err),
 		"requestInfo": map[string]any{"method": r.Method, "path": r.URL.Path, "time": time.Now().UTC().Format(time.RFC3339)},
 	})
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/app/apptest"
 	"github.com/treeline-ci/treeline/client"
-	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/workers"
 )
 
@@ -27,38 +25,13 @@ const cliQueue = "cli/test"
 // the server.
 func startRemote(t *testing.T, changes ...func(*app.Config)) {
 	t.Helper()
-	dir := t.TempDir()
-	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := "http://" + listener.Addr().String()
-	quiet := slog.New(slog.DiscardHandler)
-	config := app.Config{
-		RootURL: root, Listener: listener, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Log: quiet,
-	}
-	for _, change := range changes {
-		change(&config)
-	}
-	server, err := app.Start(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stopWithin(t.Context(), 10*time.Second, server.Stop); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Setenv("TASKCLUSTER_ROOT_URL", root)
-	t.Setenv("TASKCLUSTER_CLIENT_ID", app.RootClient)
-	t.Setenv("TASKCLUSTER_ACCESS_TOKEN", secrets.RootToken)
+	server := apptest.Start(t, changes...)
+	t.Setenv("TASKCLUSTER_ROOT_URL", server.URL)
+	t.Setenv("TASKCLUSTER_CLIENT_ID", server.Root.ClientID)
+	t.Setenv("TASKCLUSTER_ACCESS_TOKEN", server.Root.AccessToken)
 	t.Setenv("TASKCLUSTER_CERTIFICATE", "")
-	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
-	startTestWorker(t, filepath.Join(dir, "worker"))
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(server.Dir, "cache"))
+	startTestWorker(t, filepath.Join(server.Dir, "worker"))
 }
 
 func startTestWorker(t *testing.T, dir string) {

@@ -1,21 +1,16 @@
 package conformance_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/app/apptest"
 	"github.com/treeline-ci/treeline/auth/hawk"
-	"github.com/treeline-ci/treeline/internal/pgtest"
 )
 
 // server is a whole Treeline on a database of its own.
@@ -27,30 +22,8 @@ type server struct {
 // serve starts a server that ends with the test.
 func serve(t testing.TB) *server {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{url: "http://" + listener.Addr().String(), root: hawk.Credentials{ClientID: app.RootClient, AccessToken: secrets.RootToken}}
-	running, err := app.Start(t.Context(), app.Config{
-		RootURL: s.url, Listener: listener, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "data"), Secrets: secrets,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
-		defer cancel()
-		if err := running.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	s := apptest.Start(t)
+	return &server{url: s.URL, root: s.Root}
 }
 
 // populate makes what the requests of the tests of bad input name: a task of which a run is claimed, a

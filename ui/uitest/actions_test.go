@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,11 +16,11 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/app/apptest"
 	project "github.com/treeline-ci/treeline/app/sample"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/client"
-	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
@@ -72,38 +71,19 @@ func newHouse(t *testing.T) *house {
 			t.Fatalf("%s: %v", out, err)
 		}
 	}
-	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := "http://" + listener.Addr().String()
-	server, err := app.Start(t.Context(), app.Config{
-		RootURL: url, Listener: listener, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "objects"), Secrets: secrets,
-		Repositories: []app.LocalRepository{{Path: repo}}, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-		StaticClients: []auth.StaticClient{
+	server := apptest.Start(t, func(c *app.Config) {
+		c.Repositories = []app.LocalRepository{{Path: repo}}
+		c.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+		c.StaticClients = []auth.StaticClient{
 			{ClientID: uitest.Admin, AccessToken: uitest.AdminToken, Scopes: []string{"*"}},
 			{ClientID: uitest.Dev, AccessToken: uitest.DevToken, Scopes: []string{"hooks:trigger-hook:project-pebble/in-tree-action-3-generic/*"}},
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
-		defer cancel()
-		if err := server.Stop(ctx); err != nil {
-			t.Error(err)
 		}
 	})
-	h := &house{Site: &uitest.Site{URL: url}}
-	h.root, err = client.New(client.Config{RootURL: url, Credentials: hawk.Credentials{ClientID: uitest.Admin, AccessToken: uitest.AdminToken}})
+	root, err := client.New(client.Config{RootURL: server.URL, Credentials: hawk.Credentials{ClientID: uitest.Admin, AccessToken: uitest.AdminToken}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := &house{Site: &uitest.Site{URL: server.URL}, root: root}
 	h.wait(t, "the push is decided", func() error {
 		for g, err := range h.root.Groups(t.Context()) {
 			if err != nil {

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
-	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -14,10 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/treeline-ci/treeline/app"
-	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/app/apptest"
 	"github.com/treeline-ci/treeline/client"
-	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/taskgraph/action"
@@ -29,30 +24,8 @@ import (
 // server starts the whole server and returns the client that may do everything.
 func server(t *testing.T) *client.Client {
 	t.Helper()
-	dir := t.TempDir()
-	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := "http://" + listener.Addr().String()
-	s, err := app.Start(t.Context(), app.Config{
-		RootURL: root, Listener: listener, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
-		defer cancel()
-		if err := s.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	c, err := client.New(client.Config{RootURL: root, Credentials: hawk.Credentials{ClientID: app.RootClient, AccessToken: secrets.RootToken}})
+	s := apptest.Start(t)
+	c, err := client.New(client.Config{RootURL: s.URL, Credentials: s.Root})
 	if err != nil {
 		t.Fatal(err)
 	}

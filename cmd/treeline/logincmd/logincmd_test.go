@@ -2,11 +2,8 @@ package logincmd
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -17,50 +14,28 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/net/html"
 
 	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/app/apptest"
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
-	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/login"
 )
 
 // startServer runs a whole server at which everybody is the same person.
 func startServer(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	secrets, err := app.LoadSecrets(filepath.Join(dir, "secrets.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := "http://" + listener.Addr().String()
-	server, err := app.Start(t.Context(), app.Config{
-		RootURL: root, Listener: listener, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Log: slog.New(slog.DiscardHandler),
-		Login: login.Config{Providers: []login.Provider{{Name: "dev", Type: "fixed", Subject: "me", Development: true}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
-		defer cancel()
-		if err := server.Stop(ctx); err != nil {
-			t.Error(err)
-		}
+	server := apptest.Start(t, func(c *app.Config) {
+		c.Login = login.Config{Providers: []login.Provider{{Name: "dev", Type: "fixed", Subject: "me", Development: true}}}
 	})
 	for _, name := range []string{"TASKCLUSTER_ROOT_URL", "TASKCLUSTER_CLIENT_ID", "TASKCLUSTER_ACCESS_TOKEN", "TASKCLUSTER_CERTIFICATE", "TASKCLUSTER_PROXY_URL", "TASK_ID"} {
 		t.Setenv(name, "")
 	}
-	t.Setenv("TREELINE_CREDENTIALS", filepath.Join(dir, "home", "credentials.json"))
+	t.Setenv("TREELINE_CREDENTIALS", filepath.Join(server.Dir, "home", "credentials.json"))
 	t.Setenv("BROWSER", "true") // the program: it looks at nothing
-	return root
+	return server.URL
 }
 
 // run runs a command; beside it, person gets each line that the command tells people.

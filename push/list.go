@@ -59,8 +59,8 @@ func (l *Log) one(ctx context.Context, what string, s pg.Statement, args ...any)
 	return list[0], nil
 }
 
-const columns = `repository, id, revision, base, branch, author, email, message, commits, files_changed, pushed, state,
-	task_group_id, error, decision_millis`
+const columns = `repository, id, revision, base, branch, author, email, message, commits, files_changed,
+	coalesce(dated, pushed) AS pushed, state, task_group_id, error, decision_millis, pushlog_id, coalesce(forge_key, '') AS forge_key, attempts`
 
 var (
 	listSQL = pg.Statement{Name: "push.list", Text: `

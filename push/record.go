@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,6 +69,18 @@ type Push struct {
 	TaskGroupID    string    `db:"task_group_id" json:"taskGroupId,omitempty"` // the decision task's id too
 	Error          *Error    `db:"error" json:"error,omitempty"`
 	DecisionMillis int64     `db:"decision_millis" json:"decisionMillis"` // from record to graph in the queue
+
+	PushlogID int64  `db:"pushlog_id" json:"pushlogId,omitempty"` // as the forge counts pushes; 0 where it does not
+	Key       string `db:"forge_key" json:"-"`                    // of an Arrival; "" otherwise
+	Attempts  int    `db:"attempts" json:"-"`                     // how often Undecided gave it
+}
+
+// Number is the push's number for tasks: the forge's own where it counts, else ID.
+func (p Push) Number() string {
+	if p.PushlogID > 0 {
+		return strconv.FormatInt(p.PushlogID, 10)
+	}
+	return strconv.FormatInt(p.ID, 10)
 }
 
 // Record writes p, a step of p.Branch from the recorded head to p.Revision, and returns it with
@@ -84,23 +97,8 @@ func (l *Log) Record(ctx context.Context, p Push, knownHead string) (recorded Pu
 			return nil
 		}
 		fresh = true
-		if recorded.Commits == nil {
-			recorded.Commits = []Commit{}
-		}
-		// Git keeps the bytes of names and messages as they came, in whatever encoding.
-		recorded.FilesChanged = make([]string, len(p.FilesChanged))
-		for i, name := range p.FilesChanged {
-			recorded.FilesChanged[i] = clean(name)
-		}
-		if recorded.State == "" {
-			recorded.State = Received
-		}
-		err := tx.QueryRow(ctx, insertPushSQL.Text, p.Repository, recorded.ID, p.Revision, p.Base, p.Branch, clean(p.Author), clean(p.Email),
-			clean(p.Message), recorded.Commits, recorded.FilesChanged, recorded.State).Scan(&recorded.Time)
-		if err != nil {
-			return err
-		}
-		return appendEvent(ctx, tx, "push-created", recorded)
+		recorded.Time, recorded.PushlogID, recorded.Key = time.Time{}, 0, ""
+		return insert(ctx, tx, &recorded)
 	})
 	if err != nil {
 		return Push{}, false, fmt.Errorf("push: record %s in %s: %w", p.Revision, p.Repository, err)
@@ -109,6 +107,32 @@ func (l *Log) Record(ctx context.Context, p Push, knownHead string) (recorded Pu
 		l.wake()
 	}
 	return recorded, fresh, nil
+}
+
+// insert writes a push that has its id. A Time that it has is the forge's; it gets the database's otherwise.
+func insert(ctx context.Context, tx pgx.Tx, p *Push) error {
+	if p.Commits == nil {
+		p.Commits = []Commit{}
+	}
+	// Git keeps the bytes of names and messages as they came, in whatever encoding.
+	files := make([]string, len(p.FilesChanged))
+	for i, name := range p.FilesChanged {
+		files[i] = clean(name)
+	}
+	p.FilesChanged = files
+	if p.State == "" {
+		p.State = Received
+	}
+	var dated *time.Time
+	if !p.Time.IsZero() {
+		dated = &p.Time
+	}
+	err := tx.QueryRow(ctx, insertPushSQL.Text, p.Repository, p.ID, p.Revision, p.Base, p.Branch, clean(p.Author), clean(p.Email),
+		clean(p.Message), p.Commits, p.FilesChanged, p.State, p.Error.clean(), p.PushlogID, dated, p.Key).Scan(&p.Time)
+	if err != nil {
+		return err
+	}
+	return appendEvent(ctx, tx, "push-created", *p)
 }
 
 // SetHead moves a branch's recorded head without recording a push: for the history that was there
@@ -158,8 +182,9 @@ var (
 		SELECT coalesce((SELECT last_push FROM counted), 0)`}
 
 	insertPushSQL = pg.Statement{Name: "push.insert", Text: `
-		INSERT INTO pushes (repository, id, revision, base, branch, author, email, message, commits, files_changed, state)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING pushed`}
+		INSERT INTO pushes (repository, id, revision, base, branch, author, email, message, commits, files_changed, state, error,
+			pushlog_id, dated, forge_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, nullif($15, '')) RETURNING coalesce(dated, pushed)`}
 
 	setHeadSQL = pg.Statement{Name: "push.set-head", Text: `
 		INSERT INTO repository_heads (repository, branch, revision) VALUES ($1, $2, $3)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Push is a push to a local git repository.
+// Push is a push to a local git repository, or to a Mercurial one.
 type Push struct {
 	Repository     string // where it can be cloned from
 	Project        string // its short name
@@ -19,6 +19,8 @@ type Push struct {
 	Revision       string
 	BaseRevision   string // what the branch was before; "" or zeros for a new branch
 	PushID         int64
+	PushlogID      string    // as the forge counts; PushID when ""
+	Comment        string    // of the newest changeset; Mercurial's only
 	Time           time.Time // of the push
 	Now            time.Time // of the decision, which may come later; zero means Time
 	DecisionTaskID string

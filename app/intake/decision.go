@@ -142,9 +142,12 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 	facts := params.Decision{
 		BaseRepository: repository.URL, BaseRef: "refs/heads/" + p.Branch, BaseRev: p.Base,
 		HeadRepository: repository.URL, HeadRef: "refs/heads/" + p.Branch, HeadRev: p.Revision,
-		Project: p.Repository, Owner: p.Email, Level: strconv.Itoa(repository.Level), PushlogID: strconv.FormatInt(p.ID, 10),
+		Project: p.Repository, Owner: p.Email, Level: strconv.Itoa(repository.Level), PushlogID: p.Number(),
 		RepositoryType: RepositoryType(repository), TasksFor: d.occasion.TasksFor, Pushdate: p.Time.Unix(), TargetTasksMethod: d.options.TargetTasksMethod,
 		FilesChanged: p.FilesChanged, CommitMessage: p.Message, Version: firstLine(tree.ReadFile("version.txt")), Now: p.Time,
+	}
+	if facts.RepositoryType == "hg" { // refs are git's
+		facts.BaseRef, facts.HeadRef = p.Branch, p.Branch
 	}
 	if d.occasion.Change != nil {
 		d.occasion.Change.enter(&facts)

@@ -73,7 +73,7 @@ func (in *Intake) At(ctx context.Context, r push.Repository, revision string) (T
 	tree, err := forge.Tree(ctx, revision)
 	if err != nil && !forge.Has(ctx, revision) {
 		if _, broken := forge.Heads(ctx); broken == nil { // the repository can be read, so it is gone for good
-			err = mistake("no-revision", "", 0, "The repository no longer has revision %s: its branch was rewritten, and the old history cleaned up since. Push again.", revision)
+			err = mistake(codeNoRevision, "", 0, "The repository no longer has revision %s: its branch was rewritten, and the old history cleaned up since. Push again.", revision)
 		}
 	}
 	return tree, err

@@ -67,6 +67,8 @@ const (
 	pollRepository  = 2 * time.Second  // the hook is quicker; this finds what it missed
 	pollPushes      = time.Second      // a push recorded by another replica
 	pushLease       = 30 * time.Second // after which another replica takes an interrupted push
+	pushLimit       = 25 * time.Second // for one push; shorter than the lease
+	lagAttempts     = 12               // leases for which a revision may not be there that a Mercurial server has told of
 	decisionsAtOnce = 4
 )
 
@@ -96,6 +98,9 @@ func (in *Intake) Stop() {
 	}
 	in.loops.Wait()
 }
+
+// Wake has recorded pushes looked for now. It does not block.
+func (in *Intake) Wake() { in.wakePushes() }
 
 // Role returns the role that holds what a push to a repository may do; a branch's pushes assume
 // Role(r) + ":branch:" + branch (taskcluster-map 13.5 has the form).

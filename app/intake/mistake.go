@@ -13,7 +13,10 @@ import (
 	"github.com/treeline-ci/treeline/templates"
 )
 
-const codeNoConfig = "no-config"
+const (
+	codeNoConfig   = "no-config"
+	codeNoRevision = "no-revision"
+)
 
 // mistakeError is an error of the person who pushed, as the push's page shows it.
 type mistakeError struct{ what push.Error }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -19,7 +18,12 @@ import (
 )
 
 // tasksForPush is tasks_for of a push's decision.
-const tasksForPush = "git-push"
+func tasksForPush(r push.Repository) string {
+	if r.Kind == push.Mercurial {
+		return "hg-push"
+	}
+	return "git-push"
+}
 
 // Occasion is what the decision of a task group is for.
 type Occasion struct {
@@ -61,7 +65,7 @@ func (in *Intake) Occasion(ctx context.Context, taskGroupID string) (Occasion, e
 	}
 	if err == nil {
 		r, err := in.Push.Repository(ctx, p.Repository)
-		return Occasion{TasksFor: tasksForPush, Repository: r, Push: p}, err
+		return Occasion{TasksFor: tasksForPush(r), Repository: r, Push: p}, err
 	}
 	if in.Cron == nil {
 		return Occasion{}, err
@@ -83,7 +87,7 @@ func (in *Intake) Occasion(ctx context.Context, taskGroupID string) (Occasion, e
 func (in *Intake) PushOf(ctx context.Context, r push.Repository, branch, revision string) (p push.Push, pushlogID string, err error) {
 	p, err = in.Push.AtRevision(ctx, r.Name, branch, revision)
 	if err == nil || !errors.Is(err, fault.NotFound) {
-		return p, strconv.FormatInt(p.ID, 10), err
+		return p, p.Number(), err
 	}
 	forge, err := in.Open(ctx, r)
 	if err != nil {
@@ -110,9 +114,6 @@ func (d *nativeDecision) byCron(ctx context.Context, tree Tree, into *params.Dec
 		return nil, mistake("no-job", cron.Name, 0, "%v", err)
 	}
 	into.TargetTasksMethod, into.Owner, into.Now, into.PushlogID = job.TargetTasksMethod, "cron", d.occasion.Cron.Time, d.occasion.Cron.PushlogID
-	if into.RepositoryType == "hg" {
-		into.BaseRef, into.HeadRef = d.push.Branch, d.push.Branch
-	}
 	if d.push.Time.IsZero() {
 		into.Pushdate = 0
 	}

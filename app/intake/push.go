@@ -9,8 +9,10 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/templates"
@@ -27,11 +29,17 @@ func (in *Intake) takePushes(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			in.Log.ErrorContext(ctx, "look for undecided pushes; tried again soon", "err", err)
 		}
-		for _, p := range pushes {
-			if err := in.takePush(ctx, p); err != nil && ctx.Err() == nil {
-				in.Log.ErrorContext(ctx, "take push; tried again soon", "repository", p.Repository, "push", p.ID, "err", err)
-			}
+		var taken sync.WaitGroup
+		for _, p := range pushes { // together, so that a server that is slow keeps nobody else's push waiting
+			taken.Go(func() {
+				limited, cancel := context.WithTimeout(ctx, pushLimit)
+				defer cancel()
+				if err := in.takePush(limited, p); err != nil && ctx.Err() == nil {
+					in.Log.WarnContext(ctx, "take push; tried again soon", "repository", p.Repository, "push", p.ID, "attempt", p.Attempts, "err", err)
+				}
+			})
 		}
+		taken.Wait()
 		if len(pushes) > 0 {
 			continue
 		}
@@ -59,7 +67,7 @@ func (in *Intake) takePush(ctx context.Context, p push.Push) error {
 	}
 	if err == nil && len(tasks) == 0 {
 		return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: push.Ignored, Error: &push.Error{
-			Code: "no-tasks", File: configFile, Message: "The file asks for no task on a push: its tasks_for conditions leave none for git-push.",
+			Code: "no-tasks", File: configFile, Message: "The file asks for no task on a push: its tasks_for conditions leave none for " + tasksForPush(repository) + ".",
 		}})
 	}
 	return err
@@ -71,10 +79,14 @@ func (in *Intake) render(ctx context.Context, p push.Push) (push.Repository, []t
 	if err != nil {
 		return repository, nil, err
 	}
-	tasks, err := Asked(tree, templates.LocalPush(templates.Push{
+	event := templates.LocalPush
+	if repository.Kind == push.Mercurial {
+		event = templates.MercurialPush
+	}
+	tasks, err := Asked(tree, event(templates.Push{
 		Repository: repository.URL, Project: p.Repository, Role: Role(repository), Level: repository.Level,
-		Owner: p.Email, Branch: p.Branch, Revision: p.Revision, BaseRevision: p.Base,
-		PushID: p.ID, Time: p.Time, Now: time.Now(), DecisionTaskID: decisionTaskID(p), RootURL: in.RootURL,
+		Owner: p.Email, Branch: p.Branch, Revision: p.Revision, BaseRevision: p.Base, Comment: p.Message,
+		PushID: p.ID, PushlogID: p.Number(), Time: p.Time, Now: time.Now(), DecisionTaskID: decisionTaskID(p), RootURL: in.RootURL,
 	}))
 	return repository, tasks, err
 }
@@ -86,6 +98,10 @@ func (in *Intake) open(ctx context.Context, p push.Push) (push.Repository, Tree,
 		return push.Repository{}, nil, err
 	}
 	tree, err := in.At(ctx, repository, p.Revision)
+	if wrong := MistakeOf(err); wrong != nil && wrong.Code == codeNoRevision && repository.Kind == push.Mercurial && p.Attempts < lagAttempts {
+		// One of the machines that answer for the server may not have it yet (vcs-integration 2.2).
+		err = fault.New(fault.Unavailable, "the server has told of push %d and does not show its revision yet", p.ID)
+	}
 	return repository, tree, err
 }
 

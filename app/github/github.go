@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"regexp"
@@ -26,6 +27,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -40,6 +42,9 @@ type Config struct {
 	Key     []byte   // the App's private key in PEM
 	Secrets []string // of webhooks; each is tried, so that they can be changed
 	API     string   // of GitHub Enterprise Server: https://HOST/api/v3/; "" is github.com
+
+	CheckTimes checks.Times // of what brings check runs to GitHub; zero values are the defaults
+	CheckPace  checks.Pace
 }
 
 // The environment variables of Config.
@@ -109,6 +114,8 @@ type Deps struct {
 	Expand func(ctx context.Context, scopes []string) ([]string, error)
 	// Trigger fires a hook for a build: the hook's task has the given id. nil is a server without hooks.
 	Trigger func(ctx context.Context, h HookCall) (fired bool, err error)
+	// Artifact opens an artifact that is stored here; a fault.NotFound without one. nil: check runs show nothing of logs.
+	Artifact func(ctx context.Context, taskID string, run int, name string) (io.ReadSeekCloser, error)
 
 	RootURL string
 	Log     *slog.Logger
@@ -123,6 +130,7 @@ type HookCall struct {
 // GitHub is the room. It is safe for concurrent use.
 type GitHub struct {
 	Deps
+	Checks *checks.Checks // what GitHub is to show
 	client *ghclient.App
 	pack   *zstd.Encoder
 	unpack *zstd.Decoder
@@ -145,6 +153,10 @@ func New(d Deps) (*GitHub, error) {
 	if g.unpack, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(64<<20)); err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
+	g.Checks = checks.New(checks.Deps{
+		Pool: d.Pool, Feed: d.Feed, Queue: d.Queue, Client: client.Installation, AppID: d.AppID, Open: d.Artifact,
+		RootURL: d.RootURL, Log: d.Log, Times: d.CheckTimes, Pace: d.CheckPace,
+	})
 	return g, nil
 }
 

@@ -158,9 +158,10 @@ type Deps struct {
 	// Client returns the client that acts for an installation of the App.
 	Client func(installation int64) *github.Client
 	AppID  int64
-	// Offer says which buttons a completed check has, of those its task group has actions for: three at most. It is asked
-	// when the check completes and again when it changes. nil: none.
-	Offer func(ctx context.Context, c Check, tasks []Task) ([]Action, error)
+	// Offer says which buttons a completed check has, of those its task group has actions for: three at most, and what
+	// is to stand in Markdown at the end of its text, for actions that no button can start. It is asked when the check
+	// completes and again when it changes. nil: none.
+	Offer func(ctx context.Context, c Check, tasks []Task) ([]Action, string, error)
 	// Open opens an artifact of a task's run; a fault.NotFound when there is none that can be read. It follows no
 	// references, which lead where a task says. nil: texts have no lines of logs.
 	Open func(ctx context.Context, taskID string, run int, name string) (io.ReadSeekCloser, error)

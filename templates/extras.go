@@ -14,12 +14,15 @@ func (f *File) readExtras() error {
 	}
 	o, ok := v.(*jsone.Object)
 	if !ok {
-		return f.complain(f.lineOf("treeline"), "treeline", "treeline must be a mapping with cancelOlderOnBranches, cancelOnClose, buttons or mayStart")
+		return f.complain(f.lineOf("treeline"), "treeline", "treeline must be a mapping with cancelOlderOnBranches, cancelOnClose, buttons, mayStart or graphDiff")
 	}
-	if err := f.checkKeys(o, steps("treeline"), "treeline", "cancelOlderOnBranches", "cancelOnClose", "buttons", "mayStart"); err != nil {
+	if err := f.checkKeys(o, steps("treeline"), "treeline", "cancelOlderOnBranches", "cancelOnClose", "buttons", "mayStart", "graphDiff"); err != nil {
 		return err
 	}
 	if err := f.readButtons(o); err != nil {
+		return err
+	}
+	if err := f.readGraphDiff(o); err != nil {
 		return err
 	}
 	if v, ok := o.Get("cancelOnClose"); ok {

@@ -12,7 +12,13 @@ const MaxMarkdown = 60_000
 // Markdown writes the report for a review, in at most MaxMarkdown bytes: the numbers of all sets
 // first, then what differs, the most important first, as far as there is room.
 func (r *Report) Markdown() string {
-	m := &markdown{limit: MaxMarkdown}
+	return r.MarkdownWithin(MaxMarkdown, "`treeline taskgraph diff` tells all.")
+}
+
+// MarkdownWithin is Markdown in at most limit bytes; where they do not do, the last line says so, and
+// more says where the rest is.
+func (r *Report) MarkdownWithin(limit int, more string) string {
+	m := &markdown{limit: limit, more: more}
 	m.add(fmt.Sprintf("## Task graph: %s\n\n%s → %s, %s\n\n", r.Summary(), code(r.Base), code(r.Head), r.Stage))
 	m.add("| parameters | tasks | added | removed | changed | machine time | critical path |\n|---|---|---|---|---|---|---|\n")
 	for _, s := range r.Sets {
@@ -31,15 +37,16 @@ func (r *Report) Markdown() string {
 type markdown struct {
 	b     strings.Builder
 	limit int
+	more  string
 	left  int // pieces that found no room
 }
 
-// room is kept for the line that says that something is left out.
-const room = 100
+// room is kept for the line that says that something is left out, besides what that says.
+const room = 60
 
 // add adds a piece if there is room for all of it.
 func (m *markdown) add(text string) bool {
-	if m.left > 0 || m.b.Len()+len(text) > m.limit-room {
+	if m.left > 0 || m.b.Len()+len(text) > m.limit-room-len(m.more) {
 		m.left++
 		return false
 	}
@@ -49,7 +56,7 @@ func (m *markdown) add(text string) bool {
 
 func (m *markdown) text() string {
 	if m.left > 0 {
-		fmt.Fprintf(&m.b, "\n*There is more than fits here: `treeline taskgraph diff` tells all.*\n")
+		fmt.Fprintf(&m.b, "\n*There is more than fits here: %s*\n", m.more)
 	}
 	return m.b.String()
 }

@@ -41,6 +41,8 @@ type Item struct {
 	note    string
 	rule    string // where the rule stands that may drop it, as file:line
 	err     error
+	spares  *spares // what it can be split with
+	split   bool    // whether it may become one of them
 }
 
 // NewItem makes an item of values, which it takes over; what is nested in them stays shared.
@@ -210,24 +212,6 @@ func (it *Item) Substitute(path string, names value.Names) (found bool, err erro
 	}
 	it.SetPath(path, n)
 	return true, nil
-}
-
-// Split returns an item with the same values and history. Both may be changed apart.
-func (it *Item) Split() *Item {
-	it.owned = nil
-	values := make(map[string]any, len(it.values)+8) // room for what the next transforms add
-	maps.Copy(values, it.values)
-	return &Item{
-		values:  values,
-		origin:  it.origin,
-		steps:   it.steps[:len(it.steps):len(it.steps)],
-		touched: append(make([]string, 0, 16), it.touched...),
-		traced:  it.traced,
-		before:  slices.Clone(it.before),
-		cell:    it.cell,
-		note:    it.note,
-		err:     it.err,
-	}
 }
 
 // Clear takes all values out of the item and returns the mapping for others; touched are the keys that

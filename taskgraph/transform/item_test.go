@@ -49,6 +49,48 @@ func TestWhatIsSharedIsNotChanged(t *testing.T) {
 	}
 }
 
+// TestWhatBecameATaskLeavesNothingToTheNext splits an entry into tasks that are made of each other's remains.
+func TestWhatBecameATaskLeavesNothingToTheNext(t *testing.T) {
+	apart := transform.New("apart", func(_ *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
+		for _, label := range []string{"first", "second", "third"} {
+			part := it.Split()
+			part.Set("label", label)
+			part.Note(label)
+			emit(part)
+		}
+		return nil
+	})
+	finish := transform.New("finish", func(_ *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
+		label := it.String("label")
+		it.Set("only-"+label, true)
+		it.Own("attributes")[label] = true
+		it.Set("task", map[string]any{"keys": int64(len(it.Values()))})
+		emit(it)
+		return nil
+	})
+	c := &transform.Config{Shared: &transform.Shared{}, Kind: "k"}
+	tasks, err := transform.Tasks(t.Context(), c, []transform.Transform{apart, finish}, []*transform.Item{item(t, "name: a\ndescription: d\nattributes: {kind: k}\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, made := range tasks {
+		want := map[string]any{"kind": "k", made.Label: true}
+		if diff := cmp.Diff(want, made.Attributes); diff != "" {
+			t.Errorf("attributes of %s (-want +got):\n%s", made.Label, diff)
+		}
+		if got := made.Definition["keys"]; got != int64(5) {
+			t.Errorf("%s was made of %v keys, not of name, description, attributes, label and its own", made.Label, got)
+		}
+		steps := made.Provenance.Steps
+		if len(steps) != 2 || steps[0].Note != made.Label {
+			t.Errorf("history of %s: %+v", made.Label, steps)
+		}
+	}
+	if len(tasks) != 3 {
+		t.Errorf("%d tasks", len(tasks))
+	}
+}
+
 func TestErrorsPointAtTheNearestPlace(t *testing.T) {
 	it := item(t, "name: a\nworker:\n  env:\n    A: b\n")
 	for path, want := range map[string]string{

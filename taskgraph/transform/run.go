@@ -239,6 +239,7 @@ type batch struct {
 	keys    []keyCache
 	emitted []bool
 	emits   []func(*Item)
+	spares  spares
 }
 
 func (b *batch) run(c *Config, row []stage, items []*Item) {
@@ -247,6 +248,7 @@ func (b *batch) run(c *Config, row []stage, items []*Item) {
 		b.emits[at] = func(it *Item) { b.emit(c, row, at, it) }
 	}
 	for i, it := range items {
+		it.spares = &b.spares
 		b.one(c, row, it)
 		if b.finish != nil {
 			items[i] = nil
@@ -267,6 +269,7 @@ func (b *batch) end(it *Item) {
 		return
 	}
 	b.tasks, b.origins = append(b.tasks, t), append(b.origins, it.origin)
+	b.spares.put(it)
 }
 
 // one sends one item on its way. A fault of Treeline itself must not end the server that decides

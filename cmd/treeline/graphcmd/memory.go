@@ -8,34 +8,33 @@ import (
 	"runtime/metrics"
 )
 
-// calmMemory is how much memory a command takes before the collector runs. Graphs of ten thousand
-// tasks hardly need more. From largeMemory in use on, the collector is as ever; between the two it lets
-// the heap grow to three times what is in use instead of two.
+// calmMemory is how much heap a command takes before the collector runs. Graphs of ten thousand tasks
+// hardly need more. From largeMemory in use on, the collector is as ever; between the two it lets the
+// heap grow to three times what is in use instead of two.
 const (
-	calmMemory  = 108 << 20
+	calmMemory  = 80 << 20
 	largeMemory = 256 << 20
+
+	smallestHeap = 4 << 20 // before which the runtime does not collect, at 100 percent
 )
 
 // calmCollector keeps the collector from running again and again while the heap is small: a graph
-// grows and little of it goes, so that early rounds find nothing. GOGC or GOMEMLIMIT in the environment
-// are left alone.
+// grows and little of it goes, so that early rounds find nothing. It is told in percent, not by a limit
+// of memory: that is still over the limit after a round, and the next would begin before anybody
+// could raise it. GOGC or GOMEMLIMIT in the environment are left alone.
 func calmCollector() {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	usual := debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(calmMemory)
+	const calm = calmMemory / smallestHeap * 100
+	usual := debug.SetGCPercent(calm)
 	afterCollection(func() (again bool) {
 		live := liveMemory()
-		if live < calmMemory/2 {
-			return true
-		}
 		percent := usual
 		if live < largeMemory {
-			percent *= 2
+			percent = min(max(2*usual, int(calmMemory*100/max(live, 1))-100), calm)
 		}
 		debug.SetGCPercent(percent)
-		debug.SetMemoryLimit(math.MaxInt64)
 		return live < largeMemory
 	})
 }

@@ -23,7 +23,9 @@ type message struct {
 	EventID      string          `json:"eventId"`
 	Body         json.RawMessage `json:"body"`
 	TasksFor     string          `json:"tasks_for"`
-	Branch       string          `json:"branch"`
+	Branch       *string         `json:"branch,omitempty"`
+	CheckRun     int64           `json:"checkRunId,omitempty"`
+	CheckSuite   int64           `json:"checkSuiteId,omitempty"`
 }
 
 // maxAnnounced is how many bytes of a webhook listeners are sent: the feed takes no larger ones.
@@ -39,14 +41,16 @@ func (g *GitHub) announce(ctx context.Context, t *told) error {
 		Version: 1, Organization: keyWord(t.repo.Owner), Repository: keyWord(t.repo.Repo), Installation: t.repo.Installation, EventID: t.GUID, Body: t.Body,
 	}
 	var kind string
-	switch t.Event {
-	case "push":
-		kind, m.TasksFor = "push", "github-push"
-		m.Branch, _ = tagOrBranch(t.Ref)
-	case "pull_request":
-		kind, m.TasksFor, m.Action, m.Branch = "pull-request", "github-pull-request", t.payload.Action, t.PullRequest.Head.Ref
-	case "release":
-		kind, m.TasksFor, m.Branch = "release", "github-release", t.Release.TargetCommitish
+	switch {
+	case t.Event == "push":
+		name, _ := tagOrBranch(t.Ref)
+		kind, m.TasksFor, m.Branch = "push", "github-push", &name
+	case t.Event == "pull_request":
+		kind, m.TasksFor, m.Action, m.Branch = "pull-request", "github-pull-request", t.payload.Action, &t.PullRequest.Head.Ref
+	case t.Event == "release":
+		kind, m.TasksFor, m.Branch = "release", "github-release", &t.Release.TargetCommitish
+	case t.Event == "check_run" && t.payload.Action == "rerequested" && t.payload.Sender.Type != "Bot":
+		kind, m.TasksFor, m.CheckRun, m.CheckSuite = "rerun", "github-rerun", t.CheckRun.ID, t.CheckRun.CheckSuite.ID
 	default:
 		return nil
 	}

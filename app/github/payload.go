@@ -75,6 +75,11 @@ type pullPayload struct {
 	Base   sidePayload `json:"base"`
 }
 
+type appPayload struct {
+	ID   int64  `json:"id"`
+	Slug string `json:"slug"`
+}
+
 type payload struct {
 	Action       string              `json:"action"`
 	Installation installationPayload `json:"installation"`
@@ -109,7 +114,27 @@ type payload struct {
 		ID   int64  `json:"id"`
 		Body string `json:"body"`
 		User person `json:"user"`
+
+		Created time.Time `json:"created_at"`
+		Updated time.Time `json:"updated_at"`
 	} `json:"comment"`
+
+	CheckRun struct {
+		ID         int64      `json:"id"`
+		HeadSHA    string     `json:"head_sha"`
+		App        appPayload `json:"app"`
+		CheckSuite struct {
+			ID int64 `json:"id"`
+		} `json:"check_suite"`
+	} `json:"check_run"`
+	CheckSuite struct {
+		ID      int64      `json:"id"`
+		HeadSHA string     `json:"head_sha"`
+		App     appPayload `json:"app"`
+	} `json:"check_suite"`
+	RequestedAction struct {
+		Identifier string `json:"identifier"`
+	} `json:"requested_action"`
 
 	Release struct {
 		TagName         string `json:"tag_name"`

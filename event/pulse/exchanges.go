@@ -118,6 +118,7 @@ func Services() []Service {
 			{"pull-request", "pullRequest", "GitHub Pull Request Event", "Something happened to a pull request at GitHub.", repositoryKey(Field{Name: "action", Summary: "What happened, in GitHub's word."}), "github-pull-request-message.json"},
 			{"push", "push", "GitHub push Event", "Somebody pushed to a repository at GitHub.", repositoryKey(), "github-push-message.json"},
 			{"release", "release", "GitHub release Event", "Something happened to a release at GitHub.", repositoryKey(), "github-release-message.json"},
+			{"rerun", "rerun", "GitHub re-run task Event", "Somebody asked at GitHub that a check run of ours is run again.", repositoryKey(), "github-rerun-message.json"},
 			{"task-group-creation-requested", "taskGroupCreationRequested", "Task Group Messages", "A task group was made of what happened at GitHub.", repositoryKey(), "task-group-creation-requested.json"},
 		},
 	}, {

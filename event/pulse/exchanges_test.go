@@ -28,7 +28,7 @@ import (
 )
 
 // ofGitHub are the exchanges of the service github.
-var ofGitHub = []string{"pull-request", "push", "release", "task-group-creation-requested"}
+var ofGitHub = []string{"pull-request", "push", "release", "rerun", "task-group-creation-requested"}
 
 // sample makes an event of a kind; worker says whether its run has one.
 func sample(kind string, worker bool) event.Event {
@@ -52,6 +52,10 @@ func sample(kind string, worker bool) event.Event {
 		body["tasks_for"], body["branch"] = "github-push", "main"
 		if kind == "pull-request" {
 			body["action"] = "opened"
+		}
+		if kind == "rerun" {
+			delete(body, "branch")
+			body["checkRunId"], body["checkSuiteId"] = 5000000002, 5000000003
 		}
 	case strings.HasPrefix(kind, "task-group-"):
 		body["taskGroupId"], body["schedulerId"] = "Ne9vShUCT_KdH8HGiIij5w", "sched-1"

@@ -12,7 +12,7 @@ import (
 func LookPath(spec Spec) (string, error) {
 	program, err := lookPath(spec)
 	if err != nil {
-		return "", &StartError{spec.Argv[0], err}
+		return "", &StartError{Program: name(spec.Argv), Err: err}
 	}
 	return program, nil
 }

@@ -16,6 +16,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/treeline-ci/treeline/workers/engine"
 )
 
 // WorkdirVariable is the environment variable by which Sweep knows a task's processes.
@@ -33,28 +35,19 @@ type Spec struct {
 	User   *User         // nil: the worker's own
 	Output io.Writer     // standard output and error, in the order of writing
 	Grace  time.Duration // between asking to end (TERM) and killing; 0: kill at once
+
+	// Enter is called with the process before the first instruction of its program; nil for nothing to do.
+	// Linux alone can do so; elsewhere it is called when the program runs already.
+	Enter     func(pid int) error
+	NoNewUser bool     // programs that change the user (setuid, capabilities of files) do not; Linux alone
+	Terminal  *os.File // a terminal that becomes the command's own; Output is not used then
 }
 
 // Exit says how a command ended.
-type Exit struct {
-	Code    int           // exit status; 128 + number after a signal, as a shell has it
-	Signal  string        // name of the signal that ended it, "" for none
-	Stopped bool          // it was stopped because the context ended
-	CPU     time.Duration // user and system time of the leader and the children it waited for
-}
+type Exit = engine.Exit
 
-// StartError says that a command could not be started at all: the program is missing, may not be
-// executed, or the directory is gone. It is the task's fault, not the worker's.
-type StartError struct {
-	Program string
-	Err     error
-}
-
-// Error names the program.
-func (e *StartError) Error() string { return fmt.Sprintf("cannot start %s: %v", e.Program, e.Err) }
-
-// Unwrap returns the cause.
-func (e *StartError) Unwrap() error { return e.Err }
+// StartError says that a command could not be started at all.
+type StartError = engine.StartError
 
 // Run runs a command to its end. When ctx ends first the group gets TERM, after the grace time
 // KILL; Run returns only when the leader is gone. The error is nil whatever the exit status; a
@@ -63,23 +56,53 @@ func Run(ctx context.Context, spec Spec) (Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return Exit{}, err
 	}
-	// Linux ties the parent-death signal to the thread that forks: keep it until the command ends.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	if !needsThread(spec) {
+		// Linux ties the parent-death signal to the thread that forks: keep it until the command ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		return run(ctx, spec)
+	}
+	type ended struct {
+		exit Exit
+		err  error
+	}
+	result := make(chan ended, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlock: what this thread gives up it does not get back
+		if err := becomeStarter(spec); err != nil {
+			result <- ended{err: fmt.Errorf("process: %w", err)}
+			return
+		}
+		exit, err := run(ctx, spec)
+		result <- ended{exit, err}
+	}()
+	r := <-result
+	return r.exit, r.err
+}
 
+func run(ctx context.Context, spec Spec) (Exit, error) {
 	program, err := lookPath(spec)
 	if err != nil {
-		return Exit{}, &StartError{spec.Argv[0], err}
+		return Exit{}, &StartError{Program: name(spec.Argv), Err: err}
 	}
 	cmd := &exec.Cmd{
 		Path: program, Args: spec.Argv, Dir: spec.Dir, Env: spec.Env,
 		Stdout: spec.Output, Stderr: spec.Output, WaitDelay: drainTime,
-		SysProcAttr: attributes(spec.User),
+		SysProcAttr: attributes(spec),
+	}
+	if spec.Terminal != nil {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = spec.Terminal, spec.Terminal, spec.Terminal
 	}
 	if err := cmd.Start(); err != nil {
-		return Exit{}, &StartError{spec.Argv[0], plain(err)}
+		return Exit{}, &StartError{Program: spec.Argv[0], Err: plain(err)}
 	}
 	group := cmd.Process.Pid
+	if spec.Enter != nil {
+		if err := enter(group, spec.Enter); err != nil {
+			killGroup(group, syscall.SIGKILL)
+			return Exit{}, errors.Join(fmt.Errorf("process: start %s: %w", spec.Argv[0], err), ended(cmd.Wait()))
+		}
+	}
 	stop := make(chan struct{})
 	stopped := make(chan bool, 1)
 	go func() { stopped <- stopOn(ctx, stop, group, spec.Grace) }()
@@ -118,6 +141,21 @@ func stopOn(ctx context.Context, stop <-chan struct{}, group int, grace time.Dur
 	killGroup(group, syscall.SIGKILL)
 	<-stop
 	return true
+}
+
+// ended drops what says only that a process was killed.
+func ended(err error) error {
+	if _, ok := errors.AsType[*exec.ExitError](err); ok {
+		return nil
+	}
+	return err
+}
+
+func name(argv []string) string {
+	if len(argv) == 0 {
+		return ""
+	}
+	return argv[0]
 }
 
 func killGroup(group int, sig syscall.Signal) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,9 +20,32 @@ const sweepRounds = 50
 // it in its environment as TASK_WORKDIR, or stands in it. It repeats until none is left and
 // returns how many it killed. It must be called only when nothing of the task is wanted any more.
 func Sweep(dir string) (int, error) {
+	return sweep(func(proc string) bool { return belongs(proc, dir) })
+}
+
+// SweepUser kills every process of a user, who must be no one's but one task's.
+func SweepUser(uid uint32) (int, error) {
+	if uid == 0 || int(uid) == os.Geteuid() {
+		return 0, errors.New("process: sweep: this user has processes that are no task's")
+	}
+	return sweep(func(proc string) bool {
+		status, err := os.ReadFile(filepath.Join(proc, "status"))
+		if err != nil {
+			return false
+		}
+		for line := range strings.Lines(string(status)) {
+			if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
+				return slices.Contains(strings.Fields(ids), strconv.FormatUint(uint64(uid), 10)) && !strings.Contains(string(status), "\nState:\tZ")
+			}
+		}
+		return false
+	})
+}
+
+func sweep(ours func(proc string) bool) (int, error) {
 	killed := map[int]bool{}
 	for round := range sweepRounds {
-		found, err := processesOf(dir)
+		found, err := processesThat(ours)
 		if err != nil {
 			return len(killed), fmt.Errorf("process: sweep: %w", err)
 		}
@@ -37,7 +61,7 @@ func Sweep(dir string) (int, error) {
 	return len(killed), errors.New("process: sweep: processes remain that cannot be killed")
 }
 
-func processesOf(dir string) ([]int, error) {
+func processesThat(ours func(proc string) bool) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
@@ -49,7 +73,7 @@ func processesOf(dir string) ([]int, error) {
 		if err != nil || pid == 1 || pid == self {
 			continue
 		}
-		if belongs(filepath.Join("/proc", e.Name()), dir) {
+		if ours(filepath.Join("/proc", e.Name())) {
 			found = append(found, pid)
 		}
 	}

@@ -2,16 +2,20 @@ package process
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-func attributes(u *User) *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if u != nil && os.Geteuid() == 0 {
-		attr.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
+func attributes(s Spec) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Ptrace: s.Enter != nil}
+	if s.Terminal != nil { // the leader of a session leads its group as well
+		attr.Setpgid, attr.Setsid, attr.Setctty = false, true, true
+	}
+	if s.User != nil && os.Geteuid() == 0 {
+		attr.Credential = &syscall.Credential{Uid: s.User.UID, Gid: s.User.GID, Groups: s.User.Groups}
 	}
 	return attr
 }
@@ -25,3 +29,61 @@ func awaitExit(pid int) error {
 		}
 	}
 }
+
+// enter calls do for a child that was started with Ptrace: the kernel holds it before the first instruction
+// of its program, until it is let go. It must be called on the thread that started the child.
+func enter(pid int, do func(pid int) error) error {
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &status, 0, nil)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("wait for its beginning: %w", err)
+		}
+	}
+	if !status.Stopped() {
+		return errors.New("it ended before it began")
+	}
+	if err := do(pid); err != nil {
+		return err
+	}
+	return syscall.PtraceDetach(pid)
+}
+
+// needsThread says whether a command is started by a thread that does nothing else any more.
+func needsThread(s Spec) bool {
+	return s.NoNewUser || s.Enter != nil && s.User != nil && os.Geteuid() == 0
+}
+
+// becomeStarter prepares this thread alone. It takes the task's user as its real one, its effective one stays:
+// so much the kernel asks of who sets limits for another user's process without CAP_SYS_RESOURCE, which
+// containers lack. And it gives up to become another user by way of a program, which children inherit.
+func becomeStarter(s Spec) error {
+	keep := ^uintptr(0)
+	if s.User != nil && os.Geteuid() == 0 {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, uintptr(s.User.GID), keep, keep); errno != 0 {
+			return errno
+		}
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(s.User.UID), keep, keep); errno != 0 {
+			return errno
+		}
+	}
+	if !s.NoNewUser {
+		return nil
+	}
+	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+}
+
+// limit sets the limits of one process, which its children inherit.
+func limit(pid, resource int, value uint64) error {
+	return unix.Prlimit(pid, resource, &unix.Rlimit{Cur: value, Max: value}, nil)
+}
+
+const (
+	limitProcesses = unix.RLIMIT_NPROC
+	limitFileSize  = unix.RLIMIT_FSIZE
+	limitFiles     = unix.RLIMIT_NOFILE
+	limitCore      = unix.RLIMIT_CORE
+)

@@ -8,10 +8,13 @@ import (
 	"time"
 )
 
-func attributes(u *User) *syscall.SysProcAttr {
+func attributes(s Spec) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
-	if u != nil && os.Geteuid() == 0 {
-		attr.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
+	if s.Terminal != nil { // the leader of a session leads its group as well
+		attr.Setpgid, attr.Setsid, attr.Setctty = false, true, true
+	}
+	if s.User != nil && os.Geteuid() == 0 {
+		attr.Credential = &syscall.Credential{Uid: s.User.UID, Gid: s.User.GID, Groups: s.User.Groups}
 	}
 	return attr
 }
@@ -27,3 +30,22 @@ func awaitExit(pid int) error {
 
 // Sweep finds processes by Linux's /proc; elsewhere the process group has to do.
 func Sweep(string) (int, error) { return 0, nil }
+
+// SweepUser kills all processes of a user by Linux's /proc; elsewhere the process group has to do.
+func SweepUser(uint32) (int, error) { return 0, nil }
+
+func enter(pid int, do func(pid int) error) error { return do(pid) }
+
+func needsThread(Spec) bool { return false }
+
+func becomeStarter(Spec) error { return nil }
+
+// limit can only be set from outside on Linux.
+func limit(int, int, uint64) error { return nil }
+
+const (
+	limitProcesses = iota
+	limitFileSize
+	limitFiles
+	limitCore
+)

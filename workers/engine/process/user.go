@@ -6,15 +6,12 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+
+	"github.com/treeline-ci/treeline/workers/engine"
 )
 
 // User is whom a command runs as.
-type User struct {
-	Name   string
-	UID    uint32
-	GID    uint32
-	Groups []uint32
-}
+type User = engine.User
 
 // LookupUser finds a user by name, or takes "uid:gid" as it is. Only root can run commands as
 // somebody else.
@@ -62,4 +59,16 @@ func checked(u *User) (*User, error) {
 		return nil, fmt.Errorf("process: only root can run commands as user %s", u.Name)
 	}
 	return u, nil
+}
+
+// Numbered is the user with a number, alone with its task. One that the machine knows keeps its name.
+func Numbered(uid uint32) *User {
+	u := &User{Name: fmt.Sprintf("task-%d", uid), UID: uid, GID: uid, Alone: true}
+	if found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
+		if known, err := fromOS(found); err == nil {
+			known.Alone = true
+			return known
+		}
+	}
+	return u
 }

@@ -77,7 +77,7 @@ func loadAssets(dist fs.FS) (assets, error) {
 // addStyles joins the style sheets: tokens first, then by name.
 func (a *assets) addStyles() (string, error) {
 	var all bytes.Buffer
-	for _, name := range []string{"tokens", "base", "layout", "status", "jobs", "task", "log", "login", "actions", "cron", "hooks"} {
+	for _, name := range []string{"tokens", "base", "layout", "status", "jobs", "task", "log", "login", "actions", "cron", "hooks", "graphdiff"} {
 		body, err := sources.ReadFile("src/style/" + name + ".css")
 		if err != nil {
 			return "", fmt.Errorf("ui: assets: %w", err)

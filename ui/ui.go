@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -18,7 +19,7 @@ import (
 	"github.com/treeline-ci/treeline/queue"
 )
 
-// Deps are what the pages show and need. All must be given, but for Actions.
+// Deps are what the pages show and need. All must be given, but for Actions and GraphDiff.
 type Deps struct {
 	Queue   *queue.Queue
 	Push    *push.Log
@@ -29,9 +30,11 @@ type Deps struct {
 	Actions Actions // nil: nothing is offered
 	Cron    *cron.Calendar
 	Pool    *pgxpool.Pool // for sessions only
-	RootURL string        // as people reach it, such as "http://localhost:8080"
-	Version string        // shown in the footer
-	Log     *slog.Logger
+	// GraphDiff reads a comparison of task graphs; nil where none are made.
+	GraphDiff func(ctx context.Context, repository, name string) ([]byte, error)
+	RootURL   string // as people reach it, such as "http://localhost:8080"
+	Version   string // shown in the footer
+	Log       *slog.Logger
 }
 
 // UI serves the pages. It is safe for concurrent use.
@@ -80,6 +83,7 @@ func (u *UI) routes() http.Handler {
 	page("GET /actions/{group}/{name}", u.actionForm)
 	page("POST /actions/{group}/{name}", u.startAction)
 	page("GET /cron", u.calendar)
+	page("GET /graph-diff/{repo}/{name}", u.graphDiff)
 	page("POST /cron/run", u.runCron)
 	page("GET /hooks", u.hookList)
 	page("GET /hooks/{group}/{id...}", u.hook)

@@ -285,3 +285,27 @@ func (t *trees) put(key string, l *listing) {
 		t.order = t.order[1:]
 	}
 }
+
+// Difference is a file that differs between two trees.
+type Difference struct {
+	Path string
+	Both bool // both trees have it
+}
+
+// Differs returns the files of t and of another tree whose content or mode is not the same, sorted. It reads nothing.
+func (t *Tree) Differs(from *Tree) []Difference {
+	var out []Difference
+	for _, name := range t.list.Paths {
+		old, there := from.list.Files[name]
+		if f := t.list.Files[name]; !there || old.Object() != f.Object() || old.Mode() != f.Mode() {
+			out = append(out, Difference{Path: name, Both: there})
+		}
+	}
+	for _, name := range from.list.Paths {
+		if _, there := t.list.Files[name]; !there {
+			out = append(out, Difference{Path: name})
+		}
+	}
+	slices.SortFunc(out, func(a, b Difference) int { return strings.Compare(a.Path, b.Path) })
+	return out
+}

@@ -23,7 +23,7 @@ func (a *App) makeGitHub() (err error) {
 		Create: func(ctx context.Context, role string, tasks []templates.Task, before func(string) error, more ...string) error {
 			return a.intake.Create(ctx, role, tasks, before, more...)
 		},
-		RootURL: a.config.RootURL, Log: a.config.Log,
+		Past: a.pastOf, Keep: a.keepPage, RootURL: a.config.RootURL, Log: a.config.Log,
 	})
 	return err
 }

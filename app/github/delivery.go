@@ -103,12 +103,12 @@ func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// takeDeliveries does what deliveries ask for, as they come.
-func (g *GitHub) takeDeliveries(ctx context.Context) {
+// takeDeliveries does what deliveries ask for, as they come; or compares graphs, which takes long and may wait.
+func (g *GitHub) takeDeliveries(ctx context.Context, graphs bool) {
 	ticker := time.NewTicker(pollDeliveries)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		n, err := g.Take(ctx)
+		n, err := g.takeOne(ctx, graphs)
 		if err != nil && ctx.Err() == nil {
 			g.Log.ErrorContext(ctx, "take webhooks; tried again soon", "err", err)
 		}
@@ -126,7 +126,15 @@ func (g *GitHub) takeDeliveries(ctx context.Context) {
 // Take does what the oldest stored delivery asks for, and returns how many it took: one or none. It is meant for the
 // loops, and for tests that go by step.
 func (g *GitHub) Take(ctx context.Context) (int, error) {
-	rows, err := g.Pool.Query(ctx, claimSQL.Text, lease.Seconds(), 1)
+	n, err := g.takeOne(ctx, false)
+	if n > 0 || err != nil {
+		return n, err
+	}
+	return g.takeOne(ctx, true)
+}
+
+func (g *GitHub) takeOne(ctx context.Context, graphs bool) (int, error) {
+	rows, err := g.Pool.Query(ctx, claimSQL.Text, lease.Seconds(), 1, graphs, graphDiffEvent)
 	if err != nil {
 		return 0, fmt.Errorf("github: claim deliveries: %w", pg.Classify(err))
 	}
@@ -271,7 +279,7 @@ var (
 		UPDATE github_deliveries SET tries = tries + 1, retry_after = clock_timestamp() + make_interval(secs => $1)
 		WHERE seq IN (
 			SELECT d.seq FROM github_deliveries d LEFT JOIN github_installations i ON i.id = d.installation_id
-			WHERE d.state = 'new' AND d.retry_after <= clock_timestamp() AND coalesce(i.blocked_until, '-infinity') <= clock_timestamp()
+			WHERE d.state = 'new' AND (d.event = $4) = $3::boolean AND d.retry_after <= clock_timestamp() AND coalesce(i.blocked_until, '-infinity') <= clock_timestamp()
 			ORDER BY d.seq LIMIT $2 FOR UPDATE OF d SKIP LOCKED)
 		RETURNING seq, guid, event, action, installation_id, repository_id, source, body, received, tries`}
 

@@ -29,10 +29,12 @@ import (
 
 	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/app/github/graphdiff"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/templates"
 )
 
@@ -114,6 +116,10 @@ type Deps struct {
 	Expand func(ctx context.Context, scopes []string) ([]string, error)
 	// Trigger fires a hook for a build: the hook's task has the given id. nil is a server without hooks.
 	Trigger func(ctx context.Context, h HookCall) (fired bool, err error)
+	// Past gives how long the tasks of a branch took, nil when that is not known. nil: graphs are compared without.
+	Past func(ctx context.Context, repository, branch string) (history.Durations, error)
+	// Keep keeps a page's content for a time. nil: comparisons of graphs have no page.
+	Keep func(ctx context.Context, name string, last time.Duration, content io.Reader) error
 	// Artifact opens an artifact that is stored here; a fault.NotFound without one. nil: check runs show nothing of logs.
 	Artifact func(ctx context.Context, taskID string, run int, name string) (io.ReadSeekCloser, error)
 
@@ -132,6 +138,7 @@ type GitHub struct {
 	Deps
 	Checks *checks.Checks // what GitHub is to show
 	client *ghclient.App
+	bases  *graphdiff.Known // what graphs were made from
 	pack   *zstd.Encoder
 	unpack *zstd.Decoder
 	fresh  chan struct{} // a delivery was stored
@@ -146,7 +153,7 @@ func New(d Deps) (*GitHub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
-	g := &GitHub{Deps: d, client: client, fresh: make(chan struct{}, 1), change: make(chan struct{}, 1)}
+	g := &GitHub{Deps: d, client: client, bases: graphdiff.NewKnown(), fresh: make(chan struct{}, 1), change: make(chan struct{}, 1)}
 	if g.pack, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)); err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
@@ -174,8 +181,9 @@ const (
 func (g *GitHub) Start(ctx context.Context) {
 	ctx, g.cancel = context.WithCancel(ctx)
 	for range takersAtOnce {
-		g.loops.Go(func() { g.takeDeliveries(ctx) })
+		g.loops.Go(func() { g.takeDeliveries(ctx, false) })
 	}
+	g.loops.Go(func() { g.takeDeliveries(ctx, true) })
 	g.loops.Go(func() { g.follow(ctx) })
 	g.loops.Go(func() { g.reportBuilds(ctx) })
 	g.loops.Go(func() { g.repeat(ctx, missedEvery, g.FindMissed) })
@@ -212,6 +220,6 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 func Statements() []pg.Statement {
 	return []pg.Statement{
 		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
-		compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, unreportedSQL, reportedSQL, reportLaterSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
+		pullHeadSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, unreportedSQL, reportedSQL, reportLaterSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

@@ -16,7 +16,7 @@ func (g *GitHub) handle(ctx context.Context, d delivery) (string, error) {
 	does, known := map[string]func(context.Context, *told) (string, error){
 		"push": g.onPush, "pull_request": g.onPull, "issue_comment": g.onComment, "release": g.onRelease, "merge_group": g.onMergeGroup,
 		"delete": g.onDelete, "installation": g.onInstallation, "installation_repositories": g.onInstallationRepositories,
-		"installation_target": g.onInstallationTarget, "repository": g.onRepository,
+		"installation_target": g.onInstallationTarget, "repository": g.onRepository, graphDiffEvent: g.onGraphDiff,
 	}[d.Event]
 	if !known {
 		return ignored(d.Event, d.Action), nil

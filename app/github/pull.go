@@ -37,6 +37,9 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 	if skips(p.Title) {
 		return "the title says to skip it", nil
 	}
+	if err := g.wantGraphDiff(ctx, t); err != nil {
+		return "", err
+	}
 	quiet := ""
 	if action == "edited" {
 		if !baseChanged(t.Changes) {

@@ -1,0 +1,201 @@
+package github
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/app/github/checks"
+	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/app/github/graphdiff"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/taskgraph/history"
+	"github.com/treeline-ci/treeline/taskgraph/params"
+	"github.com/treeline-ci/treeline/templates"
+	"github.com/treeline-ci/treeline/workers/runtask"
+)
+
+// graphDiffEvent is what we store, as if it had been delivered, for the graphs of a pull request to be compared: it is
+// taken once, by whichever server, and again after a failure, beside the deliveries and never before them.
+const graphDiffEvent = "treeline.graph-diff"
+
+// wantGraphDiff asks for the check "task graph" of a pull request's revision, once for each head and base branch.
+func (g *GitHub) wantGraphDiff(ctx context.Context, t *told) error {
+	p := t.PullRequest
+	if p.State == "closed" || !slices.Contains(builtActions, t.payload.Action) && t.payload.Action != "edited" {
+		return nil
+	}
+	base := sha256.Sum256([]byte(p.Base.Ref))
+	return g.store(ctx, delivery{
+		GUID: fmt.Sprintf("graph-%d-%d-%.40s-%x", t.repo.ID, p.Number, p.Head.SHA, base[:6]), Event: graphDiffEvent, Action: t.payload.Action,
+		Installation: t.repo.Installation, Repository: t.repo.ID, Source: "refs", Body: t.Body,
+	})
+}
+
+// watchHead is how often a comparison looks whether its revision is the newest still.
+const watchHead = 300 * time.Millisecond
+
+var errSuperseded = errors.New("the pull request has a newer revision")
+
+// onGraphDiff compares the graphs of a pull request and has its check say what differs.
+func (g *GitHub) onGraphDiff(ctx context.Context, t *told) (string, error) {
+	if why, err := g.find(ctx, t); err != nil || why != "" {
+		return why, err
+	}
+	p := t.PullRequest
+	ctx, cancel := g.whileHead(ctx, t.repo, p)
+	defer cancel()
+	text, err := g.compareGraphs(ctx, t, p)
+	if errors.Is(context.Cause(ctx), errSuperseded) {
+		return errSuperseded.Error(), nil
+	}
+	return text, err
+}
+
+func (g *GitHub) compareGraphs(ctx context.Context, t *told, p pullPayload) (string, error) {
+	forge := g.forge(t.repo)
+	span, err := forge.Compare(ctx, p.Base.SHA, p.Head.SHA)
+	if ghclient.Gone(err) {
+		return "the two sides have nothing in common", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	base, err := forge.Tree(ctx, span.Base)
+	if err != nil {
+		return "", err
+	}
+	head, err := forge.Tree(ctx, p.Head.SHA)
+	if err != nil {
+		return "", err
+	}
+	r, err := g.graphRequest(ctx, t, p, span.Base)
+	if err != nil {
+		return "", err
+	}
+	r.Base, r.Head = base, head
+	for _, d := range head.Differs(base) {
+		r.Changed = append(r.Changed, graphdiff.Change(d))
+	}
+	if len(r.Changed) == 0 {
+		return "no file differs", nil
+	}
+	out, err := graphdiff.Compare(ctx, r)
+	if err != nil || ctx.Err() != nil {
+		return "", errors.Join(err, ctx.Err())
+	}
+	if !out.Concerned {
+		return out.Why, nil
+	}
+	link, err := g.keepReport(ctx, t.repo, p.Number, p.Head.SHA, out)
+	if err != nil {
+		return "", err
+	}
+	state := out.State(link)
+	err = g.Checks.Want(ctx, checks.Check{
+		Installation: t.repo.Installation, Repository: t.repo.Owner + "/" + t.repo.Repo, SHA: p.Head.SHA, Name: graphdiff.Name, Kind: checks.GraphDiff,
+	}, state)
+	return fmt.Sprintf("%s (in %d ms)", state.Title, out.Took.Milliseconds()), err
+}
+
+// graphRequest is what is known of a pull request, and of the push that would bring it.
+func (g *GitHub) graphRequest(ctx context.Context, t *told, p pullPayload, base string) (graphdiff.Request, error) {
+	scripts, err := runtask.Scripts()
+	if err != nil {
+		return graphdiff.Request{}, err
+	}
+	known, err := g.Push.Repository(ctx, t.repo.Name)
+	if err != nil {
+		return graphdiff.Request{}, err
+	}
+	x := g.pullTrigger(t, p, "github-pull-request", "pull-request").change
+	pull := params.Decision{
+		BaseRepository: x.BaseRepository, BaseRef: x.BaseRef, BaseRev: base, HeadRepository: x.HeadRepository, HeadRef: x.HeadRef, HeadRev: p.Head.SHA,
+		Project: x.Project, Owner: x.Owner, Level: strconv.Itoa(x.Level), PushlogID: "0", RepositoryType: "git", Pushdate: t.Received.Unix(),
+		TasksFor: x.TasksFor, CommitMessage: x.Message, Now: t.Received,
+	}
+	after := pull
+	after.TasksFor, after.Level = "github-push", strconv.Itoa(known.Level)
+	after.HeadRepository, after.HeadRef, after.BaseRef = x.BaseRepository, x.BaseRef, x.BaseRef
+	own := derivedID(t.GUID, "decision")
+	return graphdiff.Request{
+		BaseRevision: base, HeadRevision: p.Head.SHA, BaseRepository: t.repo.Name, Pull: pull, Push: after, Scripts: scripts, RootURL: g.RootURL, Known: g.bases,
+		Event: templates.Event{
+			TasksFor: "github-pull-request", Event: t.whole, RootURL: g.RootURL, Now: t.Received, Seed: t.GUID, OwnTaskID: own, Context: map[string]any{"ownTaskId": own},
+		},
+		Durations: func(ctx context.Context) (history.Durations, error) {
+			if g.Past == nil {
+				return nil, nil
+			}
+			return g.Past(ctx, t.repo.Name, p.Base.Ref)
+		},
+	}, nil
+}
+
+// whileHead gives a context that ends when the pull request gets another revision.
+func (g *GitHub) whileHead(ctx context.Context, r repository, p pullPayload) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	look := func() {
+		var head string
+		err := g.Pool.QueryRow(ctx, pullHeadSQL.Text, r.ID, p.Number).Scan(&head)
+		if err == nil && head != p.Head.SHA || errors.Is(err, pgx.ErrNoRows) {
+			cancel(errSuperseded)
+		}
+	}
+	look()
+	go func() {
+		tick := time.NewTicker(watchHead)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				look()
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// keepReportFor is how long the page of a comparison is there.
+const keepReportFor = 90 * 24 * time.Hour
+
+// keepReport keeps a whole report, and returns the address of its page; "" when there is none to keep.
+func (g *GitHub) keepReport(ctx context.Context, r repository, number int, sha string, out graphdiff.Outcome) (string, error) {
+	if g.Keep == nil || len(out.Report.Sets) == 0 {
+		return "", nil
+	}
+	content, err := json.Marshal(struct {
+		Repository string `json:"repository"`
+		URL        string `json:"url"`
+		Pull       int    `json:"pull"`
+		Revision   string `json:"revision"`
+		Report     any    `json:"report"`
+	}{r.Owner + "/" + r.Repo, r.URL, number, sha, out.Report})
+	if err != nil {
+		return "", fmt.Errorf("github: report of graphs: %w", err)
+	}
+	sum := sha256.Sum256(content)
+	name := fmt.Sprintf("%d-%.12s-%s", number, sha, hex.EncodeToString(sum[:8]))
+	if err := g.Keep(ctx, GraphDiffObject(r.Name, name), keepReportFor, bytes.NewReader(content)); err != nil && fault.KindOf(err) != fault.Conflict {
+		return "", err
+	}
+	return g.RootURL + "/graph-diff/" + url.PathEscape(r.Name) + "/" + name, nil
+}
+
+// GraphDiffObject is the name of the object with the comparison that a page shows.
+func GraphDiffObject(repository, name string) string { return "graph-diff/" + repository + "/" + name }
+
+var pullHeadSQL = pg.Statement{Name: "github.pull-head", Text: `SELECT head FROM github_pulls WHERE repository_id = $1 AND number = $2`}

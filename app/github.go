@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/app/graphapi"
 	"github.com/treeline-ci/treeline/app/intake"
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/templates"
@@ -20,6 +23,13 @@ func (a *App) makeGitHub() (err error) {
 	}
 	a.github, err = github.New(github.Deps{
 		Config: a.config.GitHub, Pool: a.pool, Queue: a.queue, Push: a.push, Feed: a.feed, Expand: a.auth.Expand, Trigger: a.triggerForGitHub,
+		Offered: func(ctx context.Context, caller auth.Caller, group, task string) ([]actions.Offer, error) {
+			return a.actions.Offered(ctx, caller, group, task)
+		},
+		StartAction: func(ctx context.Context, caller auth.Caller, s actions.Start) (actions.Started, error) {
+			return a.actions.Start(ctx, caller, s)
+		},
+		Story: graphapi.Stories(a.graphs()),
 		Create: func(ctx context.Context, role string, tasks []templates.Task, before func(string) error, more ...string) error {
 			return a.intake.Create(ctx, role, tasks, before, more...)
 		},

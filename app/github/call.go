@@ -73,6 +73,10 @@ func (g *GitHub) CreateComment(ctx context.Context, owner, repo string, number i
 	return asFault(g.comment(ctx, r, number, "", text))
 }
 
+// ErrRefused is in errors of what GitHub does not let the App do: a permission that it lacks, or a list of addresses
+// from which an organization may be reached.
+var ErrRefused = errors.New("GitHub refuses it")
+
 // asFault is an answer of GitHub's for whoever called us.
 func asFault(err error) error {
 	if err == nil {
@@ -84,7 +88,7 @@ func asFault(err error) error {
 	}
 	switch ghclient.Status(err) {
 	case http.StatusForbidden, http.StatusUnauthorized, http.StatusTooManyRequests:
-		return fault.Wrap(fault.Forbidden, err, "%s", said)
+		return fmt.Errorf("%w: %w", ErrRefused, fault.Wrap(fault.Forbidden, err, "%s", said))
 	case http.StatusNotFound, http.StatusGone:
 		return fault.Wrap(fault.NotFound, err, "%s", said)
 	case http.StatusUnprocessableEntity, http.StatusBadRequest:

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/internal/fault"
-	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/templates"
 )
 
 // command is a line of a comment that asks for something: /taskcluster CMD or /treeline CMD. A revision at its end
@@ -39,7 +42,7 @@ func (g *GitHub) onComment(ctx context.Context, t *told) (string, error) {
 	if why, err := g.find(ctx, t); err != nil || why != "" {
 		return why, err
 	}
-	x := &comment{told: t, g: g, own: found[1] == "treeline", text: found[2]}
+	x := &comment{told: t, g: g, own: found[1] == "treeline", line: "/" + found[1] + " " + found[2], text: found[2]}
 	outcome, err := x.do(ctx)
 	if err == nil && x.sign != "" {
 		g.react(ctx, t, x.sign)
@@ -51,9 +54,12 @@ func (g *GitHub) onComment(ctx context.Context, t *told) (string, error) {
 type comment struct {
 	*told
 	g    *GitHub
-	own  bool // written as /treeline
+	own  bool   // written as /treeline
+	line string // as it was written
 	text string
-	sign string // the reaction
+	sign string          // the reaction
+	role ghclient.Role   // of who wrote it
+	file *templates.File // of the default branch
 }
 
 // answer answers a command with a sign and an explanation.
@@ -64,14 +70,22 @@ func (x *comment) answer(ctx context.Context, sign, format string, args ...any) 
 	return text, nil
 }
 
+// ownCommands are those of /treeline that are Treeline's own; other words are for the file.
+var ownCommands = map[string]func(*comment, context.Context, string, pullPayload) (string, error){
+	"cancel": (*comment).cancel, "retest": (*comment).retest, "explain": (*comment).explain, "action": (*comment).action,
+}
+
 func (x *comment) do(ctx context.Context) (string, error) {
 	file, exists, err := x.g.defaults(ctx, x.repo)
 	if err != nil {
 		return "", err
 	}
-	verb, rest, _ := strings.Cut(x.text, " ")
-	own := x.own && (verb == "retest" || verb == "cancel" || verb == "explain")
-	if !own {
+	verb, _, _ := strings.Cut(x.text, " ")
+	own := ownCommands[verb]
+	if !x.own {
+		own = nil
+	}
+	if own == nil {
 		if !exists {
 			return "the default branch has no " + configFile, nil
 		}
@@ -79,28 +93,75 @@ func (x *comment) do(ctx context.Context) (string, error) {
 			return x.answer(ctx, "confused", "Comments start nothing here: `policy.allowComments` in `%s` on the default branch does not say `collaborators`.", configFile)
 		}
 	}
-	may, err := x.g.mayWrite(ctx, x.repo, x.payload.Sender.login())
-	if err != nil {
+	if x.role, err = x.g.roleOf(ctx, x.repo, x.payload.Sender.login()); err != nil {
 		return "", err
 	}
-	if !may {
+	if x.role < ghclient.Writes {
 		return x.answer(ctx, "eyes", "%s may not write to %s/%s, and only those who may can give commands.", x.payload.Sender.login(), x.repo.Owner, x.repo.Repo)
 	}
+	x.file = file
 	p, whole, err := x.g.pullRequest(ctx, x.repo, x.Issue.Number)
 	if err != nil {
 		return "", err
 	}
+	moved, err := x.moved(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	if moved != "" {
+		return x.answer(ctx, "confused", "%s", moved)
+	}
+	if own == nil {
+		return x.start(ctx, p, whole)
+	}
+	_, rest, _ := strings.Cut(x.text, " ")
+	return own(x, ctx, strings.TrimSpace(rest), p)
+}
+
+// moved says that the pull request is at another revision than the one that the command is for: the one that it names,
+// or the one that was the head when it was written. Whoever can push to a pull request could else have a command run
+// what its author never saw.
+func (x *comment) moved(ctx context.Context, p pullPayload) (string, error) {
 	if at := revisionAtEnd.FindStringSubmatch(x.text); at != nil {
 		if !strings.HasPrefix(p.Head.SHA, at[1]) {
-			return x.answer(ctx, "confused", "The command is for %s, and the pull request is at %s by now.", at[1], p.Head.SHA)
+			return fmt.Sprintf("The command is for %s, and the pull request is at %s by now.", at[1], p.Head.SHA), nil
 		}
 		x.text = strings.TrimSuffix(x.text, at[0])
+		return "", nil
 	}
-	if own {
-		return x.steer(ctx, verb, strings.TrimSpace(rest), p)
+	list, err := x.g.recent(ctx, x.repo, []string{"pull_request"})
+	if err != nil {
+		return "", err
 	}
-	return x.start(ctx, p, whole)
+	written := x.Comment.Created
+	if x.payload.Action == "edited" {
+		written = x.Comment.Updated
+	}
+	again := fmt.Sprintf("The pull request is at %s, and that is newer than the command. If you have read it, give the command again with the revision at its end: `%s %s`.",
+		p.Head.SHA, strings.ReplaceAll(x.line, "`", "'"), p.Head.SHA[:min(10, len(p.Head.SHA))])
+	for _, d := range list { // the newest first
+		if d.number != p.Number || !slices.Contains(movesHead, d.Action) {
+			continue
+		}
+		if d.Seq > x.Seq { // told of after the command
+			if d.head == p.Head.SHA {
+				return again, nil
+			}
+			continue
+		}
+		if d.head != p.Head.SHA || !written.IsZero() && d.Received.After(written.Add(sameTime)) {
+			return again, nil
+		}
+		return "", nil
+	}
+	return "", nil // it has not moved as long as webhooks are kept
 }
+
+// movesHead are the actions on a pull request that tell of its revision.
+var movesHead = []string{"opened", "reopened", "synchronize"}
+
+// sameTime is how far GitHub's clock may be from ours, and how long a webhook may take.
+const sameTime = 10 * time.Second
 
 // start renders the file of the pull request for the command. The tasks run with the trusted role, whoever opened the
 // pull request: a collaborator asked for them (taskcluster-map 13.3).
@@ -140,65 +201,4 @@ func (x *comment) lastGroup(ctx context.Context) string {
 		return ""
 	}
 	return list[0].TaskGroupID
-}
-
-// steer does what /treeline itself can.
-func (x *comment) steer(ctx context.Context, verb, rest string, p pullPayload) (string, error) {
-	switch verb {
-	case "cancel":
-		list, err := x.g.CancelBuilds(ctx, Filter{Organization: x.repo.Owner, Repository: x.repo.Repo, PullNumber: p.Number})
-		x.sign = "+1"
-		return fmt.Sprintf("%d builds cancelled", len(list)), err
-	case "retest":
-		return x.retest(ctx, p)
-	default:
-		list, err := x.g.builds(ctx, newestSQL, x.repo.ID, p.Head.SHA)
-		if err != nil {
-			return "", err
-		}
-		if len(list) == 0 {
-			return x.answer(ctx, "confused", "There is no build of %s.", p.Head.SHA)
-		}
-		if rest == "" {
-			return x.answer(ctx, "confused", "Say which task: `/treeline explain LABEL`.")
-		}
-		return x.answer(ctx, "+1", "What became of `%s`, and why: %s/api/taskgraph/v1/task/%s/why?label=%s", strings.ReplaceAll(rest, "`", "'"), x.g.RootURL, list[0].TaskGroupID, queryEscape(rest))
-	}
-}
-
-// retest runs the failed tasks of the newest build of the head again.
-func (x *comment) retest(ctx context.Context, p pullPayload) (string, error) {
-	list, err := x.g.builds(ctx, newestSQL, x.repo.ID, p.Head.SHA)
-	if err != nil {
-		return "", err
-	}
-	if len(list) == 0 {
-		return x.answer(ctx, "confused", "There is no build of %s to run again.", p.Head.SHA)
-	}
-	n := 0
-	for token := ""; ; {
-		page, err := x.g.Queue.ListGroup(ctx, list[0].TaskGroupID, 0, token)
-		if err != nil {
-			return "", err
-		}
-		for _, i := range page.Tasks {
-			if i.Status.State != task.Failed && i.Status.State != task.Exception {
-				continue
-			}
-			if _, err := x.g.Queue.Rerun(ctx, i.Status.TaskID); err != nil && fault.KindOf(err) != fault.Conflict {
-				return "", err
-			}
-			n++
-		}
-		if token = page.Next; token == "" {
-			break
-		}
-	}
-	if n > 0 {
-		if _, err := x.g.Pool.Exec(ctx, setBuildSQL.Text, list[0].TaskGroupID, "pending"); err != nil {
-			return "", err
-		}
-	}
-	x.sign = "+1"
-	return fmt.Sprintf("%d tasks run again", n), nil
 }

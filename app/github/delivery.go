@@ -92,11 +92,16 @@ func (g *GitHub) store(ctx context.Context, d delivery) error {
 	if err != nil {
 		return fmt.Errorf("github: store delivery %s: %w", d.GUID, pg.Classify(err))
 	}
+	g.wake()
+	return nil
+}
+
+// wake tells those who take deliveries that there is one.
+func (g *GitHub) wake() {
 	select {
 	case g.fresh <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 func clean(s string) string {

@@ -27,13 +27,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/app/github/graphdiff"
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/templates"
 )
@@ -116,6 +119,11 @@ type Deps struct {
 	Expand func(ctx context.Context, scopes []string) ([]string, error)
 	// Trigger fires a hook for a build: the hook's task has the given id. nil is a server without hooks.
 	Trigger func(ctx context.Context, h HookCall) (fired bool, err error)
+	// Offered lists the actions on a task or a group, StartAction starts one, as app/actions does. nil: there are none.
+	Offered     func(ctx context.Context, caller auth.Caller, groupID, taskID string) ([]actions.Offer, error)
+	StartAction func(ctx context.Context, caller auth.Caller, s actions.Start) (actions.Started, error)
+	// Story tells why a label has a task, or none. nil: that is not known.
+	Story func(ctx context.Context, taskGroupID, label string) (explain.Story, error)
 	// Past gives how long the tasks of a branch took, nil when that is not known. nil: graphs are compared without.
 	Past func(ctx context.Context, repository, branch string) (history.Durations, error)
 	// Keep keeps a page's content for a time. nil: comparisons of graphs have no page.
@@ -143,6 +151,7 @@ type GitHub struct {
 	unpack *zstd.Decoder
 	fresh  chan struct{} // a delivery was stored
 	change chan struct{} // a build changed its state
+	files  fileCache
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 }
@@ -161,7 +170,7 @@ func New(d Deps) (*GitHub, error) {
 		return nil, fmt.Errorf("github: %w", err)
 	}
 	g.Checks = checks.New(checks.Deps{
-		Pool: d.Pool, Feed: d.Feed, Queue: d.Queue, Client: client.Installation, AppID: d.AppID, Open: d.Artifact,
+		Pool: d.Pool, Feed: d.Feed, Queue: d.Queue, Client: client.Installation, AppID: d.AppID, Open: d.Artifact, Offer: g.offer,
 		RootURL: d.RootURL, Log: d.Log, Times: d.CheckTimes, Pace: d.CheckPace,
 	})
 	return g, nil
@@ -219,7 +228,7 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
+		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, saidSQL, recentSQL, takeAgainSQL, reviveSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
 		pullHeadSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, unreportedSQL, reportedSQL, reportLaterSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

@@ -16,7 +16,7 @@ func (g *GitHub) handle(ctx context.Context, d delivery) (string, error) {
 	does, known := map[string]func(context.Context, *told) (string, error){
 		"push": g.onPush, "pull_request": g.onPull, "issue_comment": g.onComment, "release": g.onRelease, "merge_group": g.onMergeGroup,
 		"delete": g.onDelete, "installation": g.onInstallation, "installation_repositories": g.onInstallationRepositories,
-		"installation_target": g.onInstallationTarget, "repository": g.onRepository, graphDiffEvent: g.onGraphDiff,
+		"installation_target": g.onInstallationTarget, "repository": g.onRepository, graphDiffEvent: g.onGraphDiff, "check_run": g.onCheckRun, "check_suite": g.onCheckSuite,
 	}[d.Event]
 	if !known {
 		return ignored(d.Event, d.Action), nil
@@ -49,7 +49,7 @@ func ignored(event, action string) string {
 	case "create":
 		return "the branch or tag comes as a push too"
 	case "check_run", "check_suite":
-		return "check runs have no buttons yet"
+		return event + "." + action + ": GitHub tells of what we did"
 	case "member", "membership", "organization", "team", "team_add":
 		return "permissions are asked for each time; nothing is remembered of them"
 	case "github_app_authorization":

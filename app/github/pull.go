@@ -155,13 +155,7 @@ func (g *GitHub) trusted(ctx context.Context, r repository, p pullPayload) (bool
 // mayWrite reports whether somebody may write to a repository. Who may only read or triage does not count, although
 // GitHub calls them collaborators too.
 func (g *GitHub) mayWrite(ctx context.Context, r repository, login string) (bool, error) {
-	if login == "" {
-		return false, nil
-	}
-	if strings.EqualFold(login, r.Owner) {
-		return true, nil
-	}
-	role, err := g.forge(r).RoleOf(ctx, login)
+	role, err := g.roleOf(ctx, r, login)
 	return role >= ghclient.Writes, err
 }
 

@@ -200,7 +200,7 @@ func (d *door) createStatus(ctx context.Context, r *web.Request) (any, error) {
 	if err := r.Decode(&in); err != nil {
 		return nil, err
 	}
-	return nil, d.room.CreateStatus(ctx, plain(r.Params["owner"]), r.Params["repo"], r.Params["sha"], in)
+	return nil, refused(d.room.CreateStatus(ctx, plain(r.Params["owner"]), r.Params["repo"], r.Params["sha"], in))
 }
 
 func (d *door) createComment(ctx context.Context, r *web.Request) (any, error) {
@@ -217,5 +217,13 @@ func (d *door) createComment(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "number is not a number of an issue or a pull request.")
 	}
-	return nil, d.room.CreateComment(ctx, plain(r.Params["owner"]), r.Params["repo"], number, in.Body)
+	return nil, refused(d.room.CreateComment(ctx, plain(r.Params["owner"]), r.Params["repo"], number, in.Body))
+}
+
+// refused gives what GitHub refuses a code of its own: it is no scope that the caller lacks (taskcluster-map 3.3).
+func refused(err error) error {
+	if errors.Is(err, github.ErrRefused) {
+		return &web.CodedError{Code: "ForbiddenByGithub", Status: http.StatusForbidden, Message: fault.Message(err)}
+	}
+	return err
 }

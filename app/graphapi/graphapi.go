@@ -64,6 +64,18 @@ func Service(d Deps) web.Service {
 	}
 }
 
+// Stories returns what tells of a label of a decision's graph to others than callers of the API.
+func Stories(d Deps) func(ctx context.Context, decision, label string) (explain.Story, error) {
+	k := &keeper{Deps: d}
+	return func(ctx context.Context, decision, label string) (explain.Story, error) {
+		rec, err := k.record(ctx, decision)
+		if err != nil {
+			return explain.Story{}, err
+		}
+		return rec.Story(label), nil
+	}
+}
+
 // keeper keeps the records of the latest questions, as one is seldom alone.
 type keeper struct {
 	Deps

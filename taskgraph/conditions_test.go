@@ -104,7 +104,7 @@ tasks:
 	if _, err = conditions(t, conditionsConfig, kind, nil, taskgraph.Full); err == nil || !strings.Contains(err.Error(), "unknown name label") {
 		t.Errorf("got %v", err)
 	}
-	if _, err = conditions(t, conditionsConfig, strings.ReplaceAll(kind, "label ==", "name =="), map[string]any{"target_tasks_method": "nigthly"}, taskgraph.TargetSet); err == nil || !strings.Contains(err.Error(), `there is no method "nigthly" (known: builds, codereview, default, nightly, nothing, or FILE.star:FUNCTION); is "nightly" meant?`) {
+	if _, err = conditions(t, conditionsConfig, strings.ReplaceAll(kind, "label ==", "name =="), map[string]any{"target_tasks_method": "nigthly"}, taskgraph.TargetSet); err == nil || !strings.Contains(err.Error(), `there is no method "nigthly" (known: builds, codereview, default, nightly, nothing, try_auto, try_tasks, or FILE.star:FUNCTION); is "nightly" meant?`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -234,6 +234,7 @@ func (g *generation) full(ctx context.Context) error {
 func (g *generation) targetSet(ctx context.Context) (err error) {
 	g.res.TargetSet, err = target.Select(ctx, target.Input{
 		Full: g.res.Full, Params: g.in.Parameters, GraphConfig: g.res.Config.Values, Star: g.star, Log: g.res.Explain,
+		Warn: g.warn.add,
 	})
 	return err
 }
@@ -260,7 +261,7 @@ func (g *generation) optimized(ctx context.Context) error {
 func (g *generation) morphed(context.Context) (err error) {
 	g.res.Morphed, g.res.LabelToTaskID, err = morph.Run(morph.Input{
 		Graph: g.res.Optimized, LabelToTaskID: g.res.LabelToTaskID, Params: g.in.Parameters,
-		Config: g.res.Config, NewID: g.in.NewID, Log: g.res.Explain,
+		Config: g.res.Config, NewID: g.in.NewID, Log: g.res.Explain, Targets: g.res.TargetSet,
 	})
 	return err
 }

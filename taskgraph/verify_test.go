@@ -126,8 +126,8 @@ func TestFaultsOfWhatParametersName(t *testing.T) {
 		over map[string]any
 		want string
 	}{
-		{"a filter nobody knows", map[string]any{"filters": []string{"target_task_method"}}, `parameter filters: there is no filter "target_task_method" (known: target_tasks_method, or FILE.star:FUNCTION); is "target_tasks_method" meant?`},
-		{"a method nobody knows", map[string]any{"target_tasks_method": "defualt"}, `parameter target_tasks_method: there is no method "defualt" (known: codereview, default, nothing, or FILE.star:FUNCTION); is "default" meant?`},
+		{"a filter nobody knows", map[string]any{"filters": []string{"target_task_method"}}, `parameter filters: there is no filter "target_task_method" (known: target_tasks_method, try_auto, or FILE.star:FUNCTION); is "target_tasks_method" meant?`},
+		{"a method nobody knows", map[string]any{"target_tasks_method": "defualt"}, `parameter target_tasks_method: there is no method "defualt" (known: codereview, default, nothing, try_auto, try_tasks, or FILE.star:FUNCTION); is "default" meant?`},
 		{"a method that fails", map[string]any{"target_tasks_method": "taskcluster/t.star:one"}, `taskcluster/t.star:2: task k-a: target_tasks_method: taskcluster/t.star:one`},
 		{"a method that invents tasks", map[string]any{"filters": []string{"taskcluster/t.star:ghost"}}, `gave "ghost", which is no label of the graph`},
 		{"a method that is not there", map[string]any{"target_tasks_method": "taskcluster/t.star:nope"}, `there is no function "nope"`},

@@ -37,12 +37,20 @@ func Shape() schema.Type {
 		schema.Opt("run", run),
 		schema.Opt("disabled-actions", schema.List(text)),
 	)
+	try := schema.Open(
+		schema.Opt("projects", schema.List(text)),
+		schema.Opt("branches", schema.List(text)),
+		schema.Opt("ridealong-builds", schema.Map(schema.List(text))),
+		schema.Opt("auto-project", text),
+		schema.Opt("uncommon-tasks", schema.List(text)),
+	)
 	return schema.Open(
 		schema.Req("trust-domain", text),
 		schema.Req("task-priority", schema.KeyedBy(schema.Enum(Priorities()...), "project", "level")),
 		schema.Req("workers", schema.Strict(schema.Req("aliases", schema.Map(alias)))),
 		schema.Req("taskgraph", taskgraph),
 		schema.Opt("docker-image-kind", text),
+		schema.Opt("try", try),
 		schema.Opt("task-deadline-after", schema.KeyedBy(text, "project")),
 		schema.Opt("task-expires-after", text),
 		schema.Opt("shipit", schema.Open(schema.Opt("product", text), schema.Opt("release-format", text), schema.Opt("scope-prefix", text))),

@@ -1,6 +1,7 @@
 // Package morph changes the optimized graph just before its tasks are created (taskgraph-map
 // 15), in this order:
 //
+//	try                  what a push to try asks of its tasks: copies, environment, routes, priority, mail
 //	add_index_tasks      a task with more than 64 routes cannot be created; its index routes move to
 //	                     a task of their own that runs after it
 //	add_code_review_task with the parameter code-review, one task that ends when all tasks with
@@ -34,6 +35,7 @@ type Input struct {
 	Config        *config.GraphConfig
 	NewID         func(label string) string
 	Log           *explain.Log // nil: nothing is recorded
+	Targets       []string     // labels of the target set, sorted
 }
 
 // Run applies all morphs and gives the new graph with its table of labels.
@@ -41,6 +43,9 @@ func Run(in Input) (*graph.Graph, map[string]string, error) {
 	m := &morpher{Input: in, tasks: map[string]*graph.Task{}, edges: slices.Clone(in.Graph.Edges()), ids: maps.Clone(in.LabelToTaskID)}
 	for id, t := range in.Graph.All() {
 		m.tasks[id] = t
+	}
+	if err := m.try(); err != nil {
+		return nil, nil, err
 	}
 	if err := m.addIndexTasks(); err != nil {
 		return nil, nil, err

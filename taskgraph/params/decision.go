@@ -20,7 +20,8 @@ type Decision struct {
 	Version                                   string // first line of version.txt
 	KeepTargets                               bool   // selected tasks are not optimized away
 	Now                                       time.Time
-	Own                                       Own // parameters that the tree declares
+	Own                                       Own            // parameters that the tree declares
+	Try                                       map[string]any // parameters of a push to try, which win; nil for other pushes
 }
 
 // ForDecision makes the strict parameters of a decision of d.Values.
@@ -69,7 +70,7 @@ func (d Decision) Values() map[string]any {
 		"pushdate":              d.Pushdate,
 		"pushlog_id":            d.PushlogID,
 		"repository_type":       d.RepositoryType,
-		"target_tasks_method":   d.method(),
+		"target_tasks_method":   d.Method(),
 		"tasks_for":             d.TasksFor,
 		"version":               version,
 	}
@@ -78,11 +79,14 @@ func (d Decision) Values() map[string]any {
 			values[name] = normal(r.Default)
 		}
 	}
+	for name, v := range d.Try {
+		values[name] = normal(v)
+	}
 	return values
 }
 
-// method is the target-tasks method: the one asked for, but nothing when a push says DONTBUILD.
-func (d Decision) method() string {
+// Method is the target-tasks method: the one asked for, but nothing when a push says DONTBUILD.
+func (d Decision) Method() string {
 	if strings.Contains(d.CommitMessage, "DONTBUILD") && slices.Contains([]string{"hg-push", "github-push", "git-push"}, d.TasksFor) {
 		return "nothing"
 	}

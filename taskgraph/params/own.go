@@ -79,9 +79,23 @@ func (r Rule) rule() rule {
 	return known
 }
 
+// Check says what is wrong with a value that is to be the parameter of that name, "" for nothing.
+func (o Own) Check(name string, v any) string {
+	known := o.all()
+	r, ok := known[name]
+	if !ok {
+		return name + " is not a known parameter" + meant(name, known)
+	}
+	if v = normal(v); !r.ok(v) {
+		return fmt.Sprintf("%s is %s, expected %s", name, show(v), r.want)
+	}
+	return ""
+}
+
 // all are the rules of the core parameters and the tree's own.
 func (o Own) all() map[string]rule {
 	out := rules()
+	maps.Copy(out, tryRules())
 	for name, r := range o {
 		out[name] = r.rule()
 	}

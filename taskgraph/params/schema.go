@@ -48,6 +48,18 @@ func codeReview(x any) bool {
 	return ok && len(m) == 1 && text(m["phabricator-build-target"])
 }
 
+// tryRules are the parameters that only pushes to try have (taskgraph-map 23.1). A tree may declare them
+// itself, with defaults for other pushes.
+func tryRules() map[string]rule {
+	object := func(x any) bool { _, ok := x.(map[string]any); return ok }
+	return map[string]rule{
+		"message":         {want: "a string", ok: text, optional: true},
+		"try_mode":        {want: "a string or null", ok: textOrNull, optional: true},
+		"try_options":     {want: "an object or null", ok: func(x any) bool { return x == nil || object(x) }, optional: true},
+		"try_task_config": {want: "an object", ok: object, optional: true},
+	}
+}
+
 // rules are the core parameters (taskgraph-map 12.1).
 func rules() map[string]rule {
 	t := rule{want: "a string", ok: text}

@@ -5,6 +5,8 @@
 //	default      runs for this project, event, branch and shipping phase, and is not for cron only
 //	codereview   as default, and has the attribute code-review
 //	nothing      no task
+//	try_tasks    what a push to try asks for (taskgraph-map 23.1)
+//	try_auto     as default, without what is uncommon or left out by tasks-regex; also a filter
 //
 // A filter or method may also be a condition of config.yml (Named), or a Starlark function of the tree, "taskcluster/x.star:function"
 // (package star). Each answer is recorded with the rule that decided.
@@ -33,6 +35,8 @@ type Input struct {
 	GraphConfig map[string]any // values of config.yml, for Starlark
 	Star        *star.Files    // nil: the tree has no Starlark
 	Log         *explain.Log   // nil: nothing is recorded
+	// Warn, if set, is told what of a push to try is left out of account.
+	Warn func(*graph.Error)
 }
 
 // methodFilter is the filter that asks the target-tasks method.
@@ -94,8 +98,18 @@ func (in Input) step(ctx context.Context, filter string) (step, error) {
 	branches := &branches{}
 	known["default"] = in.defaultMethod(branches)
 	known["codereview"] = in.codeReview(branches)
+	var err error
+	switch name {
+	case tryMethod:
+		known[name], err = in.tryMethod()
+	case tryAuto:
+		known[name], err = in.tryAuto(branches)
+	}
+	if err != nil {
+		return step{}, err
+	}
 	m, ok := known[name]
-	if filter != methodFilter || !ok {
+	if filter != methodFilter && filter != tryAuto || !ok {
 		return step{}, unknown(filter, name, in.GraphConfig)
 	}
 	return step{apply: func(labels []string) ([]string, error) { return in.each(labels, shown, m) }}, nil
@@ -106,7 +120,7 @@ func (in Input) step(ctx context.Context, filter string) (step, error) {
 func CheckFilters(p *params.Parameters, graphConfig map[string]any) error {
 	for _, name := range p.Strings("filters") {
 		_, named := value.Map(graphConfig, Named)[name]
-		if _, _, ok := star.SplitName(name); !ok && !named && name != methodFilter {
+		if _, _, ok := star.SplitName(name); !ok && !named && name != methodFilter && name != tryAuto {
 			return unknown(name, "", graphConfig)
 		}
 	}
@@ -114,9 +128,9 @@ func CheckFilters(p *params.Parameters, graphConfig map[string]any) error {
 }
 
 func unknown(filter, method string, graphConfig map[string]any) error {
-	what, name, known := "parameter filters: there is no filter", filter, methodNames(graphConfig, methodFilter)
+	what, name, known := "parameter filters: there is no filter", filter, methodNames(graphConfig, methodFilter, tryAuto)
 	if filter == methodFilter {
-		what, name, known = "parameter "+methodFilter+": there is no method", method, methodNames(graphConfig, "codereview", "default", "nothing")
+		what, name, known = "parameter "+methodFilter+": there is no method", method, methodNames(graphConfig, "codereview", "default", "nothing", tryAuto, tryMethod)
 	}
 	message := fmt.Sprintf("%s %q (known: %s, or FILE.star:FUNCTION)", what, name, strings.Join(known, ", "))
 	if near := graph.Nearest(name, known); near != "" {

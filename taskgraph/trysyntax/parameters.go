@@ -33,18 +33,20 @@ func (o Options) Parameters() (tryOptions, tryTaskConfig map[string]any) {
 		"build_types": orNull(letters), "platforms": o.Platforms, "unittests": o.Unittests, "talos": o.Talos, "raptor": o.Raptor,
 		"jobs": jobs, "trigger_tests": int64(o.Rebuild), "talos_trigger_tests": int64(o.RebuildTalos), "raptor_trigger_tests": int64(o.RebuildRaptor),
 		"notifications": orNull(o.Notifications), "tag": orNull(o.Tag), "interactive": o.Interactive, "no_retry": o.NoRetry,
-		"include_nightly": o.IncludeNightly, "taskcluster_worker": o.TaskclusterWorker,
+		"include_nightly": o.IncludeNightly, "taskcluster_worker": o.TaskclusterWorker, "line": int64(o.line),
 	}
 	return tryOptions, map[string]any{"use-artifact-builds": o.Artifact, "gecko-profile": o.GeckoProfile, "env": env}
 }
 
-// FromParameters reads the parameter try_options; the options of try_task_config are left out. line is
-// that of the message for faults, 0 when it is not known.
-func FromParameters(m map[string]any, line int) (Options, error) {
-	o := Options{line: line, Rebuild: 1, RebuildTalos: 1, RebuildRaptor: 1, Platforms: All, Unittests: All, Talos: None, Raptor: None}
+// Line is the line of the commit message where the syntax stands, 0 when it is not known.
+func (o Options) Line() int { return o.line }
+
+// FromParameters reads the parameter try_options; the options of try_task_config are left out.
+func FromParameters(m map[string]any) (Options, error) {
+	o := Options{Rebuild: 1, RebuildTalos: 1, RebuildRaptor: 1, Platforms: All, Unittests: All, Talos: None, Raptor: None}
 	texts := map[string]*string{"platforms": &o.Platforms, "unittests": &o.Unittests, "talos": &o.Talos, "raptor": &o.Raptor, "notifications": &o.Notifications, "tag": &o.Tag}
 	flags := map[string]*bool{"interactive": &o.Interactive, "no_retry": &o.NoRetry, "include_nightly": &o.IncludeNightly, "taskcluster_worker": &o.TaskclusterWorker}
-	counts := map[string]*int{"trigger_tests": &o.Rebuild, "talos_trigger_tests": &o.RebuildTalos, "raptor_trigger_tests": &o.RebuildRaptor}
+	counts := map[string]*int{"trigger_tests": &o.Rebuild, "talos_trigger_tests": &o.RebuildTalos, "raptor_trigger_tests": &o.RebuildRaptor, "line": &o.line}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		v, ok := m[name], true
 		switch {

@@ -186,7 +186,7 @@ func TestSyntaxes(t *testing.T) {
 				t.Error(diff)
 			}
 			values, _ := o.Parameters()
-			again, err := trysyntax.FromParameters(values, 0)
+			again, err := trysyntax.FromParameters(values)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -281,7 +281,7 @@ func TestWhatIsLeftOutIsTold(t *testing.T) {
 
 func TestParametersOfAnotherTypeAreRefused(t *testing.T) {
 	for name, v := range map[string]any{"platforms": int64(1), "interactive": "yes", "trigger_tests": "3", "build_types": int64(1), "jobs": "lint", "tag": true} {
-		if _, err := trysyntax.FromParameters(map[string]any{name: v}, 0); err == nil || !strings.Contains(err.Error(), "parameter try_options: "+name+" is ") {
+		if _, err := trysyntax.FromParameters(map[string]any{name: v}); err == nil || !strings.Contains(err.Error(), "parameter try_options: "+name+" is ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

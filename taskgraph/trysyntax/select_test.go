@@ -304,7 +304,7 @@ func FuzzSelect(f *testing.F) {
 			return
 		}
 		values, _ := o.Parameters()
-		again, err := trysyntax.FromParameters(values, 0)
+		again, err := trysyntax.FromParameters(values)
 		if err != nil {
 			t.Fatal(err)
 		}

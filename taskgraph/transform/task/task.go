@@ -210,7 +210,7 @@ func orMap(m map[string]any) map[string]any {
 
 // define makes everything of the definition but what the payload's builder adds.
 func define(c *transform.Config, it *transform.Item) (*definition, error) {
-	w, err := c.Graph.Worker(it.String("worker-type"), c.Level())
+	w, err := pool(c, it.String("worker-type"))
 	if err != nil {
 		return nil, it.Errorf("worker-type", "%v", err)
 	}

@@ -174,7 +174,7 @@ func (s *Server) runJSON(r *checkRun) obj {
 
 func (c *call) createCheckRun() (any, error) {
 	sha := c.text("head_sha")
-	if c.repo.git.resolve(sha) != sha || sha == "" {
+	if c.repo.git.Resolve(sha) != sha || sha == "" {
 		return nil, invalid("No commit found for SHA: %s", sha)
 	}
 	x, _ := c.s.suite(c.token.installation.app, c.repo, "", "", sha)
@@ -368,7 +368,7 @@ func (c *call) suitesAt(sha string) []*checkSuite {
 }
 
 func (c *call) suitesOfRef() (any, error) {
-	list := c.suitesAt(c.repo.git.resolve(c.r.PathValue("ref")))
+	list := c.suitesAt(c.repo.git.Resolve(c.r.PathValue("ref")))
 	return obj{"total_count": len(list), "check_suites": each(page(c, list), func(x *checkSuite) any { return c.s.suiteJSON(x) })}, nil
 }
 
@@ -389,7 +389,7 @@ func (c *call) showRuns(suites []*checkSuite) (any, error) {
 }
 
 func (c *call) runsOfRef() (any, error) {
-	return c.showRuns(c.suitesAt(c.repo.git.resolve(c.r.PathValue("ref"))))
+	return c.showRuns(c.suitesAt(c.repo.git.Resolve(c.r.PathValue("ref"))))
 }
 
 func (c *call) runsOfSuite() (any, error) {

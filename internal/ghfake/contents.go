@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/bare"
 )
 
 // reply is what every answer about a git object needs: the repository's addresses.
@@ -14,7 +16,7 @@ func (c *call) api(rest string) string {
 }
 
 func (c *call) listBranches() (any, error) {
-	refs, err := c.repo.git.refs("refs/heads/")
+	refs, err := c.repo.git.Refs("refs/heads/")
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +27,7 @@ func (c *call) listBranches() (any, error) {
 
 func (c *call) getBranch() (any, error) {
 	name := c.r.PathValue("branch")
-	sha := c.repo.git.resolve("refs/heads/" + name)
+	sha := c.repo.git.Resolve("refs/heads/" + name)
 	if sha == "" {
 		return nil, &apiError{Status: http.StatusNotFound, Message: "Branch not found"}
 	}
@@ -38,7 +40,7 @@ func (c *call) refJSON(r [2]string) any {
 }
 
 func (c *call) getRef() (any, error) {
-	refs, err := c.repo.git.refs("refs/" + c.r.PathValue("ref"))
+	refs, err := c.repo.git.Refs("refs/" + c.r.PathValue("ref"))
 	for _, r := range refs {
 		if r[0] == "refs/"+c.r.PathValue("ref") {
 			return c.refJSON(r), nil
@@ -51,7 +53,7 @@ func (c *call) getRef() (any, error) {
 }
 
 func (c *call) matchingRefs() (any, error) {
-	refs, err := c.repo.git.refs("refs/")
+	refs, err := c.repo.git.Refs("refs/")
 	if err != nil {
 		return nil, err
 	}
@@ -60,31 +62,31 @@ func (c *call) matchingRefs() (any, error) {
 }
 
 func (c *call) getGitCommit() (any, error) {
-	if c.repo.git.resolve(c.r.PathValue("sha")) != c.r.PathValue("sha") {
+	if c.repo.git.Resolve(c.r.PathValue("sha")) != c.r.PathValue("sha") {
 		return nil, notFound()
 	}
-	list, err := c.repo.git.log(1, c.r.PathValue("sha"))
+	list, err := c.repo.git.Log(1, c.r.PathValue("sha"))
 	if err != nil {
 		return nil, err
 	}
 	g := list[0]
 	o, _ := c.gitJSON(g)["commit"].(obj)
-	o["sha"], o["parents"] = g.sha, c.parents(g)
+	o["sha"], o["parents"] = g.SHA, c.parents(g)
 	return o, nil
 }
 
 func (c *call) getTree() (any, error) {
 	recursive := c.r.URL.Query().Get("recursive")
-	list, err := c.repo.git.list(c.r.PathValue("sha"), recursive != "" && recursive != "0" && recursive != "false")
+	list, err := c.repo.git.List(c.r.PathValue("sha"), recursive != "" && recursive != "0" && recursive != "false")
 	if err != nil {
 		return nil, notFound()
 	}
 	const most = 100_000
 	out := obj{"sha": c.r.PathValue("sha"), "url": c.api("git/trees/" + c.r.PathValue("sha")), "truncated": len(list) > most}
-	out["tree"] = each(list[:min(most, len(list))], func(e entry) any {
-		o := obj{"path": e.path, "mode": e.mode, "type": e.kind, "sha": e.sha, "url": c.api("git/" + e.kind + "s/" + e.sha)}
-		if e.kind == "blob" {
-			o["size"] = e.size
+	out["tree"] = each(list[:min(most, len(list))], func(e bare.Entry) any {
+		o := obj{"path": e.Path, "mode": e.Mode, "type": e.Kind, "sha": e.SHA, "url": c.api("git/" + e.Kind + "s/" + e.SHA)}
+		if e.Kind == "blob" {
+			o["size"] = e.Size
 		}
 		return o
 	})
@@ -99,10 +101,10 @@ func (c *call) accepts(kind string) bool {
 
 func (c *call) getBlob() (any, error) {
 	sha := c.r.PathValue("sha")
-	if kind, err := c.repo.git.line("cat-file", "-t", sha); err != nil || kind != "blob" {
+	if kind, err := c.repo.git.Line("cat-file", "-t", sha); err != nil || kind != "blob" {
 		return nil, notFound()
 	}
-	text, err := c.repo.git.git(nil, "cat-file", "blob", sha)
+	text, err := c.repo.git.Git(nil, "cat-file", "blob", sha)
 	if err != nil {
 		return nil, err
 	}
@@ -129,87 +131,87 @@ func (c *call) getContents() (any, error) {
 	if ref == "" {
 		ref = c.repo.branch
 	}
-	sha := c.repo.git.resolve(ref)
+	sha := c.repo.git.Resolve(ref)
 	if sha == "" {
 		return nil, &apiError{Status: http.StatusNotFound, Message: "No commit found for the ref " + ref}
 	}
 	at := strings.Trim(c.r.PathValue("path"), "/")
 	if at != "" {
-		list, err := c.repo.git.list(sha, false, at)
+		list, err := c.repo.git.List(sha, false, at)
 		if err != nil || len(list) == 0 {
 			return nil, notFound()
 		}
-		if list[0].kind == "blob" {
+		if list[0].Kind == "blob" {
 			return c.contentOf(list[0], ref)
 		}
 		at += "/"
 	}
-	list, err := c.repo.git.list(sha+":"+at, false)
+	list, err := c.repo.git.List(sha+":"+at, false)
 	if err != nil {
 		return nil, notFound()
 	}
-	return each(list, func(e entry) any {
-		e.path = path.Join(at, e.path)
+	return each(list, func(e bare.Entry) any {
+		e.Path = path.Join(at, e.Path)
 		return c.contentJSON(e, ref)
 	}), nil
 }
 
-func (c *call) contentJSON(e entry, ref string) obj {
-	kind := map[string]string{"blob": "file", "tree": "dir", "commit": "submodule"}[e.kind]
-	if e.mode == "120000" {
+func (c *call) contentJSON(e bare.Entry, ref string) obj {
+	kind := map[string]string{"blob": "file", "tree": "dir", "commit": "submodule"}[e.Kind]
+	if e.Mode == "120000" {
 		kind = "symlink"
 	}
 	return obj{
-		"name": path.Base(e.path), "path": e.path, "sha": e.sha, "size": e.size, "type": kind, "url": c.api("contents/" + e.path + "?ref=" + ref),
-		"html_url": c.s.root + "/" + c.repo.FullName() + "/blob/" + ref + "/" + e.path, "git_url": c.api("git/blobs/" + e.sha), "download_url": nil,
+		"name": path.Base(e.Path), "path": e.Path, "sha": e.SHA, "size": e.Size, "type": kind, "url": c.api("contents/" + e.Path + "?ref=" + ref),
+		"html_url": c.s.root + "/" + c.repo.FullName() + "/blob/" + ref + "/" + e.Path, "git_url": c.api("git/blobs/" + e.SHA), "download_url": nil,
 	}
 }
 
-func (c *call) contentOf(e entry, ref string) (any, error) {
+func (c *call) contentOf(e bare.Entry, ref string) (any, error) {
 	const inline, most = 1 << 20, 100 << 20
-	text, err := c.repo.git.git(nil, "cat-file", "blob", e.sha)
+	text, err := c.repo.git.Git(nil, "cat-file", "blob", e.SHA)
 	switch {
 	case err != nil:
 		return nil, err
-	case c.accepts("raw") && e.size <= most:
+	case c.accepts("raw") && e.Size <= most:
 		return raw{"application/vnd.github.raw; charset=utf-8", []byte(text)}, nil
-	case e.size > most:
+	case e.Size > most:
 		return nil, &apiError{Status: http.StatusForbidden, Message: "This API returns blobs up to 100 MB in size."}
 	}
 	o := c.contentJSON(e, ref)
 	o["encoding"], o["content"] = "base64", columns(text)
-	if e.size > inline {
+	if e.Size > inline {
 		o["encoding"], o["content"] = "none", ""
 	}
 	return o, nil
 }
 
 func (c *call) getTarball() (any, error) {
-	sha := c.repo.git.resolve(c.r.PathValue("ref"))
+	sha := c.repo.git.Resolve(c.r.PathValue("ref"))
 	if sha == "" {
 		return nil, notFound()
 	}
 	prefix := c.repo.owner.Login + "-" + c.repo.Name + "-" + sha[:7] + "/"
-	text, err := c.repo.git.git(nil, "archive", "--format=tar.gz", "--prefix="+prefix, sha)
+	text, err := c.repo.git.Git(nil, "archive", "--format=tar.gz", "--prefix="+prefix, sha)
 	return raw{"application/x-gzip", []byte(text)}, err
 }
 
-func (c *call) parents(g gitCommit) []any {
-	return each(strings.Fields(g.parents), func(p string) any {
+func (c *call) parents(g bare.Commit) []any {
+	return each(strings.Fields(g.Parents), func(p string) any {
 		return obj{"sha": p, "url": c.api("commits/" + p), "html_url": c.s.root + "/" + c.repo.FullName() + "/commit/" + p}
 	})
 }
 
 // gitJSON is a commit without its files.
-func (c *call) gitJSON(g gitCommit) obj {
+func (c *call) gitJSON(g bare.Commit) obj {
 	return obj{
-		"sha": g.sha, "node_id": nodeID("Commit", 0), "url": c.api("commits/" + g.sha), "html_url": c.s.root + "/" + c.repo.FullName() + "/commit/" + g.sha,
+		"sha": g.SHA, "node_id": nodeID("Commit", 0), "url": c.api("commits/" + g.SHA), "html_url": c.s.root + "/" + c.repo.FullName() + "/commit/" + g.SHA,
 		"commit": obj{
-			"author":    obj{"name": g.name, "email": g.email, "date": stamp(g.date)},
-			"committer": obj{"name": g.committer, "email": g.committerEmail, "date": stamp(g.date)},
-			"message":   g.message, "tree": obj{"sha": g.tree, "url": c.api("git/trees/" + g.tree)}, "url": c.api("git/commits/" + g.sha), "comment_count": 0,
+			"author":    obj{"name": g.Name, "email": g.Email, "date": stamp(g.Date)},
+			"committer": obj{"name": g.Committer, "email": g.CommitterEmail, "date": stamp(g.Date)},
+			"message":   g.Message, "tree": obj{"sha": g.Tree, "url": c.api("git/trees/" + g.Tree)}, "url": c.api("git/commits/" + g.SHA), "comment_count": 0,
 		},
-		"author": c.s.userJSON(c.s.byEmail(g.email)), "committer": c.s.userJSON(c.s.byEmail(g.committerEmail)), "parents": c.parents(g),
+		"author": c.s.userJSON(c.s.byEmail(g.Email)), "committer": c.s.userJSON(c.s.byEmail(g.CommitterEmail)), "parents": c.parents(g),
 	}
 }
 
@@ -223,7 +225,7 @@ func (s *Server) byEmail(email string) *User {
 }
 
 func (c *call) commitJSON(sha string) (obj, error) {
-	list, err := c.repo.git.log(1, sha)
+	list, err := c.repo.git.Log(1, sha)
 	if err != nil || len(list) == 0 {
 		return nil, notFound()
 	}
@@ -231,7 +233,7 @@ func (c *call) commitJSON(sha string) (obj, error) {
 }
 
 func (c *call) getCommit() (any, error) {
-	sha := c.repo.git.resolve(c.r.PathValue("ref"))
+	sha := c.repo.git.Resolve(c.r.PathValue("ref"))
 	if sha == "" {
 		return nil, invalid("No commit found for SHA: %s", c.r.PathValue("ref"))
 	}
@@ -242,8 +244,8 @@ func (c *call) getCommit() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, _ := c.repo.git.line("rev-parse", "--verify", "--quiet", sha+"^1") // the first commit has no parent
-	files, err := c.repo.git.diff(from, sha)
+	from, _ := c.repo.git.Line("rev-parse", "--verify", "--quiet", sha+"^1") // the first commit has no parent
+	files, err := c.repo.git.Diff(from, sha)
 	o["files"] = each(page(c, files), c.fileJSON)
 	return o, err
 }
@@ -253,21 +255,21 @@ func (c *call) listCommits() (any, error) {
 	if ref == "" {
 		ref = c.repo.branch
 	}
-	sha := c.repo.git.resolve(ref)
+	sha := c.repo.git.Resolve(ref)
 	if sha == "" {
 		return nil, notFound()
 	}
-	list, err := c.repo.git.log(1000, sha)
-	return each(page(c, list), func(g gitCommit) any { return c.gitJSON(g) }), err
+	list, err := c.repo.git.Log(1000, sha)
+	return each(page(c, list), func(g bare.Commit) any { return c.gitJSON(g) }), err
 }
 
-func (c *call) fileJSON(ch change) any {
+func (c *call) fileJSON(ch bare.Changed) any {
 	o := obj{
-		"sha": ch.sha, "filename": ch.name, "status": ch.status, "additions": ch.added, "deletions": ch.deleted, "changes": ch.added + ch.deleted,
-		"contents_url": c.api("contents/" + ch.name),
+		"sha": ch.SHA, "filename": ch.Name, "status": ch.Status, "additions": 0, "deletions": 0, "changes": 0,
+		"contents_url": c.api("contents/" + ch.Name),
 	}
-	if ch.before != "" {
-		o["previous_filename"] = ch.before
+	if ch.Before != "" {
+		o["previous_filename"] = ch.Before
 	}
 	return o
 }
@@ -276,23 +278,23 @@ func (c *call) fileJSON(ch change) any {
 // the first page only.
 func (c *call) compare() (any, error) {
 	from, to, ok := strings.Cut(c.r.PathValue("range"), "...")
-	base, head := c.repo.git.resolve(from), c.repo.git.resolve(to)
+	base, head := c.repo.git.Resolve(from), c.repo.git.Resolve(to)
 	if !ok || base == "" || head == "" {
 		return nil, notFound()
 	}
-	middle, err := c.repo.git.line("merge-base", base, head)
+	middle, err := c.repo.git.Line("merge-base", base, head)
 	if err != nil {
 		return nil, &apiError{Status: http.StatusNotFound, Message: "No common ancestor between " + from + " and " + to + "."}
 	}
-	ahead, err := c.repo.git.log(10_000, base+".."+head)
+	ahead, err := c.repo.git.Log(10_000, base+".."+head)
 	if err != nil {
 		return nil, err
 	}
-	behind, err := c.repo.git.log(10_000, head+".."+base)
+	behind, err := c.repo.git.Log(10_000, head+".."+base)
 	if err != nil {
 		return nil, err
 	}
-	files, err := c.repo.git.diff(middle, head)
+	files, err := c.repo.git.Diff(middle, head)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +308,7 @@ func (c *call) compare() (any, error) {
 	o := obj{
 		"status":   status[[2]bool{len(ahead) > 0, len(behind) > 0}],
 		"ahead_by": len(ahead), "behind_by": len(behind), "total_commits": len(ahead), "base_commit": baseCommit, "merge_base_commit": mergeBase,
-		"commits": each(page(c, ahead), func(g gitCommit) any { return c.gitJSON(g) }), "files": []any{}, "url": c.api("compare/" + from + "..." + to),
+		"commits": each(page(c, ahead), func(g bare.Commit) any { return c.gitJSON(g) }), "files": []any{}, "url": c.api("compare/" + from + "..." + to),
 	}
 	if n := c.r.URL.Query().Get("page"); n == "" || n == "1" {
 		o["files"] = each(files[:min(300, len(files))], c.fileJSON)

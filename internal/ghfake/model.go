@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/bare"
 )
 
 // User is an account: of a person, a bot or an organization.
@@ -40,7 +42,7 @@ type Repository struct {
 	Name   string
 	server *Server
 	owner  *User
-	git    bare
+	git    bare.Repo
 
 	private  bool
 	archived bool
@@ -94,12 +96,12 @@ func (s *Server) makeRepository(owner *User, name string, private bool) (*Reposi
 		ID: s.nextID(), Name: name, server: s, owner: owner, private: private, branch: "main", people: map[string]string{},
 		pulls: map[int]*Pull{}, comments: map[int64]*Comment{}, statuses: map[string][]obj{}, created: s.Now(), pushed: s.Now(),
 	}
-	r.git = bare{dir: s.gitDir(r.ID)}
-	if _, err := r.git.git(nil, "init", "--bare", "--quiet", "--initial-branch=main", r.git.dir); err != nil {
+	r.git = bare.Repo{Dir: s.gitDir(r.ID)}
+	if _, err := r.git.Git(nil, "init", "--bare", "--quiet", "--initial-branch=main", r.git.Dir); err != nil {
 		return nil, fmt.Errorf("ghfake: repository %s: %w", name, err)
 	}
 	for key, value := range map[string]string{"uploadpack.allowAnySHA1InWant": "true", "uploadpack.allowFilter": "true", "gc.auto": "0"} {
-		if _, err := r.git.git(nil, "config", key, value); err != nil {
+		if _, err := r.git.Git(nil, "config", key, value); err != nil {
 			return nil, fmt.Errorf("ghfake: repository %s: %w", name, err)
 		}
 	}
@@ -119,19 +121,19 @@ func (r *Repository) Fork(login string) (*Repository, error) {
 	f.fork, f.branch = r, r.branch
 	// The network shares its objects, as GitHub's does: what a fork has can be asked of the repository it came from.
 	for _, link := range [][2]*Repository{{f, r}, {r, f}} {
-		at := filepath.Join(link[0].git.dir, "objects", "info", "alternates")
+		at := filepath.Join(link[0].git.Dir, "objects", "info", "alternates")
 		old, err := os.ReadFile(at)
 		if err != nil && !os.IsNotExist(err) {
 			return nil, fmt.Errorf("ghfake: fork: %w", err)
 		}
-		if err := os.WriteFile(at, append(old, filepath.Join(link[1].git.dir, "objects")+"\n"...), 0o644); err != nil {
+		if err := os.WriteFile(at, append(old, filepath.Join(link[1].git.Dir, "objects")+"\n"...), 0o644); err != nil {
 			return nil, fmt.Errorf("ghfake: fork: %w", err)
 		}
 	}
-	heads, err := r.git.refs("refs/heads/")
+	heads, err := r.git.Refs("refs/heads/")
 	for _, h := range heads {
 		if err == nil {
-			_, err = f.git.git(nil, "update-ref", h[0], h[1])
+			_, err = f.git.Git(nil, "update-ref", h[0], h[1])
 		}
 	}
 	if err != nil {
@@ -147,7 +149,7 @@ func (r *Repository) FullName() string { return r.owner.Login + "/" + r.Name }
 func (r *Repository) CloneURL() string { return r.server.root + "/" + r.FullName() + ".git" }
 
 // Head returns the revision of a branch or other ref; "" when there is none.
-func (r *Repository) Head(ref string) string { return r.git.resolve(ref) }
+func (r *Repository) Head(ref string) string { return r.git.Resolve(ref) }
 
 // Grant gives a person a role at the repository: admin, maintain, write, triage or read; "" takes it away.
 func (r *Repository) Grant(login, role string) {
@@ -181,13 +183,13 @@ func (r *Repository) role(login string) string {
 	return "none"
 }
 
-// SetDefaultBranch changes the default branch, and sends repository.edited.
+// SetDefaultBranch bare.Changeds the default branch, and sends repository.edited.
 func (r *Repository) SetDefaultBranch(branch string) error {
 	r.server.mu.Lock()
 	defer r.server.mu.Unlock()
 	from := r.branch
 	r.branch = branch
-	if _, err := r.git.git(nil, "symbolic-ref", "HEAD", "refs/heads/"+branch); err != nil {
+	if _, err := r.git.Git(nil, "symbolic-ref", "HEAD", "refs/heads/"+branch); err != nil {
 		return fmt.Errorf("ghfake: %w", err)
 	}
 	r.server.tell(r, "repository", "edited", r.owner, obj{"changes": obj{"default_branch": obj{"from": from}}})

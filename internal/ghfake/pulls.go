@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/bare"
 )
 
 // Pull is a pull request; its methods are what people do with it.
@@ -38,7 +40,7 @@ func (r *Repository) OpenPull(login string, from *Repository, branch, base, titl
 	s := r.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	head, baseAt := from.git.resolve("refs/heads/"+branch), r.git.resolve("refs/heads/"+base)
+	head, baseAt := from.git.Resolve("refs/heads/"+branch), r.git.Resolve("refs/heads/"+base)
 	if head == "" || baseAt == "" {
 		return nil, fmt.Errorf("ghfake: pull request from %s to %s: there is no such branch", branch, base)
 	}
@@ -61,15 +63,15 @@ func (r *Repository) OpenPull(login string, from *Repository, branch, base, titl
 // pin makes refs/pull/N/head and, when the branches can be merged, refs/pull/N/merge in the base repository.
 func (p *Pull) pin() error {
 	g := p.repo.git
-	if _, err := g.git(nil, "update-ref", fmt.Sprintf("refs/pull/%d/head", p.Number), p.head); err != nil {
+	if _, err := g.Git(nil, "update-ref", fmt.Sprintf("refs/pull/%d/head", p.Number), p.head); err != nil {
 		return fmt.Errorf("ghfake: %w", err)
 	}
 	merge := fmt.Sprintf("refs/pull/%d/merge", p.Number)
 	args := []string{"update-ref", "-d", merge}
-	if sha, err := g.merge(p.baseAt, p.head, "Merge "+p.head+" into "+p.baseAt); err == nil {
+	if sha, err := g.Merge(p.baseAt, p.head, "Merge "+p.head+" into "+p.baseAt); err == nil {
 		args = []string{"update-ref", merge, sha}
 	}
-	_, err := g.git(nil, args...)
+	_, err := g.Git(nil, args...)
 	return err
 }
 
@@ -142,7 +144,7 @@ func (p *Pull) Retitle(login, title string) {
 func (p *Pull) Retarget(login, base string) {
 	from, at := p.base, p.baseAt
 	p.act(login, "edited", obj{"changes": obj{"base": obj{"ref": obj{"from": from}, "sha": obj{"from": at}}}}, func() {
-		p.base, p.baseAt = base, p.repo.git.resolve("refs/heads/"+base)
+		p.base, p.baseAt = base, p.repo.git.Resolve("refs/heads/"+base)
 	})
 }
 
@@ -161,8 +163,8 @@ func (p *Pull) Merge(login string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	by := s.addUser(login, "User")
-	before := p.repo.git.resolve("refs/heads/" + p.base)
-	sha, err := p.repo.git.merge(before, p.head, fmt.Sprintf("Merge pull request #%d from %s", p.Number, p.branch))
+	before := p.repo.git.Resolve("refs/heads/" + p.base)
+	sha, err := p.repo.git.Merge(before, p.head, fmt.Sprintf("Merge pull request #%d from %s", p.Number, p.branch))
 	if err != nil {
 		return "", fmt.Errorf("ghfake: merge: %w", err)
 	}
@@ -192,8 +194,8 @@ func (p *Pull) Enqueue(login string) (*MergeGroup, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	by := s.addUser(login, "User")
-	base := p.repo.git.resolve("refs/heads/" + p.base)
-	sha, err := p.repo.git.merge(base, p.head, fmt.Sprintf("Merge pull request #%d from %s", p.Number, p.branch))
+	base := p.repo.git.Resolve("refs/heads/" + p.base)
+	sha, err := p.repo.git.Merge(base, p.head, fmt.Sprintf("Merge pull request #%d from %s", p.Number, p.branch))
 	if err != nil {
 		return nil, fmt.Errorf("ghfake: enqueue: %w", err)
 	}
@@ -207,7 +209,7 @@ func (p *Pull) Enqueue(login string) (*MergeGroup, error) {
 
 func (g *MergeGroup) tell(action string, by *User, rest obj) error {
 	r := g.pull.repo
-	list, err := r.git.log(1, g.Head)
+	list, err := r.git.Log(1, g.Head)
 	if err != nil {
 		return fmt.Errorf("ghfake: %w", err)
 	}
@@ -236,7 +238,7 @@ func (g *MergeGroup) Finish(login string, merge bool) error {
 	reason := "dequeued"
 	if merge {
 		reason = "merged"
-		if err := p.land(by, p.repo.git.resolve("refs/heads/"+p.base), g.Head); err != nil {
+		if err := p.land(by, p.repo.git.Resolve("refs/heads/"+p.base), g.Head); err != nil {
 			return err
 		}
 	} else {
@@ -290,7 +292,7 @@ func (p *Pull) json() obj {
 	}
 	if p.merged != "" {
 		o["merged_at"], o["merge_commit_sha"] = stamp(p.closed), p.merged
-	} else if sha := p.repo.git.resolve("refs/pull/" + n + "/merge"); sha != "" {
+	} else if sha := p.repo.git.Resolve("refs/pull/" + n + "/merge"); sha != "" {
 		o["merge_commit_sha"] = sha
 	}
 	return o
@@ -333,11 +335,11 @@ func (c *call) pullFiles() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	middle, err := c.repo.git.line("merge-base", p.baseAt, p.head)
+	middle, err := c.repo.git.Line("merge-base", p.baseAt, p.head)
 	if err != nil {
 		return nil, err
 	}
-	files, err := c.repo.git.diff(middle, p.head)
+	files, err := c.repo.git.Diff(middle, p.head)
 	return each(page(c, files[:min(3000, len(files))]), c.fileJSON), err
 }
 
@@ -346,9 +348,9 @@ func (c *call) pullCommits() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.repo.git.log(250, p.head, "^"+p.baseAt)
+	list, err := c.repo.git.Log(250, p.head, "^"+p.baseAt)
 	slices.Reverse(list)
-	return each(page(c, list), func(g gitCommit) any { return c.gitJSON(g) }), err
+	return each(page(c, list), func(g bare.Commit) any { return c.gitJSON(g) }), err
 }
 
 // Comment is a comment on an issue, a pull request or, without a number, a commit.
@@ -486,7 +488,7 @@ func (c *call) react() (any, error) {
 }
 
 func (c *call) createCommitComment() (any, error) {
-	sha := c.repo.git.resolve(c.r.PathValue("ref"))
+	sha := c.repo.git.Resolve(c.r.PathValue("ref"))
 	if sha == "" {
 		return nil, notFound()
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/bare"
 )
 
 // Push adds commits to a branch, which is made from the default branch when it is new, and returns the new head. It
@@ -14,13 +16,13 @@ func (r *Repository) Push(login, branch string, changes ...Change) (string, erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	by := s.addUser(login, "User")
-	before := r.git.resolve("refs/heads/" + branch)
+	before := r.git.Resolve("refs/heads/" + branch)
 	head, err := before, error(nil)
 	if before == "" {
-		head = r.git.resolve("refs/heads/" + r.branch)
+		head = r.git.Resolve("refs/heads/" + r.branch)
 	}
 	for _, c := range changes {
-		if head, err = r.git.commit("refs/ghfake/new", head, by, c, s.Now()); err != nil {
+		if head, err = r.git.Commit("refs/ghfake/new", head, by.name(), by.email(), c, s.Now()); err != nil {
 			return "", fmt.Errorf("ghfake: push: %w", err)
 		}
 	}
@@ -33,8 +35,8 @@ func (r *Repository) ForcePush(login, branch, onto string, c Change) (string, er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	by := s.addUser(login, "User")
-	before := r.git.resolve("refs/heads/" + branch)
-	head, err := r.git.commit("refs/ghfake/new", r.git.resolve(onto), by, c, s.Now())
+	before := r.git.Resolve("refs/heads/" + branch)
+	head, err := r.git.Commit("refs/ghfake/new", r.git.Resolve(onto), by.name(), by.email(), c, s.Now())
 	if err != nil {
 		return "", fmt.Errorf("ghfake: push: %w", err)
 	}
@@ -46,7 +48,7 @@ func (r *Repository) DeleteBranch(login, branch string) error {
 	s := r.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := r.git.resolve("refs/heads/" + branch)
+	before := r.git.Resolve("refs/heads/" + branch)
 	if before == "" {
 		return fmt.Errorf("ghfake: there is no branch %s", branch)
 	}
@@ -58,7 +60,7 @@ func (r *Repository) Tag(login, tag, at string) error {
 	s := r.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sha := r.git.resolve(at)
+	sha := r.git.Resolve(at)
 	if sha == "" {
 		return fmt.Errorf("ghfake: there is no %s to tag", at)
 	}
@@ -71,7 +73,7 @@ func (r *Repository) move(by *User, ref, before, after string, forced bool) erro
 	if after == "" {
 		args = []string{"update-ref", "-d", ref}
 	}
-	if _, err := r.git.git(nil, args...); err != nil {
+	if _, err := r.git.Git(nil, args...); err != nil {
 		return fmt.Errorf("ghfake: %s: %w", ref, err)
 	}
 	r.pushed = r.server.Now()
@@ -125,10 +127,10 @@ func (r *Repository) pushJSON(by *User, ref, before, after string, forced bool) 
 		span = []string{after, "^" + after}
 	} else if before != "" {
 		span = []string{after, "^" + before}
-	} else if main := r.git.resolve("refs/heads/" + r.branch); main != "" && main != after {
+	} else if main := r.git.Resolve("refs/heads/" + r.branch); main != "" && main != after {
 		span = []string{after, "^" + main}
 	}
-	list, err := r.git.log(maxPushCommits, span...)
+	list, err := r.git.Log(maxPushCommits, span...)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +141,7 @@ func (r *Repository) pushJSON(by *User, ref, before, after string, forced bool) 
 			return nil, err
 		}
 	}
-	head, err := r.git.log(1, after)
+	head, err := r.git.Log(1, after)
 	if err != nil {
 		return nil, err
 	}
@@ -151,20 +153,20 @@ func (r *Repository) pushJSON(by *User, ref, before, after string, forced bool) 
 func short(sha string) string { return sha[:12] }
 
 // pushCommit is a commit as push and merge_group events have it.
-func (r *Repository) pushCommit(g gitCommit) (obj, error) {
-	from, _, _ := strings.Cut(g.parents, " ")
-	files, err := r.git.diff(from, g.sha)
+func (r *Repository) pushCommit(g bare.Commit) (obj, error) {
+	from, _, _ := strings.Cut(g.Parents, " ")
+	files, err := r.git.Diff(from, g.SHA)
 	if err != nil {
 		return nil, err
 	}
 	lists := map[string][]any{"added": {}, "removed": {}, "modified": {}}
 	for _, f := range files {
-		switch f.status {
+		switch f.Status {
 		case "renamed":
-			lists["added"] = append(lists["added"], f.name)
-			lists["removed"] = append(lists["removed"], f.before)
+			lists["added"] = append(lists["added"], f.Name)
+			lists["removed"] = append(lists["removed"], f.Before)
 		default:
-			lists[f.status] = append(lists[f.status], f.name)
+			lists[f.Status] = append(lists[f.Status], f.Name)
 		}
 	}
 	person := func(name, email string) obj {
@@ -175,8 +177,8 @@ func (r *Repository) pushCommit(g gitCommit) (obj, error) {
 		return o
 	}
 	return obj{
-		"id": g.sha, "tree_id": g.tree, "distinct": true, "message": g.message, "timestamp": g.date.Format("2006-01-02T15:04:05Z07:00"),
-		"url": r.server.root + "/" + r.FullName() + "/commit/" + g.sha, "author": person(g.name, g.email), "committer": person(g.committer, g.committerEmail),
+		"id": g.SHA, "tree_id": g.Tree, "distinct": true, "message": g.Message, "timestamp": g.Date.Format("2006-01-02T15:04:05Z07:00"),
+		"url": r.server.root + "/" + r.FullName() + "/commit/" + g.SHA, "author": person(g.Name, g.Email), "committer": person(g.Committer, g.CommitterEmail),
 		"added": lists["added"], "removed": lists["removed"], "modified": lists["modified"],
 	}, nil
 }
@@ -200,8 +202,8 @@ func (r *Repository) Release(login, tag, target string) (*Release, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	by := s.addUser(login, "User")
-	if r.git.resolve("refs/tags/"+tag) == "" {
-		sha := r.git.resolve(target)
+	if r.git.Resolve("refs/tags/"+tag) == "" {
+		sha := r.git.Resolve(target)
 		if sha == "" {
 			return nil, fmt.Errorf("ghfake: there is no %s to release", target)
 		}

@@ -187,7 +187,7 @@ func (c *call) permission() (any, error) {
 
 func (c *call) createStatus() (any, error) {
 	sha := c.r.PathValue("sha")
-	if c.repo.git.resolve(sha) != sha {
+	if c.repo.git.Resolve(sha) != sha {
 		return nil, invalid("No commit found for SHA: %s", sha)
 	}
 	context := c.text("context")
@@ -216,11 +216,11 @@ func (c *call) createStatus() (any, error) {
 }
 
 func (c *call) listStatuses() (any, error) {
-	return each(page(c, c.repo.statuses[c.repo.git.resolve(c.r.PathValue("ref"))]), func(o obj) any { return o }), nil
+	return each(page(c, c.repo.statuses[c.repo.git.Resolve(c.r.PathValue("ref"))]), func(o obj) any { return o }), nil
 }
 
 func (c *call) combinedStatus() (any, error) {
-	sha := c.repo.git.resolve(c.r.PathValue("ref"))
+	sha := c.repo.git.Resolve(c.r.PathValue("ref"))
 	if sha == "" {
 		return nil, notFound()
 	}

@@ -212,5 +212,10 @@ func wake(c chan struct{}) {
 
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
-	return []pg.Statement{lockSubjectSQL, latestSQL, attemptSQL, insertSQL, changeSQL, supersedeSQL, findSQL, suiteSQL, noteSQL}
+	return []pg.Statement{
+		lockSubjectSQL, latestSQL, attemptSQL, insertSQL, changeSQL, supersedeSQL, findSQL, suiteSQL, noteSQL, claimSQL, nextDueSQL, sentSQL, laterSQL, endSQL,
+		endRepositorySQL, blockSQL, perhapsSQL, madeSQL, lostSQL, paySQL, remainingSQL, markGroupsSQL, markSQL, markedSQL, holdHeadSQL, lastMarkSQL, plannedSQL,
+		judgeSQL, headSQL, membersSQL, headRowsSQL, dueHeadsSQL, compareSoonSQL, allRowsSQL, resendSQL, remakeSQL, endInstallationSQL, endRepositoriesSQL,
+		resumeSQL, forgetSQL,
+	}
 }

@@ -83,7 +83,7 @@ func (c *Checks) want(ctx context.Context, tx pgx.Tx, check Check, s State) erro
 	if !last.Open && open {
 		return fault.New(fault.Conflict, "attempt %d is completed and cannot be %s", number, s.Status)
 	}
-	_, err = tx.Exec(ctx, changeSQL.Text, last.ID, text, open, urgency(check, s), check.Name, check.TaskGroupID, c.Times.Progress.Seconds())
+	_, err = tx.Exec(ctx, changeSQL.Text, last.ID, text, open, urgency(check, s), check.Name, check.TaskGroupID, c.Times.Progress.Seconds(), check.Installation)
 	return err
 }
 
@@ -185,7 +185,8 @@ var (
 	// What is still on is told now and then, whatever happens meanwhile; the longer it has been on, the less often. Its
 	// end is told at once.
 	changeSQL = pg.Statement{Name: "checks.change", Text: `
-		UPDATE github_checks SET state = $2::jsonb, open = $3, urgency = $4, name = $5, task_group_id = $6, wanted = wanted + 1, updated = clock_timestamp(), tries = 0,
+		WITH pace AS (INSERT INTO github_pace (installation_id) VALUES ($8) ON CONFLICT DO NOTHING)
+		UPDATE github_checks SET state = $2::jsonb, open = $3, urgency = $4, name = $5, task_group_id = $6, installation_id = $8, wanted = wanted + 1, updated = clock_timestamp(), tries = 0,
 			due = CASE WHEN tries > 0 THEN due WHEN $3 THEN greatest(due, sent_at + greatest(make_interval(secs => $7), (sent_at - created) / 20)) ELSE clock_timestamp() END
 		WHERE id = $1 AND (state <> $2::jsonb OR name <> $5 OR task_group_id <> $6)`}
 

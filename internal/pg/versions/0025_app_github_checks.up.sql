@@ -1,5 +1,6 @@
 -- What .taskcluster.yml asks to be told at GitHub of a build, and what is to be told of it besides its tasks.
 ALTER TABLE github_builds ADD COLUMN reporting jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE github_builds ADD COLUMN trouble jsonb; -- what is wrong with the tree that the decision read
 
 -- What GitHub is to show at a revision (desired), what it shows as far as is known (observed), and who is telling it.
 -- One row is one check run, or one commit status.

@@ -14,15 +14,18 @@ func (f *File) readExtras() error {
 	}
 	o, ok := v.(*jsone.Object)
 	if !ok {
-		return f.complain(f.lineOf("treeline"), "treeline", "treeline must be a mapping with cancelOlderOnBranches, cancelOnClose, buttons, mayStart or graphDiff")
+		return f.complain(f.lineOf("treeline"), "treeline", "treeline must be a mapping with cancelOlderOnBranches, cancelOnClose, buttons, mayStart, graphDiff or reporting")
 	}
-	if err := f.checkKeys(o, steps("treeline"), "treeline", "cancelOlderOnBranches", "cancelOnClose", "buttons", "mayStart", "graphDiff"); err != nil {
+	if err := f.checkKeys(o, steps("treeline"), "treeline", "cancelOlderOnBranches", "cancelOnClose", "buttons", "mayStart", "graphDiff", "reporting"); err != nil {
 		return err
 	}
 	if err := f.readButtons(o); err != nil {
 		return err
 	}
 	if err := f.readGraphDiff(o); err != nil {
+		return err
+	}
+	if err := f.readReporting(o); err != nil {
 		return err
 	}
 	if v, ok := o.Get("cancelOnClose"); ok {

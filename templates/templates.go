@@ -76,6 +76,7 @@ type Extras struct {
 	CancelBranches []string // a push cancels the older builds of a branch that matches one; * stands for anything
 	CancelClosed   bool     // closing a pull request cancels its builds
 	GraphDiff      GraphDiff
+	Reporting      Reporting
 
 	Buttons  map[string][]Button // what check runs offer, by ForFailed and so on; of those that are missing the usual
 	MayStart map[string]string   // by action, the least role at GitHub of who may start it: write (the usual), maintain, admin

@@ -26,6 +26,36 @@ func Extract(ctx context.Context, file *os.File, name string, dir *os.Root) erro
 	})
 }
 
+// ExtractTar unpacks a plain tar below dir as Extract does, at most limit bytes of content (0: no limit but
+// that of every archive).
+func ExtractTar(ctx context.Context, r io.Reader, dir *os.Root, most int64) error {
+	l := &limit{}
+	var total int64
+	for in := tar.NewReader(r); ; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = l.count(h.Size)
+		}
+		if err == nil {
+			if total += h.Size; most > 0 && total > most {
+				err = fmt.Errorf("more than %d bytes", most)
+			}
+		}
+		if err == nil {
+			var place string
+			if place, err = local(h.Name); err == nil && place != "." {
+				err = put(dir, place, h, in)
+			}
+		}
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return fmt.Errorf("archive: %w", err)
+		}
+	}
+}
+
 func put(dir *os.Root, place string, h *tar.Header, content io.Reader) error {
 	if h.Typeflag == tar.TypeDir {
 		return dir.MkdirAll(place, 0o755)

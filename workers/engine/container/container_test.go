@@ -18,8 +18,8 @@ import (
 	"github.com/treeline-ci/treeline/workers/engine/container"
 )
 
-// engine is the test's own Podman.
-func engine(t *testing.T) *container.Engine {
+// connect is the test's own Podman.
+func connect(t *testing.T) *container.Engine {
 	t.Helper()
 	podmantest.Start(t)
 	e, err := container.Connect(t.Context())
@@ -46,7 +46,7 @@ func run(t *testing.T, e *container.Engine, s container.Spec) (container.Exit, s
 }
 
 func TestCommandsInContainers(t *testing.T) {
-	e := engine(t)
+	e := connect(t)
 	if !strings.HasPrefix(e.Name(), "Podman ") {
 		t.Errorf("the engine is %q", e.Name())
 	}

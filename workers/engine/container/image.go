@@ -13,15 +13,11 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/workers/engine"
 )
 
 // Image is what the engine knows of an image.
-type Image struct {
-	ID   string
-	Tags []string
-	Home string // HOME of its environment, or ""
-	User string // whom its containers run as, "" is root
-}
+type Image = engine.Image
 
 // Image looks an image up by name or id; one that is not there is fault.NotFound.
 func (e *Engine) Image(ctx context.Context, name string) (Image, error) {
@@ -29,7 +25,7 @@ func (e *Engine) Image(ctx context.Context, name string) (Image, error) {
 	if err != nil {
 		return Image{}, fail(err, "image %s", name)
 	}
-	out := Image{ID: found.ID, Tags: found.RepoTags}
+	out := Image{ID: found.ID, Tags: found.RepoTags, Digests: found.RepoDigests, Size: found.Size}
 	if found.Config != nil {
 		out.User = found.Config.User
 		for _, kv := range found.Config.Env {

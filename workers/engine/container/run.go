@@ -15,6 +15,8 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
+
+	"github.com/treeline-ci/treeline/workers/engine"
 )
 
 // Spec is one command in a container of its own.
@@ -28,7 +30,11 @@ type Spec struct {
 	Volumes map[string]string // place in the container → name of a volume that outlives it
 	Files   []File            // put into the container before it starts
 	Labels  map[string]string
-	HostNet bool // the container has the machine's own network
+	HostNet bool     // the container has the machine's own network
+	Network string   // name of the network it is in, "" is the engine's usual one
+	Program []string // in place of the image's entry point; nil leaves that
+	Limits  engine.Limits
+	Grants  engine.Grants
 
 	Output   io.Writer    // standard output and error
 	Terminal *Terminal    // the command talks to a terminal; Output is not used then
@@ -38,27 +44,13 @@ type Spec struct {
 }
 
 // Bind is a directory or file of the machine that the container sees.
-type Bind struct {
-	Host, Place string
-	ReadOnly    bool
-}
+type Bind = engine.Bind
 
 // File is something to put into a container.
-type File struct {
-	Place   string // absolute
-	Mode    int64
-	Content []byte // or
-	From    string // the file of this machine to take the content from
-	Missing bool   // only if nothing is at the place
-	Also    []File // put there when this one was
-}
+type File = engine.File
 
 // Terminal is where a command that talks to people reads and writes.
-type Terminal struct {
-	In     io.Reader
-	Out    io.Writer
-	Resize <-chan [2]uint // rows and columns, as they change; may be nil
-}
+type Terminal = engine.Terminal
 
 // Exit says how a command ended.
 type Exit struct {
@@ -134,11 +126,13 @@ func (e *Engine) create(ctx context.Context, s Spec) (string, error) {
 	config := &container.Config{
 		Image: s.Image, Cmd: s.Argv, Env: s.Env, WorkingDir: s.Dir, User: s.User, Labels: s.Labels,
 		AttachStdout: true, AttachStderr: true, AttachStdin: terminal, OpenStdin: terminal, StdinOnce: terminal, Tty: terminal,
+		Entrypoint: s.Program,
 	}
-	host := &container.HostConfig{}
+	host := &container.HostConfig{NetworkMode: container.NetworkMode(s.Network)}
 	if s.HostNet {
 		host.NetworkMode = "host"
 	}
+	confine(host, s)
 	for _, b := range s.Binds {
 		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: b.Host, Target: b.Place, ReadOnly: b.ReadOnly})
 	}

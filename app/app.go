@@ -20,6 +20,7 @@ import (
 	"github.com/treeline-ci/treeline/app/actions"
 	appcron "github.com/treeline-ci/treeline/app/cron"
 	"github.com/treeline-ci/treeline/app/github"
+	apphg "github.com/treeline-ci/treeline/app/hg"
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
@@ -74,6 +75,7 @@ type App struct {
 	repos     map[string]*localgit.Repo
 	github    *github.GitHub // nil without an App
 	mercurial map[string]*hg.Repo
+	hg        *apphg.Watch
 	calendar  *cron.Calendar
 	cron      *appcron.Cron
 
@@ -317,5 +319,8 @@ func (a *App) startLoops(ctx context.Context) error {
 		return err
 	}
 	a.startGitHub(ctx)
-	return a.startCron(ctx)
+	if err := a.startCron(ctx); err != nil {
+		return err
+	}
+	return a.startMercurial(ctx)
 }

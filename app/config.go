@@ -58,6 +58,9 @@ type Config struct {
 	// empty. Its log is that of the server.
 	Pulse pulse.Config
 
+	// HgPushes says on which RabbitMQ hg.mozilla.org tells of pushes, as hints; on none when its URL is empty.
+	HgPushes pulse.Config
+
 	// Notify says how mail and messages get out; not at all when empty.
 	Notify Notify
 
@@ -89,7 +92,7 @@ func (c *Config) Check() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	c.Pulse.Log = c.Log
+	c.Pulse.Log, c.HgPushes.Log = c.Log, c.Log
 	var problems []error
 	if u, err := url.Parse(c.RootURL); err != nil || u.Host == "" || u.Path != "" || u.Scheme != "http" && u.Scheme != "https" {
 		problems = append(problems, fmt.Errorf("root URL %q: give scheme and host, such as https://ci.example.com", c.RootURL))

@@ -35,8 +35,12 @@ func (t *Tree) unpack(ctx context.Context, dir string, left *budget) (bool, erro
 		return false, nil            //nolint:nilerr // files come one by one then
 	}
 	a := &archive{dirs: map[string]map[string]treefs.Entry{dir: {}}, blobs: map[string][]byte{}}
+	seen := 0
 	for entries := tar.NewReader(packed); ; {
 		h, err := entries.Next()
+		if seen++; seen > maxEntries {
+			return false, nil
+		}
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -57,10 +61,8 @@ func (t *Tree) unpack(ctx context.Context, dir string, left *budget) (bool, erro
 		}
 		t.keepDir(name, list)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	for name, content := range a.blobs {
-		t.blobs[name] = content
+		t.keepBlob(name, content)
 	}
 	return true, nil
 }
@@ -78,6 +80,9 @@ func (a *archive) add(dir string, h *tar.Header, content io.Reader, left *budget
 	_, name, _ := strings.Cut(h.Name, "/")
 	if !fs.ValidPath(name) || !strings.HasPrefix(name, dir+"/") {
 		return nil
+	}
+	if len(name) > maxPath || strings.Count(name, "/") > maxDepth {
+		return errBudget
 	}
 	mode, size := treefs.Plain, h.Size
 	var blob []byte

@@ -98,6 +98,10 @@ func members(d *json.Decoder, wanted map[string]any) error {
 	return nil
 }
 
+// Person takes the name of a user apart, as changesets and pushlogs have it. The address of one who gave
+// none is "".
+func Person(user string) (name, address string) { return person(user) }
+
 // person takes a name and an address apart.
 func person(user string) (name, address string) {
 	if a, err := mail.ParseAddress(user); err == nil {

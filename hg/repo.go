@@ -39,16 +39,24 @@ type Options struct {
 	// there are any, the server must show one of these certificates, whoever signed it.
 	Fingerprints []string
 
-	// Timeout is for one request with all its tries; 30 seconds when zero.
+	// Timeout is for each try of a request, its answer included; 30 seconds when zero.
 	Timeout time.Duration
+
+	// HostConnections is how many requests the server is asked at once; 4 when zero.
+	HostConnections int
 }
 
 // Bounds on what is read from a server.
 const (
 	maxDocument = 32 << 20 // a list of branches, or of a directory
 	maxFile     = 16 << 20 // a file of a tree: nothing that describes work is larger
+	maxKeptFile = 1 << 20  // a file that is remembered without having been prefetched
 	maxPrefetch = 64 << 20 // what Prefetch keeps
-	maxPerHost  = 4        // requests at once
+	maxHeader   = 64 << 10 // the headers of an answer
+	maxEntries  = 100_000  // files of an archive
+	maxPath     = 4096     // the name of a file
+	maxDepth    = 100
+	maxPerHost  = 4 // requests at once
 	maxRedirect = 5
 	maxAgain    = 2
 )
@@ -56,6 +64,7 @@ const (
 // Repo is a Mercurial repository behind a URL. It is safe for concurrent use.
 type Repo struct {
 	url       string // without a slash at the end
+	servers   *Servers
 	http      *retryablehttp.Client
 	noPushlog atomic.Bool // the server keeps none
 	noArchive atomic.Bool // the server makes none
@@ -63,7 +72,10 @@ type Repo struct {
 
 // Open makes a reader of the repository at an address such as https://hg.mozilla.org/mozilla-central. It
 // asks the server nothing.
-func Open(address string, o Options) (*Repo, error) {
+func Open(address string, o Options) (*Repo, error) { return NewServers(0).Open(address, o) }
+
+// Open is as Open of the package, with the connections and the memory that s shares.
+func (s *Servers) Open(address string, o Options) (*Repo, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fault.New(fault.Invalid, "%q is no address of a Mercurial repository; expected one like https://hg.example.com/repo", address)
@@ -80,9 +92,9 @@ func Open(address string, o Options) (*Repo, error) {
 	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	c.HTTPClient = &http.Client{
 		Timeout: o.Timeout, CheckRedirect: sameServer,
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, MaxConnsPerHost: maxPerHost, MaxIdleConnsPerHost: maxPerHost, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
+		Transport: s.transport(u.Scheme+"://"+u.Host, o, config),
 	}
-	return &Repo{url: strings.TrimSuffix(u.String(), "/"), http: c}, nil
+	return &Repo{url: strings.TrimSuffix(u.String(), "/"), servers: s, http: c}, nil
 }
 
 func (o Options) tls() (*tls.Config, error) {
@@ -108,18 +120,21 @@ func (o Options) tls() (*tls.Config, error) {
 	return config, nil
 }
 
-// sameServer follows redirects within a server, and never from https to http.
+// sameServer follows redirects within a server, and from http to https there: another port may be another
+// service, which only we can reach.
 func sameServer(r *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	switch {
 	case len(via) > maxRedirect:
 		return errors.New("it redirects again and again")
-	case r.URL.Hostname() != first.Hostname():
-		return fmt.Errorf("it redirects to another server, %s; name that one instead", r.URL.Hostname())
 	case first.Scheme == "https" && r.URL.Scheme != "https":
 		return errors.New("it redirects from https to http")
+	case r.URL.Host == first.Host:
+		return nil
+	case r.URL.Hostname() == first.Hostname() && first.Port() == "" && r.URL.Port() == "":
+		return nil
 	}
-	return nil
+	return fmt.Errorf("it redirects to another server, %s; name that one instead", r.URL.Host)
 }
 
 // status is an answer that is not 200.
@@ -132,11 +147,24 @@ func (e *status) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.
 
 // get opens an answer of 200; another one is a *status within the error.
 func (r *Repo) get(ctx context.Context, path string) (io.ReadCloser, error) {
+	resp, err := r.ask(ctx, path, "")
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// ask is get with the headers of the answer. With the etag of an earlier answer, the server may say that
+// nothing changed: status 304.
+func (r *Repo) ask(ctx context.Context, path, etag string) (*http.Response, error) {
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("hg: %w", err)
 	}
 	req.Header.Set("User-Agent", "treeline")
+	if etag != "" {
+		req.Header.Set("If-None-Match", etag)
+	}
 	resp, err := r.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -144,8 +172,8 @@ func (r *Repo) get(ctx context.Context, path string) (io.ReadCloser, error) {
 		}
 		return nil, fault.Wrap(fault.Unavailable, err, "The Mercurial server of %s does not answer", r.url)
 	}
-	if resp.StatusCode == http.StatusOK {
-		return resp.Body, nil
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNotModified && etag != "" {
+		return resp, nil
 	}
 	defer resp.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // as much as there is
@@ -162,6 +190,11 @@ func (r *Repo) bytes(ctx context.Context, path string, limit int64) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
+	return r.whole(body, path, limit)
+}
+
+// whole reads an answer to its end.
+func (r *Repo) whole(body io.ReadCloser, path string, limit int64) ([]byte, error) {
 	defer body.Close()
 	text, err := io.ReadAll(io.LimitReader(body, limit+1))
 	if err != nil {

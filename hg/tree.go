@@ -19,16 +19,13 @@ import (
 )
 
 // Tree is the files of one revision as a file system. Directories and contents are read when they are
-// asked for, once each. It implements fs.FS, fs.ReadFileFS, fs.ReadDirFS and fs.StatFS, is safe for
+// asked for, once each, unless an earlier tree of the revision has read them. It implements fs.FS, fs.ReadFileFS, fs.ReadDirFS and fs.StatFS, is safe for
 // concurrent use, and lives as long as the context it was made with.
 type Tree struct {
-	ctx  context.Context // reads outlast Tree's call but not the decision it belongs to
-	repo *Repo
-	node string
-
-	mu    sync.Mutex
-	dirs  map[string][]treefs.Entry // by path; nil for one that is not there
-	blobs map[string][]byte         // what Prefetch has read
+	ctx   context.Context // reads outlast Tree's call but not the decision it belongs to
+	repo  *Repo
+	node  string
+	known *content
 }
 
 // modeOf is the mode of a file with Mercurial's flags.
@@ -47,12 +44,12 @@ func (r *Repo) Tree(ctx context.Context, revision string) (*Tree, error) {
 	if err := checkNode(revision); err != nil {
 		return nil, err
 	}
-	t := &Tree{ctx: ctx, repo: r, node: revision, dirs: map[string][]treefs.Entry{}, blobs: map[string][]byte{}}
+	t := &Tree{ctx: ctx, repo: r, node: revision, known: r.servers.content(r.url + " " + revision)}
 	top, err := t.dir(".")
 	if err != nil {
 		return nil, fmt.Errorf("hg: tree of %s: %w", revision, err)
 	}
-	if top == nil {
+	if top == nil { // perhaps not yet
 		return nil, fault.New(fault.NotFound, "%s has no revision %s", r.url, revision)
 	}
 	return t, nil
@@ -72,9 +69,9 @@ func escaped(name string) string {
 
 // dir lists a directory by name; nil without one.
 func (t *Tree) dir(name string) ([]treefs.Entry, error) {
-	t.mu.Lock()
-	list, known := t.dirs[name]
-	t.mu.Unlock()
+	t.known.mu.Lock()
+	list, known := t.known.dirs[name]
+	t.known.mu.Unlock()
 	if known {
 		return list, nil
 	}
@@ -86,6 +83,9 @@ func (t *Tree) dir(name string) ([]treefs.Entry, error) {
 		}
 	}
 	err := t.repo.json(t.ctx, "/json-manifest/"+t.node+escaped(name), &page)
+	if missing(err) && name == "." {
+		return nil, nil // not kept: the server may get it yet
+	}
 	if err != nil && !missing(err) {
 		return nil, err
 	}
@@ -105,9 +105,13 @@ func (t *Tree) dir(name string) ([]treefs.Entry, error) {
 
 func (t *Tree) keepDir(name string, list []treefs.Entry) {
 	slices.SortFunc(list, func(a, b treefs.Entry) int { return strings.Compare(a.Name(), b.Name()) })
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.dirs[name] = list
+	t.known.mu.Lock()
+	_, had := t.known.dirs[name]
+	t.known.dirs[name] = list
+	t.known.mu.Unlock()
+	if !had {
+		t.repo.servers.grew(t.known, int64(len(name)+overhead*(1+len(list))))
+	}
 }
 
 // stat finds a file or directory.
@@ -144,9 +148,9 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 	if e.Size() > maxFile {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fault.New(fault.TooLarge, "%d bytes: more than the %d that a file of a decision may have", e.Size(), maxFile)}
 	}
-	t.mu.Lock()
-	blob, ok := t.blobs[name]
-	t.mu.Unlock()
+	t.known.mu.Lock()
+	blob, ok := t.known.blobs[name]
+	t.known.mu.Unlock()
 	if ok {
 		return bytes.Clone(blob), nil
 	}
@@ -156,6 +160,9 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+	}
+	if len(content) <= maxKeptFile {
+		t.keepBlob(name, bytes.Clone(content))
 	}
 	return content, nil
 }
@@ -233,9 +240,7 @@ func (t *Tree) walk(g *errgroup.Group, name string, e treefs.Entry, left *budget
 			if err != nil {
 				return nil //nolint:nilerr // whoever asks for the file gets the error
 			}
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			t.blobs[name] = content
+			t.keepBlob(name, content)
 			return nil
 		})
 		return nil

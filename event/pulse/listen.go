@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,19 @@ func NewListener(c Config, service string) (*Listener, error) {
 	}
 	c.Namespace = namespaceOr(c.Namespace)
 	return &Listener{config: c, prefix: "queue/" + c.Namespace + "-" + service + "/"}, nil
+}
+
+// NewUserListener returns a listener whose queues are called queue/<user>/…, after the user of the broker's URL:
+// the only ones that user may make on a broker that is shared (vcs-integration 4).
+func NewUserListener(c Config) (*Listener, error) {
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("pulse: %w", err)
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.User.Username() == "" {
+		return nil, fault.New(fault.Invalid, "the URL of the broker names no user")
+	}
+	return &Listener{config: c, prefix: "queue/" + u.User.Username() + "/"}, nil
 }
 
 // QueueName is what a queue is called on the broker. A name that is too long for AMQP ends in a digest.

@@ -181,3 +181,41 @@ func (h *hub) drain() {
 	h.t.Helper()
 	h.until("the deliveries", func() bool { return h.gh.Drain(h.t.Context()) == nil })
 }
+
+func TestGitHubTestsThatWereLeftOutAreRunByComment(t *testing.T) {
+	h := acting(t, "")
+	h.push("main", map[string]string{"pages/index.md": "first\n"})
+	h.settle()
+	p, group := h.pull("patch", map[string]string{"NOTES.md": "nothing that a test reads\n"})
+	tests := func() (n int) {
+		t.Helper()
+		page, err := h.server.queue.ListGroup(t.Context(), group, 0, "")
+		h.must(err)
+		for _, i := range page.Tasks {
+			if i.Task.Tags["kind"] == "test" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := tests(); n != 0 {
+		t.Fatalf("%d tests were not left out", n)
+	}
+	h.says("ada", p, "/treeline action run-missing-tests")
+	i := h.does(group, "run-missing-tests")
+	if log := h.log(i.Status.TaskID); !strings.Contains(log, ", 0 exist and ") {
+		t.Error(log)
+	}
+	made := tests()
+	if made == 0 {
+		t.Fatal("no test was made")
+	}
+	h.says("ada", p, "/treeline action run-missing-tests {}")
+	h.until("the second", func() bool { return len(h.acted(group)) == 2 })
+	h.until("its end", func() bool {
+		return h.acted(group)[0].Status.State.Resolved() && h.acted(group)[1].Status.State.Resolved()
+	})
+	if again := tests(); again != made {
+		t.Errorf("%d tests after the second time, %d before", again, made)
+	}
+}

@@ -104,7 +104,7 @@ func clip(s string) string { return fit(strings.ReplaceAll(s, "`", "'"), 60) }
 // Input makes the input of an action by its schema: words are numbers, lists and so on as the schema has it. nil is no
 // input. Whether it fits in all else is checked where the action is started.
 func (c Command) Input(schema map[string]any) (any, error) {
-	if c.Object == nil && len(c.Words) == 0 {
+	if len(c.Object) == 0 && len(c.Words) == 0 {
 		return nil, nil
 	}
 	if schema == nil {

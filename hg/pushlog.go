@@ -83,10 +83,7 @@ func (r *Repo) Pushes(ctx context.Context, after int64, tag string) (page Page, 
 		return Page{}, "", false, r.strange(nil, "its pushlog has no lastpushid")
 	}
 	list, err := pushes(r, raw, after, to, func(p *Pushed, nodes []string) { p.Nodes = nodes })
-	if newTag = resp.Header.Get("ETag"); len(newTag) > 200 {
-		newTag = ""
-	}
-	return Page{Last: *raw.LastPushID, To: min(to, max(*raw.LastPushID, after)), Pushes: list}, newTag, true, err
+	return Page{Last: *raw.LastPushID, To: min(to, max(*raw.LastPushID, after)), Pushes: list}, tagOf(resp), true, err
 }
 
 // pushes sorts the pushes of an answer by their ids, which are names there.

@@ -8,7 +8,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,15 +58,30 @@ func (r *Repo) peek(ctx context.Context, path, tag string) (newTag string, chang
 	if _, err := r.whole(resp.Body, path, maxDocument); err != nil {
 		return "", false, err
 	}
-	newTag = resp.Header.Get("ETag")
 	if resp.StatusCode == http.StatusNotModified {
-		return cmp.Or(newTag, tag), false, nil
+		return tag, false, nil
 	}
-	if len(newTag) > 200 {
-		newTag = ""
-	}
-	return newTag, true, nil
+	return tagOf(resp), true, nil
 }
+
+// tagOf is the tag of an answer, if it is good to ask with. That of hgweb is the second in which one of its
+// files was written last: while that second is not well over, more may be written with the same tag.
+func tagOf(resp *http.Response) string {
+	tag := resp.Header.Get("ETag")
+	if len(tag) > 200 {
+		return ""
+	}
+	if m := secondTag.FindStringSubmatch(tag); m != nil {
+		written, err := strconv.ParseInt(m[1], 10, 64)
+		now, bad := http.ParseTime(resp.Header.Get("Date"))
+		if err != nil || bad != nil || now.Unix() < written+2 {
+			return ""
+		}
+	}
+	return tag
+}
+
+var secondTag = regexp.MustCompile(`^W/"([0-9]{1,18})"$`)
 
 // refs asks with commands of the wire protocol, both in one request; a server that does not take them has
 // pages that say the same.

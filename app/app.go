@@ -215,6 +215,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	a.intake = intake.New(intake.Deps{
 		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Local: a.repos, Open: a.openForge, Index: a.findIndexed, History: a.history,
 		IndexedIn: a.findIndexedIn, Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log, Cron: a.makeCalendar(), Changes: a.changes(),
+		Try: a.isTry,
 	})
 	a.makeActions()
 	a.makeCron()

@@ -27,6 +27,7 @@ type Repository struct {
 	Mercurial `yaml:",inline"`
 
 	CronBranches []string `yaml:"cron-branches"` // whose .cron.yml is followed; the default branch when empty
+	TryBranches  []string `yaml:"try-branches"`  // patterns of branches that anybody may push to; their level is 1
 	Owner        string   `yaml:"owner"`         // who gets mail about what goes wrong; the author of the head does too
 }
 
@@ -82,7 +83,7 @@ func (r *Repository) check() error {
 	case r.Name == "":
 		return errors.New("it has no name")
 	case r.Kind == "" && (r.URL != "" || r.Level != 0 || r.DefaultBranch != "" || !reflect.ValueOf(r.Mercurial).IsZero()):
-		return errors.New("url, level, branches and the like are for a repository with kind: hg; without kind, only cron-branches and owner can be given")
+		return errors.New("url, level, branches and the like are for a repository with kind: hg; without kind, only cron-branches, try-branches and owner can be given")
 	case r.Kind != "" && r.Kind != push.Mercurial:
 		return fmt.Errorf("kind %q is not known; it can be hg, or be left out for a repository that Treeline knows otherwise", r.Kind)
 	case r.Level < 0 || r.Level > 3:

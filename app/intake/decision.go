@@ -20,6 +20,8 @@ import (
 	"github.com/treeline-ci/treeline/queue/scopes"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/taskgraph"
+	"github.com/treeline-ci/treeline/taskgraph/decision"
+	"github.com/treeline-ci/treeline/taskgraph/graph"
 	"github.com/treeline-ci/treeline/taskgraph/optimize"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 	"github.com/treeline-ci/treeline/workers/runtask"
@@ -31,6 +33,8 @@ type nativeDecision struct {
 	claim queue.Claim
 	began time.Time
 	log   bytes.Buffer
+
+	notes []*graph.Error // for the person who pushed
 
 	occasion Occasion
 	push     push.Push // of the occasion; ID 0 where none is known
@@ -102,6 +106,18 @@ func (d *nativeDecision) finish(ctx context.Context, result *taskgraph.Result) e
 	for _, w := range result.Warnings {
 		d.say("warning: %v", w)
 	}
+	if notes := notesOf(d.notes, result.Warnings); len(notes) > 0 {
+		for _, n := range d.notes {
+			d.say("warning: %v", n)
+		}
+		text, err := decision.WriteNotes(notes)
+		if err == nil {
+			err = d.publish(ctx, map[string][]byte{"public/" + decision.NotesName: text})
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := d.publishArtifacts(ctx, result); err != nil {
 		return err
 	}
@@ -157,6 +173,9 @@ func (d *nativeDecision) generate(ctx context.Context) (*taskgraph.Result, error
 		if over, err = d.byCron(ctx, tree, &facts); err != nil {
 			return nil, err
 		}
+	}
+	if err := d.try(hooks, tree, &facts); err != nil {
+		return nil, err
 	}
 	parameters, err := hooks.Decide(ctx, facts, over)
 	if err != nil {

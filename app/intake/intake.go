@@ -31,6 +31,9 @@ type Deps struct {
 	// Open answers with the forge of a repository.
 	Open func(ctx context.Context, r push.Repository) (Forge, error)
 
+	// Try says which branches of which repositories the operator calls try; nil: none.
+	Try func(repository, branch string) bool
+
 	// Cron knows the runs of jobs of .cron.yml; nil where there are none.
 	Cron CronRuns
 

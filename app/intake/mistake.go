@@ -43,7 +43,7 @@ func asMistake(err error) error {
 	}
 	if all := graph.Errors(err); len(all) > 0 {
 		first := all[0]
-		what := push.Error{Code: "bad-graph", File: first.File, Line: first.Line, Message: (&graph.Error{Label: first.Label, Message: first.Message, Err: first.Err}).Error()}
+		what := push.Error{Code: graphCode(first.File), File: first.File, Line: first.Line, Message: (&graph.Error{Label: first.Label, Message: first.Message, Err: first.Err}).Error()}
 		if e, ok := errors.AsType[*star.Error](first); ok && e.Traceback != "" {
 			what.Detail = e.Detail() + "\n"
 		}
@@ -53,6 +53,14 @@ func asMistake(err error) error {
 		return &mistakeError{what}
 	}
 	return err
+}
+
+// graphCode is the code of a fault in a file.
+func graphCode(file string) string {
+	if ofTry(file) {
+		return "bad-try"
+	}
+	return "bad-graph"
 }
 
 // notHeld returns the mistake that what needs scopes which its maker, with the scopes held, does

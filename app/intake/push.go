@@ -84,7 +84,7 @@ func (in *Intake) render(ctx context.Context, p push.Push) (push.Repository, []t
 		event = templates.MercurialPush
 	}
 	tasks, err := Asked(tree, event(templates.Push{
-		Repository: repository.URL, Project: p.Repository, Role: Role(repository), Level: repository.Level,
+		Repository: repository.URL, Project: p.Repository, Role: Role(repository), Level: in.Level(repository, p.Branch),
 		Owner: p.Email, Branch: p.Branch, Revision: p.Revision, BaseRevision: p.Base, Comment: p.Message,
 		PushID: p.ID, PushlogID: p.Number(), Time: p.Time, Now: time.Now(), DecisionTaskID: decisionTaskID(p), RootURL: in.RootURL,
 	}))

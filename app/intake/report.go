@@ -60,7 +60,9 @@ func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {
 	if !final {
 		return nil
 	}
-	if outcome.Error != nil {
+	if outcome.Error == nil {
+		outcome.Error = in.saidNotes(ctx, status)
+	} else {
 		if why := in.saidWhy(ctx, status); why != nil {
 			outcome.Error = why
 		}
@@ -70,13 +72,30 @@ func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {
 
 // saidWhy returns what a decision that failed on a worker published about why; nil when it did not.
 func (in *Intake) saidWhy(ctx context.Context, status task.Status) *push.Error {
-	run := status.LastRun()
-	if run == nil || status.State != task.Failed {
+	if status.State != task.Failed {
 		return nil
 	}
-	_, content, err := in.Objects.Open(ctx, queue.ObjectName(status.TaskID, run.RunID, "public/"+decision.MistakesName))
-	if err != nil {
+	list := in.saidIn(ctx, status, decision.MistakesName)
+	if len(list) == 0 {
 		return nil // its log must do
+	}
+	first := list[0]
+	what := &push.Error{Code: graphCode(first.File), File: first.File, Line: first.Line, Message: decision.Mistake{Label: first.Label, Message: first.Message}.String()}
+	for _, other := range list[1:] {
+		what.Detail += other.String() + "\n"
+	}
+	return what
+}
+
+// saidIn reads a file of mistakes that the last run of a decision published, if it did.
+func (in *Intake) saidIn(ctx context.Context, status task.Status, name string) []decision.Mistake {
+	run := status.LastRun()
+	if run == nil {
+		return nil
+	}
+	_, content, err := in.Objects.Open(ctx, queue.ObjectName(status.TaskID, run.RunID, "public/"+name))
+	if err != nil {
+		return nil
 	}
 	defer content.Close()
 	text, err := io.ReadAll(io.LimitReader(content, decision.MaxMistakes+1))
@@ -85,15 +104,9 @@ func (in *Intake) saidWhy(ctx context.Context, status task.Status) *push.Error {
 	}
 	list, err := decision.ReadMistakes(text)
 	if err != nil {
-		in.Log.InfoContext(ctx, "a decision's errors cannot be read", "task", status.TaskID, "err", err)
-		return nil
+		in.Log.InfoContext(ctx, "what a decision says of its push cannot be read", "task", status.TaskID, "file", name, "err", err)
 	}
-	first := list[0]
-	what := &push.Error{Code: "bad-graph", File: first.File, Line: first.Line, Message: decision.Mistake{Label: first.Label, Message: first.Message}.String()}
-	for _, other := range list[1:] {
-		what.Detail += other.String() + "\n"
-	}
-	return what
+	return list
 }
 
 // outcomeOf returns what a decision task's status means for its push, and false when it is still

@@ -149,6 +149,47 @@ func TestTaskgraphDecisionCreatesTheTasks(t *testing.T) {
 		t.Errorf("again: exit %d: %s", code, stderr)
 	}
 	testOverride(t, args)
+	testTry(t, args)
+}
+
+// testTry decides as a push to try: the file says what runs, and what is wrong with it is told.
+func testTry(t *testing.T, args []string) {
+	t.Helper()
+	decide := func(file string, more ...string) (stderr string, code int) {
+		t.Helper()
+		if err := os.WriteFile("try_task_config.json", []byte(file), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, stderr, code = treeline(t, append(append(args, "--dry-run"), more...)...)
+		return stderr, code
+	}
+	said := func(name string) string {
+		t.Helper()
+		b, err := os.ReadFile(filepath.Join("artifacts", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	const file = `{"tasks": ["k-hello", "k-nope"]}`
+	if stderr, code := decide(file, "--try"); code != 0 || !strings.Contains(stderr, "1 tasks would be created") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if notes := said("decision-notes.json"); !strings.Contains(notes, `there is no task \"k-nope\" in the graph`) || !strings.Contains(notes, "try_task_config.json") {
+		t.Error(notes)
+	}
+	if targets := said("target-tasks.json"); !strings.Contains(targets, "k-hello") || strings.Contains(targets, "k-again") {
+		t.Error(targets)
+	}
+	if stderr, code := decide(file); code != 0 || !strings.Contains(stderr, "4 selected") {
+		t.Errorf("a push that is no try took the file: exit %d: %s", code, stderr)
+	}
+	if stderr, code := decide("{\n\"version\": 2, \"parameters\": {\n\"level\": \"3\"}}", "--try"); code != 1 || !strings.Contains(stderr, "try_task_config.json:3: parameters.level cannot be set here") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if errs := said("decision-errors.json"); !strings.Contains(errs, `"line": 3`) {
+		t.Error(errs)
+	}
 }
 
 // testOverride overrides parameters by file: the parameter boom makes the tree's Starlark fail.

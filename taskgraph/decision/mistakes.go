@@ -2,6 +2,7 @@ package decision
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,6 +12,10 @@ import (
 // MistakesName is the file in which a decision that fails on a worker says why, for the page of its
 // push; it is an addition of ours to the artifacts of taskgraph-map 17.2.
 const MistakesName = "decision-errors.json"
+
+// NotesName is the file in which a decision that went well says what it left out of account of a push to
+// try, in the form of MistakesName.
+const NotesName = "decision-notes.json"
 
 // Bounds of what ReadMistakes takes: the file comes from a task, which is not trusted.
 const (
@@ -49,7 +54,16 @@ func WriteMistakes(err error) ([]byte, error) {
 	return json.MarshalIndent(f, "", "  ")
 }
 
-// ReadMistakes reads the content of MistakesName, of which nothing is believed: it may be anything.
+// WriteNotes gives the content of NotesName.
+func WriteNotes(notes []*graph.Error) ([]byte, error) {
+	all := make([]error, len(notes))
+	for i, n := range notes {
+		all[i] = n
+	}
+	return WriteMistakes(errors.Join(all...))
+}
+
+// ReadMistakes reads the content of MistakesName or NotesName, of which nothing is believed: it may be anything.
 func ReadMistakes(content []byte) ([]Mistake, error) {
 	var f mistakesFile
 	if len(content) > MaxMistakes {

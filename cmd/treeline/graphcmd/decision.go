@@ -47,6 +47,8 @@ type decisionCommand struct {
 	artifacts     string
 	dryRun        bool
 	mayOverride   bool
+	try           bool
+	notes         []*graph.Error // of a push to try, for who pushed
 	overrideFile  string
 	optimize      bool // selected tasks
 	noVerify      bool
@@ -114,7 +116,8 @@ func (c *decisionCommand) decisionFlags(cmd *cobra.Command) {
 	f.StringVar(&c.facts.HeadTag, "head-tag", "", "tag of the change")
 	f.StringVar(&c.facts.TargetTasksMethod, "target-tasks-method", "", "how tasks are selected (default: default)")
 	f.BoolVar(&c.mayOverride, "allow-parameter-override", false, "take parameters from try_task_config.json or from a git note on the revision")
-	f.StringVar(&c.overrideFile, "try-task-config-file", "try_task_config.json", "file with parameters that win over those of the event")
+	f.StringVar(&c.overrideFile, "try-task-config-file", "try_task_config.json", "file with parameters that win over those of the event, or with what a push to try asks for")
+	f.BoolVar(&c.try, "try", false, "this is a push to try, also where neither its project nor taskcluster/config.yml says so")
 	f.StringVar(&c.artifacts, "artifacts", "artifacts", "directory to write the artifacts into")
 	f.StringVar(&c.index, "index", "", "JSON file with what the index knows, in the place of the server's")
 	f.StringVar(&c.history, "history", askServer, historyHelp)
@@ -169,6 +172,9 @@ func (c *decisionCommand) create(ctx context.Context, p *params.Parameters, id s
 		return err
 	}
 	fmt.Fprintln(c.err, d.Result.Summary())
+	if err := c.publishNotes(d.Result.Warnings); err != nil {
+		return err
+	}
 	if err := c.publish(ctx, d); err != nil {
 		return err
 	}
@@ -218,8 +224,12 @@ func (c *decisionCommand) parameters(ctx context.Context, now time.Time) (*param
 	if err != nil {
 		return nil, err
 	}
+	isTry, err := c.asksTry(hooks, &d)
+	if err != nil {
+		return nil, err
+	}
 	var over map[string]any
-	if c.mayOverride {
+	if c.mayOverride && !isTry {
 		var from string
 		if over, from, err = c.override(ctx); err != nil {
 			return nil, err

@@ -65,6 +65,8 @@ var allowed = map[string][]string{
 	"cron":                     append(leaves, "taskgraph/cron", "taskgraph/graph"),
 	"cron/cronapi":             append(leaves, "cron"),
 	"hg":                       {},
+	"pools":                    leaves,
+	"pools/poolsapi":           append(leaves, "pools"),
 	"secrets/secretsapi":       append(leaves, "secrets"),
 	"purgecache/purgecacheapi": append(leaves, "purgecache"),
 	"ui":                       append(leaves, "cron", "hooks", "login", "queue", "push", "index", "object", "auth"),
@@ -84,7 +86,7 @@ var own = map[string]struct {
 	why   string
 	rooms []string
 }{
-	"github.com/jackc/pgx/v5":     {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "login", "history", "hooks", "cron", "secrets", "purgecache", "notify", "ui", "app", "cmd"}},
+	"github.com/jackc/pgx/v5":     {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "login", "history", "hooks", "cron", "secrets", "purgecache", "notify", "pools", "ui", "app", "cmd"}},
 	"os/exec":                     {"programs are run by workers, forges and the database's keeper", []string{"workers", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "internal/hgtest", "internal/ghfake", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
 	"github.com/wneessen":         {"one room writes mail", []string{"notify/mail"}},
 	"github.com/google/go-github": {"one room talks to GitHub", []string{"app/github"}},

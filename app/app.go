@@ -38,6 +38,7 @@ import (
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/notify"
 	"github.com/treeline-ci/treeline/object"
+	"github.com/treeline-ci/treeline/pools"
 	"github.com/treeline-ci/treeline/purgecache"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
@@ -72,6 +73,7 @@ type App struct {
 	actions   *actions.Actions
 	secrets   *secrets.Secrets
 	purges    *purgecache.PurgeCache
+	pools     *pools.Pools
 	repos     map[string]*localgit.Repo
 	github    *github.GitHub // nil without an App
 	mercurial map[string]*hg.Repo
@@ -169,6 +171,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	static := append([]auth.StaticClient{
 		{ClientID: RootClient, AccessToken: c.Secrets.RootToken, Scopes: []string{"*"}, Description: "The operator."},
 		{ClientID: queueClient, AccessToken: c.Secrets.QueueToken, Scopes: []string{"*"}, Description: "Signs the credentials of tasks."},
+		{ClientID: poolsClient, AccessToken: c.Secrets.poolsIssuer().AccessToken, Scopes: []string{"*"}, Description: "Signs the credentials of workers."},
 	}, append(people, c.StaticClients...)...)
 	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, Ring: a.ring, Wake: a.feed.Wake, Log: c.Log})
 	if err != nil {
@@ -209,13 +212,16 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	if err := a.makeHooks(); err != nil {
 		return err
 	}
+	if err := a.makePools(); err != nil {
+		return err
+	}
 	if err := a.makeGitHub(); err != nil {
 		return err
 	}
 	a.intake = intake.New(intake.Deps{
 		Queue: a.queue, Push: a.push, Objects: a.objects, Feed: a.feed, Local: a.repos, Open: a.openForge, Index: a.findIndexed, History: a.history,
 		IndexedIn: a.findIndexedIn, Expand: a.auth.Expand, RootURL: c.RootURL, Log: c.Log, Cron: a.makeCalendar(), Changes: a.changes(),
-		Try: a.isTry,
+		Try: a.isTry, LevelOf: a.levelOf,
 	})
 	a.makeActions()
 	a.makeCron()
@@ -311,6 +317,7 @@ func (a *App) startLoops(ctx context.Context) error {
 	}
 	a.startNotify(ctx)
 	a.startHooks(ctx)
+	a.startPools(ctx)
 	if err := a.startPulse(ctx); err != nil {
 		return err
 	}

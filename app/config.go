@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/pools/provider/setup"
 )
 
 // Config is the whole configuration of a server. Check fills defaults and says what is missing.
@@ -66,6 +67,12 @@ type Config struct {
 
 	// GitHub says which GitHub App the server is; none when empty.
 	GitHub github.Config
+
+	// Pools says which providers worker pools have; only the static one when empty.
+	Pools setup.Config
+
+	// PoolsEvery is the time between two looks at a worker pool: 10 s when zero.
+	PoolsEvery time.Duration
 
 	// Anonymous are scopes that everybody has, until an operator changes the role anonymous; the
 	// recommended set when nil.

@@ -6,6 +6,7 @@ import (
 	"github.com/treeline-ci/treeline/app/actions/actionsapi"
 	"github.com/treeline-ci/treeline/app/githubapi"
 	"github.com/treeline-ci/treeline/app/graphapi"
+	"github.com/treeline-ci/treeline/app/hgapi"
 	"github.com/treeline-ci/treeline/auth/authapi"
 	"github.com/treeline-ci/treeline/cron/cronapi"
 	"github.com/treeline-ci/treeline/event/eventapi"
@@ -16,6 +17,7 @@ import (
 	"github.com/treeline-ci/treeline/login/loginapi"
 	"github.com/treeline-ci/treeline/notify/notifyapi"
 	"github.com/treeline-ci/treeline/object/objectapi"
+	"github.com/treeline-ci/treeline/pools/poolsapi"
 	"github.com/treeline-ci/treeline/purgecache/purgecacheapi"
 	"github.com/treeline-ci/treeline/queue/queueapi"
 	"github.com/treeline-ci/treeline/secrets/secretsapi"
@@ -40,8 +42,9 @@ func (a *App) handler() (http.Handler, error) {
 	services := []web.Service{
 		authapi.Service(a.auth, authapi.WithCloud(a.cloud)), queueapi.Service(a.queue), indexapi.Service(a.index, indexapi.WithArtifacts(a.locateArtifact)),
 		objectapi.Service(a.objects), eventapi.Service(a.feed), graphapi.Service(a.graphs()), historyapi.Service(a.history), githubapi.Service(a.github, a.config.RootURL), actionsapi.Service(a.actions), notifyapi.Service(a.notify),
-		hooksapi.Service(a.hooks), secretsapi.Service(a.secrets), purgecacheapi.Service(a.purges), cronapi.Service(a.calendar),
+		hooksapi.Service(a.hooks), secretsapi.Service(a.secrets), purgecacheapi.Service(a.purges), cronapi.Service(a.calendar), poolsapi.Service(a.pools),
 	}
+	services = append(services, hgapi.Service(a.hg))
 	references, err := exchangeReferences(a.config.Pulse.Namespace)
 	if err != nil {
 		return nil, err

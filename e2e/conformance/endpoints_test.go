@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "write the page anew and, where TREELINE_PEER_REFERENCES is set, the test data")
 
 // services are those that are to be whole.
-var services = []string{"auth", "queue", "index", "object", "secrets", "purge-cache", "notify", "hooks", "github"}
+var services = []string{"auth", "queue", "index", "object", "secrets", "purge-cache", "notify", "hooks", "github", "worker-manager"}
 
 const endpointsFile = "testdata/endpoints.jsonl"
 

@@ -73,6 +73,21 @@ func repositoryKey(more ...Field) []Field {
 	}, more...)
 }
 
+// poolKey is the key of messages about a worker pool, of which worker says whether they are about one of its
+// workers always.
+func poolKey(worker bool) []Field {
+	return []Field{
+		primary,
+		{Name: "providerId", Optional: !worker, Summary: "The provider."},
+		{Name: "provisionerId", Optional: !worker, Summary: "First half of the worker pool's name."},
+		{Name: "workerType", Optional: !worker, Summary: "Second half of the worker pool's name."},
+		{Name: "workerGroup", Optional: !worker, Summary: "The worker's group."},
+		{Name: "workerId", Optional: !worker, Summary: "The worker."},
+		{Name: "launchConfigId", Optional: true, Summary: "The launch config."},
+		reserved,
+	}
+}
+
 // Services returns the exchanges that are published (taskcluster-map appendix C).
 func Services() []Service {
 	return []Service{{
@@ -121,7 +136,7 @@ func Services() []Service {
 			{"rerun", "rerun", "GitHub re-run task Event", "Somebody asked at GitHub that a check run of ours is run again.", repositoryKey(), "github-rerun-message.json"},
 			{"task-group-creation-requested", "taskGroupCreationRequested", "Task Group Messages", "A task group was made of what happened at GitHub.", repositoryKey(), "task-group-creation-requested.json"},
 		},
-	}, {
+	}, workerManager(), {
 		Name: "notify", Title: "Notify AMQP Exchanges",
 		Description: "Messages that callers of the service notify publish, and those of tasks with a route `notify.pulse.<topic>.on-<event>`.",
 		Exchanges: []Exchange{
@@ -129,6 +144,26 @@ func Services() []Service {
 				"`route.<topic>` (header `CC`).", []Field{primary, {Name: "topic", Rest: true, Summary: "What the caller chose, or stands in the task's route."}}, "notification-message.json"},
 		},
 	}}
+}
+
+func workerManager() Service {
+	const pool, worker, config = "pulse-worker-pool-message.json", "pulse-worker-message.json", "pulse-launch-config-message.json"
+	return Service{
+		Name: "worker-manager", Title: "Worker Manager Exchanges",
+		Description: "What becomes of worker pools and of their workers.",
+		Exchanges: []Exchange{
+			{"worker-pool-created", "workerPoolCreated", "Worker Pool Created Messages", "There is a new worker pool.", poolKey(false), pool},
+			{"worker-pool-updated", "workerPoolUpdated", "Worker Pool Updated Messages", "A worker pool was changed, or is to be deleted.", poolKey(false), pool},
+			{"worker-pool-error", "workerPoolError", "Worker Pool Error Messages", "Something went wrong with a worker pool, or a worker complains.", poolKey(false), "pulse-worker-pool-error-message.json"},
+			{"worker-requested", "workerRequested", "Worker Requested Messages", "A provider was asked for a worker.", poolKey(true), worker},
+			{"worker-running", "workerRunning", "Worker Running Messages", "A worker has registered.", poolKey(true), worker},
+			{"worker-stopped", "workerStopped", "Worker Stopped Messages", "A worker is gone.", poolKey(true), worker},
+			{"worker-removed", "workerRemoved", "Worker Removed Messages", "A worker was told to end, or its provider to end it.", poolKey(true), "pulse-worker-removed-message.json"},
+			{"launch-config-created", "launchConfigCreated", "Launch Config Created Messages", "A worker pool has a new launch config.", poolKey(false), config},
+			{"launch-config-updated", "launchConfigUpdated", "Launch Config Updated Messages", "The weights or limits of a launch config were changed, or it is in use again.", poolKey(false), config},
+			{"launch-config-archived", "launchConfigArchived", "Launch Config Archived Messages", "A launch config makes no workers any more.", poolKey(false), config},
+		},
+	}
 }
 
 // prefix is what the names of a service's exchanges begin with.

@@ -57,7 +57,11 @@ type words struct {
 	Organization any `json:"organization"`
 	Repository   any `json:"repository"`
 	Action       any `json:"action"`
-	Artifact     *struct {
+	// Of worker pools.
+	WorkerPoolID   string `json:"workerPoolId"`
+	ProviderID     string `json:"providerId"`
+	LaunchConfigID string `json:"launchConfigId"`
+	Artifact       *struct {
 		StorageType string `json:"storageType"`
 	} `json:"artifact"`
 }
@@ -69,6 +73,10 @@ func (w *words) byField() map[string]string {
 	}
 	for name, v := range map[string]any{"organization": w.Organization, "repository": w.Repository, "action": w.Action} {
 		fields[name], _ = v.(string)
+	}
+	if w.WorkerPoolID != "" {
+		fields["providerId"], fields["launchConfigId"] = w.ProviderID, w.LaunchConfigID
+		fields["provisionerId"], fields["workerType"], _ = strings.Cut(w.WorkerPoolID, "/")
 	}
 	if s := w.Status; s != nil {
 		fields["taskId"], fields["provisionerId"], fields["workerType"] = s.TaskID, s.ProvisionerID, s.WorkerType

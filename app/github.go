@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/app/github"
@@ -12,6 +14,7 @@ import (
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/hooks"
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/templates"
 )
@@ -22,20 +25,35 @@ func (a *App) makeGitHub() (err error) {
 		return nil
 	}
 	a.github, err = github.New(github.Deps{
-		Config: a.config.GitHub, Pool: a.pool, Queue: a.queue, Push: a.push, Feed: a.feed, Expand: a.auth.Expand, Trigger: a.triggerForGitHub,
+		Config: a.config.GitHub, Pool: a.pool, Queue: a.queue, Push: a.push, Feed: a.feed, Expand: a.auth.Expand, Trigger: a.triggerForGitHub, Level: a.levelOf,
 		Offered: func(ctx context.Context, caller auth.Caller, group, task string) ([]actions.Offer, error) {
 			return a.actions.Offered(ctx, caller, group, task)
 		},
 		StartAction: func(ctx context.Context, caller auth.Caller, s actions.Start) (actions.Started, error) {
 			return a.actions.Start(ctx, caller, s)
 		},
-		Story: graphapi.Stories(a.graphs()),
+		Story: graphapi.Stories(a.graphs()), Artifact: a.publicArtifact,
 		Create: func(ctx context.Context, role string, tasks []templates.Task, before func(string) error, more ...string) error {
 			return a.intake.Create(ctx, role, tasks, before, more...)
 		},
 		Past: a.pastOf, Keep: a.keepPage, RootURL: a.config.RootURL, Log: a.config.Log,
 	})
 	return err
+}
+
+// publicArtifact opens an artifact of a run that anybody may read and that is stored here.
+func (a *App) publicArtifact(ctx context.Context, taskID string, run int, name string) (io.ReadSeekCloser, error) {
+	found, names, err := a.queue.FollowLinks(ctx, taskID, run, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range append(names, name) {
+		if !strings.HasPrefix(n, "public/") || !found.StorageType.Stored() {
+			return nil, fault.New(fault.NotFound, "The artifact %s of task %s is not public, or not stored here.", name, taskID)
+		}
+	}
+	_, content, err := a.objects.Open(ctx, found.ObjectName())
+	return content, err
 }
 
 // changes are what the App told of; nil without one.
@@ -78,10 +96,14 @@ func (a *App) openGitHub(ctx context.Context, r push.Repository) (intake.Forge, 
 }
 
 // startGitHub starts the room's loops.
-func (a *App) startGitHub(ctx context.Context) {
+func (a *App) startGitHub(ctx context.Context) error {
 	if a.github == nil {
-		return
+		return nil
+	}
+	if err := a.relevel(ctx); err != nil {
+		return err
 	}
 	a.github.Start(ctx)
 	a.onStop(func(context.Context) error { a.github.Stop(); return nil })
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -37,12 +38,13 @@ type trigger struct {
 	quiet     string    // a word without which the file does not mean this event; "" for events that every file means
 	change    intake.Change
 	extra     map[string]any // further members of event
+	reporting checks.Reporting
 }
 
 // run makes the tasks that the file at the trigger's revision asks for. What is wrong with the file is said in a
 // comment; an error is ours, and the delivery is taken again.
 func (g *GitHub) run(ctx context.Context, t trigger) (string, error) {
-	outcome, err := g.build(ctx, t)
+	outcome, err := g.build(ctx, &t)
 	wrong := intake.MistakeOf(err)
 	if wrong == nil {
 		return outcome, err
@@ -52,16 +54,24 @@ func (g *GitHub) run(ctx context.Context, t trigger) (string, error) {
 			return "", err
 		}
 	}
+	if err := g.wrong(ctx, &t, *wrong); err != nil {
+		return "", err
+	}
 	g.complain(ctx, t, *wrong)
 	return "not built: " + wrong.Message, nil
 }
 
-func (g *GitHub) build(ctx context.Context, t trigger) (string, error) {
+func (g *GitHub) build(ctx context.Context, t *trigger) (string, error) {
 	source, err := g.forge(t.repo).File(ctx, configFile, t.sha)
 	if err != nil {
 		return "", err
 	}
 	nothing := func(code, text string) (string, error) {
+		if source != nil {
+			if err := g.nothing(ctx, t, text); err != nil {
+				return "", err
+			}
+		}
 		if t.push.ID == 0 {
 			return text, nil
 		}
@@ -74,10 +84,12 @@ func (g *GitHub) build(ctx context.Context, t trigger) (string, error) {
 	if t.quiet != "" && !bytes.Contains(source, []byte(t.quiet)) {
 		return nothing("no-tasks", configFile+" does not speak of "+t.quiet)
 	}
+	t.reporting = reportingOf(templates.ReportingOf(source), t)
 	file, err := templates.Parse(source, configFile)
 	if err != nil {
 		return "", intake.AsMistake(err)
 	}
+	t.reporting = reportingOf(file, t)
 	event := maps.Clone(t.whole)
 	maps.Copy(event, t.extra)
 	own := derivedID(t.seed, "decision")
@@ -90,16 +102,20 @@ func (g *GitHub) build(ctx context.Context, t trigger) (string, error) {
 	if len(tasks) == 0 && len(file.Hooks) == 0 {
 		return nothing("no-tasks", configFile+" asks for no task on "+t.tasksFor)
 	}
-	if err := g.fireHooks(ctx, t, file, event); err != nil {
+	fired, err := g.fireHooks(ctx, *t, file, event)
+	if err != nil {
 		return "", err
+	}
+	if len(tasks) == 0 && fired == 0 {
+		return nothing("no-tasks", "the hooks that "+configFile+" asks for made none")
 	}
 	if len(tasks) == 0 {
-		return fmt.Sprintf("%d hooks", len(file.Hooks)), nil
+		return fmt.Sprintf("%d hooks", fired), nil
 	}
-	if err := g.create(ctx, t, tasks); err != nil {
+	if err := g.create(ctx, *t, tasks); err != nil {
 		return "", err
 	}
-	superseded, err := g.cancelOlder(ctx, t, file, tasks[0].Definition.TaskGroupID)
+	superseded, err := g.cancelOlder(ctx, *t, file, tasks[0].Definition.TaskGroupID)
 	if superseded {
 		return "a newer build of the same came first", err
 	}
@@ -137,10 +153,18 @@ func (g *GitHub) insertBuild(ctx context.Context, t trigger, group string) error
 	if err != nil {
 		return fmt.Errorf("github: build %s: %w", group, err)
 	}
+	reporting, err := json.Marshal(t.reporting)
+	if err != nil {
+		return fmt.Errorf("github: build %s: %w", group, err)
+	}
 	err = pg.Tx(ctx, g.Pool, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, insertBuildSQL.Text, group, t.repo.ID, t.repo.Owner, t.repo.Repo, t.sha, clean(t.branch), t.eventType, t.GUID, t.pull,
-			t.repo.Installation, t.Seq, strings.ReplaceAll(clean(string(change)), `\u0000`, "\uFFFD"))
+			t.repo.Installation, t.Seq, strings.ReplaceAll(clean(string(change)), `\u0000`, "\uFFFD"),
+			strings.ReplaceAll(clean(string(reporting)), `\u0000`, "\uFFFD"))
 		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		if err := g.Checks.Mark(ctx, tx, t.repo.ID, t.sha); err != nil {
 			return err
 		}
 		return announceBuild(ctx, tx, t.repo, group)
@@ -220,13 +244,8 @@ func (g *GitHub) setBuild(ctx context.Context, group, state string) error {
 	return nil
 }
 
-// changed wakes who tells GitHub of builds.
-func (g *GitHub) changed() {
-	select {
-	case g.change <- struct{}{}:
-	default:
-	}
-}
+// changed wakes who looks what GitHub is to show of builds.
+func (g *GitHub) changed() { g.Checks.Wake() }
 
 // Build is a task group that a webhook asked for.
 type Build struct {
@@ -300,11 +319,6 @@ func (g *GitHub) ByTaskGroup(ctx context.Context, group string) (intake.Change, 
 	return c, nil
 }
 
-// Refused writes down that the tree of a build's decision is wrong. The build's page and log say how.
-func (g *GitHub) Refused(ctx context.Context, group string, _ push.Error) error {
-	return g.setBuild(ctx, group, "failure")
-}
-
 // derivedID makes a task id that follows from words.
 func derivedID(words ...string) string {
 	b := digest(words...)
@@ -316,8 +330,8 @@ const buildColumns = `task_group_id, organization, repository, sha, branch, stat
 
 var (
 	insertBuildSQL = pg.Statement{Name: "github.insert-build", Text: `
-		INSERT INTO github_builds (task_group_id, repository_id, organization, repository, sha, branch, state, event_type, event_id, pull_number, installation_id, delivery, change)
-		VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8, $9, $10, $11, $12::jsonb) ON CONFLICT (task_group_id) DO NOTHING`}
+		INSERT INTO github_builds (task_group_id, repository_id, organization, repository, sha, branch, state, event_type, event_id, pull_number, installation_id, delivery, change, reporting)
+		VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8, $9, $10, $11, $12::jsonb, $13::jsonb) ON CONFLICT (task_group_id) DO NOTHING`}
 
 	dropBuildSQL = pg.Statement{Name: "github.drop-build", Text: `DELETE FROM github_builds WHERE task_group_id = $1 AND state = 'pending'`}
 
@@ -336,5 +350,8 @@ var (
 
 	// A cancelled build stays so (taskcluster-map 13.7).
 	setBuildSQL = pg.Statement{Name: "github.set-build", Text: `
-		UPDATE github_builds SET state = $2, updated = clock_timestamp() WHERE task_group_id = $1 AND state NOT IN ('cancelled', $2)`}
+		WITH changed AS (
+			UPDATE github_builds SET state = $2, updated = clock_timestamp() WHERE task_group_id = $1 AND state NOT IN ('cancelled', $2)
+			RETURNING repository_id, sha)
+		INSERT INTO github_check_marks (repository_id, sha) SELECT repository_id, sha FROM changed`}
 )

@@ -119,6 +119,8 @@ type Deps struct {
 	Expand func(ctx context.Context, scopes []string) ([]string, error)
 	// Trigger fires a hook for a build: the hook's task has the given id. nil is a server without hooks.
 	Trigger func(ctx context.Context, h HookCall) (fired bool, err error)
+	// Level is the trust of a repository in the record of pushes, 1 to 3.
+	Level func(repository string) int
 	// Offered lists the actions on a task or a group, StartAction starts one, as app/actions does. nil: there are none.
 	Offered     func(ctx context.Context, caller auth.Caller, groupID, taskID string) ([]actions.Offer, error)
 	StartAction func(ctx context.Context, caller auth.Caller, s actions.Start) (actions.Started, error)
@@ -150,7 +152,6 @@ type GitHub struct {
 	pack   *zstd.Encoder
 	unpack *zstd.Decoder
 	fresh  chan struct{} // a delivery was stored
-	change chan struct{} // a build changed its state
 	files  fileCache
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
@@ -162,7 +163,7 @@ func New(d Deps) (*GitHub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
-	g := &GitHub{Deps: d, client: client, bases: graphdiff.NewKnown(), fresh: make(chan struct{}, 1), change: make(chan struct{}, 1)}
+	g := &GitHub{Deps: d, client: client, bases: graphdiff.NewKnown(), fresh: make(chan struct{}, 1)}
 	if g.pack, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)); err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
@@ -170,7 +171,7 @@ func New(d Deps) (*GitHub, error) {
 		return nil, fmt.Errorf("github: %w", err)
 	}
 	g.Checks = checks.New(checks.Deps{
-		Pool: d.Pool, Feed: d.Feed, Queue: d.Queue, Client: client.Installation, AppID: d.AppID, Open: d.Artifact, Offer: g.offer,
+		Pool: d.Pool, Feed: d.Feed, Queue: d.Queue, Client: client.Installation, AppID: d.AppID, Open: d.Artifact, Offer: g.offer, Why: g.why,
 		RootURL: d.RootURL, Log: d.Log, Times: d.CheckTimes, Pace: d.CheckPace,
 	})
 	return g, nil
@@ -194,9 +195,9 @@ func (g *GitHub) Start(ctx context.Context) {
 	}
 	g.loops.Go(func() { g.takeDeliveries(ctx, true) })
 	g.loops.Go(func() { g.follow(ctx) })
-	g.loops.Go(func() { g.reportBuilds(ctx) })
 	g.loops.Go(func() { g.repeat(ctx, missedEvery, g.FindMissed) })
 	g.loops.Go(func() { g.repeat(ctx, time.Hour, g.forget) })
+	g.Checks.Start(ctx)
 }
 
 // Stop ends the loops and waits for them.
@@ -204,6 +205,7 @@ func (g *GitHub) Stop() {
 	if g.cancel != nil {
 		g.cancel()
 	}
+	g.Checks.Stop()
 	g.loops.Wait()
 }
 
@@ -229,6 +231,6 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 func Statements() []pg.Statement {
 	return []pg.Statement{
 		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, saidSQL, recentSQL, takeAgainSQL, reviveSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
-		pullHeadSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, unreportedSQL, reportedSQL, reportLaterSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
+		pullHeadSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, troubleSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

@@ -106,9 +106,12 @@ func (g *GitHub) onInstallation(ctx context.Context, t *told) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("github: installation %d: %w", in.ID, pg.Classify(err))
 		}
-		return "the installation is " + state, nil
+		return "the installation is " + state, g.Checks.EndInstallation(ctx, in.ID, "the installation is "+state)
 	}
 	n, err := g.sync(ctx, in.ID)
+	if err == nil {
+		err = g.Checks.Resume(ctx, in.ID)
+	}
 	return fmt.Sprintf("the installation reaches %d repositories", n), err
 }
 
@@ -124,8 +127,14 @@ func (g *GitHub) onInstallationRepositories(ctx context.Context, t *told) (strin
 	if _, err := g.Pool.Exec(ctx, disableRepositorySQL.Text, gone); err != nil {
 		return "", fmt.Errorf("github: installation %d: %w", in.ID, pg.Classify(err))
 	}
+	if err := g.Checks.EndRepositories(ctx, gone, "the repository was taken from the App"); err != nil {
+		return "", err
+	}
 	g.client.Forget(in.ID) // a token reaches what its installation reached when it was made
 	n, err := g.sync(ctx, in.ID)
+	if err == nil {
+		err = g.Checks.Resume(ctx, in.ID)
+	}
 	return fmt.Sprintf("the installation reaches %d repositories", n), err
 }
 
@@ -138,7 +147,11 @@ func (g *GitHub) onRepository(ctx context.Context, t *told) (string, error) {
 	switch t.payload.Action {
 	case "renamed", "transferred", "edited", "archived", "unarchived", "privatized", "publicized", "created":
 	case "deleted":
-		_, err := g.Pool.Exec(ctx, disableRepositorySQL.Text, []int64{t.payload.Repository.ID})
+		ids := []int64{t.payload.Repository.ID}
+		_, err := g.Pool.Exec(ctx, disableRepositorySQL.Text, ids)
+		if err == nil {
+			err = g.Checks.EndRepositories(ctx, ids, "the repository was deleted")
+		}
 		return "the repository is gone", err
 	default:
 		return ignored("repository", t.payload.Action), nil

@@ -35,7 +35,13 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 		return "", err
 	}
 	if skips(p.Title) {
-		return "the title says to skip it", nil
+		const text = "the title says to skip it"
+		if !slices.Contains(builtActions, action) {
+			return text, nil
+		}
+		x := g.pullTrigger(t, p, "github-pull-request", "pull-request")
+		x.eventType = "pull_request." + action
+		return text, g.skipped(ctx, &x, text)
 	}
 	if err := g.wantGraphDiff(ctx, t); err != nil {
 		return "", err
@@ -70,13 +76,17 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 		case "public_restricted":
 			tasksFor, role = "github-pull-request-untrusted", "pull-request-untrusted"
 		case "collaborators":
+			if err := g.refusePull(ctx, t, p, action, file, exists); err != nil {
+				return "", err
+			}
 			if action == "opened" && exists {
 				g.say(ctx, t.repo, p.Number, p.Head.SHA, fmt.Sprintf("No tasks were made for this pull request: %s may not write to %s/%s, and its `policy.pullRequests` "+
 					"in `%s` allows tasks for collaborators only. Somebody who may write can push the commits to a branch of the repository.", p.User.login(), t.repo.Owner, t.repo.Repo, configFile))
 			}
 			return "not built: the author is no collaborator", nil
 		default:
-			return "not built: the author is no collaborator, and the policy is to say nothing", nil
+			err := g.refusePull(ctx, t, p, action, file, exists)
+			return "not built: the author is no collaborator, and the policy is to say nothing", err
 		}
 	}
 	x := g.pullTrigger(t, p, tasksFor, role)
@@ -85,6 +95,16 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 		return "", err
 	}
 	return g.run(ctx, x)
+}
+
+// refusePull shows at a pull request's revision that it is not built. It is no comment: quiet policies have it too.
+func (g *GitHub) refusePull(ctx context.Context, t *told, p pullPayload, action string, file *templates.File, exists bool) error {
+	if !exists || !slices.Contains(builtActions, action) {
+		return nil
+	}
+	x := g.pullTrigger(t, p, "github-pull-request", "pull-request")
+	x.eventType = "pull_request." + action
+	return g.refuse(ctx, &x, file)
 }
 
 // sawPull writes down at which revision a pull request is, so that a later one that no webhook told of is noticed.

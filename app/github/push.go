@@ -53,7 +53,7 @@ func (g *GitHub) onPush(ctx context.Context, t *told) (string, error) {
 	if isTag {
 		x.role, x.eventType, x.change.HeadTag, x.seed = "tag:"+name, "tag", name, "github "+t.GUID
 		if skips(message) {
-			return "the commit's message says to skip it", nil
+			return "the commit's message says to skip it", g.skipped(ctx, &x, "the commit's message says to skip it")
 		}
 		return g.run(ctx, x)
 	}
@@ -68,6 +68,9 @@ func (g *GitHub) onPush(ctx context.Context, t *told) (string, error) {
 	x.change.FilesChanged = x.push.FilesChanged
 	if skips(message) {
 		const text = "the commit's message says to skip it"
+		if err := g.skipped(ctx, &x, text); err != nil {
+			return "", err
+		}
 		return text, g.Push.SetOutcome(ctx, t.repo.Name, x.push.ID, push.Outcome{State: push.Ignored, Error: &push.Error{Code: "skipped", Message: "The commit's message says to skip it."}})
 	}
 	if strings.HasPrefix(name, mergeQueue) {
@@ -229,7 +232,7 @@ func (g *GitHub) onRelease(ctx context.Context, t *told) (string, error) {
 	x := trigger{
 		told: t, tasksFor: "github-release", role: "release:" + action, sha: sha, branch: tag, eventType: "release", seed: "github " + t.GUID,
 		change: intake.Change{
-			TasksFor: "github-release", Repository: t.repo.Name, Project: t.repo.Repo, Branch: tag, Revision: sha, Level: pushLevel,
+			TasksFor: "github-release", Repository: t.repo.Name, Project: t.repo.Repo, Branch: tag, Revision: sha, Level: g.Level(t.repo.Name),
 			BaseRepository: t.repo.URL, BaseRef: "refs/tags/" + tag, HeadRepository: t.repo.URL, HeadRef: "refs/tags/" + tag, HeadTag: tag,
 			Owner: t.payload.Sender.email(), Time: t.Received,
 		},

@@ -1,174 +1,132 @@
 package github
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
-	"time"
 
-	"github.com/google/go-github/v60/github"
-	"github.com/jackc/pgx/v5"
-
-	"github.com/treeline-ci/treeline/app/github/ghclient"
-	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/internal/pg"
-	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/taskgraph/explain"
+	"github.com/treeline-ci/treeline/templates"
 )
 
-// Bounds of telling GitHub of builds.
-const (
-	reportLease = 90 * time.Second // longer than a request with its repetitions
-	reportPoll  = 5 * time.Second  // what another server changed
-	reportTries = 50               // after which GitHub is left with what it has
-)
-
-// statusContext begins the name of a build's commit status; what happened follows in parentheses, since a push and a
-// pull request may both build one revision (taskcluster-map 13.7).
-const statusContext = "Treeline"
-
-// reportBuilds tells GitHub how builds stand, until ctx ends. What GitHub ought to know stands in the build's row, and
-// so does what it was told: whatever fails or is interrupted is made good, by any server and one at a time.
-func (g *GitHub) reportBuilds(ctx context.Context) {
-	ticker := time.NewTicker(reportPoll)
-	defer ticker.Stop()
-	for ctx.Err() == nil {
-		n, err := g.reportSome(ctx)
-		if err != nil && ctx.Err() == nil {
-			g.Log.ErrorContext(ctx, "tell GitHub of builds; tried again soon", "err", err)
-		}
-		if n > 0 && err == nil {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-ticker.C:
-		case <-g.change:
-		}
+// reportingOf is how a file wants what came of a trigger told. What a branch may require has the same name for pull
+// requests and for the merge queue; of everything else it is told what happened, since a push and a pull request may
+// both build one revision, and the one must not pass for the other (taskcluster-map 13.7).
+func reportingOf(file *templates.File, t *trigger) checks.Reporting {
+	name := cmp.Or(file.Extras.Reporting.Name, checks.DefaultName)
+	kind, _, _ := strings.Cut(t.eventType, ".")
+	r := checks.Reporting{
+		Checks: file.Checks(), NoStatuses: !file.Statuses(), Name: name, Context: fmt.Sprintf("%s (%s)", name, kind), Tasks: file.Extras.Reporting.Tasks,
 	}
-}
-
-// untold is a build whose state GitHub does not know.
-type untold struct {
-	Build
-	RepositoryID int64 `db:"repository_id"`
-	Tries        int   `db:"report_tries"`
-}
-
-func (g *GitHub) reportSome(ctx context.Context) (int, error) {
-	rows, err := g.Pool.Query(ctx, unreportedSQL.Text, reportLease.Seconds(), 10)
-	if err != nil {
-		return 0, fmt.Errorf("github: untold builds: %w", pg.Classify(err))
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[untold])
-	if err != nil {
-		return 0, fmt.Errorf("github: untold builds: %w", pg.Classify(err))
-	}
-	for _, b := range list {
-		if err := g.report(ctx, b); err != nil {
-			return 0, err
-		}
-	}
-	return len(list), nil
-}
-
-// report sets the commit status of a build. A failure is never told at GitHub: that would cost more requests.
-func (g *GitHub) report(ctx context.Context, b untold) error {
-	err := g.setStatus(ctx, b)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	wait := min(10*time.Minute, time.Second<<min(b.Tries, 10))
-	limit, limited := ghclient.Limited(err, time.Now())
 	switch {
-	case limited:
-		wait = limit
-		if _, err := g.Pool.Exec(ctx, blockSQL.Text, b.Installation, limit.Seconds()); err != nil {
-			return fmt.Errorf("github: note a rate limit: %w", pg.Classify(err))
-		}
-	case err == nil, never(err), b.Tries > reportTries:
-		if err != nil {
-			g.Log.WarnContext(ctx, "GitHub does not take the status of a build", "build", b.TaskGroupID, "repository", b.Organization+"/"+b.Repository, "err", err)
-		}
-		if _, err := g.Pool.Exec(ctx, reportedSQL.Text, b.TaskGroupID, b.State); err != nil {
-			return fmt.Errorf("github: build %s: %w", b.TaskGroupID, pg.Classify(err))
-		}
+	case kind == "pull_request", kind == "merge_group", kind == "issue_comment", kind == "push" && strings.HasPrefix(t.branch, mergeQueue):
+	default:
+		r.Name = r.Context
+	}
+	return r
+}
+
+// judge says at GitHub what is to be said of a trigger that becomes no build.
+func (g *GitHub) judge(ctx context.Context, t *trigger, kind string, s checks.State) error {
+	if !t.reporting.Checks && t.reporting.NoStatuses {
 		return nil
 	}
-	g.Log.InfoContext(ctx, "the status of a build is set later", "build", b.TaskGroupID, "err", err)
-	if _, err := g.Pool.Exec(ctx, reportLaterSQL.Text, b.TaskGroupID, wait.Seconds()); err != nil {
-		return fmt.Errorf("github: build %s: %w", b.TaskGroupID, pg.Classify(err))
-	}
-	return nil
-}
-
-// never reports whether GitHub will not take a status however often it is asked: the repository or the permission is
-// gone, or the revision has its thousand statuses.
-func never(err error) bool {
-	switch ghclient.Status(err) {
-	case http.StatusForbidden, http.StatusNotFound, http.StatusGone, http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons:
-		return true
-	}
-	return errors.Is(err, fault.NotFound)
-}
-
-func (g *GitHub) setStatus(ctx context.Context, b untold) error {
-	r, err := g.repository(ctx, b.RepositoryID)
-	if err != nil {
-		return err
-	}
-	counts, err := g.Queue.GroupCounts(ctx, []string{b.TaskGroupID})
-	if err != nil {
-		return err
-	}
-	state, text := verdict(b.State, counts[b.TaskGroupID])
-	kind, _, _ := strings.Cut(b.EventType, ".")
-	_, _, err = g.client.Installation(r.Installation).Repositories.CreateStatus(ctx, r.Owner, r.Repo, b.SHA, &github.RepoStatus{
-		State: &state, Description: &text, Context: github.String(statusContext + " (" + kind + ")"), TargetURL: github.String(g.RootURL + "/tasks/groups/" + b.TaskGroupID),
+	s.DetailsURL = cmp.Or(s.DetailsURL, g.RootURL)
+	return g.Checks.Judge(ctx, checks.Verdict{
+		RepositoryID: t.repo.ID, SHA: t.sha, Source: checks.Source(t.eventType, t.pull), Delivery: t.Seq, Reporting: t.reporting, Kind: kind, State: s,
 	})
-	return err
 }
 
-// verdict is a build's state in GitHub's words, and in ours.
-func verdict(build string, counts map[task.State]int) (state, text string) {
-	all := 0
-	for _, n := range counts {
-		all += n
+// nothing says that there is nothing to do, so that nobody waits for it. Of events that only some files mean it is not
+// said: the revision has a build of another.
+func (g *GitHub) nothing(ctx context.Context, t *trigger, why string) error {
+	if t.quiet != "" {
+		return nil
 	}
-	bad := counts[task.Failed] + counts[task.Exception]
-	switch build {
-	case "success":
-		return "success", fmt.Sprintf("all of %d tasks passed", all)
-	case "cancelled":
-		return "error", "cancelled"
-	case "failure":
-		if bad == 0 {
-			return "failure", "the decision failed"
+	return g.judge(ctx, t, checks.Nothing, checks.State{Title: "Nothing to do", Summary: "No task was made: " + why + "."})
+}
+
+// skipped is nothing of a trigger whose file was not read for its tasks, as its author asked to skip it.
+func (g *GitHub) skipped(ctx context.Context, t *trigger, why string) error {
+	source, err := g.forge(t.repo).File(ctx, configFile, t.sha)
+	if err != nil || source == nil {
+		return err
+	}
+	t.reporting = reportingOf(templates.ReportingOf(source), t)
+	return g.nothing(ctx, t, why)
+}
+
+// wrong says what is wrong with the file, and where.
+func (g *GitHub) wrong(ctx context.Context, t *trigger, what push.Error) error {
+	var s checks.State
+	checks.Explain(&s, what)
+	return g.judge(ctx, t, checks.Wrong, s)
+}
+
+// refuse says what the policy wants somebody to do before a pull request gets tasks. The policy is the base
+// repository's, and so is how it is told.
+func (g *GitHub) refuse(ctx context.Context, t *trigger, file *templates.File) error {
+	t.reporting = reportingOf(file, t)
+	if !t.reporting.Checks {
+		return nil
+	}
+	text := fmt.Sprintf("%s may not write to %s/%s, and `policy.pullRequests` in its `%s` allows tasks for collaborators only.\n\nSomebody who may write can push the commits to a branch of the repository",
+		escape(t.PullRequest.User.login()), t.repo.Owner, t.repo.Repo, configFile)
+	if file.Policy.AllowComments != "" {
+		text += ", or ask for tasks with a comment such as `/taskcluster test` that the file answers"
+	}
+	return g.judge(ctx, t, checks.Refused, checks.State{Title: "Somebody who may write must act", Summary: text + "."})
+}
+
+// Refused writes down what is wrong with the tree of a build's decision, for its checks to show.
+func (g *GitHub) Refused(ctx context.Context, group string, what push.Error) error {
+	text, err := json.Marshal(what)
+	if err != nil {
+		return fmt.Errorf("github: build %s: %w", group, err)
+	}
+	if _, err := g.Pool.Exec(ctx, troubleSQL.Text, group, strings.ReplaceAll(clean(string(text)), `\u0000`, "\uFFFD")); err != nil {
+		return fmt.Errorf("github: build %s: %w", group, pg.Classify(err))
+	}
+	return g.setBuild(ctx, group, "failure")
+}
+
+// why tells in a sentence or two why a task is there; "" when its decision recorded nothing of it.
+func (g *GitHub) why(ctx context.Context, group, label string) (string, error) {
+	if g.Story == nil {
+		return "", nil
+	}
+	s, err := g.Story(ctx, group, label)
+	if err != nil || s.Outcome != explain.Created {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString("**Why it runs:** ")
+	if p := s.Provenance; p.File != "" {
+		fmt.Fprintf(&b, "made from `%s", p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d", p.Line)
 		}
-		return "failure", fmt.Sprintf("%d of %d tasks failed", bad, all)
-	case "error":
-		return "error", "the build could not be made"
+		b.WriteString("`")
+	} else {
+		b.WriteString("made by the decision")
 	}
-	if all == 0 {
-		return "pending", "tasks are being made"
+	for _, x := range s.Selections {
+		if x.Kept {
+			fmt.Fprintf(&b, "; selected by `%s` (%s)", strings.ReplaceAll(x.Filter, "`", "'"), escape(x.Rule))
+		}
 	}
-	return "pending", fmt.Sprintf("%d of %d tasks done", counts[task.Completed], all)
+	if n := len(s.Because); n > 1 {
+		fmt.Fprintf(&b, "; `%s` needs it", strings.ReplaceAll(s.Because[1], "`", "'"))
+	}
+	for _, x := range s.Optimizations {
+		fmt.Fprintf(&b, "; %s: %s", escape(x.Outcome), escape(x.Reason))
+	}
+	return b.String() + ".", nil
 }
 
-var (
-	unreportedSQL = pg.Statement{Name: "github.unreported", Text: `
-		UPDATE github_builds SET report_after = clock_timestamp() + make_interval(secs => $1), report_tries = report_tries + 1
-		WHERE task_group_id IN (
-			SELECT b.task_group_id FROM github_builds b LEFT JOIN github_installations i ON i.id = b.installation_id
-			WHERE b.reported <> b.state AND b.report_after <= clock_timestamp() AND coalesce(i.blocked_until, '-infinity') <= clock_timestamp()
-			ORDER BY b.report_after LIMIT $2 FOR UPDATE OF b SKIP LOCKED)
-		RETURNING ` + buildColumns + `, repository_id, report_tries`}
-
-	// The state may have changed while GitHub was told: then the row is due again.
-	reportedSQL = pg.Statement{Name: "github.reported", Text: `
-		UPDATE github_builds SET reported = $2, report_after = '-infinity', report_tries = 0 WHERE task_group_id = $1`}
-
-	reportLaterSQL = pg.Statement{Name: "github.report-later", Text: `
-		UPDATE github_builds SET report_after = clock_timestamp() + make_interval(secs => $2) WHERE task_group_id = $1`}
-)
+var troubleSQL = pg.Statement{Name: "github.trouble", Text: `UPDATE github_builds SET trouble = $2::jsonb WHERE task_group_id = $1`}

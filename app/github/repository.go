@@ -34,9 +34,6 @@ func (g *GitHub) forge(r repository) *ghclient.Forge {
 	return g.client.Forge(r.Installation, r.Owner, r.Repo)
 }
 
-// pushLevel is the trust of a repository where nothing else is recorded: whoever may write to it owns it.
-const pushLevel = 3
-
 // pullLevel is the trust of what anybody may propose.
 const pullLevel = 1
 
@@ -101,10 +98,7 @@ func (g *GitHub) know(ctx context.Context, installation int64, told repoPayload)
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		return r, err
 	}
-	want := push.Repository{Name: r.Name, Kind: push.GitHub, URL: r.URL, Level: known.Level, DefaultBranch: r.DefaultBranch}
-	if want.Level == 0 {
-		want.Level = pushLevel
-	}
+	want := push.Repository{Name: r.Name, Kind: push.GitHub, URL: r.URL, Level: g.Level(r.Name), DefaultBranch: r.DefaultBranch}
 	if want != known {
 		err = g.Push.Register(ctx, want)
 	} else {
@@ -165,6 +159,10 @@ var (
 
 	// A name once given stays: what is recorded of the repository goes by it.
 	setRepositorySQL = pg.Statement{Name: "github.set-repository", Text: `
+		WITH was AS (SELECT owner || '/' || repo AS name FROM github_repositories WHERE id = $1 AND (lower(owner), lower(repo)) <> (lower($3), lower($4))),
+		renamed AS (
+			UPDATE github_checks SET repository = $3 || '/' || $4 FROM was
+			WHERE lower(repository) = lower(was.name) AND NOT EXISTS (SELECT FROM github_checks WHERE lower(repository) = lower($3 || '/' || $4)))
 		INSERT INTO github_repositories AS r (id, name, owner, repo, installation_id, default_branch, url, enabled)
 		VALUES ($1, CASE WHEN EXISTS (SELECT FROM github_repositories WHERE name = $2 AND id <> $1) THEN $2 || '.' || $1::bigint ELSE $2 END, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (id) DO UPDATE SET owner = EXCLUDED.owner, repo = EXCLUDED.repo,

@@ -165,8 +165,8 @@ type Deps struct {
 	// Open opens an artifact of a task's run; a fault.NotFound when there is none that can be read. It follows no
 	// references, which lead where a task says. nil: texts have no lines of logs.
 	Open func(ctx context.Context, taskID string, run int, name string) (io.ReadSeekCloser, error)
-	// Why says in a sentence or two why a task is there; "" when that is not recorded. nil: never.
-	Why func(ctx context.Context, taskGroupID, taskID string) (string, error)
+	// Why says in a sentence or two, in Markdown, why the task of a name is there; "" when that is not recorded. nil: never.
+	Why func(ctx context.Context, taskGroupID, name string) (string, error)
 
 	RootURL string
 	Log     *slog.Logger

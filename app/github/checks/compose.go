@@ -44,7 +44,7 @@ func (c *Checks) compose(ctx context.Context, r *row, s State) (State, error) {
 		return s, err
 	}
 	if c.Why != nil {
-		if why, err := c.Why(ctx, item.Task.TaskGroupID, r.TaskID); err == nil && why != "" {
+		if why, err := c.Why(ctx, item.Task.TaskGroupID, item.Task.Metadata.Name); err == nil && why != "" {
 			s.Summary = cut(s.Summary+"\n\n"+why, maxText)
 		}
 	}

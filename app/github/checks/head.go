@@ -79,7 +79,7 @@ func (h *head) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.read(ctx); err != nil || len(h.members) == 0 {
+	if err := h.read(ctx); err != nil {
 		return err
 	}
 	for _, m := range slices.Concat(h.builds, h.members) {

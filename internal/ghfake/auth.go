@@ -58,13 +58,17 @@ func (s *Server) AddApp(slug, hookURL, secret string) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ghfake: %w", err)
 	}
-	owner := s.AddUser(slug + "-owner")
+	return s.register(slug, hookURL, secret, slug+"-owner", key), nil
+}
+
+func (s *Server) register(slug, hookURL, secret, login string, key *rsa.PrivateKey) *App {
+	owner := s.AddUser(login)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := &App{ID: s.nextID() % 10_000_000, Slug: slug, Events: DefaultEvents(), Permissions: DefaultPermissions(), server: s, key: key, hook: hookConfig{hookURL, secret}, owner: owner}
 	a.bot = s.addUser(slug+"[bot]", "Bot")
 	s.apps[a.ID] = a
-	return a, nil
+	return a
 }
 
 // SetHook changes where the App's webhooks go and what signs them.

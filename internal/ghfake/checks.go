@@ -306,7 +306,14 @@ func (c *call) annotations() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return page(c, r.annotations), nil
+	return each(page(c, r.annotations), func(v any) any {
+		o := obj{"start_column": nil, "end_column": nil, "title": nil, "raw_details": nil}
+		if given, ok := v.(obj); ok {
+			maps.Copy(o, given)
+			o["blob_href"] = fmt.Sprintf("%s/%s/blob/%s/%v", c.s.root, c.repo.FullName(), r.suite.sha, given["path"])
+		}
+		return o
+	}), nil
 }
 
 func (c *call) rerequestRun() (any, error) {
@@ -334,7 +341,21 @@ func (c *call) getSuite() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.s.suiteJSON(x), nil
+	return c.wholeSuite(x), nil
+}
+
+// wholeSuite is a suite as the API shows it by itself.
+func (c *call) wholeSuite(x *checkSuite) any {
+	o := c.s.suiteJSON(x)
+	o["repository"] = c.s.repoJSON(c.repo)
+	if list, err := c.repo.git.Log(1, x.sha); err == nil && len(list) > 0 {
+		g := list[0]
+		o["head_commit"] = obj{
+			"id": g.SHA, "tree_id": g.Tree, "message": g.Message, "timestamp": stamp(g.Date),
+			"author": obj{"name": g.Name, "email": g.Email}, "committer": obj{"name": g.Committer, "email": g.CommitterEmail},
+		}
+	}
+	return o
 }
 
 func (c *call) rerequestSuite() (any, error) {
@@ -369,7 +390,7 @@ func (c *call) suitesAt(sha string) []*checkSuite {
 
 func (c *call) suitesOfRef() (any, error) {
 	list := c.suitesAt(c.repo.git.Resolve(c.r.PathValue("ref")))
-	return obj{"total_count": len(list), "check_suites": each(page(c, list), func(x *checkSuite) any { return c.s.suiteJSON(x) })}, nil
+	return obj{"total_count": len(list), "check_suites": each(page(c, list), c.wholeSuite)}, nil
 }
 
 func (c *call) showRuns(suites []*checkSuite) (any, error) {

@@ -1,6 +1,7 @@
 package ghfake
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"net/http"
 	"path"
@@ -32,7 +33,10 @@ func (c *call) getBranch() (any, error) {
 		return nil, &apiError{Status: http.StatusNotFound, Message: "Branch not found"}
 	}
 	commit, err := c.commitJSON(sha)
-	return obj{"name": name, "commit": commit, "protected": false}, err
+	return obj{
+		"name": name, "commit": commit, "protected": false, "_links": obj{"self": c.api("branches/" + name), "html": c.s.root + "/" + c.repo.FullName() + "/tree/" + name},
+		"protection": obj{"enabled": false}, "protection_url": c.api("branches/" + name + "/protection"),
+	}, err
 }
 
 func (c *call) refJSON(r [2]string) any {
@@ -71,7 +75,8 @@ func (c *call) getGitCommit() (any, error) {
 	}
 	g := list[0]
 	o, _ := c.gitJSON(g)["commit"].(obj)
-	o["sha"], o["parents"] = g.SHA, c.parents(g)
+	o["sha"], o["parents"], o["node_id"], o["html_url"] = g.SHA, c.parents(g), nodeID("Commit", 0), c.s.root+"/"+c.repo.FullName()+"/commit/"+g.SHA
+	o["verification"] = obj{"verified": false, "reason": "unsigned", "signature": nil, "payload": nil, "verified_at": nil}
 	return o, nil
 }
 
@@ -164,6 +169,7 @@ func (c *call) contentJSON(e bare.Entry, ref string) obj {
 	return obj{
 		"name": path.Base(e.Path), "path": e.Path, "sha": e.SHA, "size": e.Size, "type": kind, "url": c.api("contents/" + e.Path + "?ref=" + ref),
 		"html_url": c.s.root + "/" + c.repo.FullName() + "/blob/" + ref + "/" + e.Path, "git_url": c.api("git/blobs/" + e.SHA), "download_url": nil,
+		"_links": obj{"self": c.api("contents/" + e.Path + "?ref=" + ref), "git": c.api("git/blobs/" + e.SHA), "html": c.s.root + "/" + c.repo.FullName() + "/blob/" + ref + "/" + e.Path},
 	}
 }
 
@@ -191,15 +197,48 @@ func (c *call) getTarball() (any, error) {
 	if sha == "" {
 		return nil, notFound()
 	}
-	prefix := c.repo.owner.Login + "-" + c.repo.Name + "-" + sha[:7] + "/"
-	text, err := c.repo.git.Git(nil, "archive", "--format=tar.gz", "--prefix="+prefix, sha)
-	return raw{"application/x-gzip", []byte(text)}, err
+	ticket := rand.Text()
+	c.s.archives[ticket] = archive{c.repo, sha}
+	return moved{http.StatusFound, c.s.root + "/codeload/" + c.repo.FullName() + "/legacy.tar.gz/" + sha + "?token=" + ticket}, nil
+}
+
+// archive is what a ticket opens.
+type archive struct {
+	repo *Repository
+	sha  string
+}
+
+// serveArchive answers where the API leads to for an archive: the ticket in the address is all it asks for.
+func (s *Server) serveArchive(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	a, ok := s.archives[r.URL.Query().Get("token")]
+	s.mu.Unlock()
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	prefix := a.repo.owner.Login + "-" + a.repo.Name + "-" + a.sha[:7] + "/"
+	text, err := a.repo.git.Git(nil, "archive", "--format=tar.gz", "--prefix="+prefix, a.sha)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-gzip")
+	_, _ = w.Write([]byte(text)) // a client that has gone away
 }
 
 func (c *call) parents(g bare.Commit) []any {
 	return each(strings.Fields(g.Parents), func(p string) any {
 		return obj{"sha": p, "url": c.api("commits/" + p), "html_url": c.s.root + "/" + c.repo.FullName() + "/commit/" + p}
 	})
+}
+
+// person is the account with an address, or null.
+func (c *call) person(email string) any {
+	if u := c.s.byEmail(email); u != nil {
+		return c.s.userJSON(u)
+	}
+	return nil
 }
 
 // gitJSON is a commit without its files.
@@ -211,7 +250,7 @@ func (c *call) gitJSON(g bare.Commit) obj {
 			"committer": obj{"name": g.Committer, "email": g.CommitterEmail, "date": stamp(g.Date)},
 			"message":   g.Message, "tree": obj{"sha": g.Tree, "url": c.api("git/trees/" + g.Tree)}, "url": c.api("git/commits/" + g.SHA), "comment_count": 0,
 		},
-		"author": c.s.userJSON(c.s.byEmail(g.Email)), "committer": c.s.userJSON(c.s.byEmail(g.CommitterEmail)), "parents": c.parents(g),
+		"author": c.person(g.Email), "committer": c.person(g.CommitterEmail), "comments_url": c.api("commits/" + g.SHA + "/comments"), "parents": c.parents(g),
 	}
 }
 
@@ -266,7 +305,8 @@ func (c *call) listCommits() (any, error) {
 func (c *call) fileJSON(ch bare.Changed) any {
 	o := obj{
 		"sha": ch.SHA, "filename": ch.Name, "status": ch.Status, "additions": 0, "deletions": 0, "changes": 0,
-		"contents_url": c.api("contents/" + ch.Name),
+		"contents_url": c.api("contents/" + ch.Name), "blob_url": c.s.root + "/" + c.repo.FullName() + "/blob/" + ch.SHA + "/" + ch.Name,
+		"raw_url": c.s.root + "/" + c.repo.FullName() + "/raw/" + ch.SHA + "/" + ch.Name,
 	}
 	if ch.Before != "" {
 		o["previous_filename"] = ch.Before
@@ -309,6 +349,8 @@ func (c *call) compare() (any, error) {
 		"status":   status[[2]bool{len(ahead) > 0, len(behind) > 0}],
 		"ahead_by": len(ahead), "behind_by": len(behind), "total_commits": len(ahead), "base_commit": baseCommit, "merge_base_commit": mergeBase,
 		"commits": each(page(c, ahead), func(g bare.Commit) any { return c.gitJSON(g) }), "files": []any{}, "url": c.api("compare/" + from + "..." + to),
+		"html_url": c.s.root + "/" + c.repo.FullName() + "/compare/" + from + "..." + to, "permalink_url": c.s.root + "/" + c.repo.FullName() + "/compare/" + base + "..." + head,
+		"diff_url": c.s.root + "/" + c.repo.FullName() + "/compare/" + from + "..." + to + ".diff", "patch_url": c.s.root + "/" + c.repo.FullName() + "/compare/" + from + "..." + to + ".patch",
 	}
 	if n := c.r.URL.Query().Get("page"); n == "" || n == "1" {
 		o["files"] = each(files[:min(300, len(files))], c.fileJSON)

@@ -118,7 +118,7 @@ func (c *call) rateLimit() (any, error) {
 		q = c.token.installation.quota
 	}
 	core := obj{"limit": q.limit, "used": q.used, "remaining": max(0, q.limit-q.used), "reset": q.reset.Unix()}
-	return obj{"resources": obj{"core": core}, "rate": core}, nil
+	return obj{"resources": obj{"core": core, "search": core}, "rate": core}, nil
 }
 
 // refuseLimited returns the error of a request beyond a limit; nil when it is within.

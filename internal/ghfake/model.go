@@ -242,6 +242,8 @@ func (s *Server) userJSON(u *User) obj {
 		"login": u.Login, "id": u.ID, "node_id": nodeID(u.Kind, u.ID), "avatar_url": s.root + "/avatars/" + u.Login, "gravatar_id": "",
 		"url": api, "html_url": s.root + "/" + u.Login, "followers_url": api + "/followers", "repos_url": api + "/repos",
 		"events_url": api + "/events{/privacy}", "type": u.Kind, "site_admin": false,
+		"following_url": api + "/following{/other_user}", "gists_url": api + "/gists{/gist_id}", "starred_url": api + "/starred{/owner}{/repo}",
+		"subscriptions_url": api + "/subscriptions", "organizations_url": api + "/orgs", "received_events_url": api + "/received_events",
 	}
 }
 
@@ -254,15 +256,32 @@ func (s *Server) repoJSON(r *Repository) obj {
 	if r.private {
 		visibility = "private"
 	}
-	return obj{
+	o := obj{
 		"id": r.ID, "node_id": nodeID("Repository", r.ID), "name": r.Name, "full_name": r.FullName(), "private": r.private,
 		"owner": s.userJSON(r.owner), "html_url": html, "description": nil, "fork": r.fork != nil, "url": api,
 		"contents_url": api + "/contents/{+path}", "compare_url": api + "/compare/{base}...{head}", "statuses_url": api + "/statuses/{sha}",
 		"pulls_url": api + "/pulls{/number}", "git_url": strings.Replace(html, "http://", "git://", 1) + ".git", "ssh_url": "git@github.com:" + r.FullName() + ".git",
 		"clone_url": html + ".git", "archived": r.archived, "disabled": false, "visibility": visibility, "default_branch": r.branch,
 		"created_at": stamp(r.created), "updated_at": stamp(r.pushed), "pushed_at": stamp(r.pushed), "forks": 0, "open_issues": 0, "watchers": 0,
-		"size": 0, "language": nil, "has_issues": true, "topics": []any{},
+		"size": 0, "language": nil, "has_issues": true, "topics": []any{}, "svn_url": html, "homepage": nil, "mirror_url": nil, "license": nil,
+		"forks_count": 0, "stargazers_count": 0, "watchers_count": 0, "open_issues_count": 0, "has_projects": false, "has_wiki": false, "has_pages": false,
+		"has_downloads": false, "allow_forking": true, "is_template": false, "web_commit_signoff_required": false,
 	}
+	for name, rest := range repoAddresses {
+		o[name+"_url"] = api + rest
+	}
+	return o
+}
+
+// repoAddresses are addresses of the API that a repository's description leads to, by the name before "_url".
+var repoAddresses = map[string]string{
+	"archive": "/{archive_format}{/ref}", "assignees": "/assignees{/user}", "blobs": "/git/blobs{/sha}", "branches": "/branches{/branch}",
+	"collaborators": "/collaborators{/collaborator}", "comments": "/comments{/number}", "commits": "/commits{/sha}", "contributors": "/contributors",
+	"deployments": "/deployments", "downloads": "/downloads", "events": "/events", "forks": "/forks", "git_commits": "/git/commits{/sha}",
+	"git_refs": "/git/refs{/sha}", "git_tags": "/git/tags{/sha}", "hooks": "/hooks", "issue_comment": "/issues/comments{/number}",
+	"issue_events": "/issues/events{/number}", "issues": "/issues{/number}", "keys": "/keys{/key_id}", "labels": "/labels{/name}", "languages": "/languages",
+	"merges": "/merges", "milestones": "/milestones{/number}", "notifications": "/notifications{?since,all,participating}", "releases": "/releases{/id}",
+	"stargazers": "/stargazers", "subscribers": "/subscribers", "subscription": "/subscription", "tags": "/tags", "teams": "/teams", "trees": "/git/trees{/sha}",
 }
 
 // repoForPush is the repository as a push event has it: with times as numbers, and an owner with name and address.

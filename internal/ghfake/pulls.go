@@ -290,6 +290,13 @@ func (p *Pull) json() obj {
 		"author_association": p.association(), "auto_merge": nil, "active_lock_reason": nil, "merged": p.merged != "", "mergeable": nil, "mergeable_state": "unknown",
 		"merged_by": nil, "comments": 0, "review_comments": 0, "maintainer_can_modify": p.from != p.repo, "commits": 1, "additions": 0, "deletions": 0, "changed_files": 1,
 	}
+	links := obj{"commits": o["commits_url"], "comments": o["comments_url"], "html": o["html_url"], "issue": o["issue_url"], "self": o["url"], "statuses": o["statuses_url"]}
+	o["review_comments_url"], o["review_comment_url"] = api+"/pulls/"+n+"/comments", api+"/pulls/comments{/number}"
+	links["review_comments"], links["review_comment"] = o["review_comments_url"], o["review_comment_url"]
+	for name, address := range links {
+		links[name] = obj{"href": address}
+	}
+	o["_links"] = links
 	if p.merged != "" {
 		o["merged_at"], o["merge_commit_sha"] = stamp(p.closed), p.merged
 	} else if sha := p.repo.git.Resolve("refs/pull/" + n + "/merge"); sha != "" {
@@ -495,6 +502,6 @@ func (c *call) createCommitComment() (any, error) {
 	m := c.repo.addComment(c.token.installation.app.bot, 0, sha, c.text("body"))
 	c.status = http.StatusCreated
 	o := c.repo.commentJSON(m)
-	o["commit_id"] = sha
+	o["commit_id"], o["path"], o["line"], o["position"] = sha, nil, nil, nil
 	return o, nil
 }

@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/form"
 )
 
 func (s *Server) routes() []route {
 	const repo = "/repos/{owner}/{repo}"
-	comment, reaction := commentForm(), reactionForm()
+	comment, reaction := form.Comment(), form.Reaction()
 	return []route{
 		{"GET /meta", "", nil, func(c *call) (any, error) {
 			return obj{"verifiable_password_authentication": false, "hooks": []any{"127.0.0.0/8"}, "installed_version": "3.17.0"}, nil
@@ -18,10 +20,12 @@ func (s *Server) routes() []route {
 		{"GET /rate_limit", "", nil, (*call).rateLimit},
 		{"GET /users/{login}", "", nil, (*call).getUser},
 
+		{"POST /app-manifests/{code}/conversions", anybody, nil, (*call).convert},
 		{"GET /app", "app", nil, (*call).getApp},
+		{"GET /app/hook/config", "app", nil, (*call).hookConfig},
 		{"GET /app/installations", "app", nil, (*call).listInstallations},
 		{"GET /app/installations/{id}", "app", nil, (*call).getInstallation},
-		{"POST /app/installations/{id}/access_tokens", "app", tokenForm(), (*call).createToken},
+		{"POST /app/installations/{id}/access_tokens", "app", form.Token(), (*call).createToken},
 		{"GET " + repo + "/installation", "app", nil, (*call).repoInstallation},
 		{"GET /app/hook/deliveries", "app", nil, (*call).listDeliveries},
 		{"GET /app/hook/deliveries/{id}", "app", nil, (*call).getDelivery},
@@ -53,18 +57,16 @@ func (s *Server) routes() []route {
 		{"POST " + repo + "/issues/{number}/comments", "issues|pull_requests:write", comment, (*call).createComment},
 		{"PATCH " + repo + "/issues/comments/{id}", "issues|pull_requests:write", comment, (*call).editComment},
 		{"POST " + repo + "/issues/comments/{id}/reactions", "issues|pull_requests:write", reaction, (*call).react},
-		{"POST " + repo + "/commits/{ref}/comments", "contents:read", fields(map[string]field{
-			"body": {kind: "string", required: true, max: 65536}, "path": {kind: "string"}, "position": {kind: "integer"}, "line": {kind: "integer"},
-		}), (*call).createCommitComment},
+		{"POST " + repo + "/commits/{ref}/comments", "contents:read", form.CommitComment(), (*call).createCommitComment},
 		{"GET " + repo + "/releases", "contents:read", nil, (*call).listReleases},
 		{"GET " + repo + "/releases/tags/{tag...}", "contents:read", nil, (*call).releaseByTag},
 
-		{"POST " + repo + "/statuses/{sha}", "statuses:write", statusForm(), (*call).createStatus},
+		{"POST " + repo + "/statuses/{sha}", "statuses:write", form.Status(), (*call).createStatus},
 		{"GET " + repo + "/commits/{ref}/statuses", "statuses:read", nil, (*call).listStatuses},
 		{"GET " + repo + "/commits/{ref}/status", "statuses:read", nil, (*call).combinedStatus},
-		{"POST " + repo + "/check-runs", "checks:write", checkRunForm(true), (*call).createCheckRun},
+		{"POST " + repo + "/check-runs", "checks:write", form.CheckRun(true), (*call).createCheckRun},
 		{"GET " + repo + "/check-runs/{id}", "checks:read", nil, (*call).getCheckRun},
-		{"PATCH " + repo + "/check-runs/{id}", "checks:write", checkRunForm(false), (*call).updateCheckRun},
+		{"PATCH " + repo + "/check-runs/{id}", "checks:write", form.CheckRun(false), (*call).updateCheckRun},
 		{"GET " + repo + "/check-runs/{id}/annotations", "checks:read", nil, (*call).annotations},
 		{"POST " + repo + "/check-runs/{id}/rerequest", "checks:write", nil, (*call).rerequestRun},
 		{"GET " + repo + "/commits/{ref}/check-runs", "checks:read", nil, (*call).runsOfRef},
@@ -81,7 +83,9 @@ func (c *call) getUser() (any, error) {
 		return nil, notFound()
 	}
 	o := c.s.userJSON(u)
-	o["name"], o["email"] = nil, nil
+	o["name"], o["email"], o["bio"], o["blog"], o["company"], o["location"], o["hireable"] = nil, nil, nil, "", nil, nil, nil
+	o["user_view_type"], o["public_repos"], o["public_gists"], o["followers"], o["following"] = "public", 0, 0, 0, 0
+	o["created_at"], o["updated_at"] = "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z"
 	if u.Name != "" {
 		o["name"] = u.Name
 	}
@@ -162,7 +166,9 @@ func (c *call) showRepository() (any, error) {
 	if asked := c.r.PathValue("owner") + "/" + c.r.PathValue("repo"); !strings.EqualFold(asked, c.repo.FullName()) {
 		return moved{http.StatusMovedPermanently, c.s.APIURL() + "repositories/" + strconv.FormatInt(c.repo.ID, 10)}, nil
 	}
-	return c.s.repoJSON(c.repo), nil
+	o := c.s.repoJSON(c.repo)
+	o["network_count"], o["subscribers_count"], o["has_discussions"] = 0, 0, false
+	return o, nil
 }
 
 func (c *call) isCollaborator() (any, error) {
@@ -178,11 +184,13 @@ func (c *call) permission() (any, error) {
 		return nil, &apiError{Status: http.StatusNotFound, Message: c.r.PathValue("login") + " is not a user"}
 	}
 	role := c.repo.role(u.Login)
+	user := c.s.userJSON(u)
+	user["role_name"] = role
 	folded := map[string]string{"maintain": "write", "triage": "read"}[role]
 	if folded == "" {
 		folded = role
 	}
-	return obj{"permission": folded, "role_name": role, "user": c.s.userJSON(u)}, nil
+	return obj{"permission": folded, "role_name": role, "user": user}, nil
 }
 
 func (c *call) createStatus() (any, error) {
@@ -208,7 +216,7 @@ func (c *call) createStatus() (any, error) {
 	o := obj{
 		"id": id, "node_id": nodeID("Status", id), "state": c.body["state"], "context": context, "description": c.body["description"], "target_url": c.body["target_url"],
 		"creator": c.s.userJSON(c.token.installation.app.bot), "url": c.s.APIURL() + "repos/" + c.repo.FullName() + "/statuses/" + sha,
-		"created_at": stamp(c.s.Now()), "updated_at": stamp(c.s.Now()),
+		"created_at": stamp(c.s.Now()), "updated_at": stamp(c.s.Now()), "avatar_url": c.s.root + "/avatars/" + c.token.installation.app.Slug,
 	}
 	c.repo.statuses[sha] = append([]obj{o}, c.repo.statuses[sha]...)
 	c.status = http.StatusCreated
@@ -244,7 +252,7 @@ func (c *call) combinedStatus() (any, error) {
 	if len(list) == 0 {
 		state = "pending"
 	}
-	return obj{"state": state, "sha": sha, "total_count": len(list), "statuses": list, "repository": c.s.repoJSON(c.repo)}, nil
+	return obj{"state": state, "sha": sha, "total_count": len(list), "statuses": list, "repository": c.s.repoJSON(c.repo), "commit_url": c.api("commits/" + sha), "url": c.api("commits/" + sha + "/status")}, nil
 }
 
 // Status returns the newest status of a context at a revision: its state, description and address.

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/form"
 )
 
 type obj = map[string]any
@@ -21,10 +23,13 @@ type obj = map[string]any
 // route is an endpoint: its pattern below the API's root, what a token must be allowed, and the form of its body.
 type route struct {
 	pattern string
-	need    string // "app" for an App's own token; else "permission:level" of an installation token; "" for any token
-	body    *form
+	need    string // anybody; "app" for an App's own token; else "permission:level" of an installation token; "" for any token
+	body    *form.Form
 	do      func(*call) (any, error)
 }
+
+// anybody needs no token.
+const anybody = "anybody"
 
 // call is a request under way. The double's mutex is held.
 type call struct {
@@ -121,7 +126,7 @@ func (s *Server) serve(route route) http.Handler {
 		}
 		var a answer
 		if fail == nil || fail.after {
-			a = s.answer(route, c, text)
+			a = s.answered(route, c, text)
 		}
 		if fail != nil && fail.drop {
 			panic(http.ErrAbortHandler) // closes the connection, as net/http documents
@@ -139,6 +144,16 @@ func (c *call) installation() int64 {
 		return 0
 	}
 	return c.token.installation.ID
+}
+
+// answered looks at a request, does what it asks for, and looks at the answer.
+func (s *Server) answered(route route, c *call, text []byte) answer {
+	if refused := s.inspectRequest(route.pattern, c.r, text); refused != nil {
+		return *refused
+	}
+	a := s.answer(route, c, text)
+	s.inspectAnswer(route.pattern, c.r, a)
+	return a
 }
 
 // answer does what a request asks for.
@@ -187,8 +202,10 @@ func (s *Server) answer(route route, c *call, text []byte) answer {
 // do checks who asks and how, and runs the handler.
 func (c *call) do(route route, text []byte) (any, error) {
 	var err error
-	if c.app, c.token, err = c.s.authenticate(c.r); err != nil {
-		return nil, err
+	if route.need != anybody {
+		if c.app, c.token, err = c.s.authenticate(c.r); err != nil {
+			return nil, err
+		}
 	}
 	if err := c.refuseLimited(); err != nil {
 		return nil, err
@@ -238,7 +255,7 @@ func (c *call) findRepository(need string) error {
 	return nil
 }
 
-func (c *call) readBody(f *form, text []byte) error {
+func (c *call) readBody(f *form.Form, text []byte) error {
 	c.body = obj{}
 	if len(bytes.TrimSpace(text)) == 0 || string(bytes.TrimSpace(text)) == "null" {
 		text = []byte("{}") // ghinstallation sends null
@@ -251,7 +268,13 @@ func (c *call) readBody(f *form, text []byte) error {
 	if err := d.Decode(&c.body); err != nil {
 		return &apiError{Status: http.StatusBadRequest, Message: "Problems parsing JSON"}
 	}
-	return f.check(c.body)
+	problems := f.Problems(c.body)
+	if len(problems) == 0 {
+		return nil
+	}
+	return &apiError{
+		Status: http.StatusUnprocessableEntity, Message: "Invalid request.\n\n" + strings.Join(problems, "\n"), Errors: each(problems, func(p string) any { return p }),
+	}
 }
 
 // conditional adds the ETag, and answers 304 when the client has it: that costs no quota.

@@ -35,6 +35,8 @@ type Options struct {
 	Now     func() time.Time // its clock; time.Now when nil
 	Timeout time.Duration    // of a webhook delivery; 10 seconds, as GitHub's, when 0
 	Log     *slog.Logger     // what it is asked and what it sends; nothing when nil
+
+	Inspector Inspector // refuses what GitHub would not take; nil looks at nothing beyond the double's own checks
 }
 
 // Server is a running double. It is safe for concurrent use.
@@ -57,6 +59,9 @@ type Server struct {
 	suites        []*checkSuite
 	runs          map[int64]*checkRun
 	calls         []Call
+	complaints    []string
+	asked         map[string]*asked // by code
+	archives      map[string]archive
 }
 
 // Call is a request that the API answered.
@@ -72,7 +77,7 @@ func Start(o Options) (_ *Server, err error) {
 	s := &Server{
 		Options: o, ids: 5_000_000_000, // beyond 32 bits, as GitHub's are
 		users: map[string]*User{}, repos: map[int64]*Repository{}, apps: map[int64]*App{}, installations: map[int64]*Installation{},
-		tokens: map[string]*accessToken{}, runs: map[int64]*checkRun{}, ended: make(chan error, 1),
+		tokens: map[string]*accessToken{}, asked: map[string]*asked{}, archives: map[string]archive{}, runs: map[int64]*checkRun{}, ended: make(chan error, 1),
 	}
 	if s.Now == nil {
 		s.Now = time.Now
@@ -160,6 +165,10 @@ func (s *Server) handler() http.Handler {
 		s.write(w, r, errorAnswer(&apiError{Status: http.StatusNotFound, Message: "Not Found"}))
 		s.note(r, "", http.StatusNotFound, 0)
 	})
+	mux.HandleFunc("GET /codeload/{owner}/{repo}/{rest...}", s.serveArchive)
+	mux.HandleFunc("POST /settings/apps/new", s.askForApp)
+	mux.HandleFunc("POST /organizations/{org}/settings/apps/new", s.askForApp)
+	mux.HandleFunc("POST /settings/apps/confirm", s.confirmApp)
 	mux.HandleFunc("/{owner}/{file}/", s.serveGit)
 	return mux
 }

@@ -1,16 +1,18 @@
-package ghfake
+// Package form says what the bodies of requests to the double of GitHub may hold, and complains in GitHub's words.
+package form
 
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// form is what a request's body may hold: fields by name.
-type form struct {
+type obj = map[string]any
+
+// Form is what a request's body may hold: fields by name.
+type Form struct {
 	fields map[string]field
 }
 
@@ -21,27 +23,20 @@ type field struct {
 	max      int      // characters of a string, entries of an array; 0 for no limit
 	enum     []string // of a string
 	null     bool     // null is allowed
-	of       *form    // of an object, or of an array's entries
+	of       *Form    // of an object, or of an array's entries
 }
 
-func fields(list map[string]field) *form { return &form{fields: list} }
+func fields(list map[string]field) *Form { return &Form{fields: list} }
 
-// check refuses a body as GitHub does: 422, with one entry for each problem.
-func (f *form) check(body obj) error {
+// Problems says what is wrong with a body, sorted; none when nothing is. Numbers are json.Number.
+func (f *Form) Problems(body map[string]any) []string {
 	var problems []string
 	f.collect("", body, &problems)
-	if len(problems) == 0 {
-		return nil
-	}
 	slices.Sort(problems)
-	errs := make([]any, len(problems))
-	for i, p := range problems {
-		errs[i] = p
-	}
-	return &apiError{Status: http.StatusUnprocessableEntity, Message: "Invalid request.\n\n" + strings.Join(problems, "\n"), Errors: errs}
+	return problems
 }
 
-func (f *form) collect(at string, body obj, problems *[]string) {
+func (f *Form) collect(at string, body obj, problems *[]string) {
 	for name, fl := range f.fields {
 		v, there := body[name]
 		if !there {
@@ -112,7 +107,8 @@ func (f field) collect(at string, v any, problems *[]string) {
 
 const maxCheckText = 65535
 
-func checkRunForm(create bool) *form {
+// CheckRun is the body that makes a check run, or changes one.
+func CheckRun(create bool) *Form {
 	need := func(max int) field { return field{kind: "string", required: true, max: max} }
 	output := fields(map[string]field{
 		"title": need(0), "summary": need(maxCheckText), "text": {kind: "string", max: maxCheckText},
@@ -141,24 +137,35 @@ func checkRunForm(create bool) *form {
 	return fields(f)
 }
 
-func statusForm() *form {
+// Status is the body of a commit status.
+func Status() *Form {
 	return fields(map[string]field{
 		"state":      {kind: "string", required: true, enum: []string{"error", "failure", "pending", "success"}},
 		"target_url": {kind: "string", null: true}, "description": {kind: "string", null: true, max: 140}, "context": {kind: "string"},
 	})
 }
 
-func commentForm() *form {
+// Comment is the body of a comment.
+func Comment() *Form {
 	return fields(map[string]field{"body": {kind: "string", required: true, max: 65536}})
 }
 
-func reactionForm() *form {
+// Reaction is the body of a reaction.
+func Reaction() *Form {
 	return fields(map[string]field{"content": {kind: "string", required: true,
 		enum: []string{"+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"}}})
 }
 
-func tokenForm() *form {
+// Token is the body that asks for an installation token.
+func Token() *Form {
 	return fields(map[string]field{
 		"repositories": {kind: "array", max: 500}, "repository_ids": {kind: "array", max: 500}, "permissions": {kind: "object"},
+	})
+}
+
+// CommitComment is the body of a comment on a commit.
+func CommitComment() *Form {
+	return fields(map[string]field{
+		"body": {kind: "string", required: true, max: 65536}, "path": {kind: "string"}, "position": {kind: "integer"}, "line": {kind: "integer"},
 	})
 }

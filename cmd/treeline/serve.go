@@ -55,6 +55,9 @@ Environment:
                       Server the root of its API; optional
   TREELINE_PULSE_URL  the RabbitMQ on which events are published for listeners, such as
                       amqps://user:password@host:5671/vhost; optional
+  TREELINE_HGPUSHES_URL
+                      the RabbitMQ on which hg.mozilla.org tells of pushes, as hints to look at once,
+                      such as amqps://user:password@pulse.mozilla.org:5671; optional
   TREELINE_PULSE_NAMESPACE
                       what the names of the exchanges there begin with; see --pulse-namespace
   TREELINE_SMTP_URL   the server by which mail is sent, such as smtp://user:password@mail.example.com:587
@@ -103,6 +106,7 @@ Environment:
 			c.RootURL = os.Getenv("TREELINE_ROOT_URL")
 			c.Pulse.URL = cmp.Or(c.Pulse.URL, os.Getenv("TREELINE_PULSE_URL"))
 			c.Pulse.Namespace = cmp.Or(c.Pulse.Namespace, os.Getenv("TREELINE_PULSE_NAMESPACE"))
+			c.HgPushes.URL = os.Getenv("TREELINE_HGPUSHES_URL")
 			c.DataDir = filepath.Join(data, "objects")
 			for _, path := range repos {
 				c.Repositories = append(c.Repositories, app.LocalRepository{Path: path})

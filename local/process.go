@@ -91,7 +91,7 @@ func (j *job) mount(ctx context.Context, dir *scratch.Dir, as *process.User) (*m
 	if len(j.payload.Mounts) == 0 {
 		return nil, nil
 	}
-	caches, err := mounts.OpenCaches(filepath.Join(j.Dir, "caches"), as)
+	caches, err := mounts.OpenCaches(filepath.Join(j.Dir, "caches"), as, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -71,6 +72,9 @@ func (r *run) uploadArtifacts(result outcome) outcome {
 	if err := group.Wait(); err != nil {
 		return r.exceptionFor("An artifact cannot be uploaded", err)
 	}
+	if err := r.extras(files); err != nil {
+		return r.exceptionFor("An artifact cannot be made", err)
+	}
 	if len(files) > 0 {
 		r.log.Say("Artifacts: %d files, %d bytes, each verified by its sha256.", len(files), bytes.Load())
 	}
@@ -84,12 +88,23 @@ func (r *run) uploadArtifact(ctx context.Context, f found) (int64, error) {
 	}
 	defer file.Close()
 	up := client.Upload{TaskID: r.taskID, RunID: r.claim.RunID, Name: f.name, ContentType: f.contentType, Expires: f.expires}
-	for {
+	for began := time.Now(); ; {
 		done, err := r.lease.client().UploadArtifact(ctx, up, file, info.Size())
-		if err == nil || ctx.Err() != nil || !errors.Is(err, fault.Unavailable) {
-			return done.Size, err
+		if err == nil {
+			r.digest(f.name, done.SHA256)
+			return done.Size, nil
+		}
+		if ctx.Err() != nil || !errors.Is(err, fault.Unavailable) {
+			return 0, err
+		}
+		if waited := time.Since(began); waited > r.w.StorePatience {
+			return 0, fault.Wrap(fault.Unavailable, err, "%s: the store of artifacts has not answered for %s: %v", f.name, waited.Round(time.Second), err)
 		}
 		r.slog.Warn("an artifact waits for the server", "artifact", f.name, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
 	}
 }
 
@@ -187,8 +202,8 @@ func (r *run) walk(a payload.Artifact, place string) (files []found, gone []miss
 // consider adds one file unless its name is taken by the logs or cannot be an artifact's.
 func (r *run) consider(a payload.Artifact, file, name string, files []found, gone []missing) ([]found, []missing) {
 	switch {
-	case name == r.payload.LiveName || name == r.payload.BackingName:
-		r.log.Warn("Artifact %s has the name of the task's log and is left out.", name)
+	case r.reserved(name):
+		r.log.Warn("Artifact %s has a name that the worker gives to the log or a certificate, and is left out.", name)
 		return files, gone
 	case len(name) == 0 || len(name) > maxNameLength || strings.ContainsFunc(name, func(c rune) bool { return c < 0x20 || c > 0x7e }):
 		r.log.Warn("File %q cannot be an artifact: names are 1 to %d printable ASCII characters.", name, maxNameLength)

@@ -12,31 +12,40 @@ import (
 
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/workers/engine"
 	"github.com/treeline-ci/treeline/workers/engine/process"
-	"github.com/treeline-ci/treeline/workers/feature/mounts"
 )
 
-var errTooLong = errors.New("maxRunTime is over")
+var (
+	errTooLong  = errors.New("maxRunTime is over")
+	errDiskFull = errors.New("the disk is full")
+)
+
+// closeTime is how long an engine may take to end a sandbox.
+const closeTime = time.Minute
 
 // execute mounts, runs the commands and uploads the artifacts.
 func (r *run) execute() outcome {
 	for _, note := range r.payload.Notes {
 		r.log.Warn("%s", note)
 	}
-	var err error
-	r.mounted, err = r.w.caches.Mount(r.doing, mounts.Env{
-		Dir: r.dir, Client: r.lease.client(), Task: r.claim.Task, TaskID: r.taskID, Say: r.log.Say,
-		Purges: r.askPurges,
-	}, r.payload.Mounts)
-	if err != nil {
-		return r.exceptionFor("A mount failed", err)
+	if err := r.openSandbox(); err != nil {
+		return r.exceptionFor("The task's surroundings cannot be made", err)
 	}
-	result := r.runCommands()
+	ctx, stop := context.WithCancelCause(r.doing)
+	defer stop(nil)
+	defer r.w.disk.watch(r.dir.Work(), stop)()
+	result := r.runCommands(ctx)
+	result = r.lingerForShells(ctx, result)
 	if err := r.endProcesses(); err != nil {
 		r.slog.Error("processes remain", "error", err)
 	}
 	if r.doing.Err() != nil {
 		return r.interrupted()
+	}
+	r.usage = r.sandbox.Usage()
+	if err := r.collect(); err != nil {
+		return r.exceptionFor("The artifacts cannot be brought out of the container", err)
 	}
 	return r.uploadArtifacts(result)
 }
@@ -51,25 +60,28 @@ func (r *run) askPurges(ctx context.Context) ([]client.PurgeRequest, error) {
 }
 
 // runCommands runs one command after the other until one fails or the time is over.
-func (r *run) runCommands() outcome {
-	limit := r.payload.MaxRunTime
-	ctx, cancel := context.WithTimeoutCause(r.doing, limit, errTooLong)
+func (r *run) runCommands(parent context.Context) outcome {
+	ctx, cancel := context.WithTimeoutCause(parent, r.payload.MaxRunTime, errTooLong)
 	defer cancel()
-	env := r.environment()
+	r.commandEnv = r.environment()
 	if r.payload.Proxy {
-		address, remove := r.w.proxy.Add(func() *client.Client { return r.lease.limited(r.claim.Task.Scopes) })
-		defer remove()
-		env = append(env, "TASKCLUSTER_PROXY_URL="+address)
+		address, remove, err := r.w.proxy.AddAt(r.doing, r.sandbox.Gateway(), func() *client.Client { return r.lease.limited(r.claim.Task.Scopes) })
+		if err != nil {
+			return r.exceptionFor("The task proxy cannot be opened", err)
+		}
+		r.atEnd = append(r.atEnd, remove)
+		r.commandEnv = append(r.commandEnv, "TASKCLUSTER_PROXY_URL="+address)
 	}
-	began := time.Now()
-	var cpu time.Duration
+	if err := r.offerShell(); err != nil {
+		return r.exceptionFor("The shell cannot be offered", err)
+	}
+	r.began = time.Now()
 	for i, argv := range r.payload.Commands {
 		r.log.Say("Command %d of %d: %s", i+1, len(r.payload.Commands), quoted(argv))
-		exit, err := process.Run(ctx, process.Spec{
-			Argv: argv, Dir: r.dir.Work(), Env: env, User: r.w.task, Output: r.log, Grace: r.w.KillGrace,
-		})
+		began := time.Now()
+		exit, err := r.sandbox.Run(ctx, engine.Command{Argv: argv, Env: r.commandEnv, Output: r.log, Grace: r.w.KillGrace})
+		r.timings = append(r.timings, timing{Command: i + 1, Seconds: time.Since(began).Seconds(), Exit: exit.Code})
 		if err == nil {
-			cpu += exit.CPU
 			// What was killed in the middle of something may have left half of it in a cache.
 			r.purge = r.purge || exit.Stopped || exit.Signal == "killed" || slices.Contains(r.payload.PurgeOn, exit.Code)
 		}
@@ -77,21 +89,25 @@ func (r *run) runCommands() outcome {
 			return result
 		}
 	}
-	return outcome{task.ReasonCompleted, fmt.Sprintf("Took %s, processor time %s.",
-		time.Since(began).Round(time.Millisecond), cpu.Round(time.Millisecond))}
+	return outcome{reason: task.ReasonCompleted}
 }
 
 // judge says whether a command's end is the end of the run.
-func (r *run) judge(ctx context.Context, exit process.Exit, err error) (failed bool, result outcome) {
+func (r *run) judge(ctx context.Context, exit engine.Exit, err error) (failed bool, result outcome) {
 	if r.doing.Err() != nil {
 		return true, r.interrupted()
 	}
-	if errors.Is(context.Cause(ctx), errTooLong) && (exit.Stopped || err != nil) {
+	stopped := exit.Stopped || err != nil
+	if errors.Is(context.Cause(ctx), errTooLong) && stopped {
 		text := fmt.Sprintf("The commands took longer than maxRunTime, %d seconds, and were stopped.", int(r.payload.MaxRunTime.Seconds()))
 		r.log.Error("%s", text)
 		return true, outcome{task.ReasonFailed, text}
 	}
-	if start, ok := errors.AsType[*process.StartError](err); ok {
+	if cause := context.Cause(ctx); errors.Is(cause, errDiskFull) && stopped {
+		r.log.Error("%v", cause)
+		return true, outcome{task.ReasonFailed, "The commands were stopped because the disk was about to be full."}
+	}
+	if start, ok := errors.AsType[*engine.StartError](err); ok {
 		r.log.Error("%v", start)
 		return true, outcome{task.ReasonFailed, "A command could not be started."}
 	}
@@ -106,41 +122,52 @@ func (r *run) judge(ctx context.Context, exit process.Exit, err error) (failed b
 	case slices.Contains(r.payload.RetryOn, exit.Code):
 		return true, outcome{task.ReasonIntermittentTask, "The command ended with " + text + ", which the payload wants to be retried."}
 	case exit.Code != 0:
+		r.explainLimits()
 		return true, outcome{task.ReasonFailed, "The command ended with " + text + "."}
 	}
 	return false, outcome{}
 }
 
+// explainLimits says when a command may have failed for want of what the worker allows.
+func (r *run) explainLimits() {
+	u := r.sandbox.Usage()
+	if u.OOMKills > 0 {
+		r.log.Error("%d processes were killed because the task had used its %d MB of memory.", u.OOMKills, r.w.Limits.Memory>>20)
+	}
+	if u.Refused > 0 {
+		r.log.Error("New processes were refused %d times because the task had its %d already.", u.Refused, r.w.Limits.PIDs)
+	}
+}
+
 // environment is what the commands see: ours at the bottom, then the payload's, then what says
 // who the task is, which it cannot change (taskcluster-map 16.4).
 func (r *run) environment() []string {
-	env := []string{"PATH=" + r.w.path, "HOME=" + r.dir.Work(), "TMPDIR=" + r.dir.Temp(), "USER=" + r.w.userName, "LANG=C.UTF-8"}
-	env = append(env, r.w.Env...)
+	env := append(r.sandbox.Env(), r.w.Env...)
 	for _, name := range slices.Sorted(maps.Keys(r.payload.Env)) {
 		env = append(env, name+"="+r.payload.Env[name])
 	}
-	return append(env,
+	env = append(env,
 		"TASK_ID="+r.taskID,
 		"RUN_ID="+strconv.Itoa(r.claim.RunID),
 		"TASK_GROUP_ID="+r.claim.Task.TaskGroupID,
-		process.WorkdirVariable+"="+r.dir.Work(),
 		"TASKCLUSTER_ROOT_URL="+r.w.Client.RootURL(),
 		"TASKCLUSTER_WORKER_GROUP="+r.w.WorkerGroup,
 		"TASKCLUSTER_WORKER_ID="+r.w.WorkerID,
 	)
-}
-
-// endProcesses kills what the commands left behind.
-func (r *run) endProcesses() error {
-	n, err := process.Sweep(r.dir.Work())
-	if n > 0 {
-		r.log.Warn("%d processes that the commands left behind were ended.", n)
+	if work := r.sandbox.Work(); work != "" {
+		env = append(env, process.WorkdirVariable+"="+work)
 	}
-	return err
+	if r.payload.Sandbox.LoopbackVideo {
+		env = append(env, "TASKCLUSTER_VIDEO_DEVICE="+videoDevice)
+	}
+	return env
 }
 
 // quoted shows a command as one would type it.
 func quoted(argv []string) string {
+	if len(argv) == 0 {
+		return "(the image's own)"
+	}
 	words := make([]string, len(argv))
 	for i, word := range argv {
 		words[i] = word

@@ -1,5 +1,5 @@
 // Package workers is the agent that does tasks' work: it claims runs from one task queue, does
-// each in a fresh directory with the process engine, streams its log, uploads its artifacts and
+// each in a fresh directory with an engine, streams its log, uploads its artifacts and
 // reports. It knows the server only by its API, through package client, and goes on when the
 // server is away: commands keep running, the log is kept in a file, claims are renewed and
 // outcomes reported when the server is back.
@@ -10,6 +10,7 @@ package workers
 
 import (
 	"cmp"
+	"crypto/ed25519"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/workers/engine"
 	"github.com/treeline-ci/treeline/workers/engine/process"
 )
 
@@ -29,6 +31,8 @@ const (
 	DefaultKillGrace = 10 * time.Second
 	DefaultMaxRun    = 24 * time.Hour
 	DefaultMaxLog    = 1 << 30
+	DefaultMonitor   = 5 * time.Second
+	DefaultPatience  = 30 * time.Minute
 	maxCapacity      = 255 // taskcluster-map 16.1
 	maxPerClaim      = 32
 )
@@ -51,6 +55,20 @@ type Config struct {
 	MaxRun       time.Duration // largest maxRunTime that is accepted
 	MaxLog       int64         // bytes of output that are kept of one run
 	LogEvery     time.Duration // how often a growing log is sent; 0: the log's own default
+
+	Engine          engine.Engine      // what runs the commands; nil: the process engine without control groups
+	TaskUsers       uint32             // the first of Capacity users, by number, of which each run has one to itself; 0: RunAs for all
+	Limits          engine.Limits      // of each task
+	AllowPrivileged bool               // containers may be privileged, if the task's scopes say so
+	ImageDigests    bool               // images of registries must be named by digest
+	MinFree         int64              // bytes of disk that are kept free: caches go, and tasks are stopped for it; 0: nobody looks
+	CacheBudget     int64              // bytes of caches that are kept between tasks; 0: no limit
+	ImageBudget     int64              // bytes of images made of artifacts that are kept; 0: no limit
+	SigningKey      ed25519.PrivateKey // signs certificates of artifacts; nil: tasks that want them are refused
+	Monitor         time.Duration      // runs at least so long get an artifact of what they used; 0: DefaultMonitor
+	StorePatience   time.Duration      // how long an artifact waits for a store that does not answer; 0: DefaultPatience
+
+	Forget bool // caches are not kept
 
 	MaxTasks int           // end after so many runs; 0: never
 	MaxIdle  time.Duration // end after so long without work; 0: never
@@ -82,6 +100,8 @@ func (c *Config) complete() error {
 	c.Grace = cmp.Or(c.Grace, DefaultGrace)
 	c.KillGrace = cmp.Or(c.KillGrace, DefaultKillGrace)
 	c.MaxRun = cmp.Or(c.MaxRun, DefaultMaxRun)
+	c.Monitor = cmp.Or(c.Monitor, DefaultMonitor)
+	c.StorePatience = cmp.Or(c.StorePatience, DefaultPatience)
 	c.MaxLog = cmp.Or(c.MaxLog, DefaultMaxLog)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -91,13 +111,25 @@ func (c *Config) complete() error {
 		return fmt.Errorf("workers: directory: %w", err)
 	}
 	c.Dir = dir
+	if c.Engine == nil {
+		c.Engine = process.New(process.Options{Log: c.Log})
+	}
+	if c.TaskUsers != 0 && c.RunAs != "" {
+		return fault.New(fault.Invalid, "tasks run either each as a user of its own, or all as one: choose")
+	}
+	if c.TaskUsers != 0 && os.Geteuid() != 0 {
+		return fault.New(fault.Invalid, "only root can run each task as a user of its own")
+	}
 	return nil
 }
 
 var queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}/[a-zA-Z0-9_-]{1,38}$`)
 
-// user returns whom commands run as, nil for the worker's own user.
+// user returns whom commands run as, nil for the worker's own user; of several, the first.
 func (c *Config) user() (*process.User, error) {
+	if c.TaskUsers != 0 {
+		return process.Numbered(c.TaskUsers), nil
+	}
 	if c.RunAs == "" {
 		return nil, nil
 	}

@@ -42,7 +42,11 @@ func (r *run) record(client.Claim) {
 
 // forget wipes the run's directory, the record of the claim with it.
 func (r *run) forget() {
-	if err := r.dir.Remove(); err != nil {
+	remove := r.dir.Remove
+	if r.sandbox != nil {
+		remove = r.dir.RemoveQuiet // the engine has ended what ran
+	}
+	if err := remove(); err != nil {
 		r.slog.Error("the run's directory could not be wiped", "error", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/workers/engine/process"
+	"github.com/treeline-ci/treeline/workers/feature/image"
 	"github.com/treeline-ci/treeline/workers/feature/mounts"
 	"github.com/treeline-ci/treeline/workers/feature/proxy"
 	"github.com/treeline-ci/treeline/workers/payload"
@@ -30,7 +31,10 @@ type worker struct {
 	userName string        // USER of the commands
 	parser   *payload.Parser
 	caches   *mounts.Caches
+	images   *image.Cache // nil: the engine has none
 	proxy    *proxy.Server
+	disk     *disk
+	users    chan *process.User // that runs have to themselves; nil: all run as the same
 	taskDir  string
 
 	started  int // runs begun
@@ -53,12 +57,18 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer release()
+	if err := w.Engine.Clear(ctx); err != nil {
+		w.Log.Error("what an earlier worker left running remains", "error", err)
+	}
 	w.clearLeftovers(ctx)
 	if w.proxy, err = proxy.Start(w.Log); err != nil {
 		return fmt.Errorf("workers: %w", err)
 	}
 	defer w.proxy.Close()
-	w.Log.Info("worker is ready", "queue", w.TaskQueueID, "capacity", w.Capacity, "dir", w.Dir)
+	guarding, endGuard := context.WithCancel(w.shutdown)
+	defer endGuard()
+	go w.disk.keep(guarding)
+	w.Log.Info("worker is ready", "queue", w.TaskQueueID, "capacity", w.Capacity, "engine", w.Engine.Name(), "dir", w.Dir)
 	err = w.claimLoop(ctx)
 	w.wind(ctx)
 	return err
@@ -81,11 +91,24 @@ func newWorker(ctx context.Context, cfg Config) (*worker, error) {
 	if err := os.MkdirAll(w.taskDir, 0o711); err != nil {
 		return nil, fmt.Errorf("workers: directory: %w", err)
 	}
-	if w.caches, err = mounts.OpenCaches(filepath.Join(w.Dir, "caches"), w.task); err != nil {
+	if w.caches, err = mounts.OpenCaches(filepath.Join(w.Dir, "caches"), w.task, w.CacheBudget); err != nil {
 		return nil, err
 	}
-	for range w.Capacity {
+	if images := w.Engine.Images(); images != nil {
+		w.images, err = image.Open(images, image.Options{Dir: filepath.Join(w.Dir, "images"), Budget: w.ImageBudget, Digests: w.ImageDigests})
+		if err != nil {
+			return nil, err
+		}
+	}
+	w.disk = &disk{dir: w.Dir, minFree: w.MinFree, caches: w.caches, log: w.Log, runs: map[string]context.CancelCauseFunc{}}
+	if w.TaskUsers != 0 {
+		w.users = make(chan *process.User, w.Capacity)
+	}
+	for i := range w.Capacity {
 		w.free <- struct{}{}
+		if w.users != nil {
+			w.users <- process.Numbered(w.TaskUsers + uint32(i))
+		}
 	}
 	return w, w.prepareUser(ctx)
 }

@@ -8,13 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/workers/engine"
+	"github.com/treeline-ci/treeline/workers/feature/image"
 	"github.com/treeline-ci/treeline/workers/feature/mounts"
+	"github.com/treeline-ci/treeline/workers/feature/trust"
 	"github.com/treeline-ci/treeline/workers/payload"
 	"github.com/treeline-ci/treeline/workers/scratch"
 	"github.com/treeline-ci/treeline/workers/tasklog"
@@ -39,8 +43,21 @@ type run struct {
 	slog    *slog.Logger
 	dir     *scratch.Dir
 	payload *payload.Payload
+	user    *engine.User // whom the commands run as, nil: the worker's own
 	mounted *mounts.Mounted
-	purge   bool // the caches are not to be kept
+	image   *image.Got // nil: there is none
+	sandbox engine.Sandbox
+	purge   bool     // the caches are not to be kept
+	atEnd   []func() // closes what is open for the commands
+
+	claimed    time.Time
+	began      time.Time // the commands
+	commandEnv []string
+	timings    []timing
+	usage      engine.Usage
+
+	digestsMu sync.Mutex
+	digests   map[string]trust.Artifact // of what was uploaded, by name
 
 	// ours lives while the run is ours; doing ends as well when the worker has to give it back.
 	ours, doing context.Context
@@ -61,7 +78,11 @@ func (w *worker) work(claim client.Claim) {
 		time.AfterFunc(farewell, func() { lose(errShutdown) })
 	})()
 
-	r := &run{w: w, claim: claim, taskID: taskID, slog: log, ours: ours, doing: doing}
+	r := &run{w: w, claim: claim, taskID: taskID, slog: log, ours: ours, doing: doing, claimed: began, user: w.task}
+	if w.users != nil { // there are as many as runs
+		r.user = <-w.users
+		defer func() { w.users <- r.user }()
+	}
 	r.lease = newLease(w.Client, claim, lose, log)
 	var keeping sync.WaitGroup
 	leaseCtx, endLease := context.WithCancel(ours)
@@ -88,7 +109,7 @@ func (w *worker) work(claim client.Claim) {
 }
 
 func (r *run) prepare() error {
-	dir, err := scratch.Make(r.w.taskDir, fmt.Sprintf("%s.%d", r.taskID, r.claim.RunID), r.w.task)
+	dir, err := scratch.Make(r.w.taskDir, fmt.Sprintf("%s.%d", r.taskID, r.claim.RunID), r.user)
 	if err != nil {
 		return err
 	}
@@ -102,7 +123,7 @@ func (r *run) prepare() error {
 // workInside does the work with the log flowing, and returns when both are done. An outcome
 // without reason is not to be reported: the run is not ours.
 func (r *run) workInside() outcome {
-	p, err := r.w.parser.Parse(r.claim.Task.Payload, payload.Options{AcceptImages: r.w.AcceptImages, MaxRunTime: r.w.MaxRun})
+	p, err := r.w.parser.Parse(r.claim.Task.Payload, payload.Options{AcceptImages: r.w.AcceptImages, Containers: r.w.Engine.Images() != nil, MaxRunTime: r.w.MaxRun})
 	uploading := r.startLog(p)
 	r.header()
 	var result outcome
@@ -110,10 +131,13 @@ func (r *run) workInside() outcome {
 		r.log.Error("%v", err)
 		result = outcome{task.ReasonMalformedPayload, "the payload is malformed"}
 	} else {
-		p.Rebase(r.dir.Work())
 		r.payload = p
+		if !r.bare() {
+			p.Rebase(r.dir.Work())
+		}
 		result = r.execute()
 	}
+	r.end()
 	if r.ours.Err() != nil {
 		result = outcome{}
 	}
@@ -162,12 +186,20 @@ func (r *run) header() {
 		r.w.WorkerGroup, r.w.WorkerID, r.w.TaskQueueID, r.claim.TakenUntil, t.Deadline)
 }
 
+func leading(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " " + text
+}
+
 func (r *run) footer(result outcome) {
+	r.sayUsage()
 	switch result.reason {
 	case "":
 		r.log.Error("The run is not this worker's any more: %v", context.Cause(r.ours))
 	case task.ReasonCompleted:
-		r.log.Say("Result: completed. %s", result.text)
+		r.log.Say("Result: completed.%s", leading(result.text))
 	case task.ReasonFailed:
 		r.log.Error("Result: failed. %s", result.text)
 	default:
@@ -175,10 +207,20 @@ func (r *run) footer(result outcome) {
 	}
 }
 
-// cleanUp takes the caches back and closes the log; nothing of the task runs any more.
+// end closes what was open for the commands, and the sandbox; nothing of the task runs any more.
+func (r *run) end() {
+	for _, end := range slices.Backward(r.atEnd) {
+		end()
+	}
+	if err := r.close(); err != nil {
+		r.slog.Error("the sandbox remains", "error", err)
+	}
+}
+
+// cleanUp takes the caches back and closes the log.
 func (r *run) cleanUp() {
 	if r.mounted != nil {
-		if err := r.mounted.Release(r.dir, r.purge); err != nil {
+		if err := r.mounted.Release(r.dir, r.purge || r.w.Forget); err != nil {
 			r.slog.Warn("caches", "error", err)
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/workers"
+	"github.com/treeline-ci/treeline/workers/engine/process"
 	"github.com/treeline-ci/treeline/workers/payload"
 )
 
@@ -28,12 +30,13 @@ func newWorkerCommand() *cobra.Command {
 func newWorkerRunCommand() *cobra.Command {
 	var c workers.Config
 	var passed []string
-	var jsonLog, verbose bool
+	var jsonLog, verbose, single bool
+	var confine confinement
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Claim tasks from a queue and run them",
-		Long: `Claims tasks from one task queue and runs their commands on this machine, each task in a fresh
-directory that is wiped afterwards. Logs stream to the server while commands run; artifacts are
+		Long: `Claims tasks from one task queue and runs their commands on this machine or in containers, each
+task in a fresh directory that is wiped afterwards. Logs stream to the server while commands run; artifacts are
 verified by sha256 on both sides.
 
 SIGTERM or SIGINT ends the worker politely: it claims nothing more, lets its tasks go on for
@@ -43,11 +46,15 @@ The server and the worker's credentials are taken from TASKCLUSTER_ROOT_URL,
 TASKCLUSTER_CLIENT_ID, TASKCLUSTER_ACCESS_TOKEN and TASKCLUSTER_CERTIFICATE. The client needs the
 scopes queue:claim-work:<queue> and queue:worker-id:<group>/<id>.
 
-Started as root, give --run-as a user without rights: tasks run whatever their authors write.
+Started as root, give --task-users, or --run-as a user without rights: tasks run whatever their
+authors write. With --task-users each task has a user of its own, and what that user leaves
+anywhere on the machine is removed with the task. --single-use ends the worker after one task and
+drops its caches: for pools whose tasks nobody trusts.
 
 Exit codes: 0 ended politely; 1 could not begin or the server refused the first claim.`,
 		Example: `  treeline worker run --task-queue local/linux --dir /var/lib/treeline-worker
-  treeline worker run --task-queue local/linux --dir /srv/w --capacity 4 --run-as treeline-task --pass-env GOPROXY`,
+  treeline worker run --task-queue local/linux --dir /srv/w --capacity 4 --task-users 61000 --memory 4G --pids 2000
+  treeline worker run --task-queue local/containers --dir /srv/w --engine container --single-use`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options := &slog.HandlerOptions{Level: logLevel(verbose)}
@@ -72,7 +79,18 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 				return fmt.Errorf("find this program, which tasks may call: %w", err)
 			}
 			c.Program = program
-			return workers.Run(cmd.Context(), c)
+			if single {
+				c.Capacity, c.MaxTasks, c.Forget = 1, 1, true
+			}
+			// The credentials stand in this process's environment and memory.
+			if err := process.Seal(); err != nil {
+				return err
+			}
+			closeEngine, err := confine.apply(cmd.Context(), &c)
+			if err != nil {
+				return err
+			}
+			return errors.Join(workers.Run(cmd.Context(), c), closeEngine())
 		},
 	}
 	f := cmd.Flags()
@@ -91,8 +109,10 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 	f.Int64Var(&c.MaxLog, "max-log-bytes", workers.DefaultMaxLog, "output kept of one run")
 	f.IntVar(&c.MaxTasks, "max-tasks", 0, "end after so many tasks (0: never)")
 	f.DurationVar(&c.MaxIdle, "max-idle", 0, "end after so long without work (0: never)")
+	f.BoolVar(&single, "single-use", false, "end after one task, and keep nothing of it")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log details too")
 	f.BoolVar(&jsonLog, "log-json", false, "write the worker's own log as JSON")
+	confine.flags(cmd, &c)
 	for _, name := range []string{"task-queue", "dir"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			cmd.PrintErrln(err) // the flag is defined above

@@ -2,7 +2,9 @@ package payload
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -19,11 +21,20 @@ type dockerPayload struct {
 		Path    string     `json:"path"`
 		Expires *task.Time `json:"expires"`
 	} `json:"artifacts"`
-	Cache        map[string]string          `json:"cache"`
-	Capabilities map[string]json.RawMessage `json:"capabilities"`
-	Features     map[string]bool            `json:"features"`
-	Log          string                     `json:"log"`
-	OnExitStatus onExitStatus               `json:"onExitStatus"`
+	Cache        map[string]string `json:"cache"`
+	Capabilities struct {
+		Privileged     bool `json:"privileged"`
+		DisableSeccomp bool `json:"disableSeccomp"`
+		Devices        struct {
+			LoopbackVideo    bool `json:"loopbackVideo"`
+			LoopbackAudio    bool `json:"loopbackAudio"`
+			HostSharedMemory bool `json:"hostSharedMemory"`
+			KVM              bool `json:"kvm"`
+		} `json:"devices"`
+	} `json:"capabilities"`
+	Features     map[string]bool `json:"features"`
+	Log          string          `json:"log"`
+	OnExitStatus onExitStatus    `json:"onExitStatus"`
 }
 
 // docker reads the dialect of containers, by default for an engine that has none: the command runs on the
@@ -37,12 +48,21 @@ func (p *Parser) docker(raw json.RawMessage, o Options) (*Payload, []string) {
 		return nil, []string{"(payload): " + err.Error()}
 	}
 	live := orName(in.Log, LiveLog)
+	ext := path.Ext(live)
+	devices := in.Capabilities.Devices
 	out := &Payload{
 		Env: in.Env, RetryOn: in.OnExitStatus.Retry, PurgeOn: in.OnExitStatus.PurgeCaches,
-		Proxy: in.Features["taskclusterProxy"], Live: orTrue(in.Features, "localLiveLog"), Backing: orTrue(in.Features, "bulkLog"),
-		LiveName: live, BackingName: strings.TrimSuffix(live, ".log") + "_backing.log", Image: imageName(in.Image),
-		Container: &Container{Image: in.Image, Caches: in.Cache},
+		Live: orTrue(in.Features, "localLiveLog"), Backing: orTrue(in.Features, "bulkLog"),
+		Interactive: in.Features["interactive"], Trust: in.Features["chainOfTrust"], Monitor: true,
+		LiveName: live, BackingName: strings.TrimSuffix(live, ext) + "_backing" + ext, Image: imageName(in.Image),
+		Container: &Container{Image: in.Image, Ref: imageRef(in.Image), Caches: in.Cache},
+		Sandbox: Sandbox{
+			Privileged: in.Capabilities.Privileged, NoSeccomp: in.Capabilities.DisableSeccomp, Ptrace: in.Features["allowPtrace"],
+			SharedMemory: devices.HostSharedMemory, KVM: devices.KVM, LoopbackVideo: devices.LoopbackVideo, LoopbackAudio: devices.LoopbackAudio,
+		},
 	}
+	// Who names an image of the index may well ask the index itself (taskcluster-map 16.5).
+	out.Proxy = in.Features["taskclusterProxy"] || out.Container.Ref.Namespace != ""
 	var problems []string
 	out.MaxRunTime, problems = seconds(in.MaxRunTime, problems)
 	switch {
@@ -61,6 +81,13 @@ func (p *Parser) docker(raw json.RawMessage, o Options) (*Payload, []string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Artifacts)) {
 		a := in.Artifacts[name]
+		if !orTrue(in.Features, "artifacts") {
+			out.Notes = append(out.Notes, "artifact "+name+" is left out: the feature artifacts is off")
+			continue
+		}
+		if o.Containers && !path.IsAbs(a.Path) {
+			problems = append(problems, fmt.Sprintf("/artifacts/%s/path: %q is not absolute: give the path in the container", name, a.Path))
+		}
 		problems = append(problems, local("/artifacts/"+name+"/path", strings.TrimLeft(a.Path, "/"))...)
 		out.Artifacts = append(out.Artifacts, Artifact{
 			Name: strings.Trim(name, "/"), Path: a.Path, Directory: a.Type != "file", Expires: a.Expires,
@@ -69,10 +96,33 @@ func (p *Parser) docker(raw json.RawMessage, o Options) (*Payload, []string) {
 	if !o.Containers {
 		problems = append(problems, out.atHome()...)
 	}
-	for _, name := range slices.Sorted(maps.Keys(in.Capabilities)) {
-		out.Notes = append(out.Notes, "capability "+name+" is not given")
+	for _, name := range slices.Sorted(maps.Keys(in.Cache)) {
+		if o.Containers && !path.IsAbs(in.Cache[name]) {
+			problems = append(problems, fmt.Sprintf("/cache/%s: %q is not absolute: give the path in the container", name, in.Cache[name]))
+		}
+	}
+	if !o.Containers && out.Sandbox.asked() {
+		out.Notes = append(out.Notes, "capabilities of containers are not given: this worker runs commands on the machine itself")
+		out.Sandbox = Sandbox{}
 	}
 	return out, problems
+}
+
+// imageRef reads the four ways to name an image, which the schema has checked.
+func imageRef(raw json.RawMessage) Image {
+	var name string
+	if json.Unmarshal(raw, &name) == nil {
+		return Image{Name: name}
+	}
+	var image struct{ Name, Namespace, Path, TaskID string }
+	if json.Unmarshal(raw, &image) != nil {
+		return Image{}
+	}
+	return Image{Name: image.Name, TaskID: image.TaskID, Namespace: image.Namespace, Artifact: image.Path}
+}
+
+func (s Sandbox) asked() bool {
+	return s.Privileged || s.Ptrace || s.NoSeccomp || s.SharedMemory || s.KVM || s.LoopbackVideo || s.LoopbackAudio
 }
 
 // imageName describes an image for people.

@@ -50,6 +50,11 @@ func (p *Parser) generic(raw json.RawMessage, _ Options) (*Payload, []string) {
 		Env: in.Env, RetryOn: in.OnExitStatus.Retry, PurgeOn: in.OnExitStatus.PurgeCaches,
 		Proxy: in.Features["taskclusterProxy"],
 		Live:  orTrue(in.Features, "liveLog"), Backing: orTrue(in.Features, "backingLog"),
+		Interactive: in.Features["interactive"], Trust: in.Features["chainOfTrust"], Monitor: orTrue(in.Features, "resourceMonitor"),
+		Sandbox: Sandbox{
+			LoopbackVideo: in.Features["loopbackVideo"], LoopbackAudio: in.Features["loopbackAudio"],
+			AsAgent: in.Features["runTaskAsCurrentUser"], Groups: in.OSGroups,
+		},
 		LiveName: orName(in.Logs.Live, LiveLog), BackingName: orName(in.Logs.Backing, BackingLog),
 	}
 	var problems []string
@@ -73,14 +78,6 @@ func (p *Parser) generic(raw json.RawMessage, _ Options) (*Payload, []string) {
 		out.Mounts = append(out.Mounts, Mount{
 			File: m.File, Directory: m.Directory, CacheName: m.CacheName, Content: m.Content, Format: m.Format,
 		})
-	}
-	for _, feature := range []string{"interactive", "loopbackAudio", "loopbackVideo", "runTaskAsCurrentUser", "chainOfTrust"} {
-		if in.Features[feature] {
-			out.Notes = append(out.Notes, "feature "+feature+" is not available on this worker and is left out")
-		}
-	}
-	if len(in.OSGroups) > 0 {
-		problems = append(problems, "/osGroups: this worker cannot add groups to its tasks' user")
 	}
 	return out, problems
 }

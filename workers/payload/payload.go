@@ -33,13 +33,26 @@ type Payload struct {
 	BackingName string
 	Image       string // what a container engine would run it in; "" when none was named
 	Container   *Container
+	Interactive bool // shells are wanted
+	Trust       bool // the artifacts are to be certified
+	Monitor     bool // what the task uses is to be written down
+	Sandbox     Sandbox
 	Notes       []string // what was asked for and is not done, for the log
 }
 
 // Container is what a payload of docker-worker's dialect asks of a container; nil in the other dialect.
 type Container struct {
 	Image  json.RawMessage   // as it was written
+	Ref    Image             // the same, read
 	Caches map[string]string // name of the cache → place in the container
+}
+
+// Image says which image a task runs in. Either Name is set, or Artifact and one of TaskID and Namespace.
+type Image struct {
+	Name      string // as docker pull takes it
+	TaskID    string
+	Namespace string // of the index
+	Artifact  string
 }
 
 // Artifact is something a task promises to leave behind.

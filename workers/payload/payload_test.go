@@ -38,7 +38,7 @@ func TestGeneric(t *testing.T) {
 		Mounts:    []payload.Mount{{CacheName: "c", Directory: "checkouts"}, {File: "f", Content: &payload.Content{Raw: &text}}},
 		RetryOn:   []int{4}, PurgeOn: []int{0}, Proxy: true, Live: true, Backing: true,
 		LiveName: payload.LiveLog, BackingName: payload.BackingLog,
-		Notes: []string{"feature chainOfTrust is not available on this worker and is left out"},
+		Trust: true, Monitor: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

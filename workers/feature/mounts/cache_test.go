@@ -13,7 +13,7 @@ import (
 
 func openCaches(t *testing.T, dir string) *Caches {
 	t.Helper()
-	c, err := OpenCaches(dir, nil)
+	c, err := OpenCaches(dir, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func openCaches(t *testing.T, dir string) *Caches {
 // take acquires a cache, and says whether it is new and how many were dropped.
 func take(t *testing.T, c *Caches, name string, w wish) (h *held, fresh bool, dropped int) {
 	t.Helper()
-	h, dropped, err := c.acquire(name, "d", w)
+	h, dropped, err := c.acquire(name, "s", "d", w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,12 +13,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/workers/engine"
 	"github.com/treeline-ci/treeline/workers/payload"
 	"github.com/treeline-ci/treeline/workers/scratch"
 )
@@ -33,6 +33,7 @@ type Env struct {
 	Task   task.Definition
 	TaskID string
 	Say    func(format string, args ...any) // to the task's log
+	User   *engine.User                     // owner of what is mounted; nil: the worker's own
 
 	// Purges asks which caches of the worker's pool are to be dropped; nil when nobody can be asked.
 	Purges func(ctx context.Context) ([]client.PurgeRequest, error)
@@ -78,21 +79,29 @@ func authorize(ctx context.Context, env Env, wishes []payload.Mount) error {
 	if scope.Satisfies(env.Task.Scopes, want) {
 		return nil
 	}
-	expanded, err := env.Client.ExpandScopes(ctx, env.Task.Scopes)
-	if errors.Is(err, fault.Forbidden) {
-		expanded = env.Task.Scopes // a server that keeps its roles to itself: only what is written counts
-	} else if err != nil {
-		return fmt.Errorf("expand the task's scopes: %w", err)
+	expanded, err := Expanded(ctx, env.Client, env.Task.Scopes)
+	if err != nil {
+		return err
 	}
 	return scope.Check("task "+env.TaskID, false, expanded, want)
 }
 
+// Expanded is a task's scopes with those of its roles. Of a server that keeps its roles to itself, only what is
+// written counts.
+func Expanded(ctx context.Context, c *client.Client, scopes []string) ([]string, error) {
+	expanded, err := c.ExpandScopes(ctx, scopes)
+	if errors.Is(err, fault.Forbidden) {
+		return scopes, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("expand the task's scopes: %w", err)
+	}
+	return expanded, nil
+}
+
 func (m *Mounted) mount(ctx context.Context, env Env, want payload.Mount, purge wish) error {
 	if want.CacheName != "" {
-		h, dropped, err := m.caches.acquire(want.CacheName, want.Directory, purge)
-		if dropped > 0 {
-			env.Say("Dropped cache %s (%d), as was asked for at %s", want.CacheName, dropped, purge.before.UTC().Format(time.RFC3339))
-		}
+		h, err := m.caches.take(env, want.CacheName, want.Directory, purge)
 		if err != nil {
 			return err
 		}
@@ -145,11 +154,14 @@ func (m *Mounted) fill(ctx context.Context, env Env, want payload.Mount) error {
 func (m *Mounted) Release(dir *scratch.Dir, purge bool) error {
 	var problems []error
 	for _, h := range slices.Backward(m.held) {
-		if err := dir.MoveOut(h.directory, h.path); err != nil {
-			problems = append(problems, fmt.Errorf("mounts: cache %s is dropped: %w", h.name, err))
-			purge = true
+		drop := purge || h.unfilled
+		if !h.bound {
+			if err := dir.MoveOut(h.directory, h.path); err != nil {
+				problems = append(problems, fmt.Errorf("mounts: cache %s is dropped: %w", h.name, err))
+				drop = true
+			}
 		}
-		problems = append(problems, m.caches.giveBack(h, purge || h.unfilled))
+		problems = append(problems, m.caches.giveBack(h, drop))
 	}
 	m.held = nil
 	return errors.Join(problems...)

@@ -23,6 +23,8 @@ import (
 	"github.com/treeline-ci/treeline/client"
 )
 
+const loopback = "127.0.0.1"
+
 const bewitTime = 15 * time.Minute
 
 // Server serves the tasks of one worker.
@@ -37,7 +39,7 @@ type Server struct {
 
 // Start listens on a free port of the loopback address.
 func Start(log *slog.Logger) (*Server, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", loopback+":0")
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
@@ -54,8 +56,8 @@ func Start(log *slog.Logger) (*Server, error) {
 // Close stops listening; open requests are cut.
 func (s *Server) Close() error { return s.http.Close() }
 
-// Add opens a path for a task and returns its URL, which the task gets as TASKCLUSTER_PROXY_URL,
-// and the function that closes it. current gives a client with the credentials of the moment.
+// Add opens a path for a task and returns its URL, which the task gets as TASKCLUSTER_PROXY_URL, and the function
+// that closes it. current gives a client with the credentials of the moment.
 func (s *Server) Add(current func() *client.Client) (proxyURL string, remove func()) {
 	secret := rand.Text()
 	s.mu.Lock()
@@ -66,6 +68,37 @@ func (s *Server) Add(current func() *client.Client) (proxyURL string, remove fun
 		defer s.mu.Unlock()
 		delete(s.tasks, secret)
 	}
+}
+
+// AddAt does so at another address of this machine, by which the task's sandbox reaches it.
+func (s *Server) AddAt(ctx context.Context, address string, current func() *client.Client) (proxyURL string, remove func(), err error) {
+	proxyURL, remove = s.Add(current)
+	if address == loopback {
+		return proxyURL, remove, nil
+	}
+	at, end, err := s.listen(ctx, address)
+	if err != nil {
+		remove()
+		return "", nil, err
+	}
+	return strings.Replace(proxyURL, s.address, at, 1), func() { end(); remove() }, nil
+}
+
+// listen serves at another address as well: the one of the machine in a network of containers, which may be there
+// only when the first of them starts.
+func (s *Server) listen(ctx context.Context, address string) (at string, end func(), err error) {
+	config := net.ListenConfig{Control: anyAddress}
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		return "", nil, fmt.Errorf("proxy: %w", err)
+	}
+	server := &http.Server{Handler: s, ReadHeaderTimeout: 30 * time.Second}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("task proxy ended", "error", err)
+		}
+	}()
+	return listener.Addr().String(), func() { _ = server.Close() }, nil // open requests are cut
 }
 
 // ServeHTTP forwards /<secret>/api/<service>/<version>/..., and signs a URL for POST

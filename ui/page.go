@@ -216,7 +216,7 @@ func funcs() template.FuncMap {
 		"status": func(icons, state, text string) statusView { return statusView{icons, state, text} },
 		"counts": func(icons string, list []tally) countsView { return countsView{icons, list} },
 		"failure": func(icons string, err *push.Error, state push.State) failureView {
-			return failureView{icons, err, state == push.Ignored}
+			return failureView{icons, err, state != push.Failed} // what was decided all the same is told, not warned of
 		},
 	}
 }

@@ -208,7 +208,11 @@ func TestABuildTypeThatNoTaskHasIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, _, _ := trysyntax.Parse("try: -b do")
+	o, _, _ := trysyntax.Parse("try: -b o -u all -t all")
+	if s, err := trysyntax.NewSelector(o, g, context); err != nil || len(s.Notes()) > 0 {
+		t.Errorf("all of none: %v", err)
+	}
+	o, _, _ = trysyntax.Parse("try: -b do")
 	_, err = trysyntax.NewSelector(o, g, context)
 	if err == nil || err.Error() != "commit message:1: try: -b: no task of the graph is of build type debug (known: opt)" {
 		t.Error(err)

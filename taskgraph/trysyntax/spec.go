@@ -110,7 +110,7 @@ func (s *Selector) tests(flag, text string, names []string) (map[string]test, er
 			s.checkBrackets(flag, x)
 		}
 		matched, chunk := s.expand(x.name, names)
-		if len(matched) == 0 && x.name != None {
+		if len(matched) == 0 && x.name != None && x.name != All {
 			s.unknownTest(flag, x.name, names)
 		}
 		for _, name := range matched {

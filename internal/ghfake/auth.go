@@ -94,6 +94,7 @@ type Installation struct {
 	suspended time.Time
 	created   time.Time
 	quota     quota
+	pace      pace
 }
 
 // Install installs the App at an account, for the given repositories or, without any, for all; it sends

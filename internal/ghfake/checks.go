@@ -238,6 +238,9 @@ func (c *call) apply(r *checkRun) error {
 	if r.status == "completed" && r.completed.IsZero() {
 		r.completed = c.s.Now()
 	}
+	if err := c.checkOutput(); err != nil {
+		return err
+	}
 	if out, ok := c.body["output"].(obj); ok {
 		r.output = out
 		if list, ok := out["annotations"].([]any); ok {

@@ -3,6 +3,7 @@ package ghfake
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -121,19 +122,94 @@ func (c *call) rateLimit() (any, error) {
 	return obj{"resources": obj{"core": core, "search": core}, "rate": core}, nil
 }
 
+// The secondary limits, which hold beside the hourly one (vcs-integration 1.7).
+const (
+	pointsPerMinute   = 900 // a reading request costs 1, a writing one 5
+	contentsPerMinute = 80  // what people see: check runs, statuses, comments
+	contentsPerHour   = 500
+)
+
+// pace is what an installation did lately, in whole minutes and hours.
+type pace struct {
+	minute, hour time.Time
+	points       int // in the minute
+	made, madeIn int // contents in the minute, in the hour
+	refused      int // requests
+}
+
+// take counts a request; false says how long to make none.
+func (p *pace) take(now time.Time, method string, content bool) (wait time.Duration, ok bool) {
+	if !now.Before(p.minute.Add(time.Minute)) {
+		p.minute, p.points, p.made = now, 0, 0
+	}
+	if !now.Before(p.hour.Add(time.Hour)) {
+		p.hour, p.madeIn = now, 0
+	}
+	cost := 5
+	if method == http.MethodGet || method == http.MethodHead {
+		cost = 1
+	}
+	switch {
+	case content && p.madeIn >= contentsPerHour:
+		wait = p.hour.Add(time.Hour).Sub(now)
+	case content && p.made >= contentsPerMinute, p.points+cost > pointsPerMinute:
+		wait = p.minute.Add(time.Minute).Sub(now)
+	}
+	if wait > 0 {
+		p.refused++
+		return wait, false
+	}
+	p.points += cost
+	if content {
+		p.made++
+		p.madeIn++
+	}
+	return 0, true
+}
+
+// Refused returns how many requests of the installation were beyond the secondary limits of their own accord: those
+// that SecondaryLimit refuses do not count.
+func (in *Installation) Refused() int {
+	in.app.server.mu.Lock()
+	defer in.app.server.mu.Unlock()
+	return in.pace.refused
+}
+
+// makesContent reports whether a request makes what people see.
+func (c *call) makesContent() bool {
+	if c.r.Method != http.MethodPost {
+		return false
+	}
+	for _, end := range []string{"/check-runs", "/comments", "/statuses/" + c.r.PathValue("sha")} {
+		if strings.HasSuffix(c.r.URL.Path, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// secondary is the refusal by a secondary limit.
+func secondary() error {
+	return &apiError{
+		Status: http.StatusForbidden, Message: "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+		Documentation: "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits",
+	}
+}
+
 // refuseLimited returns the error of a request beyond a limit; nil when it is within.
 func (c *call) refuseLimited() error {
 	if c.limited > 0 {
 		if !c.quiet {
 			c.header.Set("Retry-After", strconv.Itoa(int(c.limited.Seconds()+0.999)))
 		}
-		return &apiError{
-			Status: http.StatusForbidden, Message: "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
-			Documentation: "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits",
-		}
+		return secondary()
 	}
 	if c.token == nil {
 		return nil
+	}
+	if wait, ok := c.token.installation.pace.take(c.s.Now(), c.r.Method, c.makesContent()); !ok {
+		c.header.Set("Retry-After", strconv.Itoa(int(wait.Seconds()+0.999)))
+		return secondary()
 	}
 	q := &c.token.installation.quota
 	q.renew(c.s.Now())

@@ -326,7 +326,9 @@ func (a *App) startLoops(ctx context.Context) error {
 	if err := a.intake.Start(ctx); err != nil {
 		return err
 	}
-	a.startGitHub(ctx)
+	if err := a.startGitHub(ctx); err != nil {
+		return err
+	}
 	if err := a.startCron(ctx); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -102,5 +103,33 @@ func TestActionsOnChangesAtGitHub(t *testing.T) {
 	_, err = h.server.actions.Start(t.Context(), all, actions.Start{TaskGroupID: group, Name: "cancel-all"})
 	if fault.KindOf(err) != fault.Forbidden || !strings.Contains(err.Error(), "changes .taskcluster.yml") {
 		t.Errorf("a pull request that changes .taskcluster.yml: %v", err)
+	}
+}
+
+func TestLevelsOfRepositoriesAreConfigured(t *testing.T) {
+	h := newHub(t, map[string]string{".taskcluster.yml": plainYML("{pullRequests: public}")})
+	level := func() int {
+		t.Helper()
+		r, err := h.server.push.Repository(t.Context(), "acme.app")
+		h.must(err)
+		return r.Level
+	}
+	if n := level(); n != 3 {
+		t.Errorf("level %d", n)
+	}
+	h.stop()
+	listener, err := net.Listen("tcp", h.config.Listener.Addr().String())
+	h.must(err)
+	h.config.Listener, h.config.Remote = listener, []Repository{{Name: "acme.app", Level: 2}}
+	h.start()
+	if n := level(); n != 2 {
+		t.Errorf("level %d", n)
+	}
+	h.push("main", map[string]string{"a": "1"})
+	h.expect("push: github-push")
+	change, err := h.server.github.ByTaskGroup(t.Context(), h.builds()[0].TaskGroupID)
+	h.must(err)
+	if n := level(); n != 2 || change.Level != 2 {
+		t.Errorf("levels %d and %d", n, change.Level)
 	}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ type Repository struct {
 	Name          string `yaml:"name"`
 	Kind          string `yaml:"kind"` // "hg"; "" for a repository that is known without it
 	URL           string `yaml:"url"`
-	Level         int    `yaml:"level"`          // of a Mercurial repository; 1 when 0
+	Level         int    `yaml:"level"`          // trust; when 0, 1 in Mercurial and 3 elsewhere
 	DefaultBranch string `yaml:"default-branch"` // of a Mercurial repository; "default" when ""
 
 	Mercurial `yaml:",inline"`
@@ -82,8 +83,8 @@ func (r *Repository) check() error {
 	switch {
 	case r.Name == "":
 		return errors.New("it has no name")
-	case r.Kind == "" && (r.URL != "" || r.Level != 0 || r.DefaultBranch != "" || !reflect.ValueOf(r.Mercurial).IsZero()):
-		return errors.New("url, level, branches and the like are for a repository with kind: hg; without kind, only cron-branches, try-branches and owner can be given")
+	case r.Kind == "" && (r.URL != "" || r.DefaultBranch != "" || !reflect.ValueOf(r.Mercurial).IsZero()):
+		return errors.New("url, default-branch and the like are for a repository with kind: hg; without kind, only level, cron-branches, try-branches and owner can be given")
 	case r.Kind != "" && r.Kind != push.Mercurial:
 		return fmt.Errorf("kind %q is not known; it can be hg, or be left out for a repository that Treeline knows otherwise", r.Kind)
 	case r.Level < 0 || r.Level > 3:
@@ -98,6 +99,32 @@ func (r *Repository) check() error {
 		r.DefaultBranch = "default"
 	}
 	return r.Mercurial.check(r.URL)
+}
+
+// levelOf is the trust of a repository that is not described as one of Mercurial's: whoever may write to it owns it,
+// unless the configuration says otherwise.
+func (a *App) levelOf(name string) int {
+	if d := a.described(push.Repository{Name: name}); d.Level != 0 {
+		return d.Level
+	}
+	return 3
+}
+
+// relevel gives repositories at GitHub the levels that the configuration has now.
+func (a *App) relevel(ctx context.Context) error {
+	list, err := a.push.Repositories(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if level := a.levelOf(r.Name); r.Kind == push.GitHub && r.Level != level {
+			r.Level = level
+			if err := a.push.Register(ctx, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // described is what the configuration says of a repository.

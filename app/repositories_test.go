@@ -20,11 +20,11 @@ func TestTheFileOfRepositories(t *testing.T) {
 	}
 	got, err := LoadRepositories(write(`repositories:
   - {name: central, kind: hg, url: https://hg.example.com/central, cron-branches: [default, beta], owner: a@example.com}
-  - {name: pebble, cron-branches: [main]}
+  - {name: pebble, cron-branches: [main], level: 2}
 `))
 	want := []Repository{
 		{Name: "central", Kind: "hg", URL: "https://hg.example.com/central", Level: 1, DefaultBranch: "default", CronBranches: []string{"default", "beta"}, Owner: "a@example.com"},
-		{Name: "pebble", CronBranches: []string{"main"}},
+		{Name: "pebble", CronBranches: []string{"main"}, Level: 2},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%s%v", diff, err)
@@ -38,6 +38,7 @@ func TestTheFileOfRepositories(t *testing.T) {
 		"repositories: [{name: a, kind: svn, url: 'https://x/y'}]":                   `kind "svn"`,
 		"repositories: [{name: a, url: 'https://x/y'}]":                              "kind: hg",
 		"repositories: [{name: a, kind: hg, url: 'https://x/y', level: 4}]":          "level 4",
+		"repositories: [{name: a, level: 4}]":                                        "level 4",
 		"repositories: [{name: a, kind: hg, url: 'https://x/y', ca-file: /no/such}]": "ca-file",
 		"repositories: [{name: a, kind: hg, url: 'https://x/y', fingerprints: [x]}]": "SHA-256",
 		"repositories: [{name: a}, {name: a}]":                                       "already",

@@ -67,6 +67,7 @@ func open(t testing.TB) *door {
 		Create: func(context.Context, string, []templates.Task, func(string) error, ...string) error {
 			return errors.New("no example's repository is there")
 		},
+		Level:  func(string) int { return 3 },
 		Expand: func(_ context.Context, scopes []string) ([]string, error) { return scopes, nil },
 	})
 	if err != nil {

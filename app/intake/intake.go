@@ -34,6 +34,9 @@ type Deps struct {
 	// Try says which branches of which repositories the operator calls try; nil: none.
 	Try func(repository, branch string) bool
 
+	// LevelOf is the trust of a repository on this machine, 1 to 3; nil: 3.
+	LevelOf func(repository string) int
+
 	// Cron knows the runs of jobs of .cron.yml; nil where there are none.
 	Cron CronRuns
 

@@ -17,9 +17,6 @@ const maxCommits = 50
 // maxSteps bounds how many pushes one look records for a branch; what is older is one push.
 const maxSteps = 20
 
-// localLevel is the trust of a repository on this machine: whoever may write to it owns it.
-const localLevel = 3
-
 func (in *Intake) register(ctx context.Context, name string, repo *localgit.Repo) error {
 	if err := repo.Hook(ctx); errors.Is(err, localgit.ErrForeignHook) {
 		in.Log.InfoContext(ctx, "commits are found by polling", "repository", name, "why", err)
@@ -28,8 +25,17 @@ func (in *Intake) register(ctx context.Context, name string, repo *localgit.Repo
 	}
 	return in.Push.Register(ctx, push.Repository{
 		Name: name, Kind: push.LocalGit, URL: in.RootURL + "/git/" + name, Path: repo.Dir(),
-		Level: localLevel, DefaultBranch: repo.DefaultBranch(ctx),
+		Level: in.levelOf(name), DefaultBranch: repo.DefaultBranch(ctx),
 	})
+}
+
+// levelOf is the trust of a repository on this machine: whoever may write to it owns it, unless the operator says
+// otherwise.
+func (in *Intake) levelOf(name string) int {
+	if in.LevelOf == nil {
+		return 3
+	}
+	return in.LevelOf(name)
 }
 
 func (in *Intake) watch(ctx context.Context, name string, repo *localgit.Repo) {

@@ -53,8 +53,9 @@ type Client struct {
 	root        *url.URL
 	direct      *url.URL // where requests with credentials of their own go; nil: to root
 	credentials hawk.Credentials
-	calls       *http.Client // with a limit for each attempt
-	bulk        *http.Client // content: no limit, the transfer watches its progress
+	source      func() hawk.Credentials // instead of credentials; nil: none
+	calls       *http.Client            // with a limit for each attempt
+	bulk        *http.Client            // content: no limit, the transfer watches its progress
 	patience    time.Duration
 	maxDelay    time.Duration
 	log         *slog.Logger
@@ -144,13 +145,26 @@ func FromEnv(log *slog.Logger) (*Client, error) {
 func (c *Client) RootURL() string { return c.root.String() }
 
 // Credentials returns what calls are signed with.
-func (c *Client) Credentials() hawk.Credentials { return c.credentials }
+func (c *Client) Credentials() hawk.Credentials {
+	if c.source != nil {
+		return c.source()
+	}
+	return c.credentials
+}
+
+// WithSource returns a client that asks for the credentials to sign with before every attempt: for those that
+// are renewed while the client is in use. source is called concurrently.
+func (c *Client) WithSource(source func() hawk.Credentials) *Client {
+	d := c.WithCredentials(source())
+	d.source = source
+	return d
+}
 
 // WithCredentials returns a client that signs with other credentials. A client of a task proxy goes
 // past it then: the proxy would sign with the task's.
 func (c *Client) WithCredentials(creds hawk.Credentials) *Client {
 	d := *c
-	d.credentials = creds
+	d.credentials, d.source = creds, nil
 	if c.direct != nil && creds.ClientID != "" {
 		d.root, d.direct = c.direct, nil
 	}

@@ -11,8 +11,8 @@ import (
 // signer signs every attempt anew, so that a retry long after the first attempt does not carry a
 // stale time stamp.
 type signer struct {
-	credentials hawk.Credentials
-	next        http.RoundTripper
+	source func() hawk.Credentials
+	next   http.RoundTripper
 }
 
 // signError says that the credentials themselves are unusable.
@@ -22,14 +22,15 @@ func (e *signError) Unwrap() error { return e.error }
 
 // RoundTrip signs a copy of the request.
 func (s *signer) RoundTrip(req *http.Request) (*http.Response, error) {
-	if s.credentials.ClientID == "" {
+	credentials := s.source()
+	if credentials.ClientID == "" {
 		return s.next.RoundTrip(req)
 	}
-	ext, err := hawk.Ext(s.credentials)
+	ext, err := hawk.Ext(credentials)
 	if err != nil {
 		return nil, &signError{err}
 	}
-	header, err := hawk.Header(s.credentials, req.Method, req.URL.String(), time.Now(), hawk.Nonce(), ext, "")
+	header, err := hawk.Header(credentials, req.Method, req.URL.String(), time.Now(), hawk.Nonce(), ext, "")
 	if err != nil {
 		return nil, &signError{err}
 	}
@@ -41,13 +42,13 @@ func (s *signer) RoundTrip(req *http.Request) (*http.Response, error) {
 // Transport returns a transport that signs what it sends with the client's credentials: for
 // proxies, which do their own retries or none.
 func (c *Client) Transport() http.RoundTripper {
-	return &signer{credentials: c.credentials, next: c.bulk.Transport}
+	return &signer{source: c.Credentials, next: c.bulk.Transport}
 }
 
 // SignURL returns the address with a signature in it (a bewit), which lets whoever holds it GET
 // the address until it expires, with the client's scopes.
 func (c *Client) SignURL(address string, valid time.Duration) (string, error) {
-	signed, err := hawk.SignURL(c.credentials, address, time.Now().Add(valid))
+	signed, err := hawk.SignURL(c.Credentials(), address, time.Now().Add(valid))
 	if err != nil {
 		return "", fmt.Errorf("client: sign %s: %w", redacted(address), err)
 	}

@@ -10,6 +10,7 @@ package workers
 
 import (
 	"cmp"
+	"context"
 	"crypto/ed25519"
 	"fmt"
 	"log/slog"
@@ -72,7 +73,9 @@ type Config struct {
 
 	MaxTasks int           // end after so many runs; 0: never
 	MaxIdle  time.Duration // end after so long without work; 0: never
-	Log      *slog.Logger
+	// MayEnd is asked before the worker ends for want of work; it goes on for another MaxIdle when false. nil: it may.
+	MayEnd func(ctx context.Context) bool
+	Log    *slog.Logger
 }
 
 var workerName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}$`)

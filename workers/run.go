@@ -138,7 +138,11 @@ func (w *worker) claimLoop(ctx context.Context) error {
 		if len(claims) > 0 || len(w.free) < w.Capacity {
 			idleSince = time.Now()
 		}
-		if w.MaxIdle > 0 && time.Since(idleSince) >= w.MaxIdle {
+		switch {
+		case w.MaxIdle == 0 || time.Since(idleSince) < w.MaxIdle:
+		case w.MayEnd != nil && !w.MayEnd(ctx):
+			idleSince = time.Now()
+		default:
 			w.Log.Info("worker ends: no work", "for", w.MaxIdle)
 			return nil
 		}

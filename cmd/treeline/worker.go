@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/workers"
 	"github.com/treeline-ci/treeline/workers/engine/process"
 	"github.com/treeline-ci/treeline/workers/payload"
@@ -31,6 +30,7 @@ func newWorkerRunCommand() *cobra.Command {
 	var c workers.Config
 	var passed []string
 	var jsonLog, verbose, single bool
+	var register string
 	var confine confinement
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -46,6 +46,10 @@ The server and the worker's credentials are taken from TASKCLUSTER_ROOT_URL,
 TASKCLUSTER_CLIENT_ID, TASKCLUSTER_ACCESS_TOKEN and TASKCLUSTER_CERTIFICATE. The client needs the
 scopes queue:claim-work:<queue> and queue:worker-id:<group>/<id>.
 
+With --register the worker shows worker-manager what its provider or operator gave it, gets credentials
+for a time, and renews them. One that was launched by a provider asks, when it has had no work for a minute
+(or idleTimeoutSecs of its workerConfig), whether it is needed, and ends when it is not.
+
 Started as root, give --task-users, or --run-as a user without rights: tasks run whatever their
 authors write. With --task-users each task has a user of its own, and what that user leaves
 anywhere on the machine is removed with the task. --single-use ends the worker after one task and
@@ -54,6 +58,7 @@ drops its caches: for pools whose tasks nobody trusts.
 Exit codes: 0 ended politely; 1 could not begin or the server refused the first claim.`,
 		Example: `  treeline worker run --task-queue local/linux --dir /var/lib/treeline-worker
   treeline worker run --task-queue local/linux --dir /srv/w --capacity 4 --task-users 61000 --memory 4G --pids 2000
+  treeline worker run --register worker.json --dir /var/lib/treeline-worker
   treeline worker run --task-queue local/containers --dir /srv/w --engine container --single-use`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -63,9 +68,11 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 				c.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), options))
 			}
 			var err error
-			if c.Client, err = client.FromEnv(c.Log); err != nil {
+			leave, err := admit(cmd.Context(), register, &c)
+			if err != nil {
 				return err
 			}
+			defer leave()
 			if c.WorkerID == "" {
 				c.WorkerID = hostName()
 			}
@@ -94,7 +101,8 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.TaskQueueID, "task-queue", "", "task queue to claim from, provisionerId/workerType")
+	f.StringVar(&register, "register", "", "file to register with worker-manager by; it names queue, group and id (default "+registerSetting+")")
+	f.StringVar(&c.TaskQueueID, "task-queue", "", "task queue to claim from, provisionerId/workerType; needed without --register")
 	f.StringVar(&c.WorkerGroup, "worker-group", "local", "group this worker belongs to")
 	f.StringVar(&c.WorkerID, "worker-id", "", "this worker's name within its group (default the host's name)")
 	f.StringVar(&c.Dir, "dir", "", "directory for tasks and caches; one worker at a time uses it")
@@ -113,7 +121,7 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 	f.BoolVarP(&verbose, "verbose", "v", false, "log details too")
 	f.BoolVar(&jsonLog, "log-json", false, "write the worker's own log as JSON")
 	confine.flags(cmd, &c)
-	for _, name := range []string{"task-queue", "dir"} {
+	for _, name := range []string{"dir"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			cmd.PrintErrln(err) // the flag is defined above
 		}

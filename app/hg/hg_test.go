@@ -139,6 +139,7 @@ func (f *fixture) want(want ...string) {
 func modes(t *testing.T, run func(t *testing.T, f *fixture, pushlog bool)) {
 	for _, pushlog := range []bool{false, true} {
 		t.Run(map[bool]string{false: "without a pushlog", true: "with a pushlog"}[pushlog], func(t *testing.T) {
+			t.Parallel()
 			run(t, newFixture(t, pushlog, nil), pushlog)
 		})
 	}

@@ -49,6 +49,7 @@ func githubService(ctx context.Context, t *testing.T, pool *pgxpool.Pool, who *a
 	pushes := push.New(pool, feed.Wake, log)
 	in := intake.New(intake.Deps{Queue: tasks, Push: pushes, Expand: who.Expand, Log: log, RootURL: root})
 	room, err := github.New(github.Deps{
+		Level:  func(string) int { return 1 },
 		Config: github.Config{AppID: app.ID, Key: app.PrivateKey(), Secrets: []string{"secret"}, API: gh.APIURL()},
 		Pool:   pool, Queue: tasks, Push: pushes, Feed: feed, Create: in.Create, Expand: who.Expand, RootURL: root, Log: log,
 	})

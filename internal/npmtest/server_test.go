@@ -90,6 +90,7 @@ func startServer(t *testing.T) []string {
 	services := []web.Service{authapi.Service(who, authapi.WithCloud(other)), queueapi.Service(tasks), indexapi.Service(indexed), objectapi.Service(objects)}
 	services = append(services, secretServices(t, pool, log)...)
 	services = append(services, notifyService(t, pool, root, log), hookService(ctx, t, pool, who, tasks, log))
+	services = append(services, poolService(t, pool, tasks, root, hawk.Credentials{ClientID: rootClient, AccessToken: token}, log))
 	services = append(services, githubService(ctx, t, pool, who, tasks, root, log))
 	handler, err := web.Mount(services, who, web.Options{RootURL: root, Log: log, CheckOutput: true})
 	check(err)

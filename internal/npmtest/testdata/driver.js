@@ -605,6 +605,116 @@ const scenarios = {
     assert.equal((await github.ping()).alive, true);
   },
 
+  async workerManager() {
+    const called = new Set();
+    const watched = credentials => new Proxy(new tc.WorkerManager({ rootUrl, credentials, retries: 0 }), {
+      get(target, name) {
+        called.add(name);
+        return typeof target[name] === 'function' ? target[name].bind(target) : target[name];
+      },
+    });
+    const wm = watched(root);
+    // Older versions of the client do not know all endpoints.
+    const known = name => typeof tc.WorkerManager.prototype[name] === 'function';
+    const type = `w${crypto.randomBytes(6).toString('hex')}`;
+    const pool = `npm-test/${type}`;
+    const definition = { providerId: 'static', description: 'npm', owner: 'npm@example.com', emailOnError: false, config: { workerConfig: { a: 1 } } };
+
+    assert.equal((await wm.ping()).alive, true);
+    const { providers } = await wm.listProviders();
+    assert.deepEqual(providers, [{ providerId: 'local', providerType: 'local' }, { providerId: 'null-provider', providerType: 'null' }, { providerId: 'static', providerType: 'static' }]);
+    const made = await wm.createWorkerPool(pool, definition);
+    assert.deepEqual([made.workerPoolId, made.currentCapacity, made.config], [pool, 0, definition.config]);
+    await refused(wm.createWorkerPool(pool, definition), 409, 'RequestConflict');
+    await refused(wm.createWorkerPool(`${pool}x`, { ...definition, providerId: 'none' }), 400);
+    await refused(wm.createWorkerPool(`${pool}x`, { ...definition, config: { nonsense: true } }), 400, 'InputValidationError');
+    const changed = await wm.updateWorkerPool(pool, { ...definition, description: 'changed' });
+    assert.equal(changed.description, 'changed');
+    assert.equal((await wm.workerPool(pool)).description, 'changed');
+    assert.ok((await wm.listWorkerPools()).workerPools.some(p => p.workerPoolId === pool));
+
+    const staticSecret = crypto.randomBytes(33).toString('base64url');
+    const info = { expires: tc.fromNow('1 hour'), capacity: 2, providerInfo: { staticSecret } };
+    const name = ['lab', 'bench-1'];
+    assert.equal((await wm.createWorker(pool, ...name, info)).state, 'running');
+    await refused(wm.createWorker(pool, ...name, info), 409, 'RequestConflict');
+    assert.equal((await wm.updateWorker(pool, ...name, { ...info, capacity: 3 })).capacity, 3);
+    assert.equal((await wm.worker(pool, ...name)).capacity, 3);
+    assert.equal((await wm.listWorkersForWorkerPool(pool)).workers.length, 1);
+    assert.equal((await wm.listWorkersForWorkerGroup(pool, 'lab')).workers.length, 1);
+    assert.equal((await wm.listWorkersForWorkerGroup(pool, 'none')).workers.length, 0);
+
+    const register = { workerPoolId: pool, providerId: 'static', workerGroup: 'lab', workerId: 'bench-1', workerIdentityProof: { staticSecret } };
+    const anonymous = watched(undefined);
+    await refused(anonymous.registerWorker({ ...register, workerIdentityProof: { staticSecret: 'x'.repeat(44) } }), 400, 'InputError');
+    const one = await anonymous.registerWorker(register);
+    assert.deepEqual(one.workerConfig, { a: 1 });
+    const own = watched(one.credentials);
+    const again = { workerPoolId: pool, workerGroup: 'lab', workerId: 'bench-1', secret: one.secret };
+    const two = await own.reregisterWorker(again);
+    await refused(own.reregisterWorker(again), 400, 'InputError');
+    assert.notEqual(two.secret, one.secret);
+    if (known('shouldWorkerTerminate')) {
+      assert.deepEqual(await own.shouldWorkerTerminate(pool, ...name), { terminate: false, reason: 'needed' });
+    }
+    await refused(own.deleteWorkerPool(pool), 403, 'InsufficientScopes');
+
+    // The worker's credentials are good for work, and for no other worker's.
+    const work = new tc.Queue({ rootUrl, credentials: two.credentials, retries: 0 });
+    const taskId = await create(pool);
+    const { tasks } = await work.claimWork(pool, { workerGroup: 'lab', workerId: 'bench-1', tasks: 1 });
+    assert.equal(tasks[0].status.taskId, taskId);
+    await refused(work.claimWork(pool, { workerGroup: 'lab', workerId: 'bench-2', tasks: 1 }), 403);
+
+    const error = { workerGroup: 'lab', workerId: 'bench-1', kind: 'worker-error', title: 'Broken', description: 'it is', extra: { code: 'E7' } };
+    const reported = await own.reportWorkerError(pool, error);
+    assert.equal(reported.title, 'Broken');
+    const { workerPoolErrors } = await wm.listWorkerPoolErrors(pool);
+    assert.deepEqual(workerPoolErrors.map(e => e.errorId), [reported.errorId]);
+    if (known('workerPoolErrorStats')) {
+      const { totals } = await wm.workerPoolErrorStats({ workerPoolId: pool });
+      assert.deepEqual([totals.total, totals.code, totals.title], [1, { E7: 1 }, { Broken: 1 }]);
+    }
+
+    const { workers } = await wm.listWorkers('npm-test', type);
+    assert.deepEqual(workers.map(w => [w.workerId, w.state, w.capacity, w.latestTask.taskId]), [['bench-1', 'running', 3, taskId]]);
+    assert.equal((await wm.listWorkers('npm-test', type, { quarantined: 'true' })).workers.length, 0);
+    assert.equal((await wm.getWorker('npm-test', type, ...name)).providerId, 'static');
+
+    const scaled = `npm-test/${type}s`;
+    const launchConfigs = [{ workerManager: { launchConfigId: 'small', capacityPerInstance: 2 } }, { env: { BIG: '1' } }];
+    const config = { minCapacity: 0, maxCapacity: 4, launchConfigs };
+    await wm.createWorkerPool(scaled, { ...definition, providerId: 'local', config });
+    if (known('listWorkerPoolLaunchConfigs')) {
+      const { workerPoolLaunchConfigs } = await wm.listWorkerPoolLaunchConfigs(scaled);
+      assert.equal(workerPoolLaunchConfigs.length, 2);
+      assert.ok(workerPoolLaunchConfigs.some(c => c.launchConfigId === 'small'));
+      await wm.updateWorkerPool(scaled, { ...definition, providerId: 'local', config: { ...config, launchConfigs: launchConfigs.slice(1) } });
+      assert.equal((await wm.listWorkerPoolLaunchConfigs(scaled)).workerPoolLaunchConfigs.length, 1);
+      assert.equal((await wm.listWorkerPoolLaunchConfigs(scaled, { includeArchived: true })).workerPoolLaunchConfigs.length, 2);
+    }
+    if (known('workerPoolStats')) {
+      assert.equal((await wm.workerPoolStats(scaled)).launchConfigStats.length, 2);
+    }
+    if (known('listWorkerPoolsStats')) {
+      assert.ok((await wm.listWorkerPoolsStats()).workerPoolsStats.some(p => p.workerPoolId === scaled));
+    }
+
+    // The worker is removed by itself; its task is given back at once.
+    await own.removeWorker(pool, ...name);
+    assert.equal((await queue.status(taskId)).status.runs[0].reasonResolved, 'worker-shutdown');
+    assert.equal((await wm.deleteWorkerPool(pool)).providerId, 'null-provider');
+    await wm.deleteWorkerPool(scaled);
+    for (const probe of ['lbheartbeat', 'version', 'heartbeat']) {
+      if (known(probe)) {
+        await wm[probe]();
+      }
+    }
+    const common = new Set(Object.getOwnPropertyNames(tc.Notify.prototype));
+    const missing = Object.getOwnPropertyNames(tc.WorkerManager.prototype).filter(n => !common.has(n) && !called.has(n));
+    assert.deepEqual(missing, []);
+  },
+
   async index() {
     const tq = freshQueue();
     const path = `npm.${crypto.randomBytes(6).toString('hex')}.latest`;

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/form"
 )
 
 // checkSuite is what an App has to say of a revision.
@@ -238,8 +240,8 @@ func (c *call) apply(r *checkRun) error {
 	if r.status == "completed" && r.completed.IsZero() {
 		r.completed = c.s.Now()
 	}
-	if err := c.checkOutput(); err != nil {
-		return err
+	if problem := form.Output(c.body); problem != "" {
+		return invalid("Invalid request.\n\n%s", problem)
 	}
 	if out, ok := c.body["output"].(obj); ok {
 		r.output = out

@@ -2,9 +2,6 @@ package ghfake
 
 import (
 	"net/http"
-	"net/http/cgi"
-	"os/exec"
-	"path"
 	"strings"
 
 	"github.com/treeline-ci/treeline/internal/ghfake/bare"
@@ -35,15 +32,5 @@ func (s *Server) serveGit(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Repository not found.", http.StatusUnauthorized)
 		return
 	}
-	where, err := exec.Command("git", "--exec-path").Output()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	prefix := "/" + r.PathValue("owner") + "/" + r.PathValue("file")
-	backend := cgi.Handler{
-		Path: path.Join(strings.TrimSpace(string(where)), "git-http-backend"), Root: prefix, Logger: nil,
-		Env: []string{"GIT_PROJECT_ROOT=" + repo.git.Dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null"},
-	}
-	backend.ServeHTTP(w, r)
+	repo.git.Serve(w, r, "/"+r.PathValue("owner")+"/"+r.PathValue("file"))
 }

@@ -26,6 +26,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/webhook"
 )
 
 // Options are the settings of a double; the zero value of each has a default.
@@ -35,6 +37,9 @@ type Options struct {
 	Now     func() time.Time // its clock; time.Now when nil
 	Timeout time.Duration    // of a webhook delivery; 10 seconds, as GitHub's, when 0
 	Log     *slog.Logger     // what it is asked and what it sends; nothing when nil
+
+	// Site makes what answers browsers beside the API, package ghpage's for one; nothing when nil.
+	Site func(*Server) http.Handler
 
 	Inspector Inspector // refuses what GitHub would not take; nil looks at nothing beyond the double's own checks
 }
@@ -46,7 +51,7 @@ type Server struct {
 	temp     string // removed by Close
 	http     *http.Server
 	ended    chan error
-	sender   *sender
+	sender   *webhook.Sender
 	failures faults
 
 	mu            sync.Mutex
@@ -103,7 +108,7 @@ func Start(o Options) (_ *Server, err error) {
 		return nil, errors.Join(fmt.Errorf("ghfake: %w", err), os.RemoveAll(s.temp))
 	}
 	s.root = "http://" + listener.Addr().String()
-	s.sender = newSender(s)
+	s.sender = webhook.Start(&webhook.Sender{Now: s.Now, Log: s.Log, Target: s.target}, s.Timeout)
 	s.http = &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second}
 	go func() { s.ended <- s.http.Serve(listener) }()
 	return s, nil
@@ -111,7 +116,7 @@ func Start(o Options) (_ *Server, err error) {
 
 // Close ends the double; deliveries not sent yet are not sent.
 func (s *Server) Close() error {
-	s.sender.close()
+	s.sender.Close()
 	err := s.http.Close()
 	if ended := <-s.ended; !errors.Is(ended, http.ErrServerClosed) {
 		err = errors.Join(err, ended)
@@ -169,7 +174,18 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST /settings/apps/new", s.askForApp)
 	mux.HandleFunc("POST /organizations/{org}/settings/apps/new", s.askForApp)
 	mux.HandleFunc("POST /settings/apps/confirm", s.confirmApp)
-	mux.HandleFunc("/{owner}/{file}/", s.serveGit)
+	site := http.NotFoundHandler()
+	if s.Site != nil {
+		site = s.Site(s)
+	}
+	mux.Handle("/", site)
+	mux.HandleFunc("/{owner}/{file}/", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.PathValue("file"), ".git") {
+			s.serveGit(w, r)
+			return
+		}
+		site.ServeHTTP(w, r)
+	})
 	return mux
 }
 
@@ -184,4 +200,4 @@ func (s *Server) note(r *http.Request, route string, status int, installation in
 func (s *Server) gitDir(id int64) string { return filepath.Join(s.Dir, fmt.Sprintf("%d.git", id)) }
 
 // Drain waits until all webhooks of what happened so far were sent, or ctx ends.
-func (s *Server) Drain(ctx context.Context) error { return s.sender.drain(ctx) }
+func (s *Server) Drain(ctx context.Context) error { return s.sender.Drain(ctx) }

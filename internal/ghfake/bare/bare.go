@@ -4,8 +4,11 @@ package bare
 import (
 	"bytes"
 	"fmt"
+	"net/http"
+	"net/http/cgi"
 	"os"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -206,4 +209,18 @@ func (b Repo) List(treeish string, recursive bool, paths ...string) ([]Entry, er
 		list = append(list, e)
 	}
 	return list, nil
+}
+
+// Serve answers git's HTTP requests below a prefix of the path: clones and fetches.
+func (b Repo) Serve(w http.ResponseWriter, r *http.Request, prefix string) {
+	where, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	backend := cgi.Handler{
+		Path: path.Join(strings.TrimSpace(string(where)), "git-http-backend"), Root: prefix,
+		Env: []string{"GIT_PROJECT_ROOT=" + b.Dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null"},
+	}
+	backend.ServeHTTP(w, r)
 }

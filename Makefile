@@ -5,6 +5,7 @@
 # make ui     the pages' scripts and styles (ui/dist)
 # make bench  benchmarks; prints tables, asserts nothing
 # make bench-taskgraph  the generator alone: RUNS=number LARGE=1
+# make bench-hg  what it costs to look at 1,000 Mercurial repositories in which nothing happens
 # make upgrade-test  the database up and down under load with the previous program still serving
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
@@ -16,7 +17,7 @@ GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 path      = $(subst $() ,\ ,$(1))
 GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 2>/dev/null)
 
-.PHONY: run test lint build ui bench bench-taskgraph soak upgrade-test clean
+.PHONY: run test lint build ui bench bench-taskgraph bench-hg soak upgrade-test clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -58,6 +59,10 @@ LARGE ?= 1
 bench-taskgraph: need-run bin/treeline
 	bin/treeline bench taskgraph --runs $(RUNS) $(if $(filter 1,$(LARGE)),--large)
 	@echo; TREELINE_BENCH_LARGE=$(filter 1,$(LARGE)) $(GO) test -run '^$$' -bench 'Generate|Run$$' -benchmem -benchtime 3x -p 1 ./taskgraph ./taskgraph/optimize
+
+# Processor time of one server, with the Mercurial server and PostgreSQL as processes of their own.
+bench-hg: need-run
+	$(GO) test -run '^$$' -bench AThousandRepositories -benchtime 1x ./app/hg
 
 # Rounds of random operations, each with the next seed, until the minutes are over; SEED alone, with
 # MINUTES=0, plays the round of that seed again. The report as JSON is soak.json. Then throughput with and

@@ -13,6 +13,8 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/pools/provider"
+	"github.com/treeline-ci/treeline/pools/provider/container"
+	"github.com/treeline-ci/treeline/pools/provider/local"
 	"github.com/treeline-ci/treeline/pools/provider/static"
 )
 
@@ -89,6 +91,20 @@ func kinds() map[string]func(id string, node *yaml.Node, d Deps) (provider.Provi
 				Type string `yaml:"type"`
 			}
 			return static.Provider{}, strict(node, &none)
+		},
+		"local": func(_ string, node *yaml.Node, d Deps) (provider.Provider, error) {
+			c := local.Config{Program: d.Program, Secret: d.Secret}
+			if err := strict(node, &c); err != nil {
+				return nil, err
+			}
+			return local.New(c, d.Log)
+		},
+		"container": func(_ string, node *yaml.Node, d Deps) (provider.Provider, error) {
+			c := container.Config{Secret: d.Secret, Server: d.RootURL}
+			if err := strict(node, &c); err != nil {
+				return nil, err
+			}
+			return container.New(c)
 		},
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/ghfake"
+	"github.com/treeline-ci/treeline/internal/ghfake/ghspec"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
@@ -57,9 +58,16 @@ func newHub(t *testing.T, files map[string]string) *hub {
 	t.Helper()
 	h := &hub{t: t}
 	var err error
-	h.gh, err = ghfake.Start(ghfake.Options{Dir: t.TempDir(), Now: func() time.Time { return time.Now().Add(-time.Duration(h.ago.Load())) }})
+	spec, err := ghspec.Load(t.Context(), ghfake.Routes())
 	h.must(err)
-	t.Cleanup(func() { h.must(h.gh.Close()) })
+	h.gh, err = ghfake.Start(ghfake.Options{Dir: t.TempDir(), Inspector: spec, Now: func() time.Time { return time.Now().Add(-time.Duration(h.ago.Load())) }})
+	h.must(err)
+	t.Cleanup(func() {
+		for _, what := range h.gh.Complaints() {
+			t.Errorf("not as GitHub: %s", what)
+		}
+		h.must(h.gh.Close())
+	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	h.must(err)
 	root := "http://" + listener.Addr().String()

@@ -114,6 +114,9 @@ func (s *Spec) Answer(route string, r *http.Request, status int, header http.Hea
 	if status >= 400 && in.Route.Operation.Responses.Status(status) == nil {
 		return nil
 	}
+	if kind := header.Get("Content-Type"); kind != "" && !strings.HasPrefix(kind, "application/json") {
+		return nil // raw files, revisions and archives: media types that the description leaves out
+	}
 	if len(body) == 0 && status != http.StatusOK && status != http.StatusCreated {
 		in.Options.ExcludeResponseBody = true
 	}

@@ -241,6 +241,11 @@ func (a *App) bootstrap(ctx context.Context) error {
 	if err := a.actionRoles(ctx); err != nil {
 		return err
 	}
+	for id, scopes := range a.config.Roles {
+		if err := a.role(ctx, id, scopes, "Made by the configuration at the first start."); err != nil {
+			return err
+		}
+	}
 	for name := range a.repos {
 		role := intake.Role(push.Repository{Name: name, Kind: push.LocalGit})
 		err := a.role(ctx, role+":*", intake.RoleScopes(name), "What a push to the local repository "+name+" may do.")
@@ -318,6 +323,7 @@ func (a *App) startLoops(ctx context.Context) error {
 	a.startNotify(ctx)
 	a.startHooks(ctx)
 	a.startPools(ctx)
+	a.startTreeherder(ctx)
 	if err := a.startPulse(ctx); err != nil {
 		return err
 	}

@@ -74,6 +74,9 @@ type Config struct {
 	// PoolsEvery is the time between two looks at a worker pool: 10 s when zero.
 	PoolsEvery time.Duration
 
+	// Roles are made at the start, unless they are there.
+	Roles map[string][]string
+
 	// Anonymous are scopes that everybody has, until an operator changes the role anonymous; the
 	// recommended set when nil.
 	Anonymous []string
@@ -114,6 +117,9 @@ func (c *Config) Check() error {
 		if err := c.Pulse.Check(); err != nil {
 			problems = append(problems, fmt.Errorf("pulse (--pulse-url or TREELINE_PULSE_URL): %w", err))
 		}
+	}
+	if c.Pulse.Treeherder && c.Pulse.URL == "" {
+		problems = append(problems, errors.New("treeherder (--treeherder or TREELINE_TREEHERDER): its messages need a broker, give --pulse-url or TREELINE_PULSE_URL"))
 	}
 	if err := c.Login.Check(c.RootURL); err != nil {
 		problems = append(problems, fmt.Errorf("login (%s): %w", login.Setting, err))

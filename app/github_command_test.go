@@ -20,7 +20,7 @@ func acting(t *testing.T, more string) *hub {
 	h := newHub(t, files)
 	work := []string{"queue:create-task:highest:local/*", "queue:create-task:highest:built-in/*", "queue:create-task:project:none", "queue:scheduler-id:*", "queue:route:*", "queue:get-artifact:*"}
 	for role, scopes := range map[string][]string{
-		"branch:*":             append([]string{"in-tree:hook-action:project-pebble/in-tree-action-3-*"}, work...),
+		"branch:main":          append([]string{"in-tree:hook-action:project-pebble/in-tree-action-3-*"}, work...),
 		"pull-reques*":         append([]string{"in-tree:hook-action:project-pebble/in-tree-pr-action-1-*"}, work...),
 		"action:*":             append([]string{"queue:cancel-task:*"}, work...),
 		"pr-action:*":          append([]string{"queue:cancel-task:pebble-level-1/*"}, work...),

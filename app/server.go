@@ -7,6 +7,7 @@ import (
 	"github.com/treeline-ci/treeline/app/githubapi"
 	"github.com/treeline-ci/treeline/app/graphapi"
 	"github.com/treeline-ci/treeline/app/hgapi"
+	"github.com/treeline-ci/treeline/app/treeherder/pushlogapi"
 	"github.com/treeline-ci/treeline/auth/authapi"
 	"github.com/treeline-ci/treeline/cron/cronapi"
 	"github.com/treeline-ci/treeline/event/eventapi"
@@ -44,7 +45,7 @@ func (a *App) handler() (http.Handler, error) {
 		objectapi.Service(a.objects), eventapi.Service(a.feed), graphapi.Service(a.graphs()), historyapi.Service(a.history), githubapi.Service(a.github, a.config.RootURL), actionsapi.Service(a.actions), notifyapi.Service(a.notify),
 		hooksapi.Service(a.hooks), secretsapi.Service(a.secrets), purgecacheapi.Service(a.purges), cronapi.Service(a.calendar), poolsapi.Service(a.pools),
 	}
-	services = append(services, hgapi.Service(a.hg))
+	services = append(services, hgapi.Service(a.hg), pushlogapi.Service(a.push))
 	references, err := exchangeReferences(a.config.Pulse.Namespace)
 	if err != nil {
 		return nil, err

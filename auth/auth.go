@@ -129,7 +129,7 @@ func AnonymousScopes() []string {
 		"auth:list-clients", "auth:get-client:*", "auth:list-roles", "auth:get-role:*", "auth:expand-scopes", "auth:current-scopes",
 		"hooks:list-hooks:*", "hooks:get:*", "hooks:status:*", "hooks:list-last-fires:*",
 		"index:find-task:*", "index:list-tasks:*", "index:list-namespaces:*",
-		"object:download:public/*", "events:read", "cron:list", "secrets:list-secrets",
+		"object:download:public/*", "events:read", "cron:list", "pushlog:read:*", "secrets:list-secrets",
 		"purge-cache:purge-requests::*", "purge-cache:all-purge-requests",
 		"worker-manager:list-providers", "worker-manager:list-worker-pools", "worker-manager:get-worker-pool:*", "worker-manager:list-workers:*",
 		"worker-manager:get-worker:*", "worker-manager:list-worker-pool-errors:*", "worker-manager:list-worker-pool-launch-configs:*",

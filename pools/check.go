@@ -123,7 +123,7 @@ func (p *Pools) conclude(ctx context.Context, s provider.Scaler, w *Worker, h pr
 	case w.State == Stopped && before != Stopped:
 		p.Log.InfoContext(ctx, "a worker is gone", "worker", w.Key().String(), "was", before)
 		return p.WorkerGone(ctx, w.Key())
-	case w.State == Stopping && h != provider.Stopping:
+	case w.State == Stopping:
 		return p.stopNow(ctx, s, w)
 	}
 	return nil

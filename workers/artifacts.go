@@ -8,6 +8,7 @@ import (
 	"mime"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -118,13 +119,30 @@ func (r *run) open(name string) (*os.File, fs.FileInfo, error) {
 	if err == nil && !info.Mode().IsRegular() {
 		err = errNotRegular
 	}
+	if err == nil && !r.mayRead(info) {
+		err = errForeign
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, file.Close())
 	}
 	return file, info, nil
 }
 
-var errNotRegular = errors.New("is no regular file")
+// mayRead says whether the task itself could read a file: the worker can read more, and a hard link may lead to
+// any file of the file system.
+func (r *run) mayRead(info fs.FileInfo) bool {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || r.user == nil || r.bare() {
+		return true
+	}
+	return s.Uid == r.user.UID || info.Mode().Perm()&0o004 != 0 ||
+		info.Mode().Perm()&0o040 != 0 && (s.Gid == r.user.GID || slices.Contains(r.user.Groups, s.Gid))
+}
+
+var (
+	errNotRegular = errors.New("is no regular file")
+	errForeign    = errors.New("is a file that the task itself may not read")
+)
 
 // findArtifacts looks for what was promised.
 func (r *run) findArtifacts() (files []found, gone []missing, err error) {

@@ -294,3 +294,19 @@ func (s *server) logHas(id, text string) {
 	go func() { _, _ = s.root.Follow(ctx, address, 0, got) }() // ends with the test at the latest
 	await(s.t, fmt.Sprintf("%q in the log", text), func() bool { return strings.Contains(got.String(), text) })
 }
+
+// claimOne is a claim of a worker that a test plays itself.
+var claimOne = client.ClaimRequest{WorkerGroup: "g", WorkerID: "by-hand", Tasks: 1}
+
+func (s *server) upload(c *client.Client, id, name string, data []byte) {
+	s.t.Helper()
+	up := client.Upload{TaskID: id, Name: name, ContentType: "application/octet-stream", Expires: task.At(time.Now().Add(time.Hour))}
+	if _, err := c.UploadArtifact(s.t.Context(), up, bytes.NewReader(data), int64(len(data))); err != nil {
+		s.t.Fatal(err)
+	}
+	log := up
+	log.Name, log.ContentType = "public/logs/live.log", "text/plain"
+	if _, err := c.UploadArtifact(s.t.Context(), log, strings.NewReader("log\n"), 4); err != nil {
+		s.t.Fatal(err)
+	}
+}

@@ -43,6 +43,7 @@ type Config struct {
 	Login        login.Config // how people sign in besides with credentials
 	Notify       app.Notify   // how mail and messages get out
 	Remote       []app.Repository
+	GitHubDouble bool // a double of GitHub beside the server, which is an App of it
 
 	Out io.Writer // what a person should read
 	Log *slog.Logger
@@ -96,12 +97,21 @@ func Run(ctx context.Context, c Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop(ctx, cluster.Stop)) }()
 
-	server, err := app.Start(ctx, app.Config{
+	config := app.Config{
 		RootURL: rootURL, Listener: listener,
 		DatabaseURL: cluster.URL(pg.DatabaseName), DataDir: filepath.Join(data, "objects"),
 		Secrets: secrets, Repositories: []app.LocalRepository{repo}, ClaimTimeout: claimTimeout,
 		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Login: c.Login, Notify: c.Notify, Remote: c.Remote, Log: c.Log,
-	})
+	}
+	var gh *double
+	if c.GitHubDouble {
+		if gh, err = startDouble(c, rootURL, listener.Addr().(*net.TCPAddr).Port); err != nil { //nolint:forcetypeassert // of a TCP listener
+			return err
+		}
+		defer func() { err = errors.Join(err, stop(ctx, gh.stop)) }()
+		gh.configure(&config)
+	}
+	server, err := app.Start(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -114,6 +124,10 @@ func Run(ctx context.Context, c Config) (err error) {
 	defer workers.stop()
 
 	c.banner(data, rootURL, repo, secrets, time.Since(started))
+	if gh != nil {
+		gh.install()
+		fmt.Fprintf(c.Out, "    GitHub        %s\n                  a double: open a pull request there, and press the buttons of its checks\n\n", gh.site())
+	}
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(c.Out, "\nStopping; tasks at work will run again at the next start.")

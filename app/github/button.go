@@ -34,7 +34,7 @@ func (g *GitHub) onCheckRun(ctx context.Context, t *told) (string, error) {
 		return why, err
 	}
 	check, state, err := g.Checks.Find(ctx, t.repo.Owner+"/"+t.repo.Repo, c.ID)
-	if errors.Is(err, fault.NotFound) {
+	if errors.Is(err, fault.NotFound) && t.Tries > learnTries {
 		return "the check run is not known", nil
 	}
 	if err != nil {
@@ -43,7 +43,7 @@ func (g *GitHub) onCheckRun(ctx context.Context, t *told) (string, error) {
 	if check.SHA != c.HeadSHA || check.Installation != t.payload.Installation.ID {
 		return fmt.Sprintf("refused: the check run is of %s, not of %s", check.SHA, c.HeadSHA), nil
 	}
-	p := &press{told: t, g: g, check: check, where: check.ID, wish: "asked to run it again", again: t.payload.Action == "rerequested"}
+	p := &press{told: t, g: g, check: check, state: state, where: check.ID, wish: "asked to run it again", again: t.payload.Action == "rerequested"}
 	if p.again {
 		p.key = "rerequested"
 	} else {
@@ -57,6 +57,10 @@ func (g *GitHub) onCheckRun(ctx context.Context, t *told) (string, error) {
 	return p.do(ctx)
 }
 
+// learnTries is how often a check run of ours is looked for that is not known: GitHub shows one before it has told us
+// its id.
+const learnTries = 2
+
 // ours reports whether what GitHub tells of was done by the App itself: its own requests come back as webhooks.
 func (t *told) ours(a appPayload) bool {
 	return t.payload.Sender.Type == "Bot" && strings.EqualFold(t.payload.Sender.login(), a.Slug+"[bot]")
@@ -67,6 +71,7 @@ type press struct {
 	*told
 	g     *GitHub
 	check checks.Check
+	state checks.State
 	where int64  // the check that shows what becomes of it; 0 when there is none
 	wish  string // what was done, for people
 	key   string // tells the wishes at one attempt apart; "" for those that can be had again and again
@@ -131,12 +136,13 @@ func (p *press) do(ctx context.Context) (string, error) {
 	return p.say(ctx, "%s", done)
 }
 
-// once names what is done once: a button of an attempt.
+// once names what is done once: a button of an attempt as it ended. What ran again and ended so soon that GitHub heard
+// of the new end only has the same attempt, and another end.
 func (p *press) once() string {
 	if p.key == "" {
 		return ""
 	}
-	return fmt.Sprintf("%d %s", p.check.GitHubID, p.key)
+	return fmt.Sprintf("%d %s %s %d", p.check.GitHubID, p.key, p.state.Conclusion, p.state.CompletedAt.Unix())
 }
 
 // stale reports whether the check has a newer attempt.
@@ -185,7 +191,14 @@ func (p *press) perform(ctx context.Context, b buttons.Button) (string, error) {
 		_, err := p.g.Queue.Rerun(ctx, p.check.TaskID)
 		return "the task runs again.", err
 	case "rerun-failed":
-		return p.g.rerunFailed(ctx, p.repo, p.check.SHA)
+		switch p.check.Kind {
+		case checks.GraphDiff:
+			return p.g.compareAgain(ctx, p.repo, p.check.SHA)
+		case checks.OfGroup:
+			n, err := p.g.rerunBuild(ctx, Build{TaskGroupID: p.check.TaskGroupID})
+			return fmt.Sprintf("%d failed tasks of the build run again.", n), err
+		}
+		return p.g.rerunFailed(ctx, p.repo, p.check.SHA, p.check.Name)
 	case "cancel":
 		return p.cancel(ctx)
 	case "explain":
@@ -218,11 +231,19 @@ func (p *press) cancel(ctx context.Context) (string, error) {
 		_, err := p.g.Queue.Cancel(ctx, p.check.TaskID)
 		return "the task is cancelled.", err
 	}
-	list, err := p.g.CancelBuilds(ctx, Filter{Organization: p.repo.Owner, Repository: p.repo.Repo, SHA: p.check.SHA})
-	if err == nil && len(list) == 0 {
-		return "there was nothing left to cancel.", nil
+	list, err := p.g.builds(ctx, aggregatedSQL, p.repo.ID, p.check.SHA, p.check.Name, checks.DefaultName)
+	if err != nil {
+		return "", err
 	}
-	return fmt.Sprintf("%d builds are cancelled.", len(list)), err
+	for _, b := range list {
+		if b.State == "cancelled" {
+			continue
+		}
+		if err := p.g.cancelBuild(ctx, b.TaskGroupID); err != nil {
+			return "", err
+		}
+	}
+	return "what was not done is cancelled.", nil
 }
 
 func (p *press) explain(ctx context.Context) (string, error) {

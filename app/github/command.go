@@ -22,7 +22,7 @@ func (x *comment) cancel(ctx context.Context, _ string, p pullPayload) (string, 
 
 // retest runs the failed tasks of the head again.
 func (x *comment) retest(ctx context.Context, _ string, p pullPayload) (string, error) {
-	text, err := x.g.rerunFailed(ctx, x.repo, p.Head.SHA)
+	text, err := x.g.rerunFailed(ctx, x.repo, p.Head.SHA, "")
 	if errors.Is(err, fault.NotFound) {
 		return x.answer(ctx, "confused", "%s", fault.Message(err))
 	}

@@ -230,7 +230,7 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, saidSQL, recentSQL, takeAgainSQL, reviveSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
+		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, saidSQL, recentSQL, takeAgainSQL, reviveSQL, aggregatedSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
 		pullHeadSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, troubleSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

@@ -41,10 +41,11 @@ func (g *GitHub) onCheckSuite(ctx context.Context, t *told) (string, error) {
 	return p.do(ctx)
 }
 
-// rerunFailed runs the failed tasks of a revision again, the decision among them; without a build, what would have made
-// one is taken again. What it did is said in Markdown.
-func (g *GitHub) rerunFailed(ctx context.Context, r repository, sha string) (string, error) {
-	list, err := g.builds(ctx, newestSQL, r.ID, sha)
+// rerunFailed runs the failed tasks of a revision again, the decision among them: of all its builds, or of those that an
+// aggregate check of that name speaks of. Without a build, what would have made one is taken again. What it did is said
+// in Markdown.
+func (g *GitHub) rerunFailed(ctx context.Context, r repository, sha, aggregate string) (string, error) {
+	list, err := g.builds(ctx, aggregatedSQL, r.ID, sha, aggregate, checks.DefaultName)
 	if err != nil {
 		return "", err
 	}
@@ -126,6 +127,25 @@ func (g *GitHub) decideAgain(ctx context.Context, r repository, sha string) (str
 	return "", fault.New(fault.NotFound, "There is no build of %s, and too long ago to make one now.", sha)
 }
 
+// compareAgain takes the comparison of the graphs of a revision again.
+func (g *GitHub) compareAgain(ctx context.Context, r repository, sha string) (string, error) {
+	list, err := g.recent(ctx, r, []string{graphDiffEvent})
+	if err != nil {
+		return "", err
+	}
+	for _, d := range list {
+		if d.head != sha {
+			continue
+		}
+		if _, err := g.Pool.Exec(ctx, takeAgainSQL.Text, d.Seq); err != nil {
+			return "", fmt.Errorf("github: delivery %s: %w", d.GUID, pg.Classify(err))
+		}
+		g.wake()
+		return "the graphs are compared again.", nil
+	}
+	return "", fault.New(fault.NotFound, "It is too long ago that %s was compared.", sha)
+}
+
 // maxRecent is how many of the last deliveries of a repository are looked through.
 const maxRecent = 300
 
@@ -167,7 +187,7 @@ func (g *GitHub) recent(ctx context.Context, r repository, events []string) ([]p
 			continue
 		}
 		x := past{d, p.Number, p.After}
-		if d.Event == "pull_request" {
+		if d.Event == "pull_request" || d.Event == graphDiffEvent {
 			x.head = p.PullRequest.Head.SHA
 		} else if d.Event == "merge_group" {
 			x.head = p.MergeGroup.HeadSHA
@@ -178,6 +198,10 @@ func (g *GitHub) recent(ctx context.Context, r repository, events []string) ([]p
 }
 
 var (
+	aggregatedSQL = pg.Statement{Name: "github.aggregated", Text: `
+		SELECT ` + buildColumns + ` FROM github_builds
+		WHERE repository_id = $1 AND sha = $2 AND ($3::text = '' OR coalesce(nullif(reporting ->> 'name', ''), $4) = $3) ORDER BY created DESC LIMIT 100`}
+
 	recentSQL = pg.Statement{Name: "github.recent", Text: `
 		SELECT seq, guid, event, action, installation_id, repository_id, source, body, received, tries FROM github_deliveries
 		WHERE repository_id = $1 AND event = ANY ($2) ORDER BY seq DESC LIMIT $3`}

@@ -47,6 +47,23 @@ func Create(ctx context.Context, dir string) (created bool, err error) {
 	return true, nil
 }
 
+// Files returns the sample project's files by path.
+func Files() (map[string]string, error) {
+	out := map[string]string{}
+	err := fs.WalkDir(project, "project", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := project.ReadFile(name)
+		out[strings.TrimPrefix(name, "project/")] = string(data)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sample: %w", err)
+	}
+	return out, nil
+}
+
 func write(dir string) error {
 	return fs.WalkDir(project, "project", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {

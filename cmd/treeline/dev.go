@@ -24,9 +24,13 @@ and the work starts. Without --repo it makes a sample repository with a small re
 Everything is kept in the data directory; stop with Ctrl-C and start again with the same command.
 DATA/env holds the address and credentials as the four TASKCLUSTER_ variables. TREELINE_LOGIN may name
 a file that says how people sign in, TREELINE_REPOSITORIES one of Mercurial repositories and followed
-branches, and TREELINE_SMTP_URL and its like how mail is sent, as for "treeline serve".`,
+branches, and TREELINE_SMTP_URL and its like how mail is sent, as for "treeline serve".
+
+--github-double starts a double of GitHub on this machine: a site on which pull requests are opened, commented
+and merged, with the checks and buttons of this server. Nothing of it is kept, and nothing leaves the machine.`,
 		Example: `  treeline dev
   treeline dev --repo . --port 9000
+  treeline dev --github-double
   . treeline-data/env && treeline group list`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -57,6 +61,7 @@ branches, and TREELINE_SMTP_URL and its like how mail is sent, as for "treeline 
 	cmd.Flags().StringVar(&c.Data, "data", "treeline-data", "directory for everything that is kept")
 	cmd.Flags().IntVar(&c.Port, "port", 8080, "port of the server on 127.0.0.1; 0 takes a free one, at the next start the same")
 	cmd.Flags().IntVar(&c.Workers, "workers", 2, "how many tasks may run at once")
+	cmd.Flags().BoolVar(&c.GitHubDouble, "github-double", false, "run a double of GitHub too, with the sample repository, whose App this server is")
 	cmd.Flags().BoolVar(&c.AcceptImages, "accept-images", false, "do tasks that name a container image, without it")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what happens")
 	return cmd

@@ -19,6 +19,7 @@ import (
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/localcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/logincmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/trycmd"
 )
 
 func main() {
@@ -146,7 +147,7 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand())
 	add("use", logincmd.New()...)
 	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newHgCommand(), newSecretCommand(), newNotifyCommand(), newAPICommand())
-	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand())
+	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New())
 	nameUsage(root)
 	return root
 }

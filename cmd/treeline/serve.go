@@ -106,6 +106,7 @@ Environment:
 			c.RootURL = os.Getenv("TREELINE_ROOT_URL")
 			c.Pulse.URL = cmp.Or(c.Pulse.URL, os.Getenv("TREELINE_PULSE_URL"))
 			c.Pulse.Namespace = cmp.Or(c.Pulse.Namespace, os.Getenv("TREELINE_PULSE_NAMESPACE"))
+			c.Pulse.Treeherder = c.Pulse.Treeherder || os.Getenv("TREELINE_TREEHERDER") != ""
 			c.HgPushes.URL = os.Getenv("TREELINE_HGPUSHES_URL")
 			c.DataDir = filepath.Join(data, "objects")
 			for _, path := range repos {
@@ -129,6 +130,7 @@ Environment:
 	cmd.Flags().DurationVar(&c.ClaimTimeout, "claim-timeout", 0, "how long a worker may be silent before its tasks are given to others (default 20m)")
 	cmd.Flags().StringVar(&c.Pulse.URL, "pulse-url", "", "RabbitMQ on which events are published; other users of this machine see it, TREELINE_PULSE_URL they do not")
 	cmd.Flags().StringVar(&c.Pulse.Namespace, "pulse-namespace", "", "what the names of the exchanges begin with: exchange/NAMESPACE-queue/v1/… (default taskcluster, which existing listeners know)")
+	cmd.Flags().BoolVar(&c.Pulse.Treeherder, "treeherder", false, "also publish what Treeherder reads: pushes and jobs (or set TREELINE_TREEHERDER)")
 	outgoing.add(cmd.Flags())
 	return cmd
 }

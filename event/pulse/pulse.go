@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -33,7 +34,10 @@ type Config struct {
 	// takes "taskcluster", which listeners of the peer bind to. The broker's user must be allowed to
 	// make these exchanges and to publish on them.
 	Namespace string
-	Log       *slog.Logger
+	// Treeherder asks for the exchanges of Treeherder's messages too. The broker's user must be allowed to
+	// make them.
+	Treeherder bool
+	Log        *slog.Logger
 }
 
 func namespaceOr(name string) string {
@@ -69,7 +73,11 @@ func New(c Config) (*Publisher, error) {
 		return nil, fmt.Errorf("pulse: %w", err)
 	}
 	c.Namespace = namespaceOr(c.Namespace)
-	return &Publisher{config: c, routes: routesOf(c.Namespace)}, nil
+	routes := routesOf(c.Namespace)
+	if c.Treeherder {
+		maps.Copy(routes, treeherderRoutes(c.Namespace))
+	}
+	return &Publisher{config: c, routes: routes}, nil
 }
 
 // Run publishes until ctx ends; its error is ctx's. The first Run on a database begins with what

@@ -78,6 +78,9 @@ func (a *App) SetHook(url, secret string) {
 	a.hook = hookConfig{url, secret}
 }
 
+// Hook returns where the App's webhooks go and what signs them.
+func (a *App) Hook() (url, secret string) { return a.server.target(a.ID) }
+
 // PrivateKey returns the App's key in PEM, as GitHub gives it for download.
 func (a *App) PrivateKey() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(a.key)})

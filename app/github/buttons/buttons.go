@@ -91,7 +91,7 @@ func Choose(wished []templates.Button, place Place, there []actions.Offer, rootU
 		b := Button{Button: w, Identifier: w.Identifier()}
 		title, about := w.Name(), ""
 		if w.Own != "" {
-			if !place.has(w.Own) {
+			if !place.has(w.Own) || w.Own == "explain" && len(there) == 0 { // without a list of actions, nothing was decided
 				continue
 			}
 		} else {

@@ -56,7 +56,7 @@ func TestWhichButtonsThereAre(t *testing.T) {
 		forms []string
 	}{
 		"a failed task": {nil, task(templates.ForFailed), registry, []string{"Rerun=rerun", "Retrigger=retrigger", "Loaner=create-interactive"}, nil},
-		"a failed task of a tree without actions": {nil, task(templates.ForFailed), nil, []string{"Rerun=rerun", "Explain=explain"}, nil},
+		"a failed task of a tree without actions": {nil, task(templates.ForFailed), nil, []string{"Rerun=rerun"}, nil},
 		"a running task": {nil, task(templates.ForRunning), registry, []string{"Cancel=cancel"}, nil},
 		"a green task":   {nil, task(templates.ForPassed), registry[:1], []string{"Retrigger=retrigger", "Explain=explain"}, nil},
 		"a build":        {nil, whole, append([]actions.Offer{{Name: "run-missing-tests", Title: "Run Missing Tests", Allowed: true}}, registry...), []string{"Rerun failed=rerun-failed", "Cancel=cancel", "Run all=run-missing-tests"}, nil},

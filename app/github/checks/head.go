@@ -355,7 +355,7 @@ var (
 		FROM github_builds WHERE repository_id = $1 AND sha = $2
 		UNION ALL
 		SELECT '', '', 0, delivery, '', kind, source, reporting, verdict, created, true FROM github_verdicts WHERE repository_id = $1 AND sha = $2
-		ORDER BY delivery`}
+		ORDER BY delivery, created`}
 
 	headRowsSQL = pg.Statement{Name: "checks.head-rows", Text: `SELECT ` + rowColumns + ` FROM github_checks WHERE lower(repository) = lower($1) AND sha = $2 AND latest`}
 )

@@ -9,9 +9,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
+	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
 	"github.com/treeline-ci/treeline/taskgraph"
+	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/taskgraph/optimize"
 	"github.com/treeline-ci/treeline/taskgraph/params"
 )
@@ -29,6 +32,18 @@ func NewSession(mustAsk bool) *Session { return &Session{g: generator{mustAsk: m
 // Flags adds the options of all commands that generate.
 func (s *Session) Flags(cmd *cobra.Command) { s.g.flags(cmd) }
 
+// FlagsBut adds the same without those short forms that the command uses itself.
+func (s *Session) FlagsBut(cmd *cobra.Command, taken string) {
+	all := &cobra.Command{}
+	s.g.flags(all)
+	all.Flags().VisitAll(func(f *pflag.Flag) {
+		if strings.Contains(taken, f.Shorthand) {
+			f.Shorthand = ""
+		}
+		cmd.Flags().AddFlag(f)
+	})
+}
+
 // RootFlag adds only the option that says where the tree is.
 func (s *Session) RootFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&s.g.root, "root", "r", "", rootHelp)
@@ -41,6 +56,25 @@ func (s *Session) Does(body func(ctx context.Context, args []string) error) func
 
 // Tree is the repository.
 func (s *Session) Tree() fs.FS { return s.g.tree }
+
+// Dir is the top of the tree, a directory of this machine.
+func (s *Session) Dir() string { return s.g.top }
+
+// Screen is where everything but results is written.
+func (s *Session) Screen() *screen.Screen { return s.g.screen }
+
+// Listing makes the session leave out what only a graph to be submitted needs, and read the tree by way of
+// what wrap makes of it.
+func (s *Session) Listing(wrap func(fs.FS) fs.FS) (end func()) {
+	tree, fast := s.g.tree, s.g.fast
+	s.g.tree, s.g.fast = wrap(tree), true
+	return func() { s.g.tree, s.g.fast = tree, fast }
+}
+
+// Durations is what is known of how long tasks take, from --history; nil when nothing is.
+func (s *Session) Durations(ctx context.Context, p *params.Parameters) (history.Durations, error) {
+	return s.g.durations(ctx, p, nil)
+}
 
 // Root is the directory of config.yml in it.
 func (s *Session) Root() string { return s.g.root }

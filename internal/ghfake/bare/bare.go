@@ -96,7 +96,11 @@ func (b Repo) Commit(ref, parent string, name, email string, c Change, now time.
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		fmt.Fprintf(&in, "M 100644 inline %s\ndata %d\n%s\n", name, len(c.Files[name]), c.Files[name])
+		mode := "100644"
+		if strings.HasPrefix(c.Files[name], "#!") { // a program
+			mode = "100755"
+		}
+		fmt.Fprintf(&in, "M %s inline %s\ndata %d\n%s\n", mode, name, len(c.Files[name]), c.Files[name])
 	}
 	in.WriteString("\nget-mark :1\n")
 	sha, err := b.Git(in.Bytes(), "fast-import", "--quiet", "--force")

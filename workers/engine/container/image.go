@@ -161,3 +161,12 @@ func follow(r io.Reader, progress func(string)) (said []string, err error) {
 		}
 	}
 }
+
+// Save returns an image as an archive that Load takes. Close ends it.
+func (e *Engine) Save(ctx context.Context, name string) (io.ReadCloser, error) {
+	saved, err := e.api.ImageSave(ctx, []string{name})
+	if err != nil {
+		return nil, fail(err, "save image %s", name)
+	}
+	return saved, nil
+}

@@ -72,16 +72,16 @@ func (s *Server) Add(current func() *client.Client) (proxyURL string, remove fun
 
 // AddAt does so at another address of this machine, by which the task's sandbox reaches it.
 func (s *Server) AddAt(ctx context.Context, address string, current func() *client.Client) (proxyURL string, remove func(), err error) {
-	proxyURL, remove = s.Add(current)
+	here, forget := s.Add(current)
 	if address == loopback {
-		return proxyURL, remove, nil
+		return here, forget, nil
 	}
 	at, end, err := s.listen(ctx, address)
 	if err != nil {
-		remove()
+		forget()
 		return "", nil, err
 	}
-	return strings.Replace(proxyURL, s.address, at, 1), func() { end(); remove() }, nil
+	return strings.Replace(here, s.address, at, 1), func() { end(); forget() }, nil
 }
 
 // listen serves at another address as well: the one of the machine in a network of containers, which may be there

@@ -1,0 +1,181 @@
+// Package treeherder tells Treeherder of pushes and of the runs of their tasks (vcs-integration 3). It
+// follows the feed, makes of each event that Treeherder is to know a message in Treeherder's form, and puts
+// it back into the feed, which package event/pulse publishes in order:
+//
+//	treeherder-push   a push, in the form of exchange/hgpushes/v1
+//	treeherder-job    a run of a task, in the form of Treeherder's job schema, version 1
+//
+// Treeherder must know a push before it can take a job of it. It does: a push is recorded before its
+// tasks are made, the feed is in order, and so is what follows from it. Of one run the messages come as its
+// states do: pending, running, completed; a run that is tried again is told so before the next is pending.
+//
+// Treeherder as it runs today reads tasks from the exchanges of the queue and makes such jobs itself; it
+// needs the pushes alone. The jobs are for those who do without that half of it.
+package treeherder
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/event/pulse"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/message"
+	"github.com/treeline-ci/treeline/task"
+)
+
+// Kinds of the events that are made here; package event/pulse knows where they go.
+const (
+	KindPush = pulse.TreeherderPush
+	KindJob  = pulse.TreeherderJob
+)
+
+// consumer is the name among the consumers of the feed.
+const consumer = "treeherder"
+
+// Deps are what the room joins.
+type Deps struct {
+	Queue   *queue.Queue
+	Push    *push.Log
+	Feed    *event.Feed
+	RootURL string // of this server
+	// Exchange is the name of the exchange of pushes, as messages repeat it.
+	Exchange string
+	Log      *slog.Logger
+}
+
+// Treeherder makes the messages. It is safe for concurrent use.
+type Treeherder struct{ Deps }
+
+// New returns the room.
+func New(d Deps) *Treeherder { return &Treeherder{d} }
+
+// followed is what of the feed is looked at.
+func followed() event.Interest {
+	return event.Interest{Kinds: []string{"push-created", "task-pending", "task-running", "task-completed", "task-failed", "task-exception"}, Fresh: true}
+}
+
+// Run follows the feed until ctx ends; its error is ctx's. Of all replicas one is at work at a time. Each
+// message is made once: it stands in the feed if and only if the event it follows from is passed.
+func (t *Treeherder) Run(ctx context.Context) error {
+	return t.Feed.Consume(ctx, consumer, followed(), func(ctx context.Context, tx pgx.Tx, events []event.Event) error {
+		made, err := t.make(ctx, events)
+		if err != nil {
+			return err
+		}
+		return event.Append(ctx, tx, made...)
+	})
+}
+
+// make gives the messages about events, in their order.
+func (t *Treeherder) make(ctx context.Context, events []event.Event) ([]event.Event, error) {
+	definitions, err := t.definitions(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	var out []event.Event
+	for _, e := range events {
+		if e.Kind == "push-created" {
+			m, err := t.push(ctx, e)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, m...)
+		} else if d, ok := definitions[e.TaskID]; ok {
+			m, err := t.jobs(d, e)
+			if err != nil { // of the task's own making: the others go on
+				t.Log.InfoContext(ctx, "a task cannot be told to Treeherder", "task", e.TaskID, "err", err)
+			}
+			out = append(out, m...)
+		}
+	}
+	return out, nil
+}
+
+// definitions are those of the tasks of events that have a route to Treeherder, in one query.
+func (t *Treeherder) definitions(ctx context.Context, events []event.Event) (map[string]task.Definition, error) {
+	ids := map[string]bool{}
+	var list []string
+	for _, e := range events {
+		if _, ok := originOf(e.Routes); ok && !ids[e.TaskID] {
+			ids[e.TaskID] = true
+			list = append(list, e.TaskID)
+		}
+	}
+	out := make(map[string]task.Definition, len(list))
+	if len(list) == 0 {
+		return out, nil
+	}
+	items, err := t.Queue.Items(ctx, list)
+	for _, i := range items { // what has expired since is left out
+		out[i.Status.TaskID] = i.Task
+	}
+	return out, err
+}
+
+// jobs are the messages about an event of a task: that of its run, and before it that of the run which it
+// takes the place of.
+func (t *Treeherder) jobs(d task.Definition, e event.Event) ([]event.Event, error) {
+	var body message.Task
+	if err := json.Unmarshal(e.Payload, &body); err != nil || body.Status == nil || body.RunID == nil {
+		return nil, fault.New(fault.Invalid, "event %s has no run", e.Kind)
+	}
+	runs := []int{*body.RunID}
+	if n := *body.RunID; e.Kind == "task-pending" && n > 0 && n < len(body.Status.Runs) {
+		if why := body.Status.Runs[n].ReasonCreated; why == task.CreatedRetry || why == task.CreatedTaskRetry {
+			runs = []int{n - 1, n}
+		}
+	}
+	var out []event.Event
+	for _, n := range runs {
+		j, err := jobOf(t.RootURL, d, *body.Status, n)
+		if err != nil || j == nil {
+			return out, err
+		}
+		payload, err := json.Marshal(j)
+		if err != nil {
+			return out, err
+		}
+		project := j.Origin.Project
+		if j.Origin.Owner != "" {
+			project = j.Origin.Owner + "/" + project
+		}
+		out = append(out, event.Event{Kind: KindJob, Topic: strings.Join([]string{Destination, project, "_"}, "."), Payload: payload})
+	}
+	return out, nil
+}
+
+// push is the message about a push; GitHub's have an exchange of their own.
+func (t *Treeherder) push(ctx context.Context, e event.Event) ([]event.Event, error) {
+	var of struct {
+		Repository string
+		ID         int64
+	}
+	if err := json.Unmarshal(e.Payload, &of); err != nil {
+		return nil, fmt.Errorf("treeherder: event %d: %w", e.Position, err)
+	}
+	r, err := t.Push.Repository(ctx, of.Repository)
+	var p push.Push
+	if err == nil && r.Kind != push.GitHub {
+		p, err = t.Push.Get(ctx, of.Repository, of.ID)
+	}
+	if errors.Is(err, fault.NotFound) || err == nil && r.Kind == push.GitHub {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	payload, err := json.Marshal(pushMessage(t.RootURL, t.Exchange, r, p, e.Time))
+	if err != nil {
+		return nil, err
+	}
+	return []event.Event{{Kind: KindPush, Topic: r.Name, Payload: payload}}, nil
+}

@@ -210,15 +210,16 @@ func takenUntil(now time.Time, timeout time.Duration) time.Time {
 func (c *change) pick(ctx context.Context, queue string, n int) (free []item, picked int, err error) {
 	var (
 		batch            pgx.Batch
-		first            []line.Place
+		first, last      []line.Place
 		p                line.Place
 		priorities, lows = c.q.marks.Get(queue)
 	)
 	batch.Queue(pickSQL.Text, queue, priorities, lows, n).Query(func(rows pgx.Rows) (err error) {
 		free, err = scanItems(pickSQL, rows, []any{&p.Priority, &p.Seq}, func() {
 			if len(first) == 0 || first[len(first)-1].Priority != p.Priority {
-				first = append(first, p)
+				first, last = append(first, p), append(last, p)
 			}
+			last[len(last)-1] = p
 			picked++
 		})
 		return err
@@ -227,7 +228,7 @@ func (c *change) pick(ctx context.Context, queue string, n int) (free []item, pi
 		return nil, 0, fmt.Errorf("queue: %s: %w", pickSQL.Name, err)
 	}
 	c.q.marks.Raise(queue, first)
-	c.q.turns.Served(queue, first)
+	c.q.turns.Served(queue, last)
 	return free, picked, nil
 }
 

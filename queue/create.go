@@ -253,6 +253,7 @@ func (b *creation) insert(c *change, fresh []int, needs []draft.Need) error {
 		r := b.record(&b.tasks[i], needs[k].Ready)
 		b.known[r.TaskID] = r
 		c.tell(r)
+		c.q.witnesses.Add(r.TaskGroupID, r.TaskID)
 	}
 	return nil
 }

@@ -158,16 +158,16 @@ func (c *change) checkGroups(batch *pgx.Batch, resolved []*record) {
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	from := c.q.witnesses.Get(ids)
-	batch.Queue(witnessSQL.Text, ids, from).Query(func(rows pgx.Rows) error {
+	near, from := c.q.witnesses.Get(ids)
+	batch.Queue(witnessSQL.Text, ids, from, near).Query(func(rows pgx.Rows) error {
 		var group, witness string
-		_, err := pgx.ForEachRow(rows, []any{&group, &witness, nil}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&group, &witness, nil, nil}, func() error {
 			c.q.witnesses.Note(group, witness)
 			return nil
 		})
 		return err
 	})
-	batch.Queue(resolvedGroupsSQL.Text, ids, from).Query(func(rows pgx.Rows) error {
+	batch.Queue(resolvedGroupsSQL.Text, ids, near).Query(func(rows pgx.Rows) error {
 		groups, err := pgx.CollectRows(rows, scanGroup)
 		c.whole = append(c.whole, groups...)
 		return err
@@ -193,31 +193,40 @@ ORDER BY task_id LIMIT $3`}
 	groupSizeSQL = pg.Statement{Name: "queue.group-size", Text: `SELECT count(*) FROM tasks WHERE task_group_id = $1`}
 
 	// Witnesses first, then the locks of the groups without one. The first key tells these locks from
-	// other rooms'. They are taken in the order of the list. The look begins at the last witness.
+	// other rooms'. They are taken in the order of the list. The look begins with what is near at hand, then
+	// where the last one ended. Which groups have a witness is told to the next statement.
 	witnessSQL = pg.Statement{Name: "queue.witness", Text: `
 WITH asked AS MATERIALIZED (
-    SELECT * FROM unnest($1::text[], $2::text[]) AS a (id, low)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS a (id, low, near)
+), near AS MATERIALIZED (
+    SELECT a.id, w.task_id FROM asked a, LATERAL (
+        SELECT t.task_id FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id = ANY(string_to_array(a.near, ','))
+        LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w
 ), ahead AS MATERIALIZED (
     SELECT a.id, w.task_id FROM asked a, LATERAL (
         SELECT t.task_id FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id >= a.low
         ORDER BY t.task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w
+    WHERE a.id <> ALL(ARRAY(SELECT id FROM near))
 ), behind AS MATERIALIZED (
     SELECT a.id, w.task_id FROM asked a, LATERAL (
         SELECT t.task_id FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id < a.low
         ORDER BY t.task_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS w
-    WHERE a.low <> '' AND a.id <> ALL(ARRAY(SELECT id FROM ahead))
+    WHERE a.low <> '' AND a.id <> ALL(ARRAY(SELECT id FROM near UNION ALL SELECT id FROM ahead))
 ), witnessed AS MATERIALIZED (
-    SELECT * FROM ahead UNION ALL SELECT * FROM behind
+    SELECT * FROM near UNION ALL SELECT * FROM ahead UNION ALL SELECT * FROM behind
 )
-SELECT a.id, coalesce(w.task_id, ''), CASE WHEN w.task_id IS NULL THEN pg_advisory_xact_lock(20486, hashtext(a.id))::text END
+SELECT a.id, coalesce(w.task_id, ''), CASE WHEN w.task_id IS NULL THEN pg_advisory_xact_lock(20486, hashtext(a.id))::text END,
+    set_config('treeline.witnessed', array_to_string(ARRAY(SELECT id FROM witnessed), ','), true)
 FROM asked a LEFT JOIN witnessed w ON w.id = a.id`}
 
-	// What is unresolved is most likely found where the last witness was.
+	// A group with a witness is not resolved, as nobody resolves that task before this transaction ends. For
+	// EXISTS the planner would sometimes read what is unresolved of all groups.
 	resolvedGroupsSQL = pg.Statement{Name: "queue.resolved-groups", Text: `
 SELECT ` + groupColumns + `
-FROM unnest($1::text[], $2::text[]) AS a (id, low) JOIN task_groups g ON g.task_group_id = a.id
-WHERE NOT CASE WHEN EXISTS (SELECT FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id >= a.low) THEN true
-    ELSE EXISTS (SELECT FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id < a.low) END
+FROM unnest($1::text[], $2::text[]) AS a (id, near) JOIN task_groups g ON g.task_group_id = a.id
+WHERE a.id <> ALL(string_to_array(coalesce(current_setting('treeline.witnessed', true), ''), ',')) AND coalesce(
+    (SELECT t.task_id FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved AND t.task_id = ANY(string_to_array(a.near, ',')) LIMIT 1),
+    (SELECT t.task_id FROM tasks t WHERE t.task_group_id = a.id AND NOT t.ever_resolved LIMIT 1)) IS NULL
 ORDER BY task_group_id`}
 
 	nowSQL = pg.Statement{Name: "queue.now", Text: `SELECT now()`}

@@ -42,7 +42,8 @@ func (q *Queue) wakeWaiting(ctx context.Context) error {
 // refreshMarks sets marks older than age to the first rows of the line that are there, and reports
 // whether it found any. It measures its own pace by this process's clock, which decides nothing else.
 func (q *Queue) refreshMarks(ctx context.Context, queue string, age time.Duration) (found bool, err error) {
-	if !q.marks.Stale(queue, time.Now(), age) {
+	began := time.Now()
+	if !q.marks.Stale(queue, began, age) {
 		return false, nil
 	}
 	rows, err := q.deps.Pool.Query(ctx, marksSQL.Text, queue)
@@ -55,7 +56,7 @@ func (q *Queue) refreshMarks(ctx context.Context, queue string, age time.Duratio
 	if err != nil {
 		return false, fmt.Errorf("queue: %s: %w", marksSQL.Name, pg.Classify(err))
 	}
-	q.marks.Set(queue, places)
+	q.marks.Set(queue, places, time.Since(began))
 	return len(places) > 0, nil
 }
 

@@ -63,7 +63,7 @@ func TestMarksStartTheLine(t *testing.T) {
 	if !m.Stale("q", now, line.MarkAge) || m.Stale("q", now, line.MarkAge) || !m.Stale("q", now.Add(line.MarkAge), line.MarkAge) {
 		t.Error("marks are stale once an age")
 	}
-	m.Set("q", []line.Place{{Priority: 5, Seq: 10}})
+	m.Set("q", []line.Place{{Priority: 5, Seq: 10}}, 0)
 	m.Raise("q", []line.Place{{Priority: 5, Seq: 12}, {Priority: 1, Seq: 3}})
 	if low(5) != 12 || low(1) != 3 || low(7) != 0 {
 		t.Error("claims raise the marks")
@@ -72,10 +72,39 @@ func TestMarksStartTheLine(t *testing.T) {
 	if low(5) != 11 || low(1) != 3 {
 		t.Error("new rows lower the marks, and never raise them")
 	}
+	m.Set("q", nil, 10*time.Millisecond)
+	m.Stale("q", now, 0)
+	if later := now.Add(line.MarkAge); m.Stale("q", later.Add(100*time.Millisecond), line.MarkAge) || !m.Stale("q", later.Add(time.Second), line.MarkAge) {
+		t.Error("after a look of 10 ms the next is not due in half a second")
+	}
 	m.Drop("q")
 	if low(5) != 0 || !m.Stale("q", now, line.MarkAge) {
 		t.Error("dropped marks start over")
 	}
+}
+
+func TestWitnesses(t *testing.T) {
+	var w line.Witnesses
+	try := func(what, near, from string) {
+		t.Helper()
+		gotNear, gotFrom := w.Get([]string{"g", "other"})
+		if gotNear[0] != near || gotFrom[0] != from || gotNear[1] != "" || gotFrom[1] != "" {
+			t.Errorf("%s: %q from %q, not %q from %q", what, gotNear[0], gotFrom[0], near, from)
+		}
+	}
+	try("nothing is known", "", "")
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		w.Add("g", id)
+	}
+	try("the newest are near", "b,c,d,e", "")
+	w.Note("g", "c")
+	try("one of them is unresolved", "b,c,d,e", "")
+	w.Note("g", "m")
+	try("none of them is, another one is", "m", "m")
+	w.Add("g", "n")
+	try("a new one", "m,n", "m")
+	w.Note("g", "")
+	try("none is", "", "")
 }
 
 func TestSightingsAreDueOnceAMinute(t *testing.T) {

@@ -45,8 +45,8 @@ func TestLooksBeginWhereTheLineDoes(t *testing.T) {
 	}
 	want("the front came down", at-10*line.Unit)
 	marks.Stale("q", now, line.MarkAge)
-	marks.Set("q", []line.Place{{Priority: 1, Seq: at + 7}})
+	marks.Set("q", []line.Place{{Priority: 1, Seq: at + 7}}, 0)
 	want("claims of this process know better", at+7)
-	marks.Set("q", []line.Place{{Priority: 1, Seq: 7}})
+	marks.Set("q", []line.Place{{Priority: 1, Seq: 7}}, 0)
 	want("rows of an older program are no turns", line.FirstTurn)
 }

@@ -23,8 +23,9 @@ type Place struct {
 }
 
 type mark struct {
-	low [priorities + 1]int64 // by rank
-	at  time.Time             // of the last look at the database
+	low  [priorities + 1]int64 // by rank
+	at   time.Time             // of the last look at the database
+	took time.Duration         // that look
 }
 
 const (
@@ -34,6 +35,10 @@ const (
 	// EmptyAge is how old marks may be behind which nothing was found.
 	EmptyAge = 20 * time.Millisecond
 	maxMarks = 10000 // task queues; more of them, and the marks start over
+	// lookShare is how many times what a look took is waited before the next: where much is dead at the head
+	// of a line, each look passes it.
+	lookShare = 50
+	maxWait   = time.Second // whatever it took
 )
 
 // Get returns the ranks, highest first, with their marks.
@@ -92,7 +97,7 @@ func (m *Marks) Drop(queue string) {
 }
 
 // Stale reports whether the marks are older than age and must be set anew; one caller at a time is
-// told so.
+// told so. After a long look they may be older.
 func (m *Marks) Stale(queue string, now time.Time, age time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,18 +109,19 @@ func (m *Marks) Stale(queue string, now time.Time, age time.Duration) bool {
 		k = &mark{}
 		m.of[queue] = k
 	}
-	if now.Sub(k.at) < age {
+	if now.Sub(k.at) < max(age, min(lookShare*k.took, maxWait)) {
 		return false
 	}
 	k.at = now
 	return true
 }
 
-// Set sets the marks to the first rows that were found.
-func (m *Marks) Set(queue string, found []Place) {
+// Set sets the marks to the first rows that a look found, which took so long.
+func (m *Marks) Set(queue string, found []Place, took time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if k := m.of[queue]; k != nil {
+		k.took = took
 		for _, p := range found {
 			k.low[p.Priority] = p.Seq
 		}

@@ -250,11 +250,12 @@ func (t *Turns) Weighed(group string) {
 	}
 }
 
-// Served moves the fronts of a task queue's lines on to where a claim found them.
-func (t *Turns) Served(queue string, first []Place) {
+// Served moves the fronts of a task queue's lines on to the last tasks that a claim took. A group that joins so never
+// gets turns among those that were served: what is left of these in the index is not passed again.
+func (t *Turns) Served(queue string, last []Place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, p := range first {
+	for _, p := range last {
 		if f := t.lines[Line{queue, p.Priority}]; f != nil {
 			f.turn = max(f.turn, p.Seq)
 		}

@@ -1,40 +1,77 @@
 package line
 
-import "sync"
+import (
+	"slices"
+	"strings"
+	"sync"
+)
 
-// maxWitnesses is how many groups' witnesses are remembered; then all are forgotten.
-const maxWitnesses = 20000
+const (
+	maxWitnesses = 20000 // groups that are remembered; then all are forgotten
+	nearby       = 4     // tasks of a group
+)
 
-// Witnesses remembers where in each group the last look found an unresolved task, by task id. The next
-// look begins there, so that it does not pass the resolved ones before it again and again: their entries
-// in the index stay as long as somebody's transaction might see them. It is a hint: whoever begins there
-// and finds nothing must look at the rest. The zero value is ready; it is safe for concurrent use.
+// Witnesses remembers of each group a few tasks that are likely unresolved: the newest, and where the last look
+// found one. The next look begins with them, so that it does not pass the resolved tasks between them again and
+// again: their entries in the index stay as long as somebody's transaction might see them. It is a hint: whoever
+// finds nothing there must look at the rest. The zero value is ready; it is safe for concurrent use.
 type Witnesses struct {
-	mu sync.Mutex
-	at map[string]string // by group
+	mu     sync.Mutex
+	groups map[string]*remembered
 }
 
-// Get returns where to begin in each group; "" is the beginning.
-func (w *Witnesses) Get(groups []string) []string {
+type remembered struct {
+	near []string // the newest last
+	last string   // found by looking through the group
+}
+
+// Get returns, for each group, tasks to try first, with commas between, and where to begin if they are resolved; ""
+// is the beginning.
+func (w *Witnesses) Get(groups []string) (near, from []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := make([]string, len(groups))
+	near, from = make([]string, len(groups)), make([]string, len(groups))
 	for i, g := range groups {
-		out[i] = w.at[g]
+		if r := w.groups[g]; r != nil {
+			near[i], from[i] = strings.Join(r.near, ","), r.last
+		}
 	}
-	return out
+	return near, from
 }
 
-// Note remembers a witness; "" forgets the group.
+// Add remembers a new task of a group.
+func (w *Witnesses) Add(group, task string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.of(group)
+	if len(r.near) == nearby {
+		r.near = slices.Delete(r.near, 0, 1)
+	}
+	r.near = append(r.near, task)
+}
+
+// Note remembers what a look found; "" forgets the group.
 func (w *Witnesses) Note(group, task string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if task == "" {
-		delete(w.at, group)
+		delete(w.groups, group)
 		return
 	}
-	if w.at == nil || len(w.at) >= maxWitnesses {
-		w.at = map[string]string{}
+	r := w.of(group)
+	if !slices.Contains(r.near, task) {
+		r.near, r.last = append(r.near[:0], task), task
 	}
-	w.at[group] = task
+}
+
+func (w *Witnesses) of(group string) *remembered {
+	r := w.groups[group]
+	if r == nil {
+		if w.groups == nil || len(w.groups) >= maxWitnesses {
+			w.groups = map[string]*remembered{}
+		}
+		r = &remembered{}
+		w.groups[group] = r
+	}
+	return r
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,15 +33,17 @@ func NewSession(mustAsk bool) *Session { return &Session{g: generator{mustAsk: m
 // Flags adds the options of all commands that generate.
 func (s *Session) Flags(cmd *cobra.Command) { s.g.flags(cmd) }
 
-// FlagsBut adds the same without those short forms that the command uses itself.
-func (s *Session) FlagsBut(cmd *cobra.Command, taken string) {
+// FlagsBut adds the same without what the command uses itself: options by name, or short forms of them.
+func (s *Session) FlagsBut(cmd *cobra.Command, taken ...string) {
 	all := &cobra.Command{}
 	s.g.flags(all)
 	all.Flags().VisitAll(func(f *pflag.Flag) {
-		if strings.Contains(taken, f.Shorthand) {
+		if slices.Contains(taken, f.Shorthand) {
 			f.Shorthand = ""
 		}
-		cmd.Flags().AddFlag(f)
+		if !slices.Contains(taken, f.Name) {
+			cmd.Flags().AddFlag(f)
+		}
 	})
 }
 

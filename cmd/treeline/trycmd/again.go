@@ -110,7 +110,7 @@ The last ten are known.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.RunE = c.does(func(ctx context.Context, _ []string) error { return c.run(ctx) })
-	c.pushFlags(cmd, "")
+	c.pushFlags(cmd, "index")
 	f := cmd.Flags()
 	f.IntVar(&c.index, "index", 0, "which one: 0 is the last, 1 the one before")
 	f.BoolVar(&c.list, "list", false, "only list them")

@@ -50,7 +50,7 @@ line's value counts, and so do its --rebuild and --strategy.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.RunE = c.does(func(ctx context.Context, _ []string) error { return c.run(ctx) })
-	c.pushFlags(cmd, "qx")
+	c.pushFlags(cmd, "q")
 	c.taskFlags(cmd)
 	c.presetFlags(cmd)
 	f := cmd.Flags()

@@ -28,7 +28,7 @@ hold * and ?, and begin with ! to leave tasks out.`,
 		Args: cobra.NoArgs,
 		RunE: a.does(func(ctx context.Context, _ []string) error { return a.choose(ctx) }),
 	}
-	a.pushFlags(cmd, "")
+	a.pushFlags(cmd)
 	a.taskFlags(cmd)
 	a.presetFlags(cmd)
 	f := cmd.Flags()
@@ -202,7 +202,7 @@ need.`,
 		}
 		return a.finish(ctx, w)
 	})
-	a.pushFlags(cmd, "")
+	a.pushFlags(cmd)
 	a.taskFlags(cmd)
 	a.presetFlags(cmd)
 	f := cmd.Flags()
@@ -231,7 +231,7 @@ func newEmpty() *cobra.Command {
 			return a.finish(ctx, w)
 		}),
 	}
-	a.pushFlags(cmd, "")
+	a.pushFlags(cmd)
 	a.taskFlags(cmd)
 	return cmd
 }
@@ -255,7 +255,7 @@ is pushed.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.RunE = c.does(func(ctx context.Context, args []string) error { return c.run(ctx, args) })
-	c.pushFlags(cmd, "pqr")
+	c.pushFlags(cmd, "p")
 	f := cmd.Flags()
 	f.StringVarP(&c.build, "build", "b", "", "types of builds: o, d")
 	f.StringVarP(&c.platform, "platform", "p", "", "platforms, or all")

@@ -75,10 +75,10 @@ func newAttempt(selector string) *attempt {
 	return &attempt{Session: graphcmd.NewSession(false), selector: selector}
 }
 
-// pushFlags adds the options about the commit and where it goes; taken are short forms that the command
-// has itself.
-func (a *attempt) pushFlags(cmd *cobra.Command, taken string) {
-	a.FlagsBut(cmd, taken)
+// pushFlags adds the options about the commit and where it goes; taken are options and short forms that
+// the command has itself.
+func (a *attempt) pushFlags(cmd *cobra.Command, taken ...string) {
+	a.FlagsBut(cmd, taken...)
 	f := cmd.Flags()
 	f.StringVarP(&a.message, "message", "m", "{msg}", "message of the commit; {msg} stands for the usual one")
 	f.BoolVar(&a.closedTree, "closed-tree", false, "push although the tree is closed: says so in the message")

@@ -77,7 +77,9 @@ type Watch struct {
 	looks  sync.WaitGroup
 
 	mu      sync.Mutex
-	results []result // of looks that recorded nothing; written together
+	results []result        // of looks that recorded nothing; written together
+	taken   map[string]bool // by this server: looks that are under way or wait
+	renewed time.Time
 }
 
 // repository is one with its host.
@@ -100,27 +102,29 @@ type host struct {
 
 // Times and bounds of the looks.
 const (
-	tick      = time.Second       // how late a look that is due begins
-	lookLimit = 90 * time.Second  // for one look
-	lease     = 150 * time.Second // after which another server looks
-	portion   = 64                // looks that are taken together
-	perHost   = 4                 // looks at one server at once
-	maxBusy   = 2 * portion       // looks at one server that may wait
-	whenQuiet = 2                 // times Every between looks at what did not move for a week
-	whenTold  = 5                 // times Every between looks where hints come
-	maxPause  = 15 * time.Minute  // between looks that fail
-	hostPause = 5 * time.Second   // before a server that did not answer is asked again, at first
-	maxHost   = 2 * time.Minute   // and at most
-	lagLooks  = 3                 // looks at which a pushlog may end before the cursor
-	recent    = 200               // changesets of which it is asked whether a strip left them
-	keepKnown = 5000              // changesets remembered of a repository
-	maxList   = 50                // changesets that a push names
-	asNew     = 2_000_000_000     // a push that no pushlog has yet
+	tick      = time.Second      // how late a look that is due begins
+	lookLimit = 90 * time.Second // for one look
+	lease     = 20 * time.Second // after which another server looks, unless it is renewed
+	renewal   = 5 * time.Second  // between renewals
+	waitLimit = time.Minute      // for a look to begin that is taken
+	portion   = 64               // looks that are taken together
+	perHost   = 4                // looks at one server at once
+	maxBusy   = 2 * portion      // looks at one server that may wait
+	whenQuiet = 2                // times Every between looks at what did not move for a week
+	whenTold  = 5                // times Every between looks where hints come
+	maxPause  = 15 * time.Minute // between looks that fail
+	hostPause = 5 * time.Second  // before a server that did not answer is asked again, at first
+	maxHost   = 2 * time.Minute  // and at most
+	lagLooks  = 3                // looks at which a pushlog may end before the cursor
+	recent    = 200              // changesets of which it is asked whether a strip left them
+	keepKnown = 5000             // changesets remembered of a repository
+	maxList   = 50               // changesets that a push names
+	asNew     = 2_000_000_000    // a push that no pushlog has yet
 )
 
 // New returns a Watch that does nothing until Start.
 func New(d Deps) *Watch {
-	w := &Watch{Deps: d, repos: map[string]*repository{}, hosts: map[string]*host{}, wake: make(chan struct{}, 1)}
+	w := &Watch{Deps: d, repos: map[string]*repository{}, hosts: map[string]*host{}, taken: map[string]bool{}, wake: make(chan struct{}, 1)}
 	for _, r := range d.Repositories {
 		if r.Every == 0 {
 			r.Every = time.Minute

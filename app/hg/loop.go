@@ -3,10 +3,14 @@ package hg
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/pg"
 )
 
 // result is what a look left that recorded nothing.
@@ -48,6 +52,9 @@ func (w *Watch) round(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	now := time.Now()
+	if err := w.renew(ctx, now); err != nil {
+		return 0, err
+	}
 	var names []string
 	for name, r := range w.repos {
 		if r.host.free(now) {
@@ -61,20 +68,51 @@ func (w *Watch) round(ctx context.Context) (n int, err error) {
 	for _, s := range due {
 		r := w.repos[s.Name]
 		r.host.add(1)
+		w.hold(s.Name, true)
 		w.looks.Go(func() {
 			defer r.host.add(-1)
+			defer w.hold(s.Name, false)
 			select {
 			case r.host.slots <- struct{}{}:
 			case <-ctx.Done():
 				return
 			}
 			defer func() { <-r.host.slots }()
-			if ctx.Err() == nil && time.Since(now) < lease-lookLimit && r.host.open(time.Now()) {
+			if ctx.Err() == nil && time.Since(now) < waitLimit && r.host.open(time.Now()) {
 				w.look(ctx, r, s)
 			}
 		})
 	}
 	return len(due), err
+}
+
+// hold notes that a look is taken, or done.
+func (w *Watch) hold(name string, taken bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if taken {
+		w.taken[name] = true
+	} else {
+		delete(w.taken, name)
+	}
+}
+
+// renew keeps other servers from looks that this one has at work.
+func (w *Watch) renew(ctx context.Context, now time.Time) error {
+	w.mu.Lock()
+	names := slices.Sorted(maps.Keys(w.taken))
+	due := now.Sub(w.renewed) >= renewal
+	if due {
+		w.renewed = now
+	}
+	w.mu.Unlock()
+	if !due || len(names) == 0 {
+		return nil
+	}
+	if _, err := w.Pool.Exec(ctx, renewSQL.Text, names, lease.Seconds()); err != nil {
+		return fmt.Errorf("app/hg: renew %d looks: %w", len(names), pg.Classify(err))
+	}
+	return nil
 }
 
 // Round begins the looks that are due and waits until they are done and written: for tests and benchmarks.

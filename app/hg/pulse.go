@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -14,22 +15,34 @@ import (
 // exchanges are those on which hg.mozilla.org tells of pushes (vcs-integration 2.3).
 var exchanges = []string{"exchange/hgpushes/v1", "exchange/hgpushes/v2"}
 
-const queueName = "hgpushes"
+const (
+	queueName = "hgpushes"
+	bindAgain = 10 * time.Minute // exchanges that are made later, and bindings that somebody took away
+)
 
 // Listen takes messages about pushes as hints until ctx ends; its error is ctx's.
 func (w *Watch) Listen(ctx context.Context, l *pulse.Listener) error {
 	return l.Run(ctx, func(ctx context.Context, s *pulse.Listening) error {
-		err := s.Bind(ctx, queueName, w.bindings(), nil)
-		if errors.Is(err, fault.Invalid) {
-			w.Log.WarnContext(ctx, "an exchange of hgpushes cannot be listened to; the others are", "err", err)
-		} else if err != nil {
-			return err
+		for {
+			err := s.Bind(ctx, queueName, w.bindings(), nil)
+			if errors.Is(err, fault.Invalid) {
+				w.Log.WarnContext(ctx, "an exchange of hgpushes cannot be listened to; it is tried again later, the others are listened to", "err", err)
+			} else if err != nil {
+				return err
+			}
+			if err := s.Listen(ctx, []string{queueName}); err != nil {
+				return err
+			}
+			again := time.NewTimer(bindAgain)
+			select {
+			case <-ctx.Done():
+			case <-again.C:
+			}
+			again.Stop()
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 		}
-		if err := s.Listen(ctx, []string{queueName}); err != nil {
-			return err
-		}
-		<-ctx.Done()
-		return ctx.Err()
 	}, func(ctx context.Context, d pulse.Delivery) error {
 		if names := w.told(d); len(names) > 0 {
 			return w.hint(ctx, names)

@@ -15,7 +15,7 @@ import (
 
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
-	return []pg.Statement{noteSQL, takeSQL, writeSQL, refsSQL, knownSQL, newestSQL, lockSQL, advanceSQL, learnSQL, forgetSQL, hintSQL, statusSQL}
+	return []pg.Statement{noteSQL, takeSQL, renewSQL, writeSQL, refsSQL, knownSQL, newestSQL, lockSQL, advanceSQL, learnSQL, forgetSQL, hintSQL, statusSQL}
 }
 
 // state is what a look begins with.
@@ -139,6 +139,11 @@ var (
 			read < clock_timestamp() - interval '15 minutes' AS stale,
 			hinted > clock_timestamp() - interval '1 day' AS told,
 			moved < clock_timestamp() - interval '7 days' AS quiet`}
+
+	// Not where the time has come already: another server may have it, or a hint has come.
+	renewSQL = pg.Statement{Name: "app/hg.renew", Text: `
+		UPDATE hg_repositories SET next_look = clock_timestamp() + make_interval(secs => $2)
+		WHERE name = ANY($1::text[]) AND next_look > clock_timestamp()`}
 
 	// A hint that came during the look may tell of what the look did not see.
 	writeSQL = pg.Statement{Name: "app/hg.write", Text: `

@@ -188,7 +188,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		return err
 	}
 	a.index = index.New(a.pool, index.WithLog(c.Log))
-	a.push = push.New(a.pool, a.feed.Wake, c.Log)
+	a.makePush()
 	a.history = history.New(a.pool, a.pushOf, history.WithLog(c.Log))
 	a.queue = queue.New(queue.Deps{
 		Pool: a.queuePool, Log: c.Log, Wake: a.feed.Wake, ClaimTimeout: c.ClaimTimeout,

@@ -6,7 +6,17 @@ import (
 
 	"github.com/treeline-ci/treeline/app/treeherder"
 	"github.com/treeline-ci/treeline/event/pulse"
+	"github.com/treeline-ci/treeline/push"
 )
+
+// makePush makes the record of pushes; it tells Treeherder of them, if the configuration asks for it.
+func (a *App) makePush() {
+	var options []push.Option
+	if c := a.config; c.Pulse.Treeherder {
+		options = append(options, push.Telling(treeherder.Pushes(c.RootURL, pulse.PushExchange(c.Pulse.Namespace))))
+	}
+	a.push = push.New(a.pool, a.feed.Wake, a.config.Log, options...)
+}
 
 // startTreeherder begins to tell Treeherder of pushes and jobs, if the configuration asks for it.
 func (a *App) startTreeherder(ctx context.Context) {
@@ -14,7 +24,7 @@ func (a *App) startTreeherder(ctx context.Context) {
 		return
 	}
 	room := treeherder.New(treeherder.Deps{
-		Queue: a.queue, Push: a.push, Feed: a.feed, RootURL: a.config.RootURL, Exchange: pulse.PushExchange(a.config.Pulse.Namespace), Log: a.config.Log,
+		Queue: a.queue, Feed: a.feed, RootURL: a.config.RootURL, Log: a.config.Log,
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)

@@ -25,7 +25,7 @@ func (l *Log) Arrive(ctx context.Context, tx pgx.Tx, p Push) (recorded Push, fre
 	if recorded.ID == 0 {
 		return Push{}, false, nil
 	}
-	if err := insert(ctx, tx, &recorded); err != nil {
+	if err := l.insert(ctx, tx, &recorded); err != nil {
 		return Push{}, false, fmt.Errorf("push: arrival of %s in %s: %w", p.Revision, p.Repository, err)
 	}
 	return recorded, true, nil

@@ -98,7 +98,7 @@ func (l *Log) Record(ctx context.Context, p Push, knownHead string) (recorded Pu
 		}
 		fresh = true
 		recorded.Time, recorded.PushlogID, recorded.Key = time.Time{}, 0, ""
-		return insert(ctx, tx, &recorded)
+		return l.insert(ctx, tx, &recorded)
 	})
 	if err != nil {
 		return Push{}, false, fmt.Errorf("push: record %s in %s: %w", p.Revision, p.Repository, err)
@@ -110,7 +110,7 @@ func (l *Log) Record(ctx context.Context, p Push, knownHead string) (recorded Pu
 }
 
 // insert writes a push that has its id. A Time that it has is the forge's; it gets the database's otherwise.
-func insert(ctx context.Context, tx pgx.Tx, p *Push) error {
+func (l *Log) insert(ctx context.Context, tx pgx.Tx, p *Push) error {
 	if p.Commits == nil {
 		p.Commits = []Commit{}
 	}
@@ -132,7 +132,22 @@ func insert(ctx context.Context, tx pgx.Tx, p *Push) error {
 	if err != nil {
 		return err
 	}
-	return appendEvent(ctx, tx, "push-created", *p)
+	if err := appendEvent(ctx, tx, "push-created", *p); err != nil || l.tell == nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, repositoriesSQL.Text, p.Repository)
+	if err != nil {
+		return err
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Repository])
+	if err != nil {
+		return err
+	}
+	more, err := l.tell(r, *p)
+	if err != nil {
+		return err
+	}
+	return event.Append(ctx, tx, more...)
 }
 
 // SetHead moves a branch's recorded head without recording a push: for the history that was there

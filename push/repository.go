@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -19,12 +20,26 @@ type Log struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
 	wake func()
+	tell func(Repository, Push) ([]event.Event, error)
+}
+
+// Option changes what New makes.
+type Option func(*Log)
+
+// Telling lets f make further events of each push that is recorded. They stand in the feed right behind
+// push-created, before everything that follows from the push. f must not block.
+func Telling(f func(Repository, Push) ([]event.Event, error)) Option {
+	return func(l *Log) { l.tell = f }
 }
 
 // New returns the record kept in pool. wake is called after each change that wrote an event; it
 // must not block.
-func New(pool *pgxpool.Pool, wake func(), log *slog.Logger) *Log {
-	return &Log{pool: pool, wake: wake, log: log}
+func New(pool *pgxpool.Pool, wake func(), log *slog.Logger, options ...Option) *Log {
+	l := &Log{pool: pool, wake: wake, log: log}
+	for _, o := range options {
+		o(l)
+	}
+	return l
 }
 
 // Kinds of repositories.

@@ -94,9 +94,9 @@ func TestTreeherderHearsOfAPushBeforeItsJobs(t *testing.T) {
 	feed := event.NewFeed(e.Pool, log)
 	feed.Start(context.WithoutCancel(t.Context()))
 	t.Cleanup(feed.Stop)
-	pushes := push.New(e.Pool, feed.Wake, log)
+	pushes := push.New(e.Pool, feed.Wake, log, push.Telling(Pushes("https://ci.example.org", pulse.PushExchange("th"))))
 	in := listen(t, node, "th")
-	room := New(Deps{Queue: e.Queue, Push: pushes, Feed: feed, RootURL: "https://ci.example.org", Exchange: pulse.PushExchange("th"), Log: log})
+	room := New(Deps{Queue: e.Queue, Feed: feed, RootURL: "https://ci.example.org", Log: log})
 	publisher, err := pulse.New(pulse.Config{URL: node.URL(), Namespace: "th", Treeherder: true, Log: log})
 	if err != nil {
 		t.Fatal(err)

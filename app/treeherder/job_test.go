@@ -184,7 +184,7 @@ func TestPushMessages(t *testing.T) {
 			"https://ci.example.org/api/pushlog/v1/repository/mine/json-pushes?version=2&full=1&startID=2&endID=3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := pushMessage("https://ci.example.org", "exchange/hgpushes/v1", c.repository, c.push, at)
+			m := pushMessage("https://ci.example.org", "exchange/hgpushes/v1", c.repository, c.push)
 			text, err := json.Marshal(m)
 			if err != nil {
 				t.Fatal(err)

@@ -1,11 +1,12 @@
 package treeherder
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
+	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/push"
 )
 
@@ -38,9 +39,21 @@ type hgMeta struct {
 	Sent       string `json:"sent"`
 }
 
+// Pushes gives what makes the messages about pushes, for push.Telling. exchange is the name of theirs, as
+// messages repeat it. Those of GitHub have an exchange of their own.
+func Pushes(rootURL, exchange string) func(push.Repository, push.Push) ([]event.Event, error) {
+	return func(r push.Repository, p push.Push) ([]event.Event, error) {
+		if r.Kind == push.GitHub {
+			return nil, nil
+		}
+		payload, err := json.Marshal(pushMessage(rootURL, exchange, r, p))
+		return []event.Event{{Kind: KindPush, Topic: r.Name, Payload: payload}}, err
+	}
+}
+
 // pushMessage is the message about a push. Where the forge keeps a pushlog it is asked for the changesets,
 // else this server's is.
-func pushMessage(rootURL, exchange string, r push.Repository, p push.Push, sent time.Time) hgPush {
+func pushMessage(rootURL, exchange string, r push.Repository, p push.Push) hgPush {
 	id, base := p.ID, rootURL+"/api/pushlog/v1/repository/"+url.PathEscape(r.Name)
 	if p.PushlogID > 0 {
 		id, base = p.PushlogID, strings.TrimSuffix(r.URL, "/")
@@ -53,6 +66,6 @@ func pushMessage(rootURL, exchange string, r push.Repository, p push.Push, sent 
 			RepoURL: r.URL, Heads: []string{p.Revision}, Source: "serve",
 			Pushes: []hgEntry{{PushID: id, Time: p.Time.Unix(), User: p.Email, URL: address(""), FullURL: address("&full=1")}},
 		},
-		Meta: hgMeta{Exchange: exchange, RoutingKey: r.Name, Serializer: "json", Sent: sent.UTC().Format("2006-01-02T15:04:05.000000")},
+		Meta: hgMeta{Exchange: exchange, RoutingKey: r.Name, Serializer: "json", Sent: p.Time.UTC().Format("2006-01-02T15:04:05.000000")},
 	}
 }

@@ -1,13 +1,12 @@
-// Package treeherder tells Treeherder of pushes and of the runs of their tasks (vcs-integration 3). It
-// follows the feed, makes of each event that Treeherder is to know a message in Treeherder's form, and puts
-// it back into the feed, which package event/pulse publishes in order:
+// Package treeherder tells Treeherder of pushes and of the runs of their tasks (vcs-integration 3). What it
+// makes are events, which package event/pulse publishes in the order of the feed:
 //
-//	treeherder-push   a push, in the form of exchange/hgpushes/v1
-//	treeherder-job    a run of a task, in the form of Treeherder's job schema, version 1
+//	treeherder-push   a push, in the form of exchange/hgpushes/v1; Pushes makes it
+//	treeherder-job    a run of a task, in the form of Treeherder's job schema, version 1; Run makes it
 //
-// Treeherder must know a push before it can take a job of it. It does: a push is recorded before its
-// tasks are made, the feed is in order, and so is what follows from it. Of one run the messages come as its
-// states do: pending, running, completed; a run that is tried again is told so before the next is pending.
+// Treeherder must know a push before it can take a job of it. It does: the event of a push is written in the
+// transaction that records the push, before its tasks are made. Of one run the messages come as its states
+// do: pending, running, completed; a run that is tried again is told so before the next is pending.
 //
 // Treeherder as it runs today reads tasks from the exchanges of the queue and makes such jobs itself; it
 // needs the pushes alone. The jobs are for those who do without that half of it.
@@ -16,8 +15,6 @@ package treeherder
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 
@@ -26,7 +23,6 @@ import (
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/internal/fault"
-	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/message"
 	"github.com/treeline-ci/treeline/task"
@@ -44,12 +40,9 @@ const consumer = "treeherder"
 // Deps are what the room joins.
 type Deps struct {
 	Queue   *queue.Queue
-	Push    *push.Log
 	Feed    *event.Feed
 	RootURL string // of this server
-	// Exchange is the name of the exchange of pushes, as messages repeat it.
-	Exchange string
-	Log      *slog.Logger
+	Log     *slog.Logger
 }
 
 // Treeherder makes the messages. It is safe for concurrent use.
@@ -60,7 +53,7 @@ func New(d Deps) *Treeherder { return &Treeherder{d} }
 
 // followed is what of the feed is looked at.
 func followed() event.Interest {
-	return event.Interest{Kinds: []string{"push-created", "task-pending", "task-running", "task-completed", "task-failed", "task-exception"}, Fresh: true}
+	return event.Interest{Kinds: []string{"task-pending", "task-running", "task-completed", "task-failed", "task-exception"}, Route: Destination + ".", Fresh: true}
 }
 
 // Run follows the feed until ctx ends; its error is ctx's. Of all replicas one is at work at a time. Each
@@ -83,14 +76,8 @@ func (t *Treeherder) make(ctx context.Context, events []event.Event) ([]event.Ev
 	}
 	var out []event.Event
 	for _, e := range events {
-		if e.Kind == "push-created" {
-			m, err := t.push(ctx, e)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, m...)
-		} else if d, ok := definitions[e.TaskID]; ok {
-			m, err := t.jobs(d, e)
+		if d, ok := definitions[e.TaskID]; ok {
+			m, err := t.job(d, e)
 			if err != nil { // of the task's own making: the others go on
 				t.Log.InfoContext(ctx, "a task cannot be told to Treeherder", "task", e.TaskID, "err", err)
 			}
@@ -121,61 +108,24 @@ func (t *Treeherder) definitions(ctx context.Context, events []event.Event) (map
 	return out, err
 }
 
-// jobs are the messages about an event of a task: that of its run, and before it that of the run which it
-// takes the place of.
-func (t *Treeherder) jobs(d task.Definition, e event.Event) ([]event.Event, error) {
+// job is the message about an event of a task, none for a run that Treeherder does not show. A run that is
+// tried again has an event of its own before that of the next run.
+func (t *Treeherder) job(d task.Definition, e event.Event) ([]event.Event, error) {
 	var body message.Task
 	if err := json.Unmarshal(e.Payload, &body); err != nil || body.Status == nil || body.RunID == nil {
 		return nil, fault.New(fault.Invalid, "event %s has no run", e.Kind)
 	}
-	runs := []int{*body.RunID}
-	if n := *body.RunID; e.Kind == "task-pending" && n > 0 && n < len(body.Status.Runs) {
-		if why := body.Status.Runs[n].ReasonCreated; why == task.CreatedRetry || why == task.CreatedTaskRetry {
-			runs = []int{n - 1, n}
-		}
+	j, err := jobOf(t.RootURL, d, *body.Status, *body.RunID)
+	if err != nil || j == nil {
+		return nil, err
 	}
-	var out []event.Event
-	for _, n := range runs {
-		j, err := jobOf(t.RootURL, d, *body.Status, n)
-		if err != nil || j == nil {
-			return out, err
-		}
-		payload, err := json.Marshal(j)
-		if err != nil {
-			return out, err
-		}
-		project := j.Origin.Project
-		if j.Origin.Owner != "" {
-			project = j.Origin.Owner + "/" + project
-		}
-		out = append(out, event.Event{Kind: KindJob, Topic: strings.Join([]string{Destination, project, "_"}, "."), Payload: payload})
-	}
-	return out, nil
-}
-
-// push is the message about a push; GitHub's have an exchange of their own.
-func (t *Treeherder) push(ctx context.Context, e event.Event) ([]event.Event, error) {
-	var of struct {
-		Repository string
-		ID         int64
-	}
-	if err := json.Unmarshal(e.Payload, &of); err != nil {
-		return nil, fmt.Errorf("treeherder: event %d: %w", e.Position, err)
-	}
-	r, err := t.Push.Repository(ctx, of.Repository)
-	var p push.Push
-	if err == nil && r.Kind != push.GitHub {
-		p, err = t.Push.Get(ctx, of.Repository, of.ID)
-	}
-	if errors.Is(err, fault.NotFound) || err == nil && r.Kind == push.GitHub {
-		return nil, nil
-	}
+	payload, err := json.Marshal(j)
 	if err != nil {
 		return nil, err
 	}
-	payload, err := json.Marshal(pushMessage(t.RootURL, t.Exchange, r, p, e.Time))
-	if err != nil {
-		return nil, err
+	project := j.Origin.Project
+	if j.Origin.Owner != "" {
+		project = j.Origin.Owner + "/" + project
 	}
-	return []event.Event{{Kind: KindPush, Topic: r.Name, Payload: payload}}, nil
+	return []event.Event{{Kind: KindJob, Topic: strings.Join([]string{Destination, project, "_"}, "."), Payload: payload}}, nil
 }

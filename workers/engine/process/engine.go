@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -21,9 +23,10 @@ import (
 
 // Engine runs commands as processes of this machine.
 type Engine struct {
-	groups *cgroup.Root // nil: the machine has none for us
-	log    *slog.Logger
-	setuid bool
+	groups  *cgroup.Root // nil: the machine has none for us
+	log     *slog.Logger
+	setuid  bool
+	prlimit string // the program that sets limits where we may not; "" where we may
 }
 
 // Options of an Engine.
@@ -38,8 +41,22 @@ func New(o Options) *Engine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{groups: o.Groups, log: o.Log, setuid: o.AllowSetuid}
+	e := &Engine{groups: o.Groups, log: o.Log, setuid: o.AllowSetuid}
+	if os.Geteuid() == 0 && !mayLimit() {
+		for _, place := range []string{"/usr/bin/prlimit", "/bin/prlimit"} {
+			if executable(place) == nil {
+				e.prlimit = place
+				return e
+			}
+		}
+		e.log.Warn("limits of single processes (size and number of files) are not kept: root may not set them here (CAP_SYS_RESOURCE), and there is no program prlimit")
+		e.prlimit = noProgram
+	}
+	return e
 }
+
+// noProgram stands for a program that is not there.
+const noProgram = "-"
 
 // Name is "process".
 func (e *Engine) Name() string { return "process" }
@@ -117,27 +134,50 @@ func (s *sandbox) Env() []string {
 func (s *sandbox) spec(c engine.Command) Spec {
 	return Spec{
 		Argv: c.Argv, Dir: s.o.Work, Env: c.Env, User: s.o.User, Output: c.Output, Grace: c.Grace,
-		Enter: s.enter, NoNewUser: s.o.User != nil && !s.e.setuid,
+		Enter: s.enter, NoNewUser: s.o.User != nil && !s.e.setuid, Before: s.before(),
 	}
+}
+
+// each are the limits of single processes, by their names for prlimit.
+func (s *sandbox) each() map[string]int64 {
+	out := map[string]int64{"core": 0}
+	if l := s.o.Limits; s.group == nil && s.o.User != nil && s.o.User.Alone && l.PIDs > 0 { // the kernel counts by user
+		out["nproc"] = int64(l.PIDs)
+	}
+	if s.o.Limits.FileSize > 0 {
+		out["fsize"] = s.o.Limits.FileSize
+	}
+	if s.o.Limits.Files > 0 {
+		out["nofile"] = int64(s.o.Limits.Files)
+	}
+	return out
+}
+
+// before is the program that limits itself and becomes the command, where we may not limit it.
+func (s *sandbox) before() []string {
+	if s.e.prlimit == "" || s.e.prlimit == noProgram || s.o.User == nil {
+		return nil
+	}
+	argv := []string{s.e.prlimit}
+	each := s.each()
+	for _, name := range slices.Sorted(maps.Keys(each)) {
+		argv = append(argv, fmt.Sprintf("--%s=%d", name, each[name]))
+	}
+	return argv
 }
 
 // enter puts a process into the group and under its limits before it does anything.
 func (s *sandbox) enter(pid int) error {
 	var problems []error
-	set := func(resource int, value int64) {
-		if value > 0 {
-			problems = append(problems, limit(pid, resource, uint64(value)))
-		}
-	}
 	if s.group != nil {
 		problems = append(problems, s.group.Add(pid))
 	}
-	if s.group == nil && s.o.User != nil && s.o.User.Alone { // the kernel counts by user
-		set(limitProcesses, int64(s.o.Limits.PIDs))
+	if s.e.prlimit == "" || s.o.User == nil {
+		resources := map[string]int{"core": limitCore, "nproc": limitProcesses, "fsize": limitFileSize, "nofile": limitFiles}
+		for name, value := range s.each() {
+			problems = append(problems, limit(pid, resources[name], uint64(value)))
+		}
 	}
-	set(limitFileSize, s.o.Limits.FileSize)
-	set(limitFiles, int64(s.o.Limits.Files))
-	problems = append(problems, limit(pid, limitCore, 0))
 	return errors.Join(problems...)
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -39,6 +40,7 @@ type Spec struct {
 	// Enter is called with the process before the first instruction of its program; nil for nothing to do.
 	// Linux alone can do so; elsewhere it is called when the program runs already.
 	Enter     func(pid int) error
+	Before    []string // a program with its arguments that prepares itself and becomes the command; nil for none
 	NoNewUser bool     // programs that change the user (setuid, capabilities of files) do not; Linux alone
 	Terminal  *os.File // a terminal that becomes the command's own; Output is not used then
 }
@@ -56,7 +58,7 @@ func Run(ctx context.Context, spec Spec) (Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return Exit{}, err
 	}
-	if !needsThread(spec) {
+	if !spec.NoNewUser {
 		// Linux ties the parent-death signal to the thread that forks: keep it until the command ends.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -69,7 +71,7 @@ func Run(ctx context.Context, spec Spec) (Exit, error) {
 	result := make(chan ended, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlock: what this thread gives up it does not get back
-		if err := becomeStarter(spec); err != nil {
+		if err := giveUpNewUsers(); err != nil {
 			result <- ended{err: fmt.Errorf("process: %w", err)}
 			return
 		}
@@ -89,6 +91,9 @@ func run(ctx context.Context, spec Spec) (Exit, error) {
 		Path: program, Args: spec.Argv, Dir: spec.Dir, Env: spec.Env,
 		Stdout: spec.Output, Stderr: spec.Output, WaitDelay: drainTime,
 		SysProcAttr: attributes(spec),
+	}
+	if len(spec.Before) > 0 {
+		cmd.Path, cmd.Args = spec.Before[0], slices.Concat(spec.Before, []string{program}, spec.Argv[1:])
 	}
 	if spec.Terminal != nil {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = spec.Terminal, spec.Terminal, spec.Terminal

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -52,28 +54,26 @@ func enter(pid int, do func(pid int) error) error {
 	return syscall.PtraceDetach(pid)
 }
 
-// needsThread says whether a command is started by a thread that does nothing else any more.
-func needsThread(s Spec) bool {
-	return s.NoNewUser || s.Enter != nil && s.User != nil && os.Geteuid() == 0
+// giveUpNewUsers makes this thread, and what it starts, unable to become another user by way of a program. The
+// thread's own user stays: were it the task's, the task could kill the worker.
+func giveUpNewUsers() error {
+	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
-// becomeStarter prepares this thread alone. It takes the task's user as its real one, its effective one stays:
-// so much the kernel asks of who sets limits for another user's process without CAP_SYS_RESOURCE, which
-// containers lack. And it gives up to become another user by way of a program, which children inherit.
-func becomeStarter(s Spec) error {
-	keep := ^uintptr(0)
-	if s.User != nil && os.Geteuid() == 0 {
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, uintptr(s.User.GID), keep, keep); errno != 0 {
-			return errno
-		}
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(s.User.UID), keep, keep); errno != 0 {
-			return errno
+// mayLimit says whether this process may set the limits of other users' processes. In containers root often
+// cannot.
+func mayLimit() bool {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(status)) {
+		if bits, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			n, err := strconv.ParseUint(strings.TrimSpace(bits), 16, 64)
+			return err == nil && n&(1<<unix.CAP_SYS_RESOURCE) != 0
 		}
 	}
-	if !s.NoNewUser {
-		return nil
-	}
-	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	return false
 }
 
 // limit sets the limits of one process, which its children inherit.

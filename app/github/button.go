@@ -213,7 +213,7 @@ func (p *press) perform(ctx context.Context, b buttons.Button) (string, error) {
 		input = b.Input
 	}
 	started, err := p.g.StartAction(ctx, caller, actions.Start{
-		TaskGroupID: p.check.TaskGroupID, Name: b.Action, TaskID: p.check.TaskID, Input: input, By: p.by(), Key: "github button " + p.once(),
+		TaskGroupID: p.check.TaskGroupID, Name: b.Action, TaskID: p.check.TaskID, Input: input, By: p.by(), Key: "github button " + p.GUID,
 	})
 	if err != nil {
 		return "", err

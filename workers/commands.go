@@ -36,7 +36,6 @@ func (r *run) execute() outcome {
 	defer stop(nil)
 	defer r.w.disk.watch(r.dir.Work(), stop)()
 	result := r.runCommands(ctx)
-	result = r.lingerForShells(ctx, result)
 	if err := r.endProcesses(); err != nil {
 		r.slog.Error("processes remain", "error", err)
 	}
@@ -71,9 +70,6 @@ func (r *run) runCommands(parent context.Context) outcome {
 		}
 		r.atEnd = append(r.atEnd, remove)
 		r.commandEnv = append(r.commandEnv, "TASKCLUSTER_PROXY_URL="+address)
-	}
-	if err := r.offerShell(); err != nil {
-		return r.exceptionFor("The shell cannot be offered", err)
 	}
 	r.began = time.Now()
 	for i, argv := range r.payload.Commands {

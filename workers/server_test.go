@@ -22,6 +22,8 @@ import (
 	"github.com/treeline-ci/treeline/auth/authapi"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/event/eventapi"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/internal/slug"
@@ -49,6 +51,7 @@ type server struct {
 	claimTimeout time.Duration
 	token        string
 	urlKey       []byte
+	events       bool // the stream of events is served
 	pool         *pgxpool.Pool
 	stops        []func()
 	root         *client.Client
@@ -108,7 +111,15 @@ func (s *server) start() {
 		Issuer: hawk.Credentials{ClientID: rootClient, AccessToken: s.token},
 	})
 	tasks.Start(ctx)
-	handler, err := web.Mount([]web.Service{authapi.Service(who), queueapi.Service(tasks), objectapi.Service(objects), purgecacheapi.Service(purgecache.New(s.pool))}, who,
+	services := []web.Service{authapi.Service(who), queueapi.Service(tasks), objectapi.Service(objects), purgecacheapi.Service(purgecache.New(s.pool))}
+	stopFeed := func() {}
+	if s.events {
+		feed := event.NewFeed(s.pool, quiet)
+		feed.Start(ctx)
+		stopFeed = feed.Stop
+		services = append(services, eventapi.Service(feed))
+	}
+	handler, err := web.Mount(services, who,
 		web.Options{RootURL: s.url, Log: quiet, CheckOutput: true})
 	if err != nil {
 		s.t.Fatal(err)
@@ -116,7 +127,7 @@ func (s *server) start() {
 	front := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	ended := make(chan error, 1)
 	go func() { ended <- front.Serve(listener) }()
-	s.stops = []func(){end, func() { _ = front.Close() }, func() { <-ended }, tasks.Stop}
+	s.stops = []func(){end, func() { _ = front.Close() }, func() { <-ended }, tasks.Stop, stopFeed}
 }
 
 func (s *server) stop() {

@@ -98,8 +98,12 @@ func (w *worker) work(claim client.Claim) {
 	r.lease.renew = r.record
 	r.record(claim)
 	keeping.Go(func() { r.lease.keep(leaseCtx, claim) })
+	watchCtx, endWatch := context.WithCancel(leaseCtx)
+	defer endWatch()
+	keeping.Go(func() { r.lease.watch(watchCtx, w.Client) })
 	result := r.workInside()
 	r.cleanUp()
+	endWatch() // what is resolved from here on is our own doing
 	if result.reason != "" {
 		r.report(result)
 	}

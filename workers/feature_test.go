@@ -1,0 +1,175 @@
+package workers_test
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/workers"
+	"github.com/treeline-ci/treeline/workers/feature/testresults"
+	"github.com/treeline-ci/treeline/workers/feature/trust"
+)
+
+func TestCertifiedTasks(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute)
+	public, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.work(func(c *workers.Config) { c.SigningKey = key })
+	certified := func(script string, more dict) string {
+		return s.create(with(sh(script), dict{"features": dict{"chainOfTrust": true}, "artifacts": []dict{{"type": "directory", "path": "out", "name": "public/out"}}}), more)
+	}
+	first := certified("mkdir out; echo one >out/a", nil)
+	s.resolved(first, task.ReasonCompleted)
+	second := certified("mkdir out; echo two >out/b", dict{"dependencies": []string{first}})
+	s.resolved(second, task.ReasonCompleted)
+	verify := func(id string, keys ...ed25519.PublicKey) []trust.Checked {
+		t.Helper()
+		out, err := trust.Verifier{Client: s.root, Keys: keys, Deep: true}.Verify(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	checked := verify(second, public)
+	if len(checked) != 2 || checked[0].TaskID != second || checked[1].TaskID != first {
+		t.Fatalf("%+v", checked)
+	}
+	for _, c := range checked {
+		if len(c.Problems) > 0 || len(c.Artifacts) != 2 || c.Artifacts[0] != trust.Log || c.At.Engine != "process" {
+			t.Errorf("%+v", c)
+		}
+	}
+	other, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := verify(first, other); len(c[0].Problems) != 1 || !strings.Contains(c[0].Problems[0], "signature") {
+		t.Errorf("%+v", c)
+	}
+	plain := s.create(sh("true"), nil)
+	s.resolved(plain, task.ReasonCompleted)
+	if c := verify(plain, public); len(c[0].Problems) != 1 {
+		t.Errorf("a task without certificate: %+v", c)
+	}
+	forged := s.create(with(sh("mkdir -p out; echo '{}' >out/chain-of-trust.json"), dict{"features": dict{"chainOfTrust": true}, "artifacts": []dict{{"type": "directory", "path": "out", "name": "public"}}}), nil)
+	s.resolved(forged, task.ReasonCompleted)
+	if c := verify(forged, public); len(c[0].Problems) > 0 {
+		t.Errorf("the task's own certificate was taken: %+v", c)
+	}
+}
+
+func TestWhatIsToldOfARun(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute)
+	s.work(func(c *workers.Config) { c.Monitor = time.Millisecond })
+	junit := `<testsuite><testcase classname=\"a\" name=\"good\" time=\"1\"/><testcase name=\"bad\"><failure message=\"no\"/></testcase></testsuite>`
+	id := s.create(with(sh(`echo "`+junit+`" >junit.xml; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done`), dict{"artifacts": []dict{{"type": "file", "path": "junit.xml", "name": "public/junit.xml"}}}), nil)
+	s.resolved(id, task.ReasonCompleted)
+	log := s.logOf(id)
+	for _, want := range []string{"Tests: 1 passed, 1 failed, 0 skipped", "Test failed:  bad", "Used: commands took ", "processor time "} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+	var summary testresults.Summary
+	text, _, err := s.artifact(id, testresults.Artifact)
+	if err != nil || json.Unmarshal([]byte(text), &summary) != nil || summary.Failed != 1 || summary.Failures[0].File != "public/junit.xml" {
+		t.Errorf("%s %v", text, err)
+	}
+	var usage struct {
+		Version    int
+		CPUSeconds float64
+		Commands   []struct{ Exit int }
+	}
+	text, _, err = s.artifact(id, workers.UsageArtifact)
+	if err != nil || json.Unmarshal([]byte(text), &usage) != nil || usage.Version != 1 || usage.CPUSeconds <= 0 || len(usage.Commands) != 1 {
+		t.Errorf("%s %v", text, err)
+	}
+}
+
+// The claim lasts 20 minutes here: without listening the worker would learn of it when it renews, after eight.
+func TestCanceledTasksEndAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, events := range map[string]bool{"by the stream of events": true, "by asking, where there is none": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, 20*time.Minute)
+			s.events = events
+			s.stop()
+			s.start()
+			s.work(nil)
+			pid := filepath.Join(t.TempDir(), "pid")
+			id := s.create(sh("echo $$ >"+pid+"; exec sleep 300"), nil)
+			await(t, "the command to begin", func() bool { data, err := os.ReadFile(pid); return err == nil && len(data) > 1 })
+			if _, err := s.root.Cancel(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			await(t, "the command to be stopped", func() bool { _, err := os.Stat("/proc/" + strings.TrimSpace(string(data))); return err != nil })
+			t.Logf("stopped after %v", time.Since(began).Round(10*time.Millisecond))
+			next := s.create(sh("true"), nil) // the slot is free again
+			s.resolved(next, task.ReasonCompleted)
+			s.resolved(id, task.ReasonCanceled)
+		})
+	}
+}
+
+func TestAStoreThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute)
+	target, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var down atomic.Bool
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() && strings.Contains(r.URL.Path, "/artifacts/public/big") {
+			http.Error(w, "the store is down", http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	c, err := client.New(client.Config{RootURL: front.URL, MaxDelay: 50 * time.Millisecond, Patience: 200 * time.Millisecond, Credentials: hawk.Credentials{ClientID: rootClient, AccessToken: s.token}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	down.Store(true)
+	s.work(func(cfg *workers.Config) { cfg.Client, cfg.StorePatience, cfg.MaxTasks = c, time.Second, 1 })
+	id := s.create(with(sh("echo x >big"), dict{"artifacts": []dict{{"type": "file", "path": "big", "name": "public/big"}}}), dict{"retries": 0})
+	s.resolved(id, task.ReasonResourceUnavailable)
+	if log := s.logOf(id); !strings.Contains(log, "the store of artifacts has not answered for") {
+		t.Error(log)
+	}
+}
+
+func TestADiskThatIsFull(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute)
+	s.work(func(c *workers.Config) { c.MinFree = 1 << 60 }) // more than any disk has
+	id := s.create(sh("sleep 300"), nil)
+	s.resolved(id, task.ReasonFailed)
+	if log := s.logOf(id); !strings.Contains(log, "the disk is full") || !strings.Contains(log, "the most of all") {
+		t.Error(log)
+	}
+}

@@ -23,6 +23,7 @@ const (
 type Interest struct {
 	Kinds []string      // of events; nil: all
 	Route string        // events of tasks with a route that begins so (few others may come along, where a quote stands in a route); "": all
+	First bool          // only events of the task that its group is called after, such as a decision
 	Every time.Duration // how long to let events gather while they are few; 0: not at all
 	Fresh bool          // a new consumer begins with what happens after its first Consume, not with the oldest event kept
 
@@ -196,11 +197,11 @@ func (c *consumer) idle(ctx context.Context) (int64, error) {
 
 // ask is pass by the database.
 func (c *consumer) ask(ctx context.Context) (n int, wanted bool, err error) {
-	if len(c.what.Kinds) == 0 && c.what.Route == "" {
+	if len(c.what.Kinds) == 0 && c.what.Route == "" && !c.what.First {
 		return 0, true, nil
 	}
 	var at, first, last *int64
-	err = c.feed.pool.QueryRow(ctx, passSQL.Text, c.name, consumeBatch, c.what.Kinds, c.what.route(), c.passed).Scan(&at, &first, &last, &n, &wanted)
+	err = c.feed.pool.QueryRow(ctx, passSQL.Text, c.name, consumeBatch, c.what.Kinds, c.what.route(), c.passed, c.what.First).Scan(&at, &first, &last, &n, &wanted)
 	switch {
 	case err != nil:
 		return 0, false, fmt.Errorf("event: consumer %s: %w", c.name, pg.Classify(err))
@@ -254,7 +255,7 @@ func (c *consumer) next(ctx context.Context, tx *pg.Pipe) (p part, held bool, er
 		_, err := pgx.ForEachRow(rows, []any{&p.at}, func() error { return nil })
 		return err
 	})
-	b.Queue(nextSQL.Text, c.name, consumeBatch, c.what.Kinds, c.what.route(), c.passed).Query(func(rows pgx.Rows) error {
+	b.Queue(nextSQL.Text, c.name, consumeBatch, c.what.Kinds, c.what.route(), c.passed, c.what.First).Query(func(rows pgx.Rows) error {
 		defer rows.Close()
 		for rows.Next() {
 			e, wanted, err := scanNext(rows, &p)
@@ -296,7 +297,7 @@ SELECT w.first, w.last, w.count, o.position, e.id, e.kind, e.time, e.task_id, e.
 FROM whole AS w CROSS JOIN part AS o
 LEFT JOIN LATERAL (
 	SELECT * FROM events WHERE events.seq = o.seq AND ($3::text[] IS NULL OR events.kind = ANY ($3))
-		AND ($4::text IS NULL OR events.routes::text LIKE $4) OFFSET 0) AS e ON true
+		AND ($4::text IS NULL OR events.routes::text LIKE $4) AND (NOT $6::bool OR events.task_id = events.task_group_id) OFFSET 0) AS e ON true
 WHERE e.seq IS NOT NULL OR o.position = w.last
 ORDER BY o.position`}
 
@@ -310,5 +311,5 @@ WITH at AS MATERIALIZED (` + offsetSQL.Text + `
 SELECT (SELECT at.at FROM at), min(position), max(position), count(*)::int, EXISTS (
 	SELECT FROM part AS o CROSS JOIN LATERAL (
 		SELECT FROM events AS e WHERE e.seq = o.seq AND ($3::text[] IS NULL OR e.kind = ANY ($3))
-			AND ($4::text IS NULL OR e.routes::text LIKE $4) OFFSET 0) AS wanted)
+			AND ($4::text IS NULL OR e.routes::text LIKE $4) AND (NOT $6::bool OR e.task_id = e.task_group_id) OFFSET 0) AS wanted)
 FROM part`}

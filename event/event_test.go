@@ -356,6 +356,9 @@ func TestConsume(t *testing.T) {
 	t.Run("what few events are", func(t *testing.T) {
 		consume(t, event.Interest{Kinds: []string{"wanted"}, Every: time.Millisecond}, 100)
 	})
+	t.Run("what is of the first task of a group", func(t *testing.T) {
+		consume(t, event.Interest{First: true}, 100)
+	})
 }
 
 // consume has two replicas consume 600 events, of which want are wanted, and sees that each of those is
@@ -389,6 +392,8 @@ func consume(t *testing.T, what event.Interest, want int) {
 	for i := range total / 6 {
 		events := make6()
 		events[i%6].Kind = "wanted"
+		events[i%6].TaskID, events[(i+1)%6].TaskID, events[(i+1)%6].TaskGroupID = "group", "other", "group"
+		events[i%6].TaskGroupID = "group"
 		appendAll(t, pool, events...)
 	}
 	eventually(t, "all events are done", func() bool {

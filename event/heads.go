@@ -17,6 +17,7 @@ const headsSize = 20000
 type head struct {
 	kind   string
 	routes bool // it has some
+	first  bool // its task is the one that its group is called after
 }
 
 // heads has the newest events' heads, read once for all consumers of this replica that want few events:
@@ -47,7 +48,7 @@ func (f *Feed) readHeads(ctx context.Context, to int64) error {
 			return err
 		}
 		if fresh, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (one head, err error) {
-			return one, row.Scan(&one.kind, &one.routes)
+			return one, row.Scan(&one.kind, &one.routes, &one.first)
 		}); err != nil {
 			return err
 		}
@@ -86,12 +87,12 @@ func (h *heads) look(after int64, what *Interest) (last int64, n int, wanted, kn
 
 // mayWant reports whether an event with this head may be wanted.
 func (i *Interest) mayWant(h head) bool {
-	return (len(i.Kinds) == 0 || slices.Contains(i.Kinds, h.kind)) && (i.Route == "" || h.routes)
+	return (len(i.Kinds) == 0 || slices.Contains(i.Kinds, h.kind)) && (i.Route == "" || h.routes) && (!i.First || h.first)
 }
 
 // OFFSET 0 makes it look up one event after the other, as for reading.
 var headsSQL = pg.Statement{Name: "event.heads", Text: `
-SELECT e.kind, e.routes IS NOT NULL
+SELECT e.kind, e.routes IS NOT NULL, coalesce(e.task_id = e.task_group_id, false)
 FROM (SELECT position, seq FROM event_order WHERE position > $1 AND position <= $2 ORDER BY position) AS o
-CROSS JOIN LATERAL (SELECT kind, routes FROM events WHERE events.seq = o.seq OFFSET 0) AS e
+CROSS JOIN LATERAL (SELECT kind, routes, task_id, task_group_id FROM events WHERE events.seq = o.seq OFFSET 0) AS e
 ORDER BY o.position`}

@@ -126,7 +126,7 @@ func TestAnOldTransactionMakesNoStatementLookAtMore(t *testing.T) {
 		args []any
 	}{
 		{headSQL, nil}, {deltaSQL, []any{head, deltaLimit}}, {findSQL, []any{s.mark, lo, hi, passLimit}},
-		{readSQL, []any{head - 5, 100}}, {offsetSQL, []any{consumer}}, {nextSQL, []any{consumer, 100, nil, nil, 0}}, {passSQL, []any{consumer, 100, []string{"none"}, nil, 0}}, {tryOffsetSQL, []any{consumer}},
+		{readSQL, []any{head - 5, 100}}, {offsetSQL, []any{consumer}}, {nextSQL, []any{consumer, 100, nil, nil, 0, false}}, {passSQL, []any{consumer, 100, []string{"none"}, nil, 0, true}}, {tryOffsetSQL, []any{consumer}},
 		{moveSQL, []any{consumer, head + 1}}, {consumersSQL, nil},
 	} {
 		const most = 60

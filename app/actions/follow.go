@@ -48,11 +48,8 @@ func (a *Actions) Stop() {
 // follow makes the hooks that decisions name, so that other programs can trigger them, too. Start makes
 // those that it needs by itself.
 func (a *Actions) follow(ctx context.Context) {
-	err := a.Feed.Consume(ctx, "action-hooks", event.Interest{Kinds: []string{"task-completed"}, Every: 100 * time.Millisecond}, func(ctx context.Context, _ pgx.Tx, events []event.Event) error {
+	err := a.Feed.Consume(ctx, "action-hooks", event.Interest{Kinds: []string{"task-completed"}, First: true, Every: 100 * time.Millisecond}, func(ctx context.Context, _ pgx.Tx, events []event.Event) error {
 		for _, e := range events {
-			if e.TaskID != e.TaskGroupID {
-				continue
-			}
 			if err := a.decided(ctx, e.TaskID); err != nil {
 				return err
 			}

@@ -35,13 +35,10 @@ func (in *Intake) report(ctx context.Context) {
 }
 
 // decisionsEnd is what report looks at.
-var decisionsEnd = event.Interest{Kinds: []string{"task-completed", "task-failed", "task-exception"}, Every: 50 * time.Millisecond}
+var decisionsEnd = event.Interest{Kinds: []string{"task-completed", "task-failed", "task-exception"}, First: true, Every: 50 * time.Millisecond}
 
 // reportEvent tells a push how its decision task ended. It may see an event twice.
 func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {
-	if e.TaskID != e.TaskGroupID {
-		return nil
-	}
 	p, err := in.Push.ByTaskGroup(ctx, e.TaskID)
 	if errors.Is(err, fault.NotFound) {
 		return nil

@@ -194,28 +194,22 @@ func (l List) ByLabel() map[string]Task {
 
 // About says what is known of a task, a line each.
 func (t Task) About() []string {
-	lines := []string{t.Label, ""}
-	say := func(name, text string) {
-		if text != "" {
-			lines = append(lines, name+": "+text)
-		}
+	lines := append([]string{t.Label}, strings.Split(strings.TrimSpace(t.Description), "\n")...)
+	what := "kind: " + t.Kind
+	if t.Platform != "" {
+		what += ", platform: " + t.Platform
 	}
-	lines = append(lines, strings.Split(strings.TrimSpace(t.Description), "\n")...)
-	lines = append(lines, "")
 	if t.Chunks > 0 {
-		say("chunks", fmt.Sprint(t.Chunks))
+		what += fmt.Sprintf(", %d chunks", t.Chunks)
 	}
-	say("kind", t.Kind)
-	say("platform", t.Platform)
-	say("runs on", t.Pool)
+	lines = append(lines, what)
+	runs := "runs on: " + t.Pool
 	if t.MaxRunTime > 0 {
-		say("takes at most", (time.Duration(t.MaxRunTime) * time.Second).String())
+		runs += ", takes at most " + (time.Duration(t.MaxRunTime) * time.Second).String()
 	}
-	switch {
-	case len(t.Needs) == 0:
-		say("needs", "nothing")
-	default:
-		say("needs", fmt.Sprintf("%d tasks, %d with what those need: %s", len(t.Needs), t.AllNeeds, strings.Join(t.Needs, ", ")))
+	needs := "needs: nothing"
+	if n := len(t.Needs); n > 0 {
+		needs = fmt.Sprintf("needs: %d (%d with what those need): %s", n, t.AllNeeds, strings.Join(t.Needs, ", "))
 	}
 	chosen := "a push would not run it"
 	if t.Target {
@@ -224,7 +218,7 @@ func (t Task) About() []string {
 	if t.Why != "" {
 		chosen += " (" + t.Why + ")"
 	}
-	return append(lines, chosen)
+	return append(lines, runs, needs, chosen)
 }
 
 // Cache keeps lists in a folder. The zero value keeps nothing.

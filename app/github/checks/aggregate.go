@@ -231,8 +231,11 @@ func (h *head) aggregate(ctx context.Context, name string, members []*member) er
 func combine(a, b State) State {
 	worse := a
 	switch {
-	case a.Status == Completed && b.Status != Completed:
-		worse = b
+	case (a.Status == Completed) != (b.Status == Completed):
+		if a.Status == Completed {
+			worse = b
+		}
+		worse.Status = InProgress // something was done
 	case a.Status == Completed && slices.Index(severity, b.Conclusion) > slices.Index(severity, a.Conclusion):
 		worse = b
 	}

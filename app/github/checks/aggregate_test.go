@@ -29,9 +29,7 @@ func TestOneNameStandsForAllThatReportsUnderIt(t *testing.T) {
 	w.shows("two", "queued", "")
 	w.end(x[1], true)
 	w.shows("one", "completed", "success")
-	if r := w.shows("Treeline", "in_progress", ""); false {
-		t.Errorf("%+v", r)
-	}
+	w.shows("Treeline", "in_progress", "")
 	w.end(x[3], false)
 	if r := w.shows("Treeline", "completed", "failure"); r.Title != "The task failed (2 builds)" && !strings.Contains(r.Title, "(2 builds)") {
 		t.Errorf("%+v", r)

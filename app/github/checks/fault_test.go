@@ -2,6 +2,7 @@ package checks_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/internal/ghfake"
+	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/queuetest"
 )
@@ -81,7 +83,10 @@ func TestAServerKilledAfterItMadeACheckRunLeavesOne(t *testing.T) {
 	w := newWorld(t)
 	w.deps.Times.Lease = 1500 * time.Millisecond
 	made := make(chan struct{})
-	_, kill := w.server(func(d *checks.Deps) {
+	pool, err := pg.Open(t.Context(), w.pool.Config().ConnString())
+	w.must(err)
+	_, stop := w.server(func(d *checks.Deps) {
+		d.Pool, d.Log = pool, slog.New(slog.DiscardHandler)
 		d.Client = w.client(wire{http.DefaultTransport, func(r *http.Request, answer *http.Response, err error) (*http.Response, error) {
 			if isCreate(r) && err == nil { // GitHub has made it, and nobody here will know
 				_ = answer.Body.Close()
@@ -98,7 +103,8 @@ func TestAServerKilledAfterItMadeACheckRunLeavesOne(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("nothing was made")
 	}
-	kill()
+	pool.Close() // whatever it would write down yet, it does not
+	stop()
 	c, _ := w.server()
 	w.must(c.Want(t.Context(), graphCheck(w), done("well")))
 	r := w.shows("task graph", "completed", "success")
@@ -158,7 +164,7 @@ func TestLimitsOfGitHubAreKept(t *testing.T) {
 		for i := range 10 {
 			w.shows(fmt.Sprintf("check %d", i), "completed", "success")
 		}
-		if took := time.Since(begun); took < 2*time.Second {
+		if took := time.Since(begun); took < 2*time.Second || took > 12*time.Second {
 			t.Errorf("it took %s", took)
 		}
 		refused := 0
@@ -190,9 +196,6 @@ func TestLimitsOfGitHubAreKept(t *testing.T) {
 		if took := time.Since(begun); took < 850*time.Millisecond { // 12 writes: 3 at once, 9 more at 10 a second
 			t.Errorf("12 writes took %s", took)
 		}
-		if n := w.writes()[http.StatusCreated]; n != 13 { // and a token
-			t.Logf("%d were made", n)
-		}
 		w.once()
 	})
 	t.Run("the last of the hour is for aggregates and failures", func(t *testing.T) {
@@ -213,9 +216,11 @@ func TestLimitsOfGitHubAreKept(t *testing.T) {
 		if r := w.newest("rest"); r.ID != 0 {
 			t.Errorf("%+v", r)
 		}
-		w.exec(`UPDATE github_pace SET refilled = '-infinity'`) // the hour is over
 		w.in.LimitRequests(5000, time.Now().Add(time.Hour), false)
-		w.shows("rest", "completed", "success")
+		w.until("the next hour", func() bool {
+			w.exec(`UPDATE github_pace SET refilled = '-infinity'`)
+			return w.newest("rest").Conclusion == "success"
+		})
 	})
 }
 

@@ -93,20 +93,33 @@ func (c *Checks) compare(ctx context.Context, h compared) error {
 		byKey[r.check().externalID()] = r
 	}
 	shown := map[int64]bool{}
+	over := map[string]int64{} // by name, the newest check run that is no last attempt's
 	for _, at := range theirs {
 		shown[at.ID] = true
 		r, known := byKey[at.ExternalID]
+		if !known || !r.Latest || r.GitHubID != at.ID {
+			over[at.Name] = max(over[at.Name], at.ID)
+		}
 		switch {
 		case !known || r.GitHubID != 0 && r.GitHubID != at.ID:
 			err = c.closeStranger(ctx, asked, at)
 		case r.GitHubID == at.ID:
 			err = c.repair(ctx, r, at)
+		case r.Ended != "" || r.Sent == r.Wanted: // it was made after all, and nobody heard of it
+			err = c.exec(ctx, foundSQL, r.ID, r.Fence, at.ID, at.Output.Annotations)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	for _, r := range ours {
+		// Of a name the newest check run counts. Where that is an older attempt, made late, the last one is made again.
+		if r.Latest && r.GitHubID != 0 && r.GitHubID < over[r.Name] && r.Sent == r.Wanted && r.Ended == "" {
+			if err := c.renew(ctx, &r); err != nil {
+				return err
+			}
+			continue
+		}
 		if r.GitHubID != 0 && !shown[r.GitHubID] && r.Latest && r.Ended == "" {
 			c.Log.InfoContext(ctx, "a check run is lost at GitHub; it is made again", "check", r.Name, "repository", r.Repository, "revision", r.SHA)
 			if err := c.exec(ctx, remakeSQL, r.ID, r.Fence); err != nil {
@@ -194,6 +207,9 @@ var (
 	// It is looked for by its key before it is made, should the list have been an old one.
 	remakeSQL = pg.Statement{Name: "checks.remake", Text: `
 		UPDATE github_checks SET github_id = 0, annotated = 0, perhaps = true, sent = 0, due = clock_timestamp() WHERE id = $1 AND fence = $2`}
+
+	foundSQL = pg.Statement{Name: "checks.found", Text: `
+		UPDATE github_checks SET github_id = $3, annotated = $4, perhaps = false, ended = '', sent = 0, tries = 0, due = clock_timestamp() WHERE id = $1 AND fence = $2 AND github_id = 0`}
 
 	endInstallationSQL = pg.Statement{Name: "checks.end-installation", Text: `
 		UPDATE github_checks SET ended = $2, updated = clock_timestamp() WHERE installation_id = $1 AND ended = ''`}

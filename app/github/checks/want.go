@@ -187,7 +187,7 @@ var (
 	changeSQL = pg.Statement{Name: "checks.change", Text: `
 		WITH pace AS (INSERT INTO github_pace (installation_id) VALUES ($8) ON CONFLICT DO NOTHING)
 		UPDATE github_checks SET state = $2::jsonb, open = $3, urgency = $4, name = $5, task_group_id = $6, installation_id = $8, wanted = wanted + 1, updated = clock_timestamp(), tries = 0,
-			due = CASE WHEN tries > 0 THEN due WHEN $3 THEN greatest(due, sent_at + greatest(make_interval(secs => $7), (sent_at - created) / 20)) ELSE clock_timestamp() END
+			due = CASE WHEN tries > 0 THEN due WHEN $3 THEN greatest(due, sent_at + greatest(make_interval(secs => $7), (clock_timestamp() - created) / 20)) ELSE clock_timestamp() END
 		WHERE id = $1 AND (state <> $2::jsonb OR name <> $5 OR task_group_id <> $6)`}
 
 	// A former attempt that was not told to be completed never will be by its subject: it ends here. Where GitHub knows

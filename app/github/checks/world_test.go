@@ -257,17 +257,6 @@ func (w *world) once() {
 	}
 }
 
-// writes counts the requests that made or changed something, by status.
-func (w *world) writes() map[int]int {
-	n := map[int]int{}
-	for _, c := range w.gh.Calls() {
-		if c.Method != http.MethodGet && c.Installation != 0 {
-			n[c.Status]++
-		}
-	}
-	return n
-}
-
 // ids makes ids of tasks and groups.
 func ids(n int) []string {
 	out := make([]string, n)

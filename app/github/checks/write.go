@@ -77,6 +77,9 @@ func (c *Checks) burst() float64 { return float64(c.Pace.Burst-1) / c.Pace.PerSe
 
 // claim takes the most urgent row that is due, for one request of its installation.
 func (c *Checks) claim(ctx context.Context) (row, bool, error) {
+	// A claim that was made is heard of, even if the server stops: then it is handed over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
 	list, err := c.rows(ctx, claimSQL, c.Times.Lease.Seconds(), c.burst(), 1/c.Pace.PerSecond, reserve)
 	if err != nil {
 		return row{}, false, fmt.Errorf("checks: claim: %w", pg.Classify(err))
@@ -95,8 +98,11 @@ func (c *Checks) tell(ctx context.Context, r row) error {
 	bounded, cancel := context.WithTimeout(ctx, c.Times.Lease*9/10)
 	defer cancel()
 	err := c.send(bounded, &r)
-	if ctx.Err() != nil || errors.Is(err, errOutdated) {
-		return ctx.Err()
+	if errors.Is(err, errOutdated) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return c.handOver(ctx, r)
 	}
 	if err == nil {
 		return c.exec(ctx, sentSQL, r.ID, r.Fence, r.Wanted, c.Times.Progress.Seconds())
@@ -121,6 +127,14 @@ func (c *Checks) tell(ctx context.Context, r row) error {
 	wait := min(maxBackoff, c.Times.Backoff<<min(max(r.Tries-1, 0), 20))
 	log.InfoContext(ctx, "a check is told later", "wait", wait)
 	return c.exec(ctx, laterSQL, r.ID, r.Fence, wait.Seconds(), cutLine(err.Error(), 500), false)
+}
+
+// handOver gives a row up when the server stops, so that another need not wait for the end of its lease: but for a
+// while, as GitHub may be doing what it was asked last.
+func (c *Checks) handOver(ctx context.Context, r row) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return c.exec(ctx, laterSQL, r.ID, r.Fence, 5*c.Times.Backoff.Seconds(), "the server stopped", false)
 }
 
 func (c *Checks) exec(ctx context.Context, s pg.Statement, args ...any) error {
@@ -174,10 +188,11 @@ var (
 	endRepositorySQL = pg.Statement{Name: "checks.end-repository", Text: `
 		UPDATE github_checks SET ended = $3, leased_until = '-infinity', updated = clock_timestamp() WHERE installation_id = $1 AND lower(repository) = lower($2) AND ended = ''`}
 
-	// A refusal with a time is obeyed, and longer each time when it is not the last.
+	// A refusal with a time is obeyed, and longer each time when it is not the last. What several writers are refused at
+	// once is one refusal.
 	blockSQL = pg.Statement{Name: "checks.block", Text: `
-		UPDATE github_pace SET refusals = least(refusals + 1, $5::integer),
-			blocked_until = greatest(blocked_until, clock_timestamp() + CASE WHEN $3 THEN make_interval(secs => $2)
+		UPDATE github_pace SET refusals = CASE WHEN blocked_until > clock_timestamp() THEN refusals ELSE least(refusals + 1, $5::integer) END,
+			blocked_until = greatest(blocked_until, clock_timestamp() + CASE WHEN $3 OR blocked_until > clock_timestamp() THEN make_interval(secs => $2)
 				ELSE greatest(make_interval(secs => $2), least(make_interval(secs => $2 * power(2, refusals)), make_interval(secs => $4))) END)
 		WHERE installation_id = $1`}
 )

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/app/github/checks"
+	"github.com/treeline-ci/treeline/app/github/once"
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -321,7 +322,7 @@ func (g *GitHub) ByTaskGroup(ctx context.Context, group string) (intake.Change, 
 
 // derivedID makes a task id that follows from words.
 func derivedID(words ...string) string {
-	b := digest(words...)
+	b := once.Digest(words...)
 	b[0] &= 0x7f // so that a command line does not take it for an option
 	return slug.FromBytes([16]byte(b[:16]))
 }

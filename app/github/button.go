@@ -7,13 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/app/github/buttons"
 	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/internal/fault"
-	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/templates"
 )
 
@@ -108,7 +105,7 @@ func (p *press) do(ctx context.Context) (string, error) {
 	if b.Name() == "" {
 		return p.say(ctx, "refused, since %s on the default branch, or the actions of the task group, do not offer it any more.", configFile)
 	}
-	need, word := least(file, b.Name())
+	need, word := buttons.Least(file, b.Name())
 	has, err := p.g.roleOf(ctx, p.repo, p.payload.Sender.login())
 	if err != nil {
 		return "", err
@@ -116,7 +113,7 @@ func (p *press) do(ctx context.Context) (string, error) {
 	if has < need {
 		return p.say(ctx, "refused, since they may not %s %s/%s.", word, p.repo.Owner, p.repo.Repo)
 	}
-	mine, err := p.g.claimOnce(ctx, p.once(), p.GUID)
+	mine, err := p.claim(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -125,7 +122,7 @@ func (p *press) do(ctx context.Context) (string, error) {
 	}
 	done, err := p.perform(ctx, b)
 	if refusal(err) {
-		if err := p.g.unclaim(ctx, p.once(), p.GUID); err != nil {
+		if err := p.g.once.Release(ctx, p.once(), p.GUID); err != nil {
 			return "", err
 		}
 		return p.say(ctx, "refused. %s", plainText(fault.Message(err)))
@@ -139,10 +136,15 @@ func (p *press) do(ctx context.Context) (string, error) {
 // once names what is done once: a button of an attempt as it ended. What ran again and ended so soon that GitHub heard
 // of the new end only has the same attempt, and another end.
 func (p *press) once() string {
-	if p.key == "" {
-		return ""
-	}
 	return fmt.Sprintf("%d %s %s %d", p.check.GitHubID, p.key, p.state.Conclusion, p.state.CompletedAt.Unix())
+}
+
+// claim reports whether this webhook is the one that may do it. Two of a button that was pressed twice are two.
+func (p *press) claim(ctx context.Context) (bool, error) {
+	if p.key == "" {
+		return true, nil
+	}
+	return p.g.once.Claim(ctx, p.once(), p.GUID)
 }
 
 // stale reports whether the check has a newer attempt.
@@ -166,7 +168,7 @@ func (p *press) button(ctx context.Context, file *templates.File) (buttons.Butto
 		}
 		return buttons.Button{Button: templates.Button{Own: own}}, nil
 	}
-	place := placeOf(p.check, nil)
+	place := buttons.PlaceOf(p.check, nil)
 	there, _, err := p.g.startable(ctx, p.repo, place)
 	if err != nil {
 		return buttons.Button{}, err
@@ -273,39 +275,3 @@ func refusal(err error) bool {
 
 // plainText makes an error readable within a line of Markdown.
 func plainText(s string) string { return escape(strings.Join(strings.Fields(s), " ")) }
-
-// claimOnce reports whether a delivery is the one that may do a thing: the first that asks, and that one again after a
-// failure. Two webhooks of a button that was pressed twice are two deliveries.
-func (g *GitHub) claimOnce(ctx context.Context, what, guid string) (mine bool, err error) {
-	if what == "" {
-		return true, nil
-	}
-	first, own := digest("once", what), digest("once", what, guid)
-	err = pg.Tx(ctx, g.Pool, func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, saySQL.Text, first)
-		if err != nil {
-			return err
-		}
-		if mine = tag.RowsAffected() > 0; mine {
-			_, err = tx.Exec(ctx, saySQL.Text, own)
-			return err
-		}
-		return tx.QueryRow(ctx, saidSQL.Text, own).Scan(&mine)
-	})
-	if err != nil {
-		return false, fmt.Errorf("github: claim %s: %w", what, err)
-	}
-	return mine, nil
-}
-
-// unclaim lets another delivery do what this one could not.
-func (g *GitHub) unclaim(ctx context.Context, what, guid string) error {
-	for _, d := range [][]byte{digest("once", what, guid), digest("once", what)} {
-		if _, err := g.Pool.Exec(ctx, unsaySQL.Text, d); err != nil {
-			return fmt.Errorf("github: give up %s: %w", what, pg.Classify(err))
-		}
-	}
-	return nil
-}
-
-var saidSQL = pg.Statement{Name: "github.said", Text: `SELECT EXISTS (SELECT FROM github_said WHERE digest = $1)`}

@@ -71,20 +71,7 @@ func (g *GitHub) story(ctx context.Context, group, label string, most int) (stri
 	if err != nil {
 		return "", err
 	}
-	var b strings.Builder
-	if err := s.WriteText(&b); err != nil {
-		return "", err
-	}
-	text := strings.TrimRight(b.String(), "\n")
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "")
-		text = text[:max(strings.LastIndexByte(text, '\n'), 0)] + "\n…"
-	}
-	fence := "```"
-	for strings.Contains(text, fence) {
-		fence += "`"
-	}
-	return fmt.Sprintf("[why it is as it is](%s/api/taskgraph/v1/task/%s/why?label=%s)\n%stext\n%s\n%s", g.RootURL, group, queryEscape(label), fence, text, fence), nil
+	return buttons.Story(s, fmt.Sprintf("%s/api/taskgraph/v1/task/%s/why?label=%s", g.RootURL, group, queryEscape(label)), most)
 }
 
 // action starts an action on the newest build of the head, or on one of its tasks.
@@ -93,7 +80,7 @@ func (x *comment) action(ctx context.Context, text string, p pullPayload) (strin
 	if err != nil {
 		return x.answer(ctx, "confused", "%s.", escapeBut(err.Error()))
 	}
-	if need, word := least(x.file, c.Action); x.role < need {
+	if need, word := buttons.Least(x.file, c.Action); x.role < need {
 		return x.answer(ctx, "eyes", "%s may not %s %s/%s, which `treeline.mayStart` in `%s` asks of who starts %s.", x.payload.Sender.login(), word, x.repo.Owner, x.repo.Repo, configFile, c.Action)
 	}
 	group, err := x.newest(ctx, p.Head.SHA)

@@ -265,14 +265,10 @@ func (g *GitHub) OutcomeOf(ctx context.Context, guid string) (Outcome, error) {
 }
 
 func (g *GitHub) forget(ctx context.Context) error {
-	_, err := g.Pool.Exec(ctx, forgetSQL.Text, keepDeliveries.Seconds())
-	if err == nil {
-		_, err = g.Pool.Exec(ctx, forgetSaidSQL.Text, keepDeliveries.Seconds())
-	}
-	if err != nil {
+	if _, err := g.Pool.Exec(ctx, forgetSQL.Text, keepDeliveries.Seconds()); err != nil {
 		return fmt.Errorf("github: forget: %w", pg.Classify(err))
 	}
-	return nil
+	return g.once.Expire(ctx, keepDeliveries)
 }
 
 var (
@@ -298,7 +294,4 @@ var (
 
 	forgetSQL = pg.Statement{Name: "github.forget", Text: `
 		DELETE FROM github_deliveries WHERE state <> 'new' AND received < clock_timestamp() - make_interval(secs => $1)`}
-
-	forgetSaidSQL = pg.Statement{Name: "github.forget-said", Text: `
-		DELETE FROM github_said WHERE said < clock_timestamp() - make_interval(secs => $1)`}
 )

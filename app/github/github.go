@@ -28,9 +28,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/treeline-ci/treeline/app/actions"
+	"github.com/treeline-ci/treeline/app/github/buttons"
 	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/app/github/graphdiff"
+	"github.com/treeline-ci/treeline/app/github/once"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -152,7 +154,8 @@ type GitHub struct {
 	pack   *zstd.Encoder
 	unpack *zstd.Decoder
 	fresh  chan struct{} // a delivery was stored
-	files  fileCache
+	once   once.Record
+	files  buttons.Files
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 }
@@ -163,7 +166,7 @@ func New(d Deps) (*GitHub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
-	g := &GitHub{Deps: d, client: client, bases: graphdiff.NewKnown(), fresh: make(chan struct{}, 1)}
+	g := &GitHub{Deps: d, client: client, once: once.Record{Pool: d.Pool}, bases: graphdiff.NewKnown(), fresh: make(chan struct{}, 1)}
 	if g.pack, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)); err != nil {
 		return nil, fmt.Errorf("github: %w", err)
 	}
@@ -230,7 +233,7 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, forgetSaidSQL, setInstallationSQL, blockSQL, saidSQL, recentSQL, takeAgainSQL, reviveSQL, aggregatedSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
-		pullHeadSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, saySQL, unsaySQL, newestSQL, branchSQL, troubleSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
+		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, setInstallationSQL, blockSQL, recentSQL, takeAgainSQL, reviveSQL, aggregatedSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
+		pullHeadSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, newestSQL, branchSQL, troubleSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

@@ -58,7 +58,7 @@ func (g *GitHub) onPush(ctx context.Context, t *told) (string, error) {
 		return g.run(ctx, x)
 	}
 	if name == t.repo.DefaultBranch {
-		g.files.drop(t.repo.ID) // its buttons may be others
+		g.files.Drop(t.repo.ID) // its buttons may be others
 	}
 	if x.push, err = g.record(ctx, t, name); err != nil {
 		return "", err

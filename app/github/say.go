@@ -2,24 +2,14 @@ package github
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"strings"
 
 	"github.com/google/go-github/v60/github"
 
 	"github.com/treeline-ci/treeline/app/github/ghclient"
-	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/push"
 )
-
-func digest(words ...string) []byte {
-	h := sha256.New()
-	for _, w := range words {
-		fmt.Fprintf(h, "%d:%s,", len(w), w)
-	}
-	return h.Sum(nil)
-}
 
 // maxComment is how many characters a comment of ours has at most; GitHub takes 65,536.
 const maxComment = 60_000
@@ -64,16 +54,16 @@ var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@
 // say makes a comment on a pull request, or on a commit when number is 0; the same is said once. A failure is logged
 // and no more: to report it at GitHub would cost the very requests that it may lack.
 func (g *GitHub) say(ctx context.Context, r repository, number int, sha, text string) {
-	key := digest(fmt.Sprint(r.ID), fmt.Sprint(number), sha, text)
-	tag, err := g.Pool.Exec(ctx, saySQL.Text, key)
-	if err == nil && tag.RowsAffected() == 0 {
+	key := []string{fmt.Sprint(r.ID), fmt.Sprint(number), sha, text}
+	first, err := g.once.First(ctx, key...)
+	if err == nil && !first {
 		return
 	}
 	if err == nil {
 		err = g.comment(ctx, r, number, sha, text)
 		if err != nil && ghclient.Status(err) != 0 { // GitHub said no: nothing was written
-			if _, err := g.Pool.Exec(ctx, unsaySQL.Text, key); err != nil {
-				g.Log.WarnContext(ctx, "forget a comment that was not made", "err", pg.Classify(err))
+			if err := g.once.Undo(ctx, key...); err != nil {
+				g.Log.WarnContext(ctx, "forget a comment that was not made", "err", err)
 			}
 		}
 	}
@@ -99,9 +89,3 @@ func (g *GitHub) react(ctx context.Context, t *told, sign string) {
 		g.Log.WarnContext(ctx, "react to a comment at GitHub", "repository", t.repo.Owner+"/"+t.repo.Repo, "comment", t.Comment.ID, "err", err)
 	}
 }
-
-var (
-	saySQL = pg.Statement{Name: "github.say", Text: `INSERT INTO github_said (digest) VALUES ($1) ON CONFLICT DO NOTHING`}
-
-	unsaySQL = pg.Statement{Name: "github.unsay", Text: `DELETE FROM github_said WHERE digest = $1`}
-)

@@ -231,12 +231,6 @@ func (t *turn) spawn(ctx context.Context, capacity int) (int, error) {
 	return len(chosen), err
 }
 
-// Launch configs that the provider refused are left alone for a while: the longer, the oftener it did lately.
-const (
-	refusedPause    = 10 * time.Second
-	maxRefusedPause = 10 * time.Minute
-)
-
 // choices are the launch configs that may be used now.
 func (t *turn) choices(ctx context.Context) (choices []estimate.Config, contents []string, err error) {
 	type trouble struct {
@@ -262,7 +256,7 @@ func (t *turn) choices(ctx context.Context) (choices []estimate.Config, contents
 			return nil, nil, err
 		}
 		x := troubles[c.LaunchConfigID]
-		if x.refused > 0 && x.since < min(refusedPause<<min(x.refused-1, 10), maxRefusedPause) {
+		if x.since < estimate.Pause(x.refused) {
 			continue
 		}
 		choice := estimate.Config{ID: c.LaunchConfigID, Weight: 1, PerInstance: perInstance(&s), Max: -1, Existing: t.existing[c.LaunchConfigID], Errors: x.errors}
@@ -300,9 +294,11 @@ SELECT $1, $2, l.key, l.config, l.content::json, l.capacity
 FROM unnest($3::text[], $4::text[], $5::text[], $6::integer[]) l(key, config, content, capacity)`}
 
 	recentErrorsSQL = pg.Statement{Name: "pools.recent-errors", Text: `
-SELECT launch_config_id, count(*), count(*) FILTER (WHERE kind = $2),
-    coalesce(greatest(now() - max(reported) FILTER (WHERE kind = $2), interval '0'), interval '0')
-FROM worker_pool_errors
-WHERE worker_pool_id = $1 AND launch_config_id IS NOT NULL AND reported > now() - interval '1 hour'
+SELECT launch_config_id, count(*), count(*) FILTER (WHERE refused),
+    coalesce(greatest(now() - max(reported) FILTER (WHERE refused), interval '0'), interval '0')
+FROM (SELECT launch_config_id, reported, kind = $2 AND reported > coalesce((SELECT max(created) FROM pool_workers w
+        WHERE w.worker_pool_id = $1 AND w.launch_config_id = e.launch_config_id), '-infinity') AS refused
+    FROM worker_pool_errors e
+    WHERE worker_pool_id = $1 AND launch_config_id IS NOT NULL AND reported > now() - interval '1 hour') e
 GROUP BY launch_config_id`}
 )

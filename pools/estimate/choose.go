@@ -1,5 +1,7 @@
 package estimate
 
+import "time"
+
 // Config is a launch config to choose.
 type Config struct {
 	ID          string
@@ -26,6 +28,21 @@ func (c *Config) weight(errors int) float64 {
 		w -= float64(c.Errors) / float64(errors)
 	}
 	return max(0, w)
+}
+
+// Launch configs that the provider refused are left alone for a while.
+const (
+	firstPause = 10 * time.Second
+	lastPause  = 10 * time.Minute
+)
+
+// Pause is how long a launch config is left alone that the provider refused so often since it last made a
+// worker of it.
+func Pause(refused int) time.Duration {
+	if refused <= 0 {
+		return 0
+	}
+	return min(firstPause<<min(refused-1, 10), lastPause)
 }
 
 // Choose picks the launch configs of as many workers as give the capacity asked for, one entry a worker: an

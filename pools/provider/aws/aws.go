@@ -17,7 +17,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -368,7 +367,7 @@ func (p *Provider) Verify(_ context.Context, i provider.Instance, proof provider
 	if cert == nil {
 		return fault.New(fault.Invalid, "the provider has no certificate of region %s", i.Group)
 	}
-	doc, err := identity.Verify(cert, proof.Content, time.Now())
+	doc, err := identity.Verify(cert, proof.Content)
 	if err != nil {
 		return err
 	}

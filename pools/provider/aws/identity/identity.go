@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/smallstep/pkcs7"
 )
@@ -31,7 +30,7 @@ type Document struct {
 
 // Verify reads a proof, {document, signature}, that the certificate's key has signed. The certificate is
 // pinned: its own chain does not matter, nor do its dates, for EC2 keeps certificates for decades.
-func Verify(cert *x509.Certificate, proof json.RawMessage, _ time.Time) (d Document, err error) {
+func Verify(cert *x509.Certificate, proof json.RawMessage) (d Document, err error) {
 	var in struct{ Document, Signature string }
 	if err := json.Unmarshal(proof, &in); err != nil {
 		return d, err

@@ -6,6 +6,8 @@
 # make bench  benchmarks; prints tables, asserts nothing
 # make bench-taskgraph  the generator alone: RUNS=number LARGE=1
 # make bench-hg  what it costs to look at 1,000 Mercurial repositories in which nothing happens
+# make bench-github  webhooks stored and answered, and how long one takes to its decision task
+# make bench-worker  tasks that do nothing on one worker: TASKS=number
 # make upgrade-test  the database up and down under load with the previous program still serving
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
@@ -17,7 +19,7 @@ GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 path      = $(subst $() ,\ ,$(1))
 GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 2>/dev/null)
 
-.PHONY: run test lint build ui bench bench-taskgraph bench-hg soak upgrade-test clean
+.PHONY: run test lint build ui bench bench-taskgraph bench-worker bench-hg bench-github soak upgrade-test clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -52,6 +54,11 @@ bench: need-run bin/treeline
 	@echo; bin/treeline bench commit
 	@echo; bin/treeline bench queue
 
+# One worker, its server and their database on this machine: tasks that do nothing.
+TASKS ?= 1000
+bench-worker: need-test
+	TASKS=$(TASKS) $(GO) test -run '^$$' -bench NoOpTasks -benchtime 1x ./workers
+
 # The generator: whole processes on synthetic repositories, up to 100,000 tasks with LARGE=1; then its
 # parts, with allocations.
 RUNS  ?= 5
@@ -59,6 +66,12 @@ LARGE ?= 1
 bench-taskgraph: need-run bin/treeline
 	bin/treeline bench taskgraph --runs $(RUNS) $(if $(filter 1,$(LARGE)),--large)
 	@echo; TREELINE_BENCH_LARGE=$(filter 1,$(LARGE)) $(GO) test -run '^$$' -bench 'Generate|Run$$' -benchmem -benchtime 3x -p 1 ./taskgraph ./taskgraph/optimize
+
+# Webhooks at 1,000 a second over HTTP, as fast as they go, and one after the other up to the task.
+bench-github: need-run
+	$(GO) test -run '^$$' -bench AThousandWebhooks -benchtime 1x ./app/githubapi
+	$(GO) test -run '^$$' -bench WebhooksStored -benchtime 5s ./app/githubapi
+	$(GO) test -run '^$$' -bench WebhookToDecision -benchtime 100x ./app
 
 # Processor time of one server, with the Mercurial server and PostgreSQL as processes of their own.
 bench-hg: need-run
@@ -87,4 +100,4 @@ clean:
 need-run:
 	@tools/need go git postgresql node
 need-test:
-	@tools/need go git postgresql node hg chromium rabbitmq pgbouncer podman archivers
+	@tools/need go git postgresql node hg tmux chromium rabbitmq pgbouncer podman archivers

@@ -27,7 +27,7 @@ import (
 
 // hub is a GitHub double with an App, and a server that is this App.
 type hub struct {
-	t      *testing.T
+	t      testing.TB
 	gh     *ghfake.Server
 	app    *ghfake.App
 	in     *ghfake.Installation
@@ -54,7 +54,7 @@ tasks:
 `
 }
 
-func newHub(t *testing.T, files map[string]string) *hub {
+func newHub(t testing.TB, files map[string]string) *hub {
 	t.Helper()
 	h := &hub{t: t}
 	var err error

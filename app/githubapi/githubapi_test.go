@@ -18,9 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -187,37 +185,6 @@ func TestEveryExampleOfGitHubIsTaken(t *testing.T) {
 	for _, o := range slices.Sorted(maps.Keys(outcomes)) {
 		t.Logf("%3d %s", outcomes[o], o)
 	}
-}
-
-// BenchmarkWebhooksStored measures how many webhooks a second are stored and answered, eight at a time, and how long
-// the slowest hundredth waits.
-func BenchmarkWebhooksStored(b *testing.B) {
-	d := open(b)
-	body := []byte(`{"ref":"refs/heads/main","installation":{"id":5000000001},"repository":{"id":5000000002},"filler":"` + strings.Repeat("a word and another, ", 400) + `"}`)
-	signature := sign(body, secret)
-	var mu sync.Mutex
-	var took []time.Duration
-	b.SetParallelism(4)
-	b.ResetTimer()
-	b.RunParallel(func(p *testing.PB) {
-		for p.Next() {
-			mu.Lock()
-			n := len(took)
-			took = append(took, 0)
-			mu.Unlock()
-			begun := time.Now()
-			if got := d.send(b, "push", fmt.Sprintf("%d-%d", b.N, n), signature, body); got.Code != http.StatusAccepted {
-				b.Error(got.Code, got.Body)
-			}
-			mu.Lock()
-			took[n] = time.Since(begun)
-			mu.Unlock()
-		}
-	})
-	b.StopTimer()
-	slices.Sort(took)
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "webhooks/s")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 }
 
 func TestFilesAreRenderedForMadeUpEvents(t *testing.T) {

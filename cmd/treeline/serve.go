@@ -58,6 +58,7 @@ Environment:
   TREELINE_HGPUSHES_URL
                       the RabbitMQ on which hg.mozilla.org tells of pushes, as hints to look at once,
                       such as amqps://user:password@pulse.mozilla.org:5671; optional
+  TREELINE_TREEHERDER set to anything, as --treeherder
   TREELINE_PULSE_NAMESPACE
                       what the names of the exchanges there begin with; see --pulse-namespace
   TREELINE_SMTP_URL   the server by which mail is sent, such as smtp://user:password@mail.example.com:587

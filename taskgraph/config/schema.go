@@ -43,6 +43,8 @@ func Shape() schema.Type {
 		schema.Opt("ridealong-builds", schema.Map(schema.List(text))),
 		schema.Opt("auto-project", text),
 		schema.Opt("uncommon-tasks", schema.List(text)),
+		schema.Opt("push-to", text),
+		schema.Opt("branch", text),
 	)
 	return schema.Open(
 		schema.Req("trust-domain", text),

@@ -178,13 +178,15 @@ func (s *Server) handler() http.Handler {
 	if s.Site != nil {
 		site = s.Site(s)
 	}
-	mux.Handle("/", site)
-	mux.HandleFunc("/{owner}/{file}/", func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.PathValue("file"), ".git") {
-			s.serveGit(w, r)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		parts := strings.SplitN(r.URL.Path, "/", 4)
+		if len(parts) < 4 || !strings.HasSuffix(parts[2], ".git") {
+			site.ServeHTTP(w, r)
 			return
 		}
-		site.ServeHTTP(w, r)
+		r.SetPathValue("owner", parts[1])
+		r.SetPathValue("file", parts[2])
+		s.serveGit(w, r)
 	})
 	return mux
 }

@@ -68,6 +68,7 @@ func New(gh *ghfake.Server) http.Handler {
 	mux.HandleFunc("GET /{$}", s.page(s.home))
 	mux.HandleFunc("GET /-/style.css", serve("text/css; charset=utf-8", s.style))
 	mux.HandleFunc("GET /-/page.js", serve("text/javascript; charset=utf-8", s.code))
+	mux.HandleFunc("GET /-/icon.svg", serve("image/svg+xml", []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="#8250df"/><circle cx="8" cy="8" r="3" fill="#fff"/></svg>`)))
 	mux.HandleFunc("POST /-/person", s.become)
 	mux.HandleFunc("POST /-/trouble", s.act(s.trouble))
 	mux.HandleFunc("POST /-/redeliver", s.act(s.redeliver))

@@ -69,7 +69,9 @@ type Config struct {
 	Monitor         time.Duration      // runs at least so long get an artifact of what they used; 0: DefaultMonitor
 	StorePatience   time.Duration      // how long an artifact waits for a store that does not answer; 0: DefaultPatience
 
-	Forget bool // caches are not kept
+	Forget bool            // caches are not kept
+	Drain  <-chan struct{} // when it closes, nothing more is claimed and runs go on to their end; nil: never
+	Hurry  <-chan struct{} // when it closes, runs are given back at once, without the grace time; nil: never
 
 	MaxTasks int           // end after so many runs; 0: never
 	MaxIdle  time.Duration // end after so long without work; 0: never

@@ -45,7 +45,8 @@ type worker struct {
 }
 
 // Run works until ctx ends. Then it claims nothing more, lets runs finish for the grace time,
-// gives back those that did not (worker-shutdown) and returns nil. It returns an error when it
+// gives back those that did not (worker-shutdown) and returns nil. When Drain closes it claims nothing more
+// either, and returns when all runs have ended by themselves. It returns an error when it
 // cannot begin: the directory is in use, or the server refuses the very first claim.
 func Run(ctx context.Context, cfg Config) error {
 	w, err := newWorker(ctx, cfg)
@@ -69,9 +70,26 @@ func Run(ctx context.Context, cfg Config) error {
 	defer endGuard()
 	go w.disk.keep(guarding)
 	w.Log.Info("worker is ready", "queue", w.TaskQueueID, "capacity", w.Capacity, "engine", w.Engine.Name(), "dir", w.Dir)
-	err = w.claimLoop(ctx)
+	claiming, stop := context.WithCancel(ctx)
+	defer stop()
+	defer w.on(w.Drain, func() { w.Log.Info("draining: nothing more is claimed", "runs", w.Capacity-len(w.free)); stop() })()
+	defer w.on(w.Hurry, func() { stop(); w.stopWork(errShutdown) })()
+	err = w.claimLoop(claiming)
 	w.wind(ctx)
 	return err
+}
+
+// on calls do when the channel closes, unless the returned function was called before.
+func (w *worker) on(closed <-chan struct{}, do func()) (forget func()) {
+	over := make(chan struct{})
+	go func() {
+		select {
+		case <-closed:
+			do()
+		case <-over:
+		}
+	}()
+	return func() { close(over) }
 }
 
 func newWorker(ctx context.Context, cfg Config) (*worker, error) {
@@ -237,6 +255,8 @@ func (w *worker) wind(ctx context.Context) {
 	defer timer.Stop()
 	select {
 	case <-done:
+	case <-w.shutdown.Done():
+		<-done
 	case <-timer.C:
 		w.Log.Warn("grace time is over, giving runs back", "grace", w.Grace)
 		w.stopWork(errShutdown)

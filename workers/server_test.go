@@ -45,7 +45,7 @@ const rootClient = "static/test/root"
 // server is the real server, as far as workers need it, on a database of its own; it can be
 // stopped and started again at the same address.
 type server struct {
-	t            *testing.T
+	t            testing.TB
 	addr, url    string
 	objectDir    string
 	claimTimeout time.Duration
@@ -57,7 +57,7 @@ type server struct {
 	root         *client.Client
 }
 
-func startServer(t *testing.T, claimTimeout time.Duration) *server {
+func startServer(t testing.TB, claimTimeout time.Duration) *server {
 	t.Helper()
 	s := &server{
 		t: t, addr: "127.0.0.1:0", claimTimeout: claimTimeout, objectDir: t.TempDir(), pool: pgtest.DB(t),
@@ -228,7 +228,7 @@ func (s *server) create(payload dict, more dict) string {
 }
 
 // await polls until the condition holds.
-func await(t *testing.T, what string, ok func() bool) {
+func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

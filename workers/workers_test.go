@@ -261,6 +261,49 @@ func TestPoliteEnd(t *testing.T) {
 	})
 }
 
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute)
+	drain := make(chan struct{})
+	a := s.work(func(c *workers.Config) { c.Drain = drain })
+	gate := filepath.Join(t.TempDir(), "gate")
+	id := s.create(sh("while [ ! -e "+gate+" ]; do sleep 0.02; done"), nil)
+	s.awaitState(id, task.Running)
+	close(drain)
+	await(t, "the worker to say so", func() bool { return strings.Contains(a.log.String(), "draining") })
+	later := s.create(sh("true"), nil)
+	if err := os.WriteFile(gate, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-a.done; err != nil {
+		t.Error(err)
+	}
+	s.resolved(id, task.ReasonCompleted)
+	if st := s.status(later); st.State != task.Pending {
+		t.Errorf("a draining worker took a task: it is %s", st.State)
+	}
+}
+
+func TestAMachineThatIsTakenAway(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute)
+	hurry := make(chan struct{})
+	a := s.work(func(c *workers.Config) { c.Hurry, c.Grace = hurry, time.Hour })
+	id := s.create(sh(`test "$RUN_ID" = 1 || sleep 300`), nil)
+	s.awaitState(id, task.Running)
+	began := time.Now()
+	close(hurry)
+	if err := <-a.done; err != nil {
+		t.Error(err)
+	}
+	if st := s.status(id); st.State != task.Pending || st.Runs[0].ReasonResolved != task.ReasonWorkerShutdown {
+		t.Fatalf("%+v", st.Runs)
+	}
+	t.Logf("given back after %v", time.Since(began).Round(time.Millisecond))
+	s.work(func(c *workers.Config) { c.WorkerID = "second" })
+	s.resolved(id, task.ReasonCompleted)
+}
+
 func TestServerAway(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, 20*time.Minute)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -40,7 +39,10 @@ task in a fresh directory that is wiped afterwards. Logs stream to the server wh
 verified by sha256 on both sides.
 
 SIGTERM or SIGINT ends the worker politely: it claims nothing more, lets its tasks go on for
---grace, then gives back those that have not ended, and another worker takes them.
+--grace, then gives back those that have not ended, and another worker takes them. SIGUSR1, for
+machines that are about to be taken away, gives them back at once. SIGHUP upgrades in place: the
+worker claims nothing more, lets its tasks end by themselves, and becomes the program that then
+stands where this one stood, with the same arguments.
 
 The server and the worker's credentials are taken from TASKCLUSTER_ROOT_URL,
 TASKCLUSTER_CLIENT_ID, TASKCLUSTER_ACCESS_TOKEN and TASKCLUSTER_CERTIFICATE. The client needs the
@@ -97,7 +99,7 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 			if err != nil {
 				return err
 			}
-			return errors.Join(workers.Run(cmd.Context(), c), closeEngine())
+			return runWorker(cmd.Context(), c, closeEngine)
 		},
 	}
 	f := cmd.Flags()

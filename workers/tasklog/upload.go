@@ -16,6 +16,9 @@ const (
 	// DefaultEvery is how often a growing log is sent.
 	DefaultEvery = 150 * time.Millisecond
 	maxPiece     = 1 << 20
+	// shortRun is how long a log waits before it is published as one to follow: that takes several calls, which
+	// a run that is over by then saves.
+	shortRun = 25 * time.Millisecond
 	// maxBackwards is how often the server may ask for bytes again without any progress.
 	maxBackwards = 20
 	contentType  = "text/plain; charset=utf-8"
@@ -37,6 +40,13 @@ type Uploader struct {
 // Run sends what is written until the log is closed and all of it is uploaded and finished. While
 // the server is away it goes on trying until ctx ends.
 func (u *Uploader) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-u.Log.done:
+		return u.whole(ctx)
+	case <-time.After(shortRun):
+	}
 	var stream *client.Stream
 	err := u.insist(ctx, func() error {
 		var err error
@@ -62,6 +72,19 @@ func (u *Uploader) Run(ctx context.Context) error {
 	return u.finish(ctx, stream)
 }
 
+// whole sends the log of a run that is over before anybody could have followed it.
+func (u *Uploader) whole(ctx context.Context) error {
+	err := u.insist(ctx, func() error {
+		up := client.Upload{TaskID: u.TaskID, RunID: u.RunID, Name: u.Backing, ContentType: contentType, Expires: u.Expires}
+		_, err := u.Client().UploadArtifact(ctx, up, u.Log, u.Log.Size())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("tasklog: upload: %w", err)
+	}
+	return u.link(ctx)
+}
+
 func (u *Uploader) finish(ctx context.Context, stream *client.Stream) error {
 	err := u.insist(ctx, func() error {
 		return stream.Finish(ctx, u.Client(), u.Log, u.Log.Size(), u.Log.Sum())
@@ -69,10 +92,15 @@ func (u *Uploader) finish(ctx context.Context, stream *client.Stream) error {
 	if err != nil {
 		return fmt.Errorf("tasklog: finish: %w", err)
 	}
+	return u.link(ctx)
+}
+
+// link makes the followed name one of the whole log.
+func (u *Uploader) link(ctx context.Context) error {
 	if u.Live == "" {
 		return nil
 	}
-	err = u.insist(ctx, func() error {
+	err := u.insist(ctx, func() error {
 		return u.Client().LinkArtifact(ctx, u.TaskID, u.RunID, u.Live, contentType, u.Backing, u.Expires)
 	})
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/treeline-ci/treeline/app/apptest"
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/hgtest"
+	"github.com/treeline-ci/treeline/taskgraph/synth"
 )
 
 // terminal is a real terminal, tmux's, with a program in it.
@@ -236,6 +237,38 @@ func TestTasksArePickedInATerminalAndRunByAServer(t *testing.T) {
 			t.Errorf("something was pushed: %s", after)
 		}
 	})
+}
+
+// TestTenThousandTasksAreSearchedInATerminal opens the picker on a tree of 10,000 tasks. How long a key takes is
+// measured where no terminal is between (package picker).
+func TestTenThousandTasksAreSearchedInATerminal(t *testing.T) {
+	files, err := synth.Files(synth.Flat(10_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, home := t.TempDir(), t.TempDir()
+	for name, file := range files {
+		write(t, filepath.Join(dir, name), string(file.Data))
+	}
+	run(t, dir, "git", "init", "-q", "-b", "main")
+	run(t, dir, "git", "add", "-A")
+	run(t, dir, "git", "commit", "-q", "-m", "first")
+	env := append(personal(), "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+home, "TASKCLUSTER_ROOT_URL=")
+	for _, again := range []bool{false, true} { // the second time the list is at hand
+		x := open(t, dir, "treeline try fuzzy --full --show -v -p "+synth.Parameters, env...)
+		screen := x.shows("0000 of 10000 match, 0 picked", "enter: take them")
+		label := regexp.MustCompile(`(?m)^>  (\S+)`).FindStringSubmatch(screen)
+		if label == nil {
+			t.Fatalf("no label is shown:\n%s", screen)
+		}
+		x.keys("-l", "^"+label[1]+"$")
+		x.shows(" 1 of 10000 match")
+		x.keys("Enter")
+		screen = x.shows("ended with 0", label[1])
+		if made := strings.Contains(screen, "full task graph"); made == again {
+			t.Errorf("again %v: the graph was made: %v\n%s", again, made, screen)
+		}
+	}
 }
 
 var pushedRule = regexp.MustCompile(`Pushed ([0-9a-f]{40})`)

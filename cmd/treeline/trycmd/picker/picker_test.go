@@ -231,30 +231,32 @@ func many(n int) []string {
 }
 
 // Each key among 10,000 labels is answered within 16 ms, with colours and a preview, on a screen of 200 by
-// 60. It is the best of three that counts: what else the machine does is not of the picker.
+// 60. It is the best of several that counts: what else the machine does is not of the picker.
 func TestEachKeyIsAnsweredWithin16Milliseconds(t *testing.T) {
-	m := New(Options{Labels: many(10_000), Colour: true, Preview: func(label string) []string { return []string{label} }})
+	const tries = 30
+	limit := 16 * time.Millisecond
+	if raceDetector {
+		limit *= 10
+	}
+	typing := []string{"t", "e", "s", "t", " ", "l", "i", "n", "u", "x", " ", "m", "o", "c", "h", "i", "1", "\x7f", "\x7f", "\x01", "\x15", "x", "p", "\x17", "\t", "\x1b[B"}
+	o := Options{Labels: many(10_000), Colour: true, Preview: func(label string) []string { return []string{label} }}
+	m := New(o)
 	m.Resize(200, 60)
-	for _, key := range strings.Split("t e s t   l i n u x   m o c h i 1 \x7f \x7f \x01 \x15 x p c \x17", " ") {
-		if key == "" {
-			key = " "
-		}
+	before := ""
+	for _, key := range typing {
 		best := time.Hour
-		for range 3 {
+		for i := 0; i < tries && best > limit; i++ {
+			m.query, m.caret = []rune(before), len([]rune(before))
+			m.look()
 			began := time.Now()
 			typed(m, key)
 			m.View()
 			best = min(best, time.Since(began))
-			if key != "\x01" {
-				if key != "\x7f" && key != "\x15" && key != "\x17" {
-					typed(m, "\x7f")
-				}
-			}
 		}
-		typed(m, key)
-		if best > 16*time.Millisecond {
-			t.Errorf("%q takes %v after %q", key, best, m.Query())
+		if best > limit {
+			t.Errorf("%q takes %v after %q", key, best, before)
 		}
+		before = m.Query()
 	}
 }
 

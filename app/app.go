@@ -212,10 +212,10 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	if err := a.makeHooks(); err != nil {
 		return err
 	}
-	if err := a.makePools(); err != nil {
+	if err := a.makePools(ctx); err != nil {
 		return err
 	}
-	if err := a.makeGitHub(); err != nil {
+	if err := a.makeGitHub(ctx); err != nil {
 		return err
 	}
 	a.intake = intake.New(intake.Deps{

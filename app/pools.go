@@ -36,12 +36,12 @@ func (s Secrets) poolsIssuer() hawk.Credentials {
 }
 
 // makePools joins worker pools with the queue, whose work their workers do.
-func (a *App) makePools() error {
+func (a *App) makePools(ctx context.Context) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("app: find this program, to run workers with: %w", err)
 	}
-	providers, err := a.config.Pools.Make(setup.Deps{
+	providers, err := a.config.Pools.Make(ctx, setup.Deps{
 		RootURL: a.config.RootURL, Secret: a.config.Secrets.derived("worker launches"), Program: program, Log: a.config.Log,
 	})
 	if err != nil {

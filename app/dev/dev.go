@@ -24,6 +24,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/pools/provider/setup"
 )
 
 // TaskQueue is the task queue that the local workers serve.
@@ -43,7 +44,8 @@ type Config struct {
 	Login        login.Config // how people sign in besides with credentials
 	Notify       app.Notify   // how mail and messages get out
 	Remote       []app.Repository
-	GitHubDouble bool // a double of GitHub beside the server, which is an App of it
+	Pools        setup.Config // which providers worker pools have, besides the workers that are always there
+	GitHubDouble bool         // a double of GitHub beside the server, which is an App of it
 
 	Out io.Writer // what a person should read
 	Log *slog.Logger
@@ -101,7 +103,7 @@ func Run(ctx context.Context, c Config) (err error) {
 		RootURL: rootURL, Listener: listener,
 		DatabaseURL: cluster.URL(pg.DatabaseName), DataDir: filepath.Join(data, "objects"),
 		Secrets: secrets, Repositories: []app.LocalRepository{repo}, ClaimTimeout: claimTimeout,
-		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Login: c.Login, Notify: c.Notify, Remote: c.Remote, Log: c.Log,
+		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Login: c.Login, Notify: c.Notify, Remote: c.Remote, Pools: c.Pools, Log: c.Log,
 	}
 	var gh *double
 	if c.GitHubDouble {

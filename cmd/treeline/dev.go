@@ -10,6 +10,7 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/dev"
 	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/pools/provider/setup"
 )
 
 func newDevCommand() *cobra.Command {
@@ -24,7 +25,8 @@ and the work starts. Without --repo it makes a sample repository with a small re
 Everything is kept in the data directory; stop with Ctrl-C and start again with the same command.
 DATA/env holds the address and credentials as the four TASKCLUSTER_ variables. TREELINE_LOGIN may name
 a file that says how people sign in, TREELINE_REPOSITORIES one of Mercurial repositories and followed
-branches, and TREELINE_SMTP_URL and its like how mail is sent, as for "treeline serve".
+branches, TREELINE_POOLS one of providers of worker pools, and TREELINE_SMTP_URL and its like how mail is
+sent, as for "treeline serve".
 
 --github-double starts a double of GitHub on this machine: a site on which pull requests are opened, commented
 and merged, with the checks and buttons of this server. Nothing of it is kept, and nothing leaves the machine.`,
@@ -52,6 +54,9 @@ and merged, with the checks and buttons of this server. Nothing of it is kept, a
 				return err
 			}
 			if c.Remote, err = app.LoadRepositories(os.Getenv("TREELINE_REPOSITORIES")); err != nil {
+				return err
+			}
+			if c.Pools, err = setup.Load(os.Getenv(setup.Setting)); err != nil {
 				return err
 			}
 			return dev.Run(cmd.Context(), c)

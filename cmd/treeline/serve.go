@@ -16,6 +16,7 @@ import (
 	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/pools/provider/setup"
 )
 
 func newServeCommand() *cobra.Command {
@@ -45,6 +46,8 @@ Environment:
                       artifacts are kept besides TREELINE_DATA; optional
   TREELINE_LOGIN      a YAML file that says where people sign in, OpenID Connect providers and GitHub,
                       and which other sites may ask them for credentials; optional
+  TREELINE_POOLS      a YAML file that says which providers worker pools have: this machine, containers,
+                      AWS, Google Cloud, Azure (docs/reference/worker-pools.md); optional
   TREELINE_REPOSITORIES
                       a YAML file of Mercurial repositories, and of the branches whose .cron.yml is
                       followed; optional
@@ -100,6 +103,9 @@ Environment:
 				return err
 			}
 			if c.Remote, err = app.LoadRepositories(os.Getenv("TREELINE_REPOSITORIES")); err != nil {
+				return err
+			}
+			if c.Pools, err = setup.Load(os.Getenv(setup.Setting)); err != nil {
 				return err
 			}
 			c.Secrets = secrets

@@ -50,8 +50,8 @@ type Config struct {
 	Env     map[string]string `yaml:"env"`     // for every worker, besides PassEnv
 	PassEnv []string          `yaml:"passEnv"` // of this process's environment
 
-	Program string `yaml:"-"` // the treeline program
-	Secret  []byte `yaml:"-"` // proofs of identity are made with it
+	Program string `yaml:"program"` // the treeline program; the server's own when empty
+	Secret  []byte `yaml:"-"`       // proofs of identity are made with it
 }
 
 // Provider runs workers. It is safe for concurrent use.

@@ -3,6 +3,7 @@ package setup
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,7 +14,10 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/pools/provider"
+	"github.com/treeline-ci/treeline/pools/provider/aws"
+	"github.com/treeline-ci/treeline/pools/provider/azure"
 	"github.com/treeline-ci/treeline/pools/provider/container"
+	"github.com/treeline-ci/treeline/pools/provider/gcp"
 	"github.com/treeline-ci/treeline/pools/provider/local"
 	"github.com/treeline-ci/treeline/pools/provider/static"
 )
@@ -57,8 +61,8 @@ func Load(path string) (Config, error) {
 	return c, nil
 }
 
-// Make makes the providers.
-func (c Config) Make(d Deps) (map[string]provider.Provider, error) {
+// Make makes the providers. They outlive ctx.
+func (c Config) Make(ctx context.Context, d Deps) (map[string]provider.Provider, error) {
 	out := map[string]provider.Provider{}
 	for id, node := range c.Providers {
 		var kind struct {
@@ -67,7 +71,7 @@ func (c Config) Make(d Deps) (map[string]provider.Provider, error) {
 		if err := node.Decode(&kind); err != nil {
 			return nil, c.wrong(id, &node, err)
 		}
-		p, err := c.makeOne(id, kind.Type, &node, d)
+		p, err := c.makeOne(ctx, id, kind.Type, &node, d)
 		if err != nil {
 			return nil, c.wrong(id, &node, err)
 		}
@@ -84,7 +88,7 @@ func (c Config) wrong(id string, node *yaml.Node, err error) error {
 }
 
 // kinds makes providers by their types.
-func kinds() map[string]func(id string, node *yaml.Node, d Deps) (provider.Provider, error) {
+func kinds(ctx context.Context) map[string]func(id string, node *yaml.Node, d Deps) (provider.Provider, error) {
 	return map[string]func(id string, node *yaml.Node, d Deps) (provider.Provider, error){
 		"static": func(_ string, node *yaml.Node, _ Deps) (provider.Provider, error) {
 			var none struct {
@@ -99,6 +103,27 @@ func kinds() map[string]func(id string, node *yaml.Node, d Deps) (provider.Provi
 			}
 			return local.New(c, d.Log)
 		},
+		"aws": func(id string, node *yaml.Node, d Deps) (provider.Provider, error) {
+			c := aws.Config{ProviderID: id, RootURL: d.RootURL}
+			if err := strict(node, &c); err != nil {
+				return nil, err
+			}
+			return aws.New(c)
+		},
+		"google": func(id string, node *yaml.Node, d Deps) (provider.Provider, error) {
+			c := gcp.Config{ProviderID: id, RootURL: d.RootURL}
+			if err := strict(node, &c); err != nil {
+				return nil, err
+			}
+			return gcp.New(ctx, c)
+		},
+		"azure": func(id string, node *yaml.Node, d Deps) (provider.Provider, error) {
+			c := azure.Config{ProviderID: id, RootURL: d.RootURL, Secret: d.Secret}
+			if err := strict(node, &c); err != nil {
+				return nil, err
+			}
+			return azure.New(c)
+		},
 		"container": func(_ string, node *yaml.Node, d Deps) (provider.Provider, error) {
 			c := container.Config{Secret: d.Secret, Server: d.RootURL}
 			if err := strict(node, &c); err != nil {
@@ -109,8 +134,8 @@ func kinds() map[string]func(id string, node *yaml.Node, d Deps) (provider.Provi
 	}
 }
 
-func (c Config) makeOne(id, kind string, node *yaml.Node, d Deps) (provider.Provider, error) {
-	all := kinds()
+func (c Config) makeOne(ctx context.Context, id, kind string, node *yaml.Node, d Deps) (provider.Provider, error) {
+	all := kinds(ctx)
 	f := all[kind]
 	if f == nil {
 		var names []string

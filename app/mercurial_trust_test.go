@@ -4,12 +4,14 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treeline-ci/treeline/app/hg"
 	"github.com/treeline-ci/treeline/internal/hgtest"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/push"
@@ -47,18 +49,27 @@ tasks:
     routes: [index.acme.v2.PROJECT.latest.work, index.acme.cache.level-LEVEL.things]
 `
 
-// leveled is a server that follows a repository of level 1 and one of level 3, both of a trust domain.
+// leveled is a server that follows repositories of several levels, all of a trust domain.
 type leveled struct {
 	t      *testing.T
 	server *App
 	repos  map[string]*hgtest.Repo
 	webs   map[string]*hgtest.Server
-	pushes map[string]int64
 }
 
 func newLeveled(t *testing.T) *leveled {
+	return newLeveledAt(t, func(address string) string { return address })
+}
+
+// newLeveledAt is newLeveled with the repositories at other addresses than their servers'.
+func newLeveledAt(t *testing.T, at func(address string) string) *leveled {
+	return newLevels(t, map[string]int{"low": 1, "high": 3}, at)
+}
+
+// newLevels starts a server with an empty repository for each name.
+func newLevels(t *testing.T, levels map[string]int, at func(address string) string, change ...func(*Config)) *leveled {
 	t.Helper()
-	l := &leveled{t: t, repos: map[string]*hgtest.Repo{}, webs: map[string]*hgtest.Server{}, pushes: map[string]int64{}}
+	l := &leveled{t: t, repos: map[string]*hgtest.Repo{}, webs: map[string]*hgtest.Server{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	l.must(err)
 	dir := t.TempDir()
@@ -68,10 +79,13 @@ func newLeveled(t *testing.T) *leveled {
 		Listener: listener, RootURL: "http://" + listener.Addr().String(), DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "objects"), Secrets: secrets,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
-	for name, level := range map[string]int{"low": 1, "high": 3} {
+	for name, level := range levels {
 		l.repos[name] = hgtest.Init(t, name)
 		l.webs[name] = l.repos[name].Serve()
-		config.Remote = append(config.Remote, Repository{Name: name, Kind: push.Mercurial, URL: l.webs[name].URL, Level: level, DefaultBranch: "default", Mercurial: Mercurial{TrustDomain: "acme"}})
+		config.Remote = append(config.Remote, Repository{Name: name, Kind: push.Mercurial, URL: at(l.webs[name].URL), Level: level, DefaultBranch: "default", Mercurial: Mercurial{TrustDomain: "acme"}})
+	}
+	for _, c := range change {
+		c(&config)
 	}
 	l.server, err = Start(t.Context(), config)
 	l.must(err)
@@ -80,7 +94,7 @@ func newLeveled(t *testing.T) *leveled {
 		l.until(name+" is looked at", func() bool {
 			list, err := l.server.hg.List(t.Context())
 			l.must(err)
-			return len(list) == 2 && list[0].Looked != nil && list[1].Looked != nil
+			return len(list) == len(levels) && !slices.ContainsFunc(list, func(r hg.Status) bool { return r.Looked == nil })
 		})
 	}
 	return l

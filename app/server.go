@@ -30,7 +30,7 @@ import (
 func (a *App) handler() (http.Handler, error) {
 	pages, err := ui.New(ui.Deps{
 		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
-		Pool: a.pool, GraphDiff: a.graphDiff, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
+		Pool: a.pool, GraphDiff: a.graphDiff, Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 	})
 	if err != nil {
 		return nil, err

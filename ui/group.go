@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -22,6 +23,7 @@ type groupJSON struct {
 	Cells    []cell `json:"cells"`
 	Cut      bool   `json:"cut"`
 	Actions  bool   `json:"actions"` // whether actions may be offered
+	Change   Change `json:"-"`
 }
 
 const maxGroupRows = 500 // of the outline; the script shows all
@@ -78,7 +80,22 @@ func (u *UI) readGroup(v *visit, id string) (groupJSON, error) {
 	case err != nil && !errors.Is(err, fault.NotFound):
 		return groupJSON{}, err
 	}
-	return data, nil
+	if data.Change, err = u.changeOf(v, id); data.Change.What != "" {
+		data.Title, _, _ = strings.Cut(cmp.Or(data.Change.Title, data.Change.What), "\n")
+	}
+	return data, err
+}
+
+// changeOf is what of a forge a group was made for; zero without, and for those who may not see pushes.
+func (u *UI) changeOf(v *visit, group string) (Change, error) {
+	if u.deps.Change == nil || v.allow(seePushes) != nil {
+		return Change{}, nil
+	}
+	c, err := u.deps.Change(v.r.Context(), group)
+	if errors.Is(err, fault.NotFound) {
+		err = nil
+	}
+	return c, err
 }
 
 // groups lists the task groups, the newest first.
@@ -96,6 +113,7 @@ func (u *UI) groups(v *visit) error {
 		Counts []tally
 		Repo   string
 		Push   string
+		Change Change
 	}
 	list := make([]entry, len(page.Groups))
 	for i, g := range page.Groups {
@@ -108,6 +126,11 @@ func (u *UI) groups(v *visit) error {
 			return err
 		}
 		list[i].Repo, list[i].Push = p.Repository, p.Revision
+		if p.ID == 0 {
+			if list[i].Change, err = u.changeOf(v, g.TaskGroupID); err != nil {
+				return err
+			}
+		}
 	}
 	return v.show(http.StatusOK, view{Title: "Task groups", Name: "groups", Stream: stream, Body: struct {
 		Groups []entry

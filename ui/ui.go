@@ -32,9 +32,19 @@ type Deps struct {
 	Pool    *pgxpool.Pool // for sessions only
 	// GraphDiff reads a comparison of task graphs; nil where none are made.
 	GraphDiff func(ctx context.Context, repository, name string) ([]byte, error)
-	RootURL   string // as people reach it, such as "http://localhost:8080"
-	Version   string // shown in the footer
-	Log       *slog.Logger
+	// Change is what of a forge a task group was made for; a fault.NotFound without. nil: there are no forges.
+	Change  func(ctx context.Context, taskGroupID string) (Change, error)
+	RootURL string // as people reach it, such as "http://localhost:8080"
+	Version string // shown in the footer
+	Log     *slog.Logger
+}
+
+// Change is a pull request, a tag, a release or a push at a forge.
+type Change struct {
+	What          string // such as "Pull request #12"
+	Title, Author string // "" where that is not known
+	URL           string // at the forge
+	Repository    string // in the record of pushes
 }
 
 // UI serves the pages. It is safe for concurrent use.

@@ -111,10 +111,7 @@ Environment:
 			c.Secrets = secrets
 			c.DatabaseURL = os.Getenv("DATABASE_URL")
 			c.RootURL = os.Getenv("TREELINE_ROOT_URL")
-			c.Pulse.URL = cmp.Or(c.Pulse.URL, os.Getenv("TREELINE_PULSE_URL"))
-			c.Pulse.Namespace = cmp.Or(c.Pulse.Namespace, os.Getenv("TREELINE_PULSE_NAMESPACE"))
-			c.Pulse.Treeherder = c.Pulse.Treeherder || os.Getenv("TREELINE_TREEHERDER") != ""
-			c.HgPushes.URL = os.Getenv("TREELINE_HGPUSHES_URL")
+			brokers(&c)
 			c.DataDir = filepath.Join(data, "objects")
 			for _, path := range repos {
 				c.Repositories = append(c.Repositories, app.LocalRepository{Path: path})
@@ -140,6 +137,14 @@ Environment:
 	cmd.Flags().BoolVar(&c.Pulse.Treeherder, "treeherder", false, "also publish what Treeherder reads: pushes and jobs (or set TREELINE_TREEHERDER)")
 	outgoing.add(cmd.Flags())
 	return cmd
+}
+
+// brokers fills what the command line does not say of RabbitMQ from the environment.
+func brokers(c *app.Config) {
+	c.Pulse.URL = cmp.Or(c.Pulse.URL, os.Getenv("TREELINE_PULSE_URL"))
+	c.Pulse.Namespace = cmp.Or(c.Pulse.Namespace, os.Getenv("TREELINE_PULSE_NAMESPACE"))
+	c.Pulse.Treeherder = c.Pulse.Treeherder || os.Getenv("TREELINE_TREEHERDER") != ""
+	c.HgPushes.URL = os.Getenv("TREELINE_HGPUSHES_URL")
 }
 
 // notifyFlags are the settings of notifications that the command line has, by their variables of the

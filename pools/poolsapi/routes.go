@@ -15,6 +15,7 @@ type door struct{ pools *pools.Pools }
 const (
 	namePattern = `^([a-zA-Z0-9-_]{1,38})$`
 	poolRoute   = "/worker-pool/<workerPoolId>"
+	wholePool   = "/worker-pool/<workerPoolId*>" // also for who does not escape the slash
 	workerRoute = "/workers/<workerPoolId>/<workerGroup>/<workerId>"
 	queueRoute  = "/provisioners/<provisionerId>/worker-types/<workerType>/workers"
 
@@ -70,22 +71,22 @@ func (d *door) poolEndpoints() []web.Endpoint {
 			Title: "List providers", Description: "The places where workers can come from, by id." + pageText,
 		},
 		{
-			Name: "createWorkerPool", Method: "PUT", Route: poolRoute, Category: category, Stability: stable,
+			Name: "createWorkerPool", Method: "PUT", Route: wholePool, Category: category, Stability: stable,
 			Scopes: change, Input: "create-worker-pool-request.json", Output: "worker-pool-full.json", Handle: d.createWorkerPool,
 			Title: "Create a worker pool", Description: "Makes a pool. Its config must fit the schema `config-<provider type>.json`. A pool of the name is a conflict, whatever its definition.",
 		},
 		{
-			Name: "updateWorkerPool", Method: "POST", Route: poolRoute, Category: category, Stability: experimental,
+			Name: "updateWorkerPool", Method: "POST", Route: wholePool, Category: category, Stability: experimental,
 			Scopes: change, Input: "update-worker-pool-request.json", Output: "worker-pool-full.json", Handle: d.updateWorkerPool,
 			Title: "Change a worker pool", Description: "Replaces a pool's definition as a whole. Launch configs that it has no more are archived: their workers are to end when they have no work. Workers of another provider than before come from the new one; those there are stay with theirs.",
 		},
 		{
-			Name: "deleteWorkerPool", Method: "DELETE", Route: poolRoute, Category: category, Stability: stable,
+			Name: "deleteWorkerPool", Method: "DELETE", Route: wholePool, Category: category, Stability: stable,
 			Scopes: manageScope, Output: "worker-pool-full.json", Handle: d.deleteWorkerPool,
 			Title: "Delete a worker pool", Description: "Gives a pool to the provider `null-provider`, which makes no workers. It goes when its last worker has gone.",
 		},
 		{
-			Name: "workerPool", Method: "GET", Route: poolRoute, Category: category, Stability: stable,
+			Name: "workerPool", Method: "GET", Route: wholePool, Category: category, Stability: stable,
 			Scopes: poolScope, Output: "worker-pool-full.json", Handle: d.workerPool,
 			Title: "Get a worker pool", Description: "A pool's definition, and what workers it has.",
 		},
@@ -177,7 +178,7 @@ func (d *door) lifeEndpoints() []web.Endpoint {
 			Title: "Register again", Description: "Gives a worker new credentials before the old end, for the secret that came with those.",
 		},
 		{
-			Name: "reportWorkerError", Method: "POST", Route: "/worker-pool-errors/<workerPoolId>", Category: category, Stability: stable,
+			Name: "reportWorkerError", Method: "POST", Route: "/worker-pool-errors/<workerPoolId*>", Category: category, Stability: stable,
 			Scopes: scope.All{scope.Text("assume:worker-pool:<workerPoolId>"), scope.Text("assume:worker-id:<workerGroup>/<workerId>")},
 			Input:  "report-worker-error-request.json", Output: "worker-pool-error.json", Handle: d.reportWorkerError,
 			Title: "Report an error", Description: "What a worker has to complain about. It is listed with the pool's errors, and the pool's owner may get a mail.",
@@ -195,7 +196,7 @@ func (d *door) errorEndpoints() []web.Endpoint {
 			Title: "Count errors", Description: "The errors of a pool, or of all without `workerPoolId`, by day, hour, title, code, launch config and pool. They are remembered for 7 days.",
 		},
 		{
-			Name: "listWorkerPoolErrors", Method: "GET", Route: "/worker-pool-errors/<workerPoolId>", Category: category, Stability: stable,
+			Name: "listWorkerPoolErrors", Method: "GET", Route: "/worker-pool-errors/<workerPoolId*>", Category: category, Stability: stable,
 			Query:  paged(map[string]string{"launchConfigId": namePattern, "errorId": `^[A-Za-z0-9_-]{1,64}$`}),
 			Scopes: errorScope, Output: "worker-pool-error-list.json", Handle: d.listErrors,
 			Title: "List a pool's errors", Description: "What went wrong with a pool in 7 days, newest first." + pageText,

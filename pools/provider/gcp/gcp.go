@@ -59,8 +59,39 @@ type Config struct {
 // Provider makes instances. It is safe for concurrent use.
 type Provider struct {
 	Config
-	service func() (*compute.Service, error)
+	service func() (calls, error)
 	keys    func() oidc.KeySet
+}
+
+// calls are what is asked of Compute Engine. They stand as functions, for a service that can be reached from a
+// value in an interface keeps all that it could do in the program.
+type calls struct {
+	insert func(ctx context.Context, zone, requestID string, in *compute.Instance) (*compute.Operation, error)
+	get    func(ctx context.Context, zone, name string) (*compute.Instance, error)
+	remove func(ctx context.Context, zone, name string) error
+	wait   func(ctx context.Context, zone, operation string) (*compute.Operation, error)
+	list   func(ctx context.Context, zone, filter string, page func(*compute.InstanceList) error) error
+}
+
+func newCalls(s *compute.Service, project string) calls {
+	return calls{
+		insert: func(ctx context.Context, zone, requestID string, in *compute.Instance) (*compute.Operation, error) {
+			return s.Instances.Insert(project, zone, in).RequestId(requestID).Context(ctx).Do()
+		},
+		get: func(ctx context.Context, zone, name string) (*compute.Instance, error) {
+			return s.Instances.Get(project, zone, name).Context(ctx).Do()
+		},
+		remove: func(ctx context.Context, zone, name string) error {
+			_, err := s.Instances.Delete(project, zone, name).Context(ctx).Do()
+			return err
+		},
+		wait: func(ctx context.Context, zone, operation string) (*compute.Operation, error) {
+			return s.ZoneOperations.Wait(project, zone, operation).Context(ctx).Do()
+		},
+		list: func(ctx context.Context, zone, filter string, page func(*compute.InstanceList) error) error {
+			return s.Instances.List(project, zone).Filter(filter).Context(ctx).Pages(ctx, page)
+		},
+	}
 }
 
 // account is what of a service account's key file is needed.
@@ -94,12 +125,16 @@ func New(ctx context.Context, c Config) (*Provider, error) {
 		c.KeysURL = keysURL
 	}
 	p := &Provider{Config: c}
-	p.service = sync.OnceValues(func() (*compute.Service, error) {
+	p.service = sync.OnceValues(func() (calls, error) {
 		options := []option.ClientOption{option.WithHTTPClient(client)}
 		if c.Endpoint != "" {
 			options = append(options, option.WithEndpoint(c.Endpoint))
 		}
-		return compute.NewService(ctx, options...)
+		service, err := compute.NewService(ctx, options...)
+		if err != nil {
+			return calls{}, err
+		}
+		return newCalls(service, c.Project), nil
 	})
 	p.keys = sync.OnceValue(func() oidc.KeySet { return oidc.NewRemoteKeySet(ctx, c.KeysURL) })
 	return p, nil
@@ -204,10 +239,10 @@ func (p *Provider) Launch(ctx context.Context, l provider.Launch) (provider.Inst
 	if made.Data, err = json.Marshal(data{in.Name, p.Project}); err != nil {
 		return provider.Instance{}, err
 	}
-	op, err := api.Instances.Insert(p.Project, at.Zone, in).RequestId(uuid(id)).Context(ctx).Do()
+	op, err := api.insert(ctx, at.Zone, uuid(id), in)
 	if e, ok := errors.AsType[*googleapi.Error](err); ok && e.Code == http.StatusConflict {
 		// Made by an earlier call, whose answer was lost.
-		there, err := api.Instances.Get(p.Project, at.Zone, in.Name).Context(ctx).Do()
+		there, err := api.get(ctx, at.Zone, in.Name)
 		if err != nil {
 			return provider.Instance{}, fmt.Errorf("gcp: get %s: %w", in.Name, err)
 		}
@@ -222,11 +257,11 @@ func (p *Provider) Launch(ctx context.Context, l provider.Launch) (provider.Inst
 }
 
 // wait finds out whether there is room and quota for an instance, as far as that shows soon.
-func (p *Provider) wait(ctx context.Context, api *compute.Service, zone string, op *compute.Operation) error {
+func (p *Provider) wait(ctx context.Context, api calls, zone string, op *compute.Operation) error {
 	ctx, cancel := context.WithTimeout(ctx, opWait)
 	defer cancel()
 	for op.Status != "DONE" {
-		next, err := api.ZoneOperations.Wait(p.Project, zone, op.Name).Context(ctx).Do()
+		next, err := api.wait(ctx, zone, op.Name)
 		if err != nil || ctx.Err() != nil {
 			return nil // it goes on by itself; Look will tell
 		}
@@ -291,8 +326,7 @@ func (p *Provider) instances(ctx context.Context, zone string) (list []*compute.
 	if err != nil {
 		return nil, fmt.Errorf("gcp: %w", err)
 	}
-	call := api.Instances.List(p.Project, zone).Filter("labels." + labelRoot + "=" + p.server()).Context(ctx)
-	err = call.Pages(ctx, func(page *compute.InstanceList) error {
+	err = api.list(ctx, zone, "labels."+labelRoot+"="+p.server(), func(page *compute.InstanceList) error {
 		list = append(list, page.Items...)
 		return nil
 	})
@@ -343,7 +377,7 @@ func (p *Provider) Stop(ctx context.Context, i provider.Instance) error {
 	if err != nil {
 		return err
 	}
-	_, err = api.Instances.Delete(p.Project, i.Group, "w-"+hex.EncodeToString(id)).Context(ctx).Do()
+	err = api.remove(ctx, i.Group, "w-"+hex.EncodeToString(id))
 	if e, ok := errors.AsType[*googleapi.Error](err); ok && e.Code == http.StatusNotFound {
 		return nil
 	}

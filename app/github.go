@@ -20,7 +20,10 @@ import (
 )
 
 // makeGitHub makes the room of the GitHub App, if there is one in the configuration.
-func (a *App) makeGitHub() (err error) {
+func (a *App) makeGitHub(ctx context.Context) (err error) {
+	if a.config.GitHub, err = a.storedGitHub(ctx, a.config.GitHub); err != nil {
+		return err
+	}
 	if a.config.GitHub.AppID == 0 {
 		return nil
 	}

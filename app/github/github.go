@@ -49,9 +49,18 @@ type Config struct {
 	Key     []byte   // the App's private key in PEM
 	Secrets []string // of webhooks; each is tried, so that they can be changed
 	API     string   // of GitHub Enterprise Server: https://HOST/api/v3/; "" is github.com
+	Stored  string   // the server's secret that holds all that, a Stored; "" when it stands here
 
 	CheckTimes checks.Times // of what brings check runs to GitHub; zero values are the defaults
 	CheckPace  checks.Pace
+}
+
+// Stored is the App as a secret of the server holds it.
+type Stored struct {
+	AppID          int64    `json:"appId"`
+	Key            string   `json:"key"` // in PEM
+	WebhookSecrets []string `json:"webhookSecrets"`
+	API            string   `json:"api,omitempty"`
 }
 
 // The environment variables of Config.
@@ -61,12 +70,16 @@ const (
 	KeyFileSetting = "TREELINE_GITHUB_APP_KEY_FILE"    // or a file with it
 	SecretsSetting = "TREELINE_GITHUB_WEBHOOK_SECRETS" //nolint:gosec // a name; the secrets with spaces or line ends between, or file:PATH
 	APISetting     = "TREELINE_GITHUB_API"
+	StoredSetting  = "TREELINE_GITHUB_SECRET" // instead of all others: the name of the server's secret that is a Stored
 )
 
 // LoadConfig reads the environment. Without an App's id there is no GitHub.
 func LoadConfig() (Config, error) {
 	var c Config
 	id := os.Getenv(AppIDSetting)
+	if c.Stored = os.Getenv(StoredSetting); c.Stored != "" && id != "" {
+		return c, fmt.Errorf("%s and %s are both set: the App stands in one place", StoredSetting, AppIDSetting)
+	}
 	if id == "" {
 		return c, nil
 	}

@@ -22,6 +22,7 @@ import (
 type App struct {
 	ID     int64
 	Slug   string
+	Name   string
 	Events []string // subscribed; events about installations come anyway
 
 	// Permissions are what its installations get: "contents": "read" and so on.
@@ -65,7 +66,7 @@ func (s *Server) register(slug, hookURL, secret, login string, key *rsa.PrivateK
 	owner := s.AddUser(login)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := &App{ID: s.nextID() % 10_000_000, Slug: slug, Events: DefaultEvents(), Permissions: DefaultPermissions(), server: s, key: key, hook: hookConfig{hookURL, secret}, owner: owner}
+	a := &App{ID: s.nextID() % 10_000_000, Slug: slug, Name: slug, Events: DefaultEvents(), Permissions: DefaultPermissions(), server: s, key: key, hook: hookConfig{hookURL, secret}, owner: owner}
 	a.bot = s.addUser(slug+"[bot]", "Bot")
 	s.apps[a.ID] = a
 	return a

@@ -127,7 +127,7 @@ func (s *Server) confirmApp(w http.ResponseWriter, r *http.Request) {
 	slug := strings.Trim(strings.ReplaceAll(strings.ToLower(a.Name), " ", "-"), "-")
 	app := s.register(slug, a.Hook.URL, secret, a.owner, key)
 	s.mu.Lock()
-	app.Permissions, app.Events = maps.Clone(a.Permissions), slices.Clone(a.Events)
+	app.Name, app.Permissions, app.Events = a.Name, maps.Clone(a.Permissions), slices.Clone(a.Events)
 	a.app = app
 	s.mu.Unlock()
 	back := a.Redirect + "?" + url.Values{"code": {r.FormValue("code")}, "state": {a.state}}.Encode()

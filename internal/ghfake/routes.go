@@ -109,7 +109,7 @@ func (c *call) getApp() (any, error) {
 
 func (s *Server) appJSON(a *App) obj {
 	return obj{
-		"id": a.ID, "slug": a.Slug, "node_id": nodeID("App", a.ID), "owner": s.userJSON(a.owner), "name": a.Slug, "description": "",
+		"id": a.ID, "slug": a.Slug, "node_id": nodeID("App", a.ID), "owner": s.userJSON(a.owner), "name": a.Name, "description": "",
 		"external_url": s.root, "html_url": s.root + "/apps/" + a.Slug, "created_at": "2020-01-01T00:00:00Z", "updated_at": "2020-01-01T00:00:00Z",
 		"permissions": a.Permissions, "events": a.Events,
 	}

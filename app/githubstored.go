@@ -1,0 +1,30 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/internal/fault"
+)
+
+// storedGitHub reads the App from the server's secrets, where the configuration says that it is there.
+func (a *App) storedGitHub(ctx context.Context, c github.Config) (github.Config, error) {
+	if c.Stored == "" || c.AppID != 0 {
+		return c, nil
+	}
+	secret, err := a.secrets.Get(ctx, "treeline/github", c.Stored)
+	if fault.KindOf(err) == fault.NotFound {
+		return c, fmt.Errorf("%s: the server has no secret %s; start it without the setting, and make the App with \"treeline github setup --secret %s\"", github.StoredSetting, c.Stored, c.Stored)
+	}
+	if err != nil {
+		return c, err
+	}
+	var s github.Stored
+	if err := json.Unmarshal(secret.Value, &s); err != nil || s.AppID == 0 {
+		return c, fmt.Errorf("%s: the secret %s is not one that \"treeline github setup --secret\" made", github.StoredSetting, c.Stored) // not its content
+	}
+	c.AppID, c.Key, c.Secrets, c.API = s.AppID, []byte(s.Key), s.WebhookSecrets, s.API
+	return c, c.Check()
+}

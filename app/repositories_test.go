@@ -33,16 +33,24 @@ func TestTheFileOfRepositories(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for text, part := range map[string]string{
-		"repositories: [{kind: hg, url: 'https://x/y'}]":                             "no name",
-		"repositories: [{name: a, kind: hg}]":                                        "no address",
-		"repositories: [{name: a, kind: svn, url: 'https://x/y'}]":                   `kind "svn"`,
-		"repositories: [{name: a, url: 'https://x/y'}]":                              "kind: hg",
-		"repositories: [{name: a, kind: hg, url: 'https://x/y', level: 4}]":          "level 4",
-		"repositories: [{name: a, level: 4}]":                                        "level 4",
-		"repositories: [{name: a, kind: hg, url: 'https://x/y', ca-file: /no/such}]": "ca-file",
-		"repositories: [{name: a, kind: hg, url: 'https://x/y', fingerprints: [x]}]": "SHA-256",
-		"repositories: [{name: a}, {name: a}]":                                       "already",
-		"repositories: [{name: a, colour: red}]":                                     "colour",
+		"repositories: [{kind: hg, url: 'https://x/y'}]":                                    "no name",
+		"repositories: [{name: a, kind: hg}]":                                               "no address",
+		"repositories: [{name: a, kind: svn, url: 'https://x/y'}]":                          `kind "svn"`,
+		"repositories: [{name: a, url: 'https://x/y'}]":                                     "kind: hg",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', level: 4}]":                 "level 4",
+		"repositories: [{name: a, level: 4}]":                                               "level 4",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', ca-file: /no/such}]":        "ca-file",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', fingerprints: [x]}]":        "SHA-256",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', pushlog: maybe}]":           "auto, yes or no",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', poll: 1s}]":                 "between 5s and 1h",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', backfill: 1000}]":           "between 0 and 200",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', trust-domain: 'a*'}]":       "short word",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', hook-secrets: [hunter22]}]": "env:NAME or file:PATH",
+		"repositories: [{name: a, kind: hg, url: 'https://x/y', hook-secrets: ['env:X']}]":  "needs 16",
+		"repositories: [{name: a, branches: [x]}]":                                          "kind: hg",
+		"repositories:\n- {name: a}\n- {name: b, kind: hg, url: 'ftp://x', level: 7}":       "line 3",
+		"repositories: [{name: a}, {name: a}]":                                              "already",
+		"repositories: [{name: a, colour: red}]":                                            "colour",
 	} {
 		if _, err := LoadRepositories(write(text)); err == nil || !strings.Contains(err.Error(), part) || !strings.Contains(err.Error(), "repositories.yml") {
 			t.Errorf("%s: %v", text, err)

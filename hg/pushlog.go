@@ -158,7 +158,7 @@ func (r *Repo) fill(ctx context.Context, list []Pushed, n int) error {
 	}
 	for i := range list {
 		p, ok := told[list[i].ID]
-		if !ok {
+		if !ok && len(list[i].Nodes) > 0 {
 			return fault.New(fault.Unavailable, "the server of %s tells of push %d, and then does not", r.url, list[i].ID)
 		}
 		list[i].Nodes, list[i].Changesets = p.Nodes, p.Changesets

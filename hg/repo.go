@@ -218,6 +218,12 @@ func (r *Repo) json(ctx context.Context, path string, into any) error {
 	return nil
 }
 
+// Answered reports whether an error is about what a server answered: it is there.
+func Answered(err error) bool {
+	_, ok := errors.AsType[*status](err)
+	return ok
+}
+
 // missing reports whether a server said that it has no such thing.
 func missing(err error) bool {
 	bad, ok := errors.AsType[*status](err)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	forge "github.com/treeline-ci/treeline/hg"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -202,8 +203,7 @@ func (r *repository) pause(s state) time.Duration {
 }
 
 func (w *Watch) failed(ctx context.Context, r *repository, s state, err error) {
-	away := errors.Is(err, fault.Unavailable) || errors.Is(err, context.DeadlineExceeded)
-	if away {
+	if !forge.Answered(err) && (errors.Is(err, fault.Unavailable) || errors.Is(err, context.DeadlineExceeded)) {
 		r.host.said(time.Now(), false)
 	}
 	pause := maxPause

@@ -202,11 +202,7 @@ var severity = []string{Success, Cancelled, ActionRequired, TimedOut, Failure}
 
 // aggregate wants the aggregate of a name: of all that reports under it, since branches require it by that.
 func (h *head) aggregate(ctx context.Context, name string, members []*member) error {
-	if len(members) > 1 { // a build that another took the place of counts no more
-		if live := slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return m.State == "cancelled" }); len(live) > 0 {
-			members = live
-		}
-	}
+	members = counting(members)
 	s := members[0].state
 	newest := members[len(members)-1]
 	var tasks []Task

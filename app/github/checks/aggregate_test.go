@@ -44,6 +44,49 @@ func TestOneNameStandsForAllThatReportsUnderIt(t *testing.T) {
 	w.once()
 }
 
+func TestOneStatusStandsForAllThatReportsUnderIt(t *testing.T) {
+	w := newWorld(t)
+	w.server()
+	x := ids(6)
+	plain := func(b *buildRow) { b.reporting = checks.Reporting{Context: "Treeline (pull_request)"} }
+	for i, event := range []string{"pull_request.labeled", "pull_request.opened", "pull_request.synchronize"} {
+		w.create(x[2*i], x[2*i+1], event)
+		w.build(x[2*i], of(event, 1), plain)
+	}
+	state := func(want, text string) {
+		t.Helper()
+		w.until("the status "+want+" "+text, func() bool {
+			got, said, _, err := w.repo.Status(w.sha, "Treeline (pull_request)")
+			return err == nil && got == want && said == text
+		})
+	}
+	set := func(group, to string) {
+		t.Helper()
+		w.exec(`UPDATE github_builds SET state = $2 WHERE task_group_id = $1`, group, to)
+		w.mark(w.sha)
+	}
+	state("pending", "tasks are at work")
+	set(x[2], "cancelled") // the third took its place
+	w.end(x[1], false)
+	set(x[0], "failure")
+	w.end(x[5], true)
+	set(x[4], "success")
+	state("failure", "1 of 1 tasks failed")
+	w.settled()
+	before := len(w.gh.Calls())
+	for range 5 {
+		w.mark(w.sha)
+		w.settled()
+	}
+	if n := len(w.gh.Calls()) - before; n != 0 {
+		t.Errorf("%d requests for nothing", n)
+	}
+	_, err := w.queue.Queue.Rerun(t.Context(), x[1])
+	w.must(err)
+	set(x[0], "pending")
+	state("pending", "tasks are at work") // which check runs cannot become again
+}
+
 func TestVerdictsAreShownUntilSomethingIsBuilt(t *testing.T) {
 	w := newWorld(t)
 	c, _ := w.server()
@@ -135,11 +178,7 @@ func (h *history) live() {
 		}
 		return true
 	})
-	h.until("everything told", func() bool {
-		var n int
-		h.must(h.pool.QueryRow(h.Context(), `SELECT (SELECT count(*) FROM github_check_marks) + (SELECT count(*) FROM github_checks WHERE sent < wanted AND ended = '')`).Scan(&n))
-		return n == 0 && h.newest("Treeline").Status == "completed"
-	})
+	h.settled()
 	h.until("the right end", func() bool {
 		ok := true
 		for _, r := range h.repo.CheckRuns(h.sha) {

@@ -49,7 +49,7 @@ func (c *Checks) compose(ctx context.Context, r *row, s State) (State, error) {
 		}
 	}
 	text := []string{c.linksOf(item)}
-	run := runOf(&item.Status, r.Attempt)
+	run := runOf(&item.Status, min(r.Attempt, attemptOf(&item.Status))) // GitHub may have seen more attempts than there were
 	if run != nil && s.Status == Completed {
 		text = append(text, c.logOf(ctx, item, *run, s.Conclusion != Success))
 		if list := c.artifactsOf(ctx, item, *run); list != "" {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-github/v60/github"
+
 	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/internal/ghfake"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -360,6 +362,41 @@ func TestWhatGitHubShowsOtherwiseIsMadeGood(t *testing.T) {
 	if r := w.shows("Treeline", "completed", "failure"); r.Title != "No tasks are known of this build" {
 		t.Error(r.Title)
 	}
+}
+
+func TestAnOlderAttemptThatComesLateDoesNotCount(t *testing.T) {
+	w := newWorld(t)
+	w.deps.Times.Reconcile = 300 * time.Millisecond
+	w.server()
+	x := ids(2)
+	w.create(x[0], x[1], "unit")
+	w.build(x[0])
+	w.end(x[1], true)
+	first := w.shows("unit", "completed", "success")
+	_, err := w.queue.Queue.Rerun(t.Context(), x[1])
+	w.must(err)
+	w.end(x[1], false)
+	second := w.shows("unit", "completed", "failure")
+	w.shows("Treeline", "completed", "failure")
+
+	// The first attempt reached GitHub only now, from a server that was given up, and nobody knows of it.
+	w.gh.LoseRun(first.ID)
+	w.exec(`UPDATE github_checks SET github_id = 0, ended = 'never made' WHERE github_id = $1`, first.ID)
+	late := func(key, conclusion string) {
+		t.Helper()
+		client := w.client(nil)(w.in.ID)
+		_, _, err := client.Checks.CreateCheckRun(t.Context(), "acme", "app", github.CreateCheckRunOptions{
+			Name: "unit", HeadSHA: w.sha, ExternalID: &key, Status: github.String("completed"), Conclusion: &conclusion,
+		})
+		w.must(err)
+	}
+	late(first.ExternalID, "success")
+	w.shows("unit", "completed", "failure") // the last attempt, made again
+	// So does one twice made, and one that no row is of.
+	late(second.ExternalID, "success")
+	w.shows("unit", "completed", "failure")
+	late("of another database", "success")
+	w.shows("unit", "completed", "failure")
 }
 
 func TestNothingIsToldWhereTheAppIsGone(t *testing.T) {

@@ -101,10 +101,8 @@ func (h *head) look(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, m := range h.members {
-		if err := h.status(ctx, m); err != nil {
-			return err
-		}
+	if err := h.statuses(ctx); err != nil {
+		return err
 	}
 	for _, m := range h.builds {
 		if !m.Reporting.Checks {
@@ -266,34 +264,68 @@ func same(was, s State) bool {
 	return errX == nil && errY == nil && bytes.Equal(x, clean(y))
 }
 
-// status wants a commit status.
-func (h *head) status(ctx context.Context, m *member) error {
-	if m.Reporting.NoStatuses || m.Kind == Refused { // people are told of the policy in a comment
-		return nil
+// statuses wants the commit statuses. What is told under one name is told together.
+func (h *head) statuses(ctx context.Context) error {
+	var names []string
+	of := map[string][]*member{}
+	for _, m := range h.members {
+		if m.Reporting.NoStatuses || m.Kind == Refused { // people are told of the policy in a comment
+			continue
+		}
+		name := m.Reporting.Context
+		if of[name] == nil {
+			names = append(names, name)
+		}
+		of[name] = append(of[name], m)
 	}
+	for _, name := range names {
+		members := counting(of[name])
+		s, newest := members[0].status(), members[len(members)-1]
+		for _, m := range members[1:] {
+			s = combine(s, m.status())
+		}
+		key := status + " " + name
+		if _, told := h.known[key]; told && s.Status == Completed && newest.Group != "" && newest.total == 0 && newest.State != "cancelled" {
+			h.wanted[key] = true
+			continue // its tasks have expired
+		}
+		s = State{Status: s.Status, Conclusion: s.Conclusion, Title: s.Title, DetailsURL: s.DetailsURL}
+		if s.Status == InProgress {
+			s.Status = Queued // both are pending
+		}
+		if err := h.want(ctx, Check{Kind: status, Name: name, TaskGroupID: newest.Group, Attempt: 1}, s, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// counting are the members that count: a build that another took the place of does not.
+func counting(members []*member) []*member {
+	if live := slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return m.State == "cancelled" }); len(live) > 0 {
+		return live
+	}
+	return members
+}
+
+// status is a member's commit status.
+func (m *member) status() State {
 	s := m.state
-	if m.Group != "" {
-		s.Title = m.verdict()
-		s.Status, s.Conclusion = Completed, ""
-		switch m.State {
-		case "pending":
-			s.Status = Queued
-		case "success":
-			s.Conclusion = Success
-		case "failure":
-			s.Conclusion = Failure
-		default:
-			s.Conclusion = Cancelled
-		}
-		if s.Status == Completed && m.total == 0 {
-			if _, told := h.known[status+" "+m.Reporting.Context]; told && m.State != "cancelled" {
-				h.wanted[status+" "+m.Reporting.Context] = true
-				return nil // its tasks have expired
-			}
-		}
+	if m.Group == "" {
+		return s
 	}
-	s = State{Status: s.Status, Conclusion: s.Conclusion, Title: s.Title, DetailsURL: s.DetailsURL}
-	return h.want(ctx, Check{Kind: status, Name: m.Reporting.Context, TaskGroupID: m.Group, Attempt: 1}, s, nil)
+	s.Title, s.Status, s.Conclusion = m.verdict(), Completed, ""
+	switch m.State {
+	case "pending":
+		s.Status = Queued
+	case "success":
+		s.Conclusion = Success
+	case "failure":
+		s.Conclusion = Failure
+	default:
+		s.Conclusion = Cancelled
+	}
+	return s
 }
 
 // verdict is a build's state in a few words, as its commit status has it. It changes when the state does, and no more
@@ -334,7 +366,7 @@ func (h *head) endOthers(ctx context.Context) error {
 			return err
 		}
 		s.Status, s.Conclusion, s.Title = Completed, Neutral, "It is not known any more how this ended"
-		if r.Kind == Aggregate { // which a branch may require: what is not known to be well is not let through
+		if r.Kind == Aggregate || r.Kind == status { // which a branch may require: what is not known to be well is not let through
 			s.Conclusion = Cancelled
 		}
 		check := r.check()

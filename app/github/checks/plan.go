@@ -42,7 +42,7 @@ func (c *Checks) Stop() {
 // follow marks the revisions of builds whose tasks changed, until ctx ends. What their checks are to show is found
 // from how things stand, so that it does not matter how many changes there were, or in what order.
 func (c *Checks) follow(ctx context.Context) {
-	interest := event.Interest{Kinds: kinds, Every: 100 * time.Millisecond}
+	interest := event.Interest{Kinds: kinds, Every: 100 * time.Millisecond, Fresh: true} // builds are marked when they are written down
 	err := c.Feed.Consume(ctx, "github-checks", interest, func(ctx context.Context, tx pgx.Tx, events []event.Event) error {
 		seen := map[string]bool{}
 		var groups []string

@@ -223,6 +223,16 @@ func (w *world) runs() []string {
 	return out
 }
 
+// settled waits until everything was looked at and told.
+func (w *world) settled() {
+	w.Helper()
+	w.until("everything is told", func() bool {
+		var n int
+		w.must(w.pool.QueryRow(w.Context(), `SELECT (SELECT count(*) FROM github_check_marks) + (SELECT count(*) FROM github_checks WHERE sent < wanted AND ended = '')`).Scan(&n))
+		return n == 0
+	})
+}
+
 // newest is the newest check run of a name.
 func (w *world) newest(name string) (found ghfake.CheckRun) {
 	for _, r := range w.repo.CheckRuns(w.sha) {

@@ -8,6 +8,7 @@
 # make bench-hg  what it costs to look at 1,000 Mercurial repositories in which nothing happens
 # make bench-github  webhooks stored and answered, and how long one takes to its decision task
 # make bench-worker  tasks that do nothing on one worker: TASKS=number
+# make simulate-pools  worker pools live through a week of load; prints a table
 # make upgrade-test  the database up and down under load with the previous program still serving
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
@@ -19,7 +20,7 @@ GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 path      = $(subst $() ,\ ,$(1))
 GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 2>/dev/null)
 
-.PHONY: run test lint build ui bench bench-taskgraph bench-worker bench-hg bench-github soak upgrade-test clean
+.PHONY: run test lint build ui bench bench-taskgraph bench-worker simulate-pools bench-hg bench-github soak upgrade-test clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -53,6 +54,10 @@ bench: need-run bin/treeline
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 300ms -p 1 $(BENCHED)
 	@echo; bin/treeline bench commit
 	@echo; bin/treeline bench queue
+
+# Worker pools with different settings live through a week of load.
+simulate-pools: need-run
+	$(GO) test -count 1 -run AWeek -v ./pools/simulate
 
 # One worker, its server and their database on this machine: tasks that do nothing.
 TASKS ?= 1000

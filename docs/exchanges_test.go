@@ -20,7 +20,7 @@ func TestEveryExchangeIsListed(t *testing.T) {
 					names = append(names, f.Name)
 				}
 			}
-			key := map[int]string{10: "task", 4: "group", 2: "topic", 1: "reserved"}[len(names)]
+			key := map[int]string{10: "task", 8: "worker", 4: "group", 2: "topic", 1: "reserved"}[len(names)]
 			if s.Name == "github" {
 				key = map[int]string{3: "repository", 4: "action"}[len(names)]
 			}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/ghfake"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/task"
@@ -240,6 +241,44 @@ func TestGitHubRunsAgainWhatFailed(t *testing.T) {
 	h.must(h.gh.Rerequest("ada", run.ID))
 	h.settle()
 	h.noted(sha, run.ID, "nothing had failed, so nothing is run again.")
+}
+
+func TestGitHubButtonsAreThereAfterAnOutage(t *testing.T) {
+	h := newHub(t, map[string]string{".taskcluster.yml": checkedYML("{pullRequests: public}")})
+	sha := h.push("main", map[string]string{"a": "1"})
+	h.settle()
+	h.run(sha, "github-push", "")
+	h.gh.Outage(true)
+	h.finish(false)
+	h.until("the build", func() bool { return h.build("push").State == "failure" })
+	h.until("what its check run is to show", func() bool {
+		var n int
+		h.must(h.server.pool.QueryRow(t.Context(), `SELECT count(*) FROM github_checks WHERE sha = $1 AND kind = 'task' AND state ->> 'conclusion' = 'failure'`, sha).Scan(&n))
+		return n == 1
+	})
+	h.gh.Outage(false)
+	run := h.run(sha, "github-push", "failure")
+	if !slices.Equal(run.Actions, []string{"rerun"}) {
+		t.Errorf("%v", run.Actions)
+	}
+	h.must(h.gh.Rerequest("ada", run.ID))
+	h.settle()
+	if n := h.runs(h.build("push").TaskGroupID); n != 2 {
+		t.Errorf("the task had %d runs", n)
+	}
+	h.until("a message for listeners", func() bool {
+		list, err := h.server.feed.Read(t.Context(), 0, 10_000)
+		h.must(err)
+		return slices.ContainsFunc(list, func(e event.Event) bool {
+			var m struct {
+				Organization string
+				CheckRunID   int64
+				Body         struct{ Action string }
+			}
+			h.must(json.Unmarshal(e.Payload, &m))
+			return e.Kind == "rerun" && m.Organization == "acme" && m.CheckRunID == run.ID && m.Body.Action == "rerequested"
+		})
+	})
 }
 
 func TestGitHubDecidesAgainWhenARoleWasMissing(t *testing.T) {

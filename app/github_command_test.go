@@ -108,7 +108,7 @@ func (h *hub) says(who string, p *ghfake.Pull, text string) (signs []string, ans
 }
 
 func TestGitHubCommentsStartActions(t *testing.T) {
-	h := acting(t, "treeline: {mayStart: {retrigger-multiple: maintain}}\n")
+	h := acting(t, "treeline: {mayStart: {retrigger-multiple: maintain, cancel: admin}}\n")
 	h.push("main", map[string]string{"pages/index.md": "first\n"})
 	h.settle()
 	p, group := h.pull("patch", map[string]string{"pages/about.md": "mine\n", "bin/pebble": "#!/bin/sh\n"})
@@ -116,6 +116,7 @@ func TestGitHubCommentsStartActions(t *testing.T) {
 		{"stranger", "action cancel-all", "eyes", "stranger may not write to acme/app"},
 		{"reader", "action cancel-all", "eyes", "reader may not write to acme/app"},
 		{"ada", "action retrigger-multiple", "eyes", "ada may not maintain acme/app, which `treeline.mayStart` in `.taskcluster.yml` asks of who starts retrigger-multiple"},
+		{"ada", "cancel", "eyes", "ada may not administer acme/app"},
 		{"ada", "action", "confused", "which action? Write `/treeline action NAME"},
 		{"ada", "action frobnicate", "confused", "There is no action frobnicate on a whole task group; for one of a task write `on LABEL`. There are: `add-new-jobs`"},
 		{"ada", "action retrigger on nowhere", "confused", "The task group has no task nowhere"},

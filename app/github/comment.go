@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treeline-ci/treeline/app/github/buttons"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/templates"
@@ -75,6 +76,9 @@ var ownCommands = map[string]func(*comment, context.Context, string, pullPayload
 	"cancel": (*comment).cancel, "retest": (*comment).retest, "explain": (*comment).explain, "action": (*comment).action,
 }
 
+// alsoButtons are the buttons that do the same as a command: who may not press one cannot give the other.
+var alsoButtons = map[string]string{"cancel": "cancel", "retest": "rerun-failed", "explain": "explain"}
+
 func (x *comment) do(ctx context.Context) (string, error) {
 	file, exists, err := x.g.defaults(ctx, x.repo)
 	if err != nil {
@@ -98,6 +102,9 @@ func (x *comment) do(ctx context.Context) (string, error) {
 	}
 	if x.role < ghclient.Writes {
 		return x.answer(ctx, "eyes", "%s may not write to %s/%s, and only those who may can give commands.", x.payload.Sender.login(), x.repo.Owner, x.repo.Repo)
+	}
+	if need, word := buttons.Least(file, alsoButtons[verb]); own != nil && x.role < need {
+		return x.answer(ctx, "eyes", "%s may not %s %s/%s, which `treeline.mayStart` in `%s` asks of who does this.", x.payload.Sender.login(), word, x.repo.Owner, x.repo.Repo, configFile)
 	}
 	x.file = file
 	p, whole, err := x.g.pullRequest(ctx, x.repo, x.Issue.Number)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/app/github/buttons"
@@ -13,6 +14,10 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/templates"
 )
+
+// askForFile is how long GitHub is asked which buttons are wished. Without an answer the usual ones are offered: what
+// may be done is asked when one is pressed.
+const askForFile = 5 * time.Second
 
 // offer says which buttons a completed check has, and in Markdown where the forms of actions are that need an input.
 func (g *GitHub) offer(ctx context.Context, c checks.Check, tasks []checks.Task) ([]checks.Action, string, error) {
@@ -25,13 +30,12 @@ func (g *GitHub) offer(ctx context.Context, c checks.Check, tasks []checks.Task)
 	if err != nil {
 		return nil, "", ignoreGone(err)
 	}
-	file, err := g.files.Get(r.ID, func() (*templates.File, error) {
+	file := g.files.Get(r.ID, func() (*templates.File, error) {
+		ctx, cancel := context.WithTimeout(ctx, askForFile)
+		defer cancel()
 		file, _, err := g.defaults(ctx, r)
 		return file, err
 	})
-	if err != nil {
-		return nil, "", err
-	}
 	there, _, err := g.startable(ctx, r, place)
 	if err != nil {
 		return nil, "", err

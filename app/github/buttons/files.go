@@ -22,18 +22,19 @@ type keptFile struct {
 	read time.Time
 }
 
-// Get returns the file of a repository, by its id: as it was read within the last minute, or as read reads it now.
-func (c *Files) Get(repository int64, read func() (*templates.File, error)) (*templates.File, error) {
+// Get returns the file of a repository, by its id: as it was read within the last minute, or as read reads it now. While
+// it cannot be read it is what it was, or nil where that is not known.
+func (c *Files) Get(repository int64, read func() (*templates.File, error)) *templates.File {
 	c.mu.Lock()
 	k, ok := c.kept[repository]
 	c.mu.Unlock()
 	if ok && time.Since(k.read) < keepFile {
-		return k.file, nil
+		return k.file
 	}
 	now := time.Now()
 	file, err := read()
 	if err != nil {
-		return nil, err
+		file = k.file
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +42,7 @@ func (c *Files) Get(repository int64, read func() (*templates.File, error)) (*te
 		c.kept = map[int64]keptFile{}
 	}
 	c.kept[repository] = keptFile{file, now}
-	return file, nil
+	return file
 }
 
 // Drop forgets the file of a repository, whose default branch has moved.

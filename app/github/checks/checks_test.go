@@ -77,6 +77,7 @@ func TestARerunIsANewAttempt(t *testing.T) {
 	if first.ID == second.ID || strings.TrimSuffix(first.ExternalID, "/1") != strings.TrimSuffix(second.ExternalID, "/2") {
 		t.Errorf("%+v after %+v", second, first)
 	}
+	w.settled()
 	found, s, err := c.Find(t.Context(), "Acme/App", first.ID)
 	if err != nil || found.Attempt != 1 || found.TaskID != unit || found.TaskGroupID != group || s.Conclusion != checks.Failure {
 		t.Errorf("%+v %+v %v", found, s, err)
@@ -173,6 +174,7 @@ func TestWhatIsWantedIsChecked(t *testing.T) {
 		t.Errorf("%q, %d and %d bytes, %v", r.Title, len(r.Summary), len(r.Text), r.Actions)
 	}
 	// Saying it again costs nothing; a note is put before it.
+	w.settled()
 	before := len(w.gh.Calls())
 	w.must(c.Want(t.Context(), good, long))
 	check, s, err := c.Find(t.Context(), "acme/app", r.ID)

@@ -113,6 +113,7 @@ func TestAServerKilledAfterItMadeACheckRunLeavesOne(t *testing.T) {
 	if n := len(w.repo.CheckRuns(w.sha)); n != 1 {
 		t.Errorf("%d check runs", n)
 	}
+	w.settled()
 	if found, _, err := c.Find(t.Context(), "acme/app", r.ID); err != nil || found.Attempt != 1 {
 		t.Errorf("%+v %v", found, err)
 	}

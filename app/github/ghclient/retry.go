@@ -26,9 +26,18 @@ func patient(t http.RoundTripper) http.RoundTripper {
 	c := &retryablehttp.Client{
 		HTTPClient: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		RetryMax:   retries, RetryWaitMin: shortest, RetryWaitMax: longestWait,
-		CheckRetry: checkRetry, Backoff: backoff, ErrorHandler: retryablehttp.PassthroughErrorHandler,
+		CheckRetry: checkRetry, Backoff: backoff, ErrorHandler: last,
 	}
 	return &retryablehttp.RoundTripper{Client: c}
+}
+
+// last hands out the last answer as it is, or the error of who waits no longer: never both.
+func last(answer *http.Response, err error, _ int) (*http.Response, error) {
+	if err != nil && answer != nil {
+		_ = answer.Body.Close() // nobody reads it
+		answer = nil
+	}
+	return answer, err
 }
 
 // repeatable reports whether doing a request twice is doing it once.

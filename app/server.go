@@ -28,8 +28,9 @@ import (
 // handler hangs every door into one server: the services under /api, the references and schemas
 // made from their tables, the local repositories under /git, and the pages for the rest.
 func (a *App) handler() (http.Handler, error) {
+	shells := a.shells()
 	pages, err := ui.New(ui.Deps{
-		Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
+		Shells: shells, Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
 		Pool: a.pool, GraphDiff: a.graphDiff, Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 	})
 	if err != nil {
@@ -38,6 +39,7 @@ func (a *App) handler() (http.Handler, error) {
 	rest := http.NewServeMux()
 	newGitServer(a.repos, a.auth, a.config.Log).routes(rest)
 	loginapi.New(a.login, a.config.Log).Routes(rest)
+	shells.WorkerRoutes(rest)
 	rest.Handle("/", pages)
 
 	services := []web.Service{

@@ -45,6 +45,11 @@ func (c *Client) Transport() http.RoundTripper {
 	return &signer{source: c.Credentials, next: c.bulk.Transport}
 }
 
+// Sign returns a round tripper that signs requests with the client's credentials and hands them to next.
+func (c *Client) Sign(next http.RoundTripper) http.RoundTripper {
+	return &signer{source: c.Credentials, next: next}
+}
+
 // SignURL returns the address with a signature in it (a bewit), which lets whoever holds it GET
 // the address until it expires, with the client's scopes.
 func (c *Client) SignURL(address string, valid time.Duration) (string, error) {

@@ -35,6 +35,7 @@ type asset struct {
 type assets struct {
 	Style, Icons, Favicon string
 	Script                string // "" when the binary was built without it
+	Terminal              string // of interactive shells; "" likewise
 	files                 map[string]asset
 }
 
@@ -54,7 +55,7 @@ func loadAssets(dist fs.FS) (assets, error) {
 			return a, err
 		}
 	}
-	built, err := fs.Glob(dist, "dist/app.*")
+	built, err := fs.Glob(dist, "dist/*.*.*")
 	if err != nil {
 		return a, fmt.Errorf("ui: assets: %w", err)
 	}
@@ -67,8 +68,12 @@ func loadAssets(dist fs.FS) (assets, error) {
 		if err := a.put(path.Base(file), body); err != nil {
 			return a, err
 		}
-		if strings.HasSuffix(file, ".js") {
-			a.Script = path.Base(file)
+		switch name := path.Base(file); {
+		case !strings.HasSuffix(name, ".js"):
+		case strings.HasPrefix(name, "terminal."):
+			a.Terminal = name
+		default:
+			a.Script = name
 		}
 	}
 	return a, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/ui/shell"
 )
 
 // Deps are what the pages show and need. All must be given, but for Actions and GraphDiff.
@@ -34,8 +35,9 @@ type Deps struct {
 	GraphDiff func(ctx context.Context, repository, name string) ([]byte, error)
 	// Change is what of a forge a task group was made for; a fault.NotFound without. nil: there are no forges.
 	Change  func(ctx context.Context, taskGroupID string) (Change, error)
-	RootURL string // as people reach it, such as "http://localhost:8080"
-	Version string // shown in the footer
+	Shells  *shell.Hub // interactive shells; nil: none
+	RootURL string     // as people reach it, such as "http://localhost:8080"
+	Version string     // shown in the footer
 	Log     *slog.Logger
 }
 
@@ -127,6 +129,16 @@ func (u *UI) routes() http.Handler {
 	mux.Handle("GET /ui/api/stream", u.data(u.stream))
 	mux.Handle("GET /ui/api/logs/{task}/{run}/{name...}", u.data(u.logBytes))
 	mux.Handle("GET /ui/assets/{name}", u.assets.handler())
+	if u.deps.Shells != nil {
+		script := ""
+		if u.assets.Terminal != "" {
+			script = "/ui/assets/" + u.assets.Terminal
+		}
+		u.deps.Shells.PeopleRoutes(mux, func(r *http.Request) (shell.Who, error) {
+			s, err := u.sessionOf(r)
+			return shell.Who{ClientID: s.clientID, Scopes: s.scopes}, err
+		}, script)
+	}
 	return guard(http.NewCrossOriginProtection().Handler(mux))
 }
 

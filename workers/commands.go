@@ -35,7 +35,7 @@ func (r *run) execute() outcome {
 	ctx, stop := context.WithCancelCause(r.doing)
 	defer stop(nil)
 	defer r.w.disk.watch(r.dir.Work(), stop)()
-	result := r.runCommands(ctx)
+	result := r.lingerForShells(ctx, r.runCommands(ctx))
 	if err := r.endProcesses(); err != nil {
 		r.slog.Error("processes remain", "error", err)
 	}
@@ -72,6 +72,9 @@ func (r *run) runCommands(parent context.Context) outcome {
 		r.commandEnv = append(r.commandEnv, "TASKCLUSTER_PROXY_URL="+address)
 	}
 	r.began = time.Now()
+	if err := r.offerShell(); err != nil {
+		return r.exceptionFor("Shells cannot be offered", err)
+	}
 	for i, argv := range r.payload.Commands {
 		r.log.Say("Command %d of %d: %s", i+1, len(r.payload.Commands), quoted(argv))
 		began := time.Now()

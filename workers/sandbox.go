@@ -46,10 +46,7 @@ func (r *run) openSandbox() error {
 	}
 	order := engine.Order{
 		ID: fmt.Sprintf("%s.%d", r.taskID, r.claim.RunID), Work: r.dir.Work(), Temp: r.dir.Temp(), User: r.user, Path: r.w.path,
-		Limits: r.w.Limits, Bare: r.bare(),
-	}
-	if r.payload.Interactive {
-		r.log.Warn("The feature interactive is not available on this worker and is left out.")
+		Limits: r.w.Limits, Bare: r.bare(), Keep: r.payload.Interactive,
 	}
 	var err error
 	if order.User, err = r.commandUser(); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/workers/engine"
 	"github.com/treeline-ci/treeline/workers/feature/image"
 	"github.com/treeline-ci/treeline/workers/feature/mounts"
+	"github.com/treeline-ci/treeline/workers/feature/shell"
 	"github.com/treeline-ci/treeline/workers/feature/trust"
 	"github.com/treeline-ci/treeline/workers/payload"
 	"github.com/treeline-ci/treeline/workers/scratch"
@@ -47,8 +48,11 @@ type run struct {
 	mounted *mounts.Mounted
 	image   *image.Got // nil: there is none
 	sandbox engine.Sandbox
-	purge   bool     // the caches are not to be kept
-	atEnd   []func() // closes what is open for the commands
+	purge   bool         // the caches are not to be kept
+	shells  *shell.Offer // nil: none are offered
+	// closeShells ends them all.
+	closeShells func()
+	atEnd       []func() // closes what is open for the commands
 
 	claimed    time.Time
 	began      time.Time // the commands

@@ -72,7 +72,19 @@ func build(src, dist string) (size int, err error) {
 			size += len(f.Contents)
 		}
 	}
-	return size, nil
+	return size, terminal(src, o)
+}
+
+// terminal builds the script of interactive shells, which only their page loads. Its style sheet is part of it.
+func terminal(src string, like api.BuildOptions) error {
+	o, err := options(src, "terminal/terminal.ts")
+	if err != nil {
+		return err
+	}
+	o.Outdir, o.EntryNames = like.Outdir, "terminal.[hash]"
+	o.MinifyIdentifiers, o.MinifySyntax, o.MinifyWhitespace = true, true, true
+	o.Loader = map[string]api.Loader{".css": api.LoaderText}
+	return problems(bundle(o))
 }
 
 // bundle runs the bundler.
@@ -91,7 +103,11 @@ func clear(dist string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range old {
+	terminals, err := filepath.Glob(filepath.Join(dist, "terminal.*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range append(old, terminals...) {
 		if err := os.Remove(name); err != nil {
 			return err
 		}

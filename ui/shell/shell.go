@@ -1,0 +1,307 @@
+// Package shell connects people's browsers with shells in running tasks. A worker that offers shells keeps one
+// WebSocket to the server, so it may stand behind any firewall; for each person who opens a shell it makes another,
+// and the two are joined here (taskcluster-map 16.4, interactive). What goes through is never kept; who opened
+// what, and for how long, is logged.
+//
+// Both ends meet in the memory of one server: with several replicas, route /shell/ by its path to one of them.
+package shell
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
+
+	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/fault"
+)
+
+// Scope is what a person needs to open shells: the right to read the artifact that leads to them.
+const Scope = "queue:get-artifact:private/generic-worker/shell.html"
+
+const (
+	patience   = 20 * time.Second // for the worker to answer
+	pingEvery  = 20 * time.Second
+	maxMessage = 1 << 20
+	maxOpen    = 20 // shells of one run at once
+)
+
+// Who asks.
+type Who struct {
+	ClientID string // "" is a visitor
+	Scopes   []string
+}
+
+// Hub joins both ends. It is safe for concurrent use.
+type Hub struct {
+	worker func(*http.Request) (Who, error)
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	offers map[string]*offer // by task and run
+}
+
+// offer is a worker that waits for people.
+type offer struct {
+	wanted  chan Wanted
+	waiting map[string]chan *websocket.Conn // by session
+	open    int
+}
+
+// Wanted asks a worker for a shell.
+type Wanted struct {
+	Session string `json:"session"`
+	Who     string `json:"who"`
+}
+
+// New makes a hub; worker tells who signed a worker's request.
+func New(worker func(*http.Request) (Who, error), log *slog.Logger) *Hub {
+	return &Hub{worker: worker, log: log.With("room", "shell"), offers: map[string]*offer{}}
+}
+
+// WorkerRoutes are those that workers use.
+func (h *Hub) WorkerRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /shell/worker/{task}/{run}", h.offer)
+	mux.HandleFunc("GET /shell/worker/{task}/{run}/{session}", h.answer)
+}
+
+// PeopleRoutes are those that browsers use; person tells whose session a request belongs to, and script is the
+// address of the terminal's script.
+func (h *Hub) PeopleRoutes(mux *http.ServeMux, person func(*http.Request) (Who, error), script string) {
+	allowed := func(next func(http.ResponseWriter, *http.Request, Who)) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			who, err := person(r)
+			if err == nil {
+				err = scope.Check("you", false, who.Scopes, scope.String(Scope))
+			}
+			if err != nil {
+				refuse(w, err)
+				return
+			}
+			next(w, r, who)
+		}
+	}
+	mux.HandleFunc("GET /shell/{task}/{run}", allowed(func(w http.ResponseWriter, r *http.Request, _ Who) { h.page(w, r, script) }))
+	mux.HandleFunc("GET /shell/{task}/{run}/socket", allowed(h.view))
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	switch fault.KindOf(err) {
+	case fault.Unauthenticated:
+		status = http.StatusUnauthorized
+	case fault.Forbidden:
+		status = http.StatusForbidden
+	case fault.NotFound:
+		status = http.StatusNotFound
+	case fault.Conflict:
+		status = http.StatusConflict
+	}
+	http.Error(w, fault.Message(err), status)
+}
+
+func key(r *http.Request) string { return r.PathValue("task") + "/" + r.PathValue("run") }
+
+// authorized says whether the request is of the worker that has the run.
+func (h *Hub) authorized(w http.ResponseWriter, r *http.Request) bool {
+	who, err := h.worker(r)
+	if err == nil {
+		err = scope.Check("the worker", false, who.Scopes, scope.String("queue:reclaim-task:"+key(r)))
+	}
+	if err != nil {
+		refuse(w, err)
+	}
+	return err == nil
+}
+
+// offer keeps a worker's connection and tells it of people who want a shell. A new connection takes the place of
+// an older one.
+func (h *Hub) offer(w http.ResponseWriter, r *http.Request) {
+	if !h.authorized(w, r) {
+		return
+	}
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return // it has been answered
+	}
+	defer conn.CloseNow()
+	o := &offer{wanted: make(chan Wanted), waiting: map[string]chan *websocket.Conn{}}
+	h.mu.Lock()
+	h.offers[key(r)] = o
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.offers[key(r)] == o {
+			delete(h.offers, key(r))
+		}
+	}()
+	ctx := conn.CloseRead(r.Context())
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case want := <-o.wanted:
+			err = wsjson.Write(ctx, conn, want)
+		case <-ping.C:
+			err = conn.Ping(ctx)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// answer is the worker's end of one shell.
+func (h *Hub) answer(w http.ResponseWriter, r *http.Request) {
+	if !h.authorized(w, r) {
+		return
+	}
+	h.mu.Lock()
+	var waiting chan *websocket.Conn
+	if o := h.offers[key(r)]; o != nil {
+		waiting = o.waiting[r.PathValue("session")]
+		delete(o.waiting, r.PathValue("session"))
+	}
+	h.mu.Unlock()
+	if waiting == nil {
+		refuse(w, fault.New(fault.NotFound, "nobody waits for this shell any more"))
+		return
+	}
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return // it has been answered
+	}
+	defer conn.CloseNow()
+	select {
+	case waiting <- conn:
+	case <-r.Context().Done():
+		return
+	case <-time.After(patience):
+		return
+	}
+	<-waiting // closed when the person's end is
+}
+
+// view is a person's end of a shell.
+func (h *Hub) view(w http.ResponseWriter, r *http.Request, who Who) {
+	log := h.log.With("task", r.PathValue("task"), "run", r.PathValue("run"), "clientId", who.ClientID)
+	session := rand.Text()
+	waiting := make(chan *websocket.Conn)
+	h.mu.Lock()
+	o := h.offers[key(r)]
+	full := o != nil && o.open >= maxOpen
+	if o != nil && !full {
+		o.open++
+		o.waiting[session] = waiting
+	}
+	h.mu.Unlock()
+	switch {
+	case o == nil:
+		refuse(w, fault.New(fault.NotFound, "this run offers no shell: it has ended, or its task is not interactive"))
+		return
+	case full:
+		refuse(w, fault.New(fault.Conflict, "%d shells of this run are open already", maxOpen))
+		return
+	}
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		o.open--
+		delete(o.waiting, session)
+	}()
+	conn, err := websocket.Accept(w, r, nil) // of this site's own pages only
+	if err != nil {
+		return // it has been answered
+	}
+	defer conn.CloseNow()
+	theirs, err := h.call(r.Context(), o, Wanted{Session: session, Who: who.ClientID}, waiting)
+	if err != nil {
+		log.Warn("a shell could not be opened", "error", err)
+		_ = conn.Close(websocket.StatusTryAgainLater, "the worker does not answer")
+		return
+	}
+	defer close(waiting)
+	began := time.Now()
+	log.Info("shell opened", "session", session)
+	sent, received := join(r.Context(), conn, theirs)
+	log.Info("shell closed", "session", session, "took", time.Since(began).Round(time.Second), "typed", sent, "shown", received)
+}
+
+// call waits for the worker's end.
+func (h *Hub) call(ctx context.Context, o *offer, want Wanted, waiting chan *websocket.Conn) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case o.wanted <- want:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case conn := <-waiting:
+		return conn, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// join passes messages both ways until one end closes, and says how many bytes went each way.
+func join(ctx context.Context, person, worker *websocket.Conn) (sent, received int64) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var both sync.WaitGroup
+	pass := func(from, to *websocket.Conn, n *int64) {
+		defer cancel()
+		from.SetReadLimit(maxMessage)
+		for {
+			kind, message, err := from.Read(ctx)
+			if err != nil {
+				if status := websocket.CloseStatus(err); status != -1 {
+					_ = to.Close(websocket.StatusNormalClosure, "the shell has ended")
+				}
+				return
+			}
+			*n += int64(len(message))
+			if err := to.Write(ctx, kind, message); err != nil {
+				return
+			}
+		}
+	}
+	both.Go(func() { pass(person, worker, &sent) })
+	both.Go(func() { pass(worker, person, &received) })
+	both.Wait()
+	return sent, received
+}
+
+var pageTemplate = template.Must(template.New("shell").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Shell of {{.Task}}</title>
+<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width, initial-scale=1">
+<style>html,body{height:100%;margin:0;background:#111;color:#ddd;font:14px system-ui,sans-serif}body{display:flex;flex-direction:column}
+header{display:flex;gap:1.5em;padding:.5em 1em;align-items:baseline}a{color:#9cf}#terminal{flex:1;min-height:0;padding:0 .5em}</style></head>
+<body><header><strong>Shell</strong><a href="/tasks/{{.Task}}">{{.Task}}</a><span>run {{.Run}}</span><span id="state" role="status">connecting</span>
+<a href="/shell/{{.Task}}/{{.Run}}" target="_blank">one more</a></header>
+<div id="terminal" data-socket="/shell/{{.Task}}/{{.Run}}/socket"></div>
+{{if .Script}}<script type="module" src="{{.Script}}"></script>{{else}}<p>This server was built without the pages' scripts: run "make ui" and build again.</p>{{end}}
+</body></html>
+`))
+
+// page shows a terminal. Its library writes style sheets of its own, which the policy of other pages forbids.
+func (h *Hub) page(w http.ResponseWriter, r *http.Request, script string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+	w.Header().Set("Cache-Control", "no-store")
+	err := pageTemplate.Execute(w, map[string]string{"Task": r.PathValue("task"), "Run": r.PathValue("run"), "Script": script})
+	if err != nil && !errors.Is(r.Context().Err(), context.Canceled) {
+		h.log.Warn("page", "error", fmt.Errorf("shell: %w", err))
+	}
+}

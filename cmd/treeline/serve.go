@@ -52,7 +52,7 @@ Environment:
                       a YAML file of Mercurial repositories, and of the branches whose .cron.yml is
                       followed; optional
   TREELINE_GITHUB_APP_ID, TREELINE_GITHUB_APP_KEY or TREELINE_GITHUB_APP_KEY_FILE,
-  TREELINE_GITHUB_WEBHOOK_SECRETS, TREELINE_GITHUB_API
+  TREELINE_GITHUB_WEBHOOK_SECRETS, TREELINE_GITHUB_API, or TREELINE_GITHUB_SECRET
                       the GitHub App that the server is: id, private key or a file with it, secrets
                       of its webhooks with spaces between or file:PATH, and for GitHub Enterprise
                       Server the root of its API; optional

@@ -1,6 +1,8 @@
 package push_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -10,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
 
+	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/push"
@@ -198,6 +202,48 @@ func TestUnknownThingsAreNotFound(t *testing.T) {
 		if err := l.Register(t.Context(), push.Repository{Name: name, Level: 1}); !errors.Is(err, fault.Invalid) {
 			t.Errorf("name %q: %v", name, err)
 		}
+	}
+}
+
+func TestEventsOfAPushSayWhatIsWrongAndOthersStandRightBehind(t *testing.T) {
+	pool := pgtest.DB(t)
+	l := push.New(pool, func() {}, slog.New(slog.DiscardHandler), push.Telling(func(r push.Repository, p push.Push) ([]event.Event, error) {
+		return []event.Event{{Kind: "mine", Topic: r.URL + " " + p.Revision}}, nil
+	}))
+	if err := l.Register(t.Context(), push.Repository{Name: "sample", Kind: "git-local", URL: "u", Level: 3, DefaultBranch: "main"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, fresh, err := l.Record(t.Context(), aPush(), ""); err != nil || !fresh {
+		t.Fatal(fresh, err)
+	}
+	why := &push.Error{Code: "bad-try", Message: "try: what", File: "commit message", Line: 3, Detail: "long"}
+	if err := l.SetOutcome(t.Context(), "sample", 1, push.Outcome{State: push.Failed, Error: why}); err != nil {
+		t.Fatal(err)
+	}
+	feed := event.NewFeed(pool, slog.New(slog.DiscardHandler))
+	feed.Start(context.WithoutCancel(t.Context()))
+	t.Cleanup(feed.Stop)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var got []string
+	err := feed.Consume(ctx, "test", event.Interest{}, func(_ context.Context, _ pgx.Tx, events []event.Event) error {
+		for _, e := range events {
+			var body struct{ Error *push.Error }
+			if err := json.Unmarshal(e.Payload, &body); err != nil && e.Kind != "mine" {
+				return err
+			}
+			got = append(got, e.Kind+" "+e.Topic)
+			if body.Error != nil {
+				got = append(got, body.Error.File+": "+body.Error.Message+body.Error.Detail)
+			}
+		}
+		if len(got) >= 4 {
+			cancel()
+		}
+		return nil
+	})
+	if diff := cmp.Diff([]string{"push-created sample", "mine u bbbb", "push-changed sample", "commit message: try: what"}, got); diff != "" {
+		t.Errorf("%v: %s", err, diff)
 	}
 }
 

@@ -173,9 +173,13 @@ func clean(s string) string {
 }
 
 func appendEvent(ctx context.Context, tx pgx.Tx, kind string, p Push) error {
-	payload, err := json.Marshal(map[string]any{
+	body := map[string]any{
 		"repository": p.Repository, "id": p.ID, "revision": p.Revision, "state": p.State, "taskGroupId": p.TaskGroupID,
-	})
+	}
+	if e := p.Error; e != nil { // without the detail, which may be long
+		body["error"] = Error{Code: e.Code, Message: e.Message, File: e.File, Line: e.Line}
+	}
+	payload, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}

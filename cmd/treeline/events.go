@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,7 +66,42 @@ func (r *remote) printEvent(e client.Event) {
 	if e.TaskID != "" && e.RunID != nil {
 		subject = fmt.Sprintf("%s run %d", e.TaskID, *e.RunID)
 	}
+	if strings.HasPrefix(e.Kind, "push-") {
+		subject = pushSubject(e.Text, subject)
+	}
 	r.printf("%d  %s  %-22s %s\n", e.Position, e.Time.Local().Format(time.TimeOnly), e.Kind, subject)
+}
+
+// pushSubject says of an event of a push which it is, how it stands, and what is wrong with it.
+func pushSubject(event json.RawMessage, otherwise string) string {
+	var whole struct {
+		Payload struct {
+			Repository string
+			ID         int64
+			State      string
+			Error      *struct {
+				Message, File string
+				Line          int
+			}
+		}
+	}
+	p := &whole.Payload
+	if err := json.Unmarshal(event, &whole); err != nil || p.ID == 0 {
+		return otherwise
+	}
+	out := fmt.Sprintf("%s %d %s", p.Repository, p.ID, p.State)
+	if e := p.Error; e != nil {
+		place := e.File
+		if e.Line > 0 {
+			place += fmt.Sprintf(":%d", e.Line)
+		}
+		if place != "" {
+			place += ": "
+		}
+		message, _, _ := strings.Cut(e.Message, "\n")
+		out += ": " + place + message
+	}
+	return out
 }
 
 func newEventsConsumers(r *remote) *cobra.Command {

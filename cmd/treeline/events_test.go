@@ -40,3 +40,18 @@ func TestEventsCommands(t *testing.T) {
 		t.Errorf("the consumers are %s", out)
 	}
 }
+
+// Who follows the feed reads what is wrong with a push, as its page says it.
+func TestAnEventOfAPushSaysWhatIsWrongWithIt(t *testing.T) {
+	for event, want := range map[string]string{
+		`{"payload": {"repository": "try", "id": 7, "state": "failed", "error": {"code": "bad-try", "message": "try: -b needs a value\nmore", "file": "commit message", "line": 3}}}`: "try 7 failed: commit message:3: try: -b needs a value",
+		`{"payload": {"repository": "try", "id": 7, "state": "failed", "error": {"code": "x", "message": "no revision"}}}`:                                                            "try 7 failed: no revision",
+		`{"payload": {"repository": "try", "id": 7, "state": "decided"}}`:                                                                                                             "try 7 decided",
+		`{"payload": {}}`: "try",
+		`{`:               "try",
+	} {
+		if got := pushSubject(json.RawMessage(event), "try"); got != want {
+			t.Errorf("%s: %s", event, got)
+		}
+	}
+}

@@ -62,7 +62,7 @@ simulate-pools: need-run
 # One worker, its server and their database on this machine: tasks that do nothing.
 TASKS ?= 1000
 bench-worker: need-test
-	TASKS=$(TASKS) $(GO) test -run '^$$' -bench NoOpTasks -benchtime 1x ./workers
+	TASKS=$(TASKS) $(GO) test -run '^$$' -bench 'NoOpTasks|LiveLog' -benchtime 1x ./workers
 
 # The generator: whole processes on synthetic repositories, up to 100,000 tasks with LARGE=1; then its
 # parts, with allocations.

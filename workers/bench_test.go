@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -93,4 +94,53 @@ func noOps(b *testing.B, capacity, n int) (rate float64, median, p99 time.Durati
 	}
 	slices.Sort(each)
 	return float64(n) / took.Seconds(), each[len(each)/2], each[len(each)*99/100]
+}
+
+// BenchmarkLiveLog measures how long a line takes from the task's command to somebody who follows the log, through
+// the worker and the server. The log is sent as often as usual.
+func BenchmarkLiveLog(b *testing.B) {
+	const lines = 100
+	for range b.N {
+		s := startServer(b, 20*time.Minute)
+		s.work(func(c *workers.Config) { c.LogEvery = 0 })
+		id := s.create(sh(fmt.Sprintf("sleep 1; i=0; while [ $i -lt %d ]; do i=$((i+1)); echo at $(date +%%s%%N); sleep 0.0$((i%%10))7; done", lines)), nil)
+		var address string
+		await(b, "the live log", func() bool {
+			var err error
+			address, err = s.root.Locate(b.Context(), id, client.LatestRun, "public/logs/live.log")
+			return err == nil
+		})
+		seen := &stopwatch{}
+		if _, err := s.root.Follow(b.Context(), address, 0, seen); err != nil {
+			b.Fatal(err)
+		}
+		slices.Sort(seen.each)
+		if len(seen.each) != lines {
+			b.Fatalf("%d lines of %d", len(seen.each), lines)
+		}
+		b.ReportMetric(float64(seen.each[lines/2].Milliseconds()), "ms-median")
+		b.ReportMetric(float64(seen.each[lines*99/100].Milliseconds()), "ms-p99")
+	}
+}
+
+// stopwatch reads when lines were written, and notes how long ago that is.
+type stopwatch struct {
+	rest string
+	each []time.Duration
+}
+
+func (w *stopwatch) Write(p []byte) (int, error) {
+	w.rest += string(p)
+	for {
+		line, rest, whole := strings.Cut(w.rest, "\n")
+		if !whole {
+			return len(p), nil
+		}
+		w.rest = rest
+		if text, ok := strings.CutPrefix(line, "at "); ok {
+			if at, err := strconv.ParseInt(text, 10, 64); err == nil {
+				w.each = append(w.each, time.Since(time.Unix(0, at)))
+			}
+		}
+	}
 }

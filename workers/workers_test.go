@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -325,6 +326,56 @@ func TestServerAway(t *testing.T) {
 	}
 	if text, _, err := s.artifact(id, "public/x"); err != nil || text != "x\n" {
 		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// The server is away for half of a claim's time, as it may be for ten minutes of the twenty that claims have: claims
+// fall due, output goes on, a task ends, and nothing is lost.
+func TestServerAwayForLong(t *testing.T) {
+	t.Parallel()
+	const claim = 8 * time.Second
+	s := startServer(t, claim)
+	s.work(nil)
+	dir := t.TempDir()
+	line := func(name, until string) string {
+		return s.create(sh(fmt.Sprintf("i=0; while [ ! -e %s/%s ]; do i=$((i+1)); echo line $i; sleep 0.02; done; echo $i >%s/%s.count", dir, until, dir, name)), nil)
+	}
+	meanwhile, after := line("meanwhile", "away"), line("after", "back")
+	s.logHas(meanwhile, "line 3\n")
+	s.logHas(after, "line 3\n")
+	s.stop()
+	if err := os.WriteFile(filepath.Join(dir, "away"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(claim / 2)
+	s.start()
+	if err := os.WriteFile(filepath.Join(dir, "back"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for id, name := range map[string]string{meanwhile: "meanwhile", after: "after"} {
+		s.resolved(id, task.ReasonCompleted)
+		if st := s.status(id); len(st.Runs) != 1 {
+			t.Errorf("%s: %d runs", name, len(st.Runs))
+		}
+		count, err := os.ReadFile(filepath.Join(dir, name+".count"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := s.logOf(id)
+		if want := "line " + strings.TrimSpace(string(count)) + "\n"; !strings.Contains(log, want) {
+			t.Errorf("%s: the log lacks %q", name, want)
+		}
+		var want strings.Builder
+		n, err := strconv.Atoi(strings.TrimSpace(string(count)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			fmt.Fprintf(&want, "line %d\n", i+1)
+		}
+		if !strings.Contains(log, want.String()) {
+			t.Errorf("%s: lines are missing, double or in disorder", name)
+		}
 	}
 }
 

@@ -527,7 +527,6 @@ func TestStaticWorkers(t *testing.T) {
 		t.Errorf("stored %s", stored)
 	}
 	fx.must(fx.RemoveWorker(t.Context(), k, "done"))
-	fx.must(fx.RemoveExpired(t.Context()))
 	if _, err := fx.Worker(t.Context(), k); !errors.Is(err, fault.NotFound) {
 		t.Errorf("it is remembered: %v", err)
 	}

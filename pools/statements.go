@@ -10,7 +10,7 @@ func Statements() []pg.Statement {
 		listPoolWorkersSQL, getWorkerSQL, lockWorkerSQL, insertWorkerSQL, updateWorkerSQL, poolWorkersSQL,
 		registeredSQL, reregisteredSQL, standingSQL, verdictsSQL, launchedWorkerSQL,
 		insertLaunchesSQL, claimLaunchesSQL, launchFailedSQL, lockLaunchSQL, dropLaunchSQL, providerOKSQL, providerFailedSQL, providerReadySQL,
-		claimChecksSQL, stopSQL, goneSQL, knownSQL, claimReapSQL,
+		claimChecksSQL, stopSQL, goneSQL, forgetSQL, knownSQL, claimReapSQL,
 		insertErrorSQL, listErrorsSQL, errorCountsSQL, recentErrorsSQL, errorTimesSQL, mailedErrorSQL, expireErrorsSQL, expireWorkersSQL, dropStaleLaunchesSQL,
 	}
 }

@@ -232,7 +232,11 @@ func (p *Pools) setGone(ctx context.Context, tx pgx.Tx, w *Worker, forget bool) 
 	if w.State == Stopped {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, goneSQL.Text, w.WorkerPoolID, w.WorkerGroup, w.WorkerID, forget); err != nil {
+	s := goneSQL
+	if forget {
+		s = forgetSQL
+	}
+	if _, err := tx.Exec(ctx, s.Text, w.WorkerPoolID, w.WorkerGroup, w.WorkerID); err != nil {
 		return err
 	}
 	return tell(ctx, tx, workerStopped, w.about(""))
@@ -324,9 +328,11 @@ WHERE ` + oneWorker}
 	stopSQL = pg.Statement{Name: "pools.stop", Text: `
 UPDATE pool_workers SET state = 'stopping', stop_reason = $4, last_modified = now(), next_check = now() WHERE ` + oneWorker}
 
-	// A worker that is gone is remembered for a while. One that is to be forgotten goes with the next round.
+	// A worker that is gone is remembered for a while.
 	goneSQL = pg.Statement{Name: "pools.gone", Text: `
 UPDATE pool_workers SET state = 'stopped', last_modified = now(), secret_hash = NULL,
-    expires = CASE WHEN $4 THEN '-infinity' ELSE least(expires, now() + interval '1 day') END
+    expires = least(expires, now() + interval '1 day')
 WHERE ` + oneWorker}
+
+	forgetSQL = pg.Statement{Name: "pools.forget", Text: `DELETE FROM pool_workers WHERE ` + oneWorker}
 )

@@ -45,10 +45,20 @@ func Find(dir string) (Checkout, error) {
 }
 
 // Run gives the standard output of a command of the working copy's version control.
+// It changes nothing, not even what version control keeps to look faster.
 func (c Checkout) Run(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, c.Kind, args...)
+	all := args
+	if c.Kind == "hg" {
+		options, done, err := Unlocked(c.Dir)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = done() }() // what is left behind is in the folder for such files
+		all = slices.Concat(args[:1], options, args[1:])
+	}
+	cmd := exec.CommandContext(ctx, c.Kind, all...)
 	cmd.Dir = c.Dir
-	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C.UTF-8", "HGPLAIN=1")
+	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C.UTF-8", "HGPLAIN=1", "PYTHONDONTWRITEBYTECODE=1")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()

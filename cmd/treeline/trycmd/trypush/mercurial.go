@@ -3,7 +3,6 @@ package trypush
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,27 +13,21 @@ import (
 	"strings"
 )
 
-// unlocked is an extension of Mercurial's that lets nobody lock the repository with the bundle. A push
-// from a repository that cannot be locked changes nothing in it; from another it would move the phases of
-// what it has pushed.
-//
-//go:embed unlocked.py
-var unlocked []byte
-
 // pushMercurial writes the commit into a bundle, and pushes from the repository with the bundle laid over
-// it.
+// it. Nobody can lock that: a push from a repository that cannot be locked changes nothing in it, from
+// another it would move the phases of what it has pushed.
 func (w Work) pushMercurial(ctx context.Context, dir string, p Push) (string, error) {
 	b, err := w.bundle(ctx, p)
 	if err != nil {
 		return "", err
 	}
-	over, extension := filepath.Join(dir, "try.hg"), filepath.Join(dir, "unlocked.py")
-	if err := errors.Join(os.WriteFile(over, b.encode(), 0o600), os.WriteFile(extension, unlocked, 0o600)); err != nil {
+	over := filepath.Join(dir, "try.hg")
+	if err := os.WriteFile(over, b.encode(), 0o600); err != nil {
 		return "", fmt.Errorf("try: %w", err)
 	}
-	hg := command{dir: w.Dir, stdin: p.Stdin, said: p.Said, env: []string{"PYTHONDONTWRITEBYTECODE=1"}}
+	hg := command{dir: w.Dir, stdin: p.Stdin, said: p.Said}
 	// The other extensions note on this side what the other one has, or what was run.
-	_, err = hg.run(ctx, "hg", "push", "-R", over, "--config", "bundle.mainreporoot="+w.Dir, "--config", "extensions.unlocked="+extension,
+	_, err = hg.run(ctx, "hg", "push", "-R", over, "--config", "bundle.mainreporoot="+w.Dir,
 		"--config", "extensions.remotenames=!", "--config", "extensions.blackbox=!", "--config", "extensions.journal=!",
 		"--new-branch", "--force", "--rev", b.change.node.String(), "--", p.Address)
 	return b.change.node.String(), err

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,9 +144,18 @@ type command struct {
 
 // run runs a program and returns what it prints. The error has what it says.
 func (c command) run(ctx context.Context, program string, args ...string) (string, error) {
+	name := program + " " + args[0]
+	if program == "hg" {
+		options, done, err := checkout.Unlocked(c.dir)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = done() }() // what is left behind is in the folder for such files
+		args = slices.Concat(args[:1], options, args[1:])
+	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), append([]string{"LC_ALL=C.UTF-8", "HGPLAIN=1", "HGENCODING=UTF-8"}, c.env...)...)
+	cmd.Env = append(os.Environ(), append([]string{"LC_ALL=C.UTF-8", "HGPLAIN=1", "HGENCODING=UTF-8", "PYTHONDONTWRITEBYTECODE=1"}, c.env...)...)
 	cmd.Stdin = c.stdin
 	cmd.WaitDelay = 5 * time.Second
 	var out, said bytes.Buffer
@@ -156,7 +166,7 @@ func (c command) run(ctx context.Context, program string, args ...string) (strin
 		if text == "" {
 			text = strings.TrimSpace(out.String())
 		}
-		return "", fmt.Errorf("%s %s: %w: %s", program, args[0], err, text)
+		return "", fmt.Errorf("%s: %w: %s", name, err, text)
 	}
 	if c.said != nil {
 		_, err = c.said.Write(said.Bytes())

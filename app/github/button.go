@@ -31,7 +31,7 @@ func (g *GitHub) onCheckRun(ctx context.Context, t *told) (string, error) {
 		return why, err
 	}
 	check, state, err := g.Checks.Find(ctx, t.repo.Owner+"/"+t.repo.Repo, c.ID)
-	if errors.Is(err, fault.NotFound) && t.Tries > learnTries {
+	if errors.Is(err, fault.NotFound) && !g.learns(ctx, t) {
 		return "the check run is not known", nil
 	}
 	if err != nil {
@@ -54,9 +54,11 @@ func (g *GitHub) onCheckRun(ctx context.Context, t *told) (string, error) {
 	return p.do(ctx)
 }
 
-// learnTries is how often a check run of ours is looked for that is not known: GitHub shows one before it has told us
-// its id.
-const learnTries = 2
+// learns reports whether it may be heard soon of which check a check run is: GitHub shows one before it has told us its id.
+func (g *GitHub) learns(ctx context.Context, t *told) bool {
+	list, err := g.Checks.OfSuite(ctx, t.repo.Owner+"/"+t.repo.Repo, t.CheckRun.HeadSHA)
+	return t.Tries <= 5 && (err != nil || slices.ContainsFunc(list, func(c checks.Check) bool { return c.GitHubID == 0 || c.GitHubID == t.CheckRun.ID }))
+}
 
 // ours reports whether what GitHub tells of was done by the App itself: its own requests come back as webhooks.
 func (t *told) ours(a appPayload) bool {
@@ -257,11 +259,7 @@ func (p *press) explain(ctx context.Context) (string, error) {
 	if label == "" {
 		label = d.Metadata.Name
 	}
-	story, err := p.g.story(ctx, p.check.TaskGroupID, label, maxStory)
-	if err != nil {
-		return "", err
-	}
-	return story, nil
+	return p.g.story(ctx, p.check.TaskGroupID, label, maxStory)
 }
 
 // refusal reports whether an error is one that people can do something about, so that asking again is worth it.

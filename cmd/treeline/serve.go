@@ -55,7 +55,8 @@ Environment:
   TREELINE_GITHUB_WEBHOOK_SECRETS, TREELINE_GITHUB_API, or TREELINE_GITHUB_SECRET
                       the GitHub App that the server is: id, private key or a file with it, secrets
                       of its webhooks with spaces between or file:PATH, and for GitHub Enterprise
-                      Server the root of its API; optional
+                      Server the root of its API; or the name of the server's secret that holds
+                      all that; optional
   TREELINE_PULSE_URL  the RabbitMQ on which events are published for listeners, such as
                       amqps://user:password@host:5671/vhost; optional
   TREELINE_HGPUSHES_URL

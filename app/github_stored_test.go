@@ -1,0 +1,42 @@
+package app
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/secrets"
+)
+
+func TestTheAppMayStandInTheServersSecrets(t *testing.T) {
+	h := newHub(t, map[string]string{".taskcluster.yml": plainYML("{}")})
+	set := func(name string, v any) {
+		t.Helper()
+		text, err := json.Marshal(v)
+		h.must(err)
+		h.must(h.server.secrets.Set(t.Context(), RootClient, name, secrets.Secret{Value: text, Expires: time.Now().Add(time.Hour)}))
+	}
+	set("treeline/github", github.Stored{AppID: h.app.ID, Key: string(h.app.PrivateKey()), WebhookSecrets: []string{"second secret"}, API: h.gh.APIURL()})
+	set("other", map[string]string{"password": "hunter2"})
+	c, err := h.server.storedGitHub(t.Context(), github.Config{Stored: "treeline/github"})
+	h.must(err)
+	if c.AppID != h.app.ID || c.API != h.gh.APIURL() || len(c.Secrets) != 1 || !strings.Contains(string(c.Key), "PRIVATE KEY") {
+		t.Errorf("App %d at %s", c.AppID, c.API)
+	}
+	for name, want := range map[string]string{"missing": "treeline github setup --secret missing", "other": "is not one that"} {
+		if _, err := h.server.storedGitHub(t.Context(), github.Config{Stored: name}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	t.Setenv(github.StoredSetting, "treeline/github")
+	t.Setenv(github.AppIDSetting, "")
+	if c, err := github.LoadConfig(); err != nil || c.Stored != "treeline/github" || c.AppID != 0 {
+		t.Errorf("%+v %v", c, err)
+	}
+	t.Setenv(github.AppIDSetting, "7")
+	if _, err := github.LoadConfig(); err == nil {
+		t.Error("two places are taken")
+	}
+}

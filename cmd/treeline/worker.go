@@ -61,6 +61,7 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 		Example: `  treeline worker run --task-queue local/linux --dir /var/lib/treeline-worker
   treeline worker run --task-queue local/linux --dir /srv/w --capacity 4 --task-users 61000 --memory 4G --pids 2000
   treeline worker run --register worker.json --dir /var/lib/treeline-worker
+  treeline worker run --register aws --dir /var/lib/treeline-worker
   treeline worker run --task-queue local/containers --dir /srv/w --engine container --single-use`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -103,7 +104,7 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&register, "register", "", "file to register with worker-manager by; it names queue, group and id (default "+registerSetting+")")
+	f.StringVar(&register, "register", "", "file to register with worker-manager by, or aws, google or azure on a machine that a pool launched there (default "+registerSetting+")")
 	f.StringVar(&c.TaskQueueID, "task-queue", "", "task queue to claim from, provisionerId/workerType; needed without --register")
 	f.StringVar(&c.WorkerGroup, "worker-group", "local", "group this worker belongs to")
 	f.StringVar(&c.WorkerID, "worker-id", "", "this worker's name within its group (default the host's name)")

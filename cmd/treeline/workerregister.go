@@ -24,7 +24,7 @@ func admit(ctx context.Context, path string, c *workers.Config) (leave func(), e
 		c.Client, err = client.FromEnv(c.Log)
 		return func() {}, err
 	}
-	file, err := enroll.Read(path)
+	file, err := registration(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func admit(ctx context.Context, path string, c *workers.Config) (leave func(), e
 		return nil, err
 	}
 	byHand := strings.Contains(string(file.Proof), "staticSecret")
-	if !byHand {
+	if !byHand && !enroll.IsCloud(path) {
 		// It is good for one registration, and tasks need not find it.
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("remove the registration: %w", err)
@@ -56,6 +56,14 @@ func admit(ctx context.Context, path string, c *workers.Config) (leave func(), e
 			w.Leave(ctx)
 		}
 	}, nil
+}
+
+// registration is in a file, or is what the cloud tells this machine.
+func registration(ctx context.Context, path string) (enroll.File, error) {
+	if enroll.IsCloud(path) {
+		return enroll.Metadata{}.Describe(ctx, path)
+	}
+	return enroll.Read(path)
 }
 
 // defaultIdle is how long a worker that a provider launched is without work before it asks whether to end.

@@ -50,13 +50,18 @@ func Read(path string) (f File, err error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return f, fault.New(fault.Invalid, "%s is no JSON of a registration", path) // not its content: it is secret
 	}
-	for name, value := range map[string]string{"rootUrl": f.RootURL, "providerId": f.ProviderID, "workerPoolId": f.WorkerPoolID, "workerGroup": f.WorkerGroup,
-		"workerId": f.WorkerID, "workerIdentityProof": string(f.Proof)} {
-		if value == "" {
-			return f, fault.New(fault.Invalid, "%s has no %s", path, name)
+	return f, f.check(path)
+}
+
+// check names what is missing.
+func (f File) check(where string) error {
+	for _, member := range [][2]string{{"rootUrl", f.RootURL}, {"providerId", f.ProviderID}, {"workerPoolId", f.WorkerPoolID}, {"workerGroup", f.WorkerGroup},
+		{"workerId", f.WorkerID}, {"workerIdentityProof", string(f.Proof)}} {
+		if member[1] == "" {
+			return fault.New(fault.Invalid, "%s has no %s", where, member[0])
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // Worker is a worker that has registered.

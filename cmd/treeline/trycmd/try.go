@@ -58,17 +58,17 @@ type attempt struct {
 	selector string
 	line     presets.Preset // what the command line selects
 
-	message, pushTo, branch       string
-	closedTree, stageChanges      bool
-	dryRun, json, noVerify        bool
-	geckoProfile, chemspill       bool
-	wait                          time.Duration
-	work                          trypush.Work
-	in                            io.Reader
-	user, cache                   string // folders of the person
-	changes                       trypush.Changes
-	preset, save                  string
-	listPresets, editPresets, all bool
+	message, pushTo, branch  string
+	closedTree, stageChanges bool
+	dryRun, json, noVerify   bool
+	geckoProfile, chemspill  bool
+	wait                     time.Duration
+	preset, save             string
+	listPresets, editPresets bool
+
+	work        trypush.Work
+	in          io.Reader
+	user, cache string // folders of the person
 }
 
 func newAttempt(selector string) *attempt {

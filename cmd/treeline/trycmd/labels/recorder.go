@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -39,8 +40,7 @@ func (r *Recorder) Open(name string) (fs.File, error) {
 	}
 	content, err := r.ReadFile(name)
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return &file{File: f, Reader: bytes.NewReader(content)}, nil
 }

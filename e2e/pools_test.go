@@ -15,6 +15,7 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/apptest"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/podmantest"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
 	"github.com/treeline-ci/treeline/task"
@@ -29,15 +30,19 @@ type pooled struct {
 
 const pooledQueue = "e2e/pooled"
 
-func newPooled(t *testing.T, poolConfig string) pooled {
-	t.Helper()
-	dir := filepath.Join(home, "pooled-"+slug.Nice())
+// onThisMachine is a provider of processes.
+func onThisMachine(dir string) string {
 	args := "[]"
 	if os.Geteuid() == 0 {
 		args = "[--run-as, nobody]"
 	}
+	return fmt.Sprintf("{type: local, dir: %s, program: %s, args: %s}", dir, program, args)
+}
+
+func newPooled(t *testing.T, dir, provider, poolConfig string) pooled {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "pools.yml")
-	text := fmt.Sprintf("providers:\n  here:\n    type: local\n    dir: %s\n    program: %s\n    args: %s\n", dir, program, args)
+	text := "providers:\n  here: " + provider + "\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +72,9 @@ func (p pooled) call(method, path string, in, out any) {
 
 // pids are the workers' processes.
 func (p pooled) pids() (list []int) {
+	if p.dir == "" {
+		return nil
+	}
 	files, err := filepath.Glob(filepath.Join(p.dir, "*", "pid"))
 	if err != nil {
 		p.Fatal(err)
@@ -143,7 +151,8 @@ func (p pooled) until(what string, ok func() bool) {
 // TestAPoolGrowsWithItsWorkAndShrinksToNothing shows the whole of it: tasks wait, processes are launched,
 // register, work, and end when there is no more; one that is killed is missed at once.
 func TestAPoolGrowsWithItsWorkAndShrinksToNothing(t *testing.T) {
-	p := newPooled(t, `{"minCapacity": 0, "maxCapacity": 3, "launchConfigs": [{"workerConfig": {"idleTimeoutSecs": 2}}]}`)
+	dir := filepath.Join(home, "pooled-"+slug.Nice())
+	p := newPooled(t, dir, onThisMachine(dir), `{"minCapacity": 0, "maxCapacity": 3, "launchConfigs": [{"workerConfig": {"idleTimeoutSecs": 2}}]}`)
 	var ids []string
 	for range 5 {
 		ids = append(ids, p.task("sleep 1; echo done"))
@@ -176,4 +185,35 @@ func TestAPoolGrowsWithItsWorkAndShrinksToNothing(t *testing.T) {
 	if _, err := p.Cancel(t.Context(), id); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAPoolOfContainers has the same in containers of a real Podman: the program comes into them from outside,
+// and registers with what the provider has put there.
+func TestAPoolOfContainers(t *testing.T) {
+	host := podmantest.Start(t)
+	var binds []string
+	for _, dir := range []string{home, "/lib64", "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu"} {
+		if _, err := os.Stat(dir); err == nil { // the program's own libraries; which there are depends on the machine
+			binds = append(binds, dir+":"+dir+":ro")
+		}
+	}
+	config, err := json.Marshal(map[string]any{"minCapacity": 0, "maxCapacity": 2, "launchConfigs": []any{map[string]any{
+		"image": podmantest.Image, "binds": binds, "network": "host", "command": []string{program, "worker", "run", "--dir", "/tmp/work"},
+		"workerConfig": map[string]any{"idleTimeoutSecs": 1},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPooled(t, "", fmt.Sprintf("{type: container, host: %q, allowBinds: [%s, /lib64, /lib]}", host, home), string(config))
+	ids := []string{p.task("echo one"), p.task("echo two")}
+	p.until("the tasks", func() bool {
+		return p.status(ids[0]).State == task.Completed && p.status(ids[1]).State == task.Completed
+	})
+	if g := p.status(ids[0]).Runs[0].WorkerGroup; g != "containers" {
+		t.Errorf("a worker of group %s did it", g)
+	}
+	p.until("the pool to be empty", func() bool {
+		s := p.stats()
+		return s.RequestedCount+s.RunningCount+s.StoppingCount == 0 && s.StoppedCount > 0
+	})
 }

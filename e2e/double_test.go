@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -96,6 +97,29 @@ func TestTheDoubleOfGitHubInABrowser(t *testing.T) {
 		d.until(m, "the failing task", concluded("lint-awk", "failure"))
 		d.until(m, "the aggregate", concluded("Treeline", "failure"))
 		d.Shot(t, "double-pull-light")
+	})
+	t.Run("the whole comparison has a page, in every look", func(t *testing.T) {
+		address, err := url.Parse(uitest.Eval[string](t, d.Tab, `document.querySelector('`+runNamed("task graph")+` .buttons a').href`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := (&uitest.Site{URL: "http://" + address.Host}).Tab(t)
+		for _, look := range []struct {
+			name  string
+			width int64
+			dark  bool
+		}{{"light", 1280, false}, {"dark", 1280, true}, {"narrow", 390, false}, {"narrow-dark", 390, true}} {
+			page.Size(t, look.width, 860)
+			page.Dark(t, look.dark)
+			page.Go(t, address.Path)
+			page.Shot(t, "graph-diff-"+look.name)
+			if wide := uitest.Eval[int](t, page, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
+				t.Errorf("%s is %d pixels too wide", look.name, wide)
+			}
+		}
+		if text := page.Text(t, "main"); !strings.Contains(text, "lint-awk") || !strings.Contains(text, "Critical path") {
+			t.Error(text)
+		}
 	})
 	t.Run("a press of Rerun runs the task again", func(t *testing.T) {
 		d.t = t

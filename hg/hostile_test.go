@@ -27,6 +27,12 @@ func TestAnswersAreBounded(t *testing.T) {
 	text := func(s string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, s) }
 	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := io.CopyN(z, zeros{}, 40<<20); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	bomb := packed.Bytes()
 	var elsewhere atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
@@ -55,14 +61,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		}, fault.Unavailable},
 		"a bomb of gzip": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
-			z := gzip.NewWriter(w)
-			zeros := make([]byte, 1<<20)
-			for range 200 {
-				if _, err := z.Write(zeros); err != nil {
-					return
-				}
-			}
-			_ = z.Close() // the reader is gone by then
+			_, _ = w.Write(bomb) // the reader is gone by then
 		}, fault.TooLarge},
 		"a redirect to another port": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, other.URL+r.URL.Path, http.StatusFound)
@@ -81,7 +80,11 @@ func TestAnswersAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewServer(c.answer)
 			defer s.Close()
-			r := open(t, s.URL, hg.Options{Timeout: 2 * time.Second})
+			limit := 20 * time.Second
+			if name == "an answer that drips" {
+				limit = 2 * time.Second
+			}
+			r := open(t, s.URL, hg.Options{Timeout: limit})
 			began := time.Now()
 			if _, _, _, err := r.Pushes(t.Context(), 0, ""); !errors.Is(err, c.want) {
 				t.Errorf("the pushlog: %v", err)
@@ -89,7 +92,7 @@ func TestAnswersAreBounded(t *testing.T) {
 			if _, _, _, err := r.Refs(t.Context(), ""); err == nil {
 				t.Error("it has refs")
 			}
-			if took := time.Since(began); took > 30*time.Second {
+			if took := time.Since(began); took > time.Minute {
 				t.Errorf("it takes %v", took)
 			}
 		})

@@ -273,7 +273,7 @@ func TestAKilledPushLeavesTheWorkingCopyAlone(t *testing.T) {
 		t.Helper()
 		before := state(t, work)
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), pushFrom+"="+work, pushTo+"="+url)
+		cmd.Env = append(os.Environ(), pushFrom+"="+work, pushTo+"="+url, "TMPDIR="+t.TempDir())
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

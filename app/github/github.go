@@ -213,6 +213,7 @@ func (g *GitHub) Start(ctx context.Context) {
 	g.loops.Go(func() { g.follow(ctx) })
 	g.loops.Go(func() { g.repeat(ctx, missedEvery, g.FindMissed) })
 	g.loops.Go(func() { g.repeat(ctx, time.Hour, g.forget) })
+	g.loops.Go(func() { g.repeat(ctx, syncEvery, g.SyncInstallations) })
 	g.Checks.Start(ctx)
 }
 
@@ -247,6 +248,6 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 func Statements() []pg.Statement {
 	return []pg.Statement{
 		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, setInstallationSQL, blockSQL, recentSQL, takeAgainSQL, reviveSQL, aggregatedSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
-		pullHeadSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, newestSQL, branchSQL, troubleSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
+		pullHeadSQL, clockSQL, goneSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, newestSQL, branchSQL, troubleSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

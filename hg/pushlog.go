@@ -61,7 +61,7 @@ var ErrNoPushlog = fault.New(fault.NotFound, "the server keeps no pushlog")
 func (r *Repo) Pushes(ctx context.Context, after int64, tag string) (page Page, newTag string, changed bool, err error) {
 	to := after + pushPage
 	path := fmt.Sprintf("/json-pushes?version=2&startID=%d&endID=%d", after, to)
-	resp, err := r.ask(ctx, path, tag)
+	resp, err := r.ask(ctx, path, tag) //nolint:bodyclose // whole closes it
 	if missing(err) {
 		return Page{}, "", false, ErrNoPushlog
 	}

@@ -132,7 +132,7 @@ func (h *Hub) offer(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it has been answered
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	o := &offer{wanted: make(chan Wanted), waiting: map[string]chan *websocket.Conn{}}
 	h.mu.Lock()
 	h.offers[key(r)] = o
@@ -182,7 +182,7 @@ func (h *Hub) answer(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it has been answered
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	select {
 	case waiting <- conn:
 	case <-r.Context().Done():
@@ -224,7 +224,7 @@ func (h *Hub) view(w http.ResponseWriter, r *http.Request, who Who) {
 	if err != nil {
 		return // it has been answered
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	theirs, err := h.call(r.Context(), o, Wanted{Session: session, Who: who.ClientID}, waiting)
 	if err != nil {
 		log.Warn("a shell could not be opened", "error", err)

@@ -101,7 +101,7 @@ func (s *Site) checks(repo *ghfake.Repository, sha string) checksView {
 			}
 		}
 		x.Open = x.Class == "bad" || r.Name == "task graph"
-		if n := rank[x.Class]; n < worst && !(x.Class == "plain" && worst < 4) {
+		if n := rank[x.Class]; n < worst && (x.Class != "plain" || worst >= 4) {
 			worst = n
 		}
 		v.Runs = append(v.Runs, x)

@@ -193,7 +193,7 @@ func (w *world) manifest() {
 	form := url.Values{"manifest": {`{"name": "Other", "url": "https://ci.example.com", "hook_attributes": {"url": "https://ci.example.com/hook"}, "redirect_url": "http://127.0.0.1:1/back",
 		"public": false, "default_permissions": {"checks": "write"}, "default_events": ["push"]}`}}
 	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	send := func(path string, form url.Values) (string, *http.Response) {
+	send := func(path string, form url.Values) (page, location string) {
 		r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.gh.URL()+path, strings.NewReader(form.Encode()))
 		must(w.t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -202,14 +202,14 @@ func (w *world) manifest() {
 		defer answer.Body.Close()
 		text, err := io.ReadAll(answer.Body)
 		must(w.t, err)
-		return string(text), answer
+		return string(text), answer.Header.Get("Location")
 	}
 	page, _ := send("/organizations/acme/settings/apps/new?state=s", form)
 	_, code, _ := strings.Cut(page, `name="code" value="`)
 	code, _, _ = strings.Cut(code, `"`)
-	_, answer := send("/settings/apps/confirm", url.Values{"code": {code}})
-	if got := answer.Header.Get("Location"); got != "http://127.0.0.1:1/back?code="+code+"&state=s" {
-		w.t.Errorf("it leads back to %s\n%s", got, page)
+	_, location := send("/settings/apps/confirm", url.Values{"code": {code}})
+	if location != "http://127.0.0.1:1/back?code="+code+"&state=s" {
+		w.t.Errorf("it leads back to %s\n%s", location, page)
 	}
 	out := w.do(http.DefaultClient, "POST", "app-manifests/"+code+"/conversions", nil, 201)
 	if key, _ := out["pem"].(string); !strings.Contains(key, "PRIVATE KEY") || out["webhook_secret"] == "" {

@@ -73,7 +73,6 @@ type sandbox struct {
 	made   []string // containers
 	now    string   // the one that runs
 	keeper string   // of a sandbox that is kept open
-	files  bool     // that were to be put there
 	ended  bool
 	usage  engine.Usage
 	past   engine.Usage // of containers that have ended
@@ -309,7 +308,7 @@ func (s *sandbox) unpack(ctx context.Context, content io.Reader, below string) (
 		if err != nil {
 			return err
 		}
-		defer inner.Close()
+		defer func() { _ = inner.Close() }()
 		return archive.ExtractTar(ctx, content, inner, maxCollected)
 	}
 	return archive.ExtractTar(ctx, content, root, maxCollected)

@@ -44,7 +44,7 @@ type Offer struct {
 	opened atomic.Int32
 }
 
-// Open is how many shells are open now, and how many there ever were.
+// Count is how many shells are open now, and how many there ever were.
 func (o *Offer) Count() (open, ever int) { return int(o.open.Load()), int(o.opened.Load()) }
 
 // Run offers shells until ctx ends, through restarts of the server; all shells have ended when it returns.

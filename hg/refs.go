@@ -48,7 +48,7 @@ func (r *Repo) Refs(ctx context.Context, tag string) (refs Refs, newTag string, 
 
 // peek asks for a page that is not read, for its tag. A server without such a page has none.
 func (r *Repo) peek(ctx context.Context, path, tag string) (newTag string, changed bool, err error) {
-	resp, err := r.ask(ctx, path, tag)
+	resp, err := r.ask(ctx, path, tag) //nolint:bodyclose // whole closes it
 	if missing(err) {
 		return "", true, nil
 	}

@@ -73,7 +73,7 @@ func (o *Offer) dial(ctx context.Context, session string) (*websocket.Conn, erro
 	// WebSockets begin as HTTP/1.1.
 	plain := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTime, Protocols: &http.Protocols{}}
 	plain.Protocols.SetHTTP1(true)
-	conn, _, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPClient: &http.Client{Transport: c.Sign(plain)}})
+	conn, _, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPClient: &http.Client{Transport: c.Sign(plain)}}) //nolint:bodyclose // the library closes it
 	return conn, err
 }
 
@@ -82,7 +82,7 @@ func (o *Offer) listen(ctx context.Context, shells *sync.WaitGroup) error {
 	if err != nil {
 		return err
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	for {
 		var want struct{ Session, Who string }
 		if err := wsjson.Read(ctx, conn, &want); err != nil {
@@ -102,7 +102,7 @@ func (o *Offer) serve(ctx context.Context, session, who string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	o.open.Add(1)
 	o.opened.Add(1)
 	defer o.open.Add(-1)

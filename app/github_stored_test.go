@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/secrets"
 )
 
@@ -18,7 +19,7 @@ func TestTheAppMayStandInTheServersSecrets(t *testing.T) {
 		h.must(err)
 		h.must(h.server.secrets.Set(t.Context(), RootClient, name, secrets.Secret{Value: text, Expires: time.Now().Add(time.Hour)}))
 	}
-	set("treeline/github", github.Stored{AppID: h.app.ID, Key: string(h.app.PrivateKey()), WebhookSecrets: []string{"second secret"}, API: h.gh.APIURL()})
+	set("treeline/github", settings.Stored{AppID: h.app.ID, Key: string(h.app.PrivateKey()), WebhookSecrets: []string{"second secret"}, API: h.gh.APIURL()})
 	set("other", map[string]string{"password": "hunter2"})
 	c, err := h.server.storedGitHub(t.Context(), github.Config{Stored: "treeline/github"})
 	h.must(err)
@@ -30,13 +31,13 @@ func TestTheAppMayStandInTheServersSecrets(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	t.Setenv(github.StoredSetting, "treeline/github")
-	t.Setenv(github.AppIDSetting, "")
-	if c, err := github.LoadConfig(); err != nil || c.Stored != "treeline/github" || c.AppID != 0 {
+	t.Setenv(settings.StoredSetting, "treeline/github")
+	t.Setenv(settings.AppIDSetting, "")
+	if c, err := settings.LoadConfig(); err != nil || c.Stored != "treeline/github" || c.AppID != 0 {
 		t.Errorf("%+v %v", c, err)
 	}
-	t.Setenv(github.AppIDSetting, "7")
-	if _, err := github.LoadConfig(); err == nil {
+	t.Setenv(settings.AppIDSetting, "7")
+	if _, err := settings.LoadConfig(); err == nil {
 		t.Error("two places are taken")
 	}
 }

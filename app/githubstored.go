@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/internal/fault"
 )
 
@@ -16,14 +17,14 @@ func (a *App) storedGitHub(ctx context.Context, c github.Config) (github.Config,
 	}
 	secret, err := a.secrets.Get(ctx, "treeline/github", c.Stored)
 	if fault.KindOf(err) == fault.NotFound {
-		return c, fmt.Errorf("%s: the server has no secret %s; start it without the setting, and make the App with \"treeline github setup --secret %s\"", github.StoredSetting, c.Stored, c.Stored)
+		return c, fmt.Errorf("%s: the server has no secret %s; start it without the setting, and make the App with \"treeline github setup --secret %s\"", settings.StoredSetting, c.Stored, c.Stored)
 	}
 	if err != nil {
 		return c, err
 	}
-	var s github.Stored
+	var s settings.Stored
 	if err := json.Unmarshal(secret.Value, &s); err != nil || s.AppID == 0 {
-		return c, fmt.Errorf("%s: the secret %s is not one that \"treeline github setup --secret\" made", github.StoredSetting, c.Stored) // not its content
+		return c, fmt.Errorf("%s: the secret %s is not one that \"treeline github setup --secret\" made", settings.StoredSetting, c.Stored) // not its content
 	}
 	c.AppID, c.Key, c.Secrets, c.API = s.AppID, []byte(s.Key), s.WebhookSecrets, s.API
 	return c, c.Check()

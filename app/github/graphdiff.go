@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -177,18 +175,10 @@ func (g *GitHub) keepReport(ctx context.Context, r repository, number int, sha s
 	if g.Keep == nil || len(out.Report.Sets) == 0 {
 		return "", nil
 	}
-	content, err := json.Marshal(struct {
-		Repository string `json:"repository"`
-		URL        string `json:"url"`
-		Pull       int    `json:"pull"`
-		Revision   string `json:"revision"`
-		Report     any    `json:"report"`
-	}{r.Owner + "/" + r.Repo, r.URL, number, sha, out.Report})
+	name, content, err := out.Page(graphdiff.About{Repository: r.Owner + "/" + r.Repo, URL: r.URL, Pull: number, Revision: sha})
 	if err != nil {
-		return "", fmt.Errorf("github: report of graphs: %w", err)
+		return "", err
 	}
-	sum := sha256.Sum256(content)
-	name := fmt.Sprintf("%d-%.12s-%s", number, sha, hex.EncodeToString(sum[:8]))
 	if err := g.Keep(ctx, GraphDiffObject(r.Name, name), keepReportFor, bytes.NewReader(content)); err != nil && fault.KindOf(err) != fault.Conflict {
 		return "", err
 	}

@@ -2,10 +2,8 @@ package github
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,36 +22,19 @@ func (g *GitHub) SyncInstallations(ctx context.Context) error {
 	if err := g.Pool.QueryRow(ctx, clockSQL.Text).Scan(&began); err != nil {
 		return fmt.Errorf("github: installations: %w", pg.Classify(err))
 	}
-	type installation struct {
-		installationPayload
-		Suspended *time.Time `json:"suspended_at"`
+	list, err := g.client.Installations(ctx)
+	if err != nil {
+		return err
 	}
 	ids := []int64{}
 	var errs []error
-	c := g.client.AsApp()
-	for page := 1; page > 0; {
-		r, err := c.NewRequest(http.MethodGet, fmt.Sprintf("app/installations?per_page=100&page=%d", page), nil)
-		if err != nil {
-			return fmt.Errorf("github: installations: %w", err)
+	for _, in := range list {
+		ids = append(ids, in.ID)
+		state := "active"
+		if in.Suspended != nil {
+			state = "suspended"
 		}
-		var text json.RawMessage
-		answer, err := c.Do(ctx, r, &text)
-		if err != nil {
-			return fmt.Errorf("github: installations: %w", err)
-		}
-		var list []installation
-		if err := json.Unmarshal(text, &list); err != nil {
-			return fmt.Errorf("github: installations: %w", err)
-		}
-		for _, in := range list {
-			ids = append(ids, in.ID)
-			state := "active"
-			if in.Suspended != nil {
-				state = "suspended"
-			}
-			errs = append(errs, g.syncOne(ctx, in.installationPayload, state))
-		}
-		page = answer.NextPage
+		errs = append(errs, g.syncOne(ctx, installationPayload{ID: in.ID, Account: person{Login: in.Account.Login, ID: in.Account.ID}, Permissions: in.Permissions}, state))
 	}
 	rows, err := g.Pool.Query(ctx, goneSQL.Text, ids, began)
 	if err != nil {

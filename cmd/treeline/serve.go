@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treeline-ci/treeline/app"
-	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
@@ -94,7 +94,7 @@ Environment:
 			if c.Login, err = login.LoadConfig(os.Getenv(login.Setting), os.Getenv); err != nil {
 				return err
 			}
-			if c.GitHub, err = github.LoadConfig(); err != nil {
+			if c.GitHub, err = settings.LoadConfig(); err != nil {
 				return err
 			}
 			if c.Objects, err = app.LoadObjects(os.Getenv("TREELINE_OBJECT_STORES")); err != nil {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/app/github/setup"
 	"github.com/treeline-ci/treeline/client"
 )
@@ -45,12 +45,12 @@ Exit codes: 0 all is well; 1 something is not, or GitHub could not be asked.`,
 		Example: `  . treeline-github/github.env && treeline github status
   treeline github status --root-url https://ci.example.com --json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := github.LoadConfig()
+			c, err := settings.LoadConfig()
 			if err != nil {
 				return err
 			}
 			if c.AppID == 0 {
-				return fmt.Errorf("%s is not set: read the file that \"treeline github setup\" wrote, as with `. treeline-github/github.env`", github.AppIDSetting)
+				return fmt.Errorf("%s is not set: read the file that \"treeline github setup\" wrote, as with `. treeline-github/github.env`", settings.AppIDSetting)
 			}
 			s, err := setup.Look(cmd.Context(), ghclient.Config{AppID: c.AppID, Key: c.Key, API: c.API}, root)
 			if err != nil {

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/cmd/treeline/githubcmd"
 	"github.com/treeline-ci/treeline/internal/ghfake"
 	"github.com/treeline-ci/treeline/internal/ghfake/ghspec"
@@ -50,7 +50,7 @@ func must(t *testing.T, err error) {
 
 func startDouble(t *testing.T) *ghfake.Server {
 	t.Helper()
-	for _, name := range []string{github.AppIDSetting, github.KeySetting, github.KeyFileSetting, github.SecretsSetting, github.APISetting, github.StoredSetting, "TREELINE_ROOT_URL"} {
+	for _, name := range []string{settings.AppIDSetting, settings.KeySetting, settings.KeyFileSetting, settings.SecretsSetting, settings.APISetting, settings.StoredSetting, "TREELINE_ROOT_URL"} {
 		t.Setenv(name, "")
 	}
 	spec, err := ghspec.Load(t.Context(), ghfake.Routes())
@@ -169,13 +169,13 @@ func TestSetupMakesAnAppThatTheServerCanBe(t *testing.T) {
 			t.Errorf("%s: %v %v: others may read it", name, err, info)
 		}
 	}
-	settings, err := os.ReadFile(filepath.Join(dir, "github.env"))
+	written, err := os.ReadFile(filepath.Join(dir, "github.env"))
 	must(t, err)
-	for line := range strings.Lines(string(settings)) {
+	for line := range strings.Lines(string(written)) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 		t.Setenv(name, strings.Trim(value, "'"))
 	}
-	c, err := github.LoadConfig()
+	c, err := settings.LoadConfig()
 	must(t, err)
 	if c.AppID != app.ID || len(c.Secrets) != 1 || c.Secrets[0] != secret || c.API != gh.APIURL() {
 		t.Errorf("%+v", c.AppID)
@@ -230,7 +230,7 @@ func TestSetupMakesAnAppThatTheServerCanBe(t *testing.T) {
 		must(t, err)
 		key := filepath.Join(t.TempDir(), "key.pem")
 		must(t, os.WriteFile(key, other.PrivateKey(), 0o600))
-		t.Setenv(github.KeyFileSetting, key)
+		t.Setenv(settings.KeyFileSetting, key)
 		if _, err := treeline(t, "status"); err == nil || !strings.Contains(err.Error(), "is it the App's newest key") || strings.Contains(err.Error(), "PRIVATE") {
 			t.Error(err)
 		}

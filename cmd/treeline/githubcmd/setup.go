@@ -20,7 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/app"
-	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/app/github/setup"
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/task"
@@ -231,12 +231,12 @@ func (m *making) keepInFiles(a setup.App) error {
 		return err
 	}
 	at := func(name string) string { return filepath.Join(dir, name) }
-	settings := fmt.Sprintf("export %s=%d\nexport %s=%s\nexport %s=%s\n", github.AppIDSetting, a.ID, github.KeyFileSetting, quoted(at(keyFile)), github.SecretsSetting, quoted("file:"+at(secretFile)))
+	text := fmt.Sprintf("export %s=%d\nexport %s=%s\nexport %s=%s\n", settings.AppIDSetting, a.ID, settings.KeyFileSetting, quoted(at(keyFile)), settings.SecretsSetting, quoted("file:"+at(secretFile)))
 	if api := m.plan.API(); api != "" {
-		settings += fmt.Sprintf("export %s=%s\n", github.APISetting, quoted(api))
+		text += fmt.Sprintf("export %s=%s\n", settings.APISetting, quoted(api))
 	}
-	for name, text := range map[string]string{keyFile: a.Key, secretFile: a.WebhookSecret + "\n", settingsFile: settings} {
-		if err := app.WriteFile(at(name), []byte(text), 0o600); err != nil {
+	for name, content := range map[string]string{keyFile: a.Key, secretFile: a.WebhookSecret + "\n", settingsFile: text} {
+		if err := app.WriteFile(at(name), []byte(content), 0o600); err != nil {
 			return err
 		}
 	}
@@ -245,13 +245,13 @@ func (m *making) keepInFiles(a setup.App) error {
 }
 
 func (m *making) keepInServer(ctx context.Context, c *client.Client, a setup.App) error {
-	value, err := json.Marshal(github.Stored{AppID: a.ID, Key: a.Key, WebhookSecrets: []string{a.WebhookSecret}, API: m.plan.API()})
+	value, err := json.Marshal(settings.Stored{AppID: a.ID, Key: a.Key, WebhookSecrets: []string{a.WebhookSecret}, API: m.plan.API()})
 	if err != nil {
 		return err
 	}
 	if err := c.SetSecret(ctx, m.secret, client.Secret{Secret: value, Expires: task.At(time.Now().AddDate(100, 0, 0))}); err != nil {
 		return err
 	}
-	fmt.Fprintf(m.out, "The App %s is made, its id is %d. Its key and webhook secret are in the server's secret %s.\n\nStart the server with\n    %s=%s treeline serve\n", a.Name, a.ID, m.secret, github.StoredSetting, m.secret)
+	fmt.Fprintf(m.out, "The App %s is made, its id is %d. Its key and webhook secret are in the server's secret %s.\n\nStart the server with\n    %s=%s treeline serve\n", a.Name, a.ID, m.secret, settings.StoredSetting, m.secret)
 	return nil
 }

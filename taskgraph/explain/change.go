@@ -83,9 +83,10 @@ func (s Step) Brief() Step {
 
 // Resolve returns p with the changes of all steps.
 func (p Provenance) Resolve() Provenance {
-	steps := make([]Step, len(p.Steps))
+	steps := make([]*Step, len(p.Steps))
 	for i, s := range p.Steps {
-		steps[i] = s.Resolve()
+		resolved := s.Resolve()
+		steps[i] = &resolved
 	}
 	p.Steps = steps
 	return p

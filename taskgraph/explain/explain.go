@@ -13,12 +13,12 @@ package explain
 
 // Provenance says how one task came to be.
 type Provenance struct {
-	Kind   string `json:"kind,omitempty"`
-	File   string `json:"file,omitempty"`   // the kind's file, or the file named by tasks-from
-	Line   int    `json:"line,omitempty"`   // 1-based line of the entry; 0 when a transform made it
-	Entry  string `json:"entry,omitempty"`  // name of the entry in the file
-	Loader string `json:"loader,omitempty"` // loader that read the entry
-	Steps  []Step `json:"steps,omitempty"`  // transforms that changed the entry, in order
+	Kind   string  `json:"kind,omitempty"`
+	File   string  `json:"file,omitempty"`   // the kind's file, or the file named by tasks-from
+	Line   int     `json:"line,omitempty"`   // 1-based line of the entry; 0 when a transform made it
+	Entry  string  `json:"entry,omitempty"`  // name of the entry in the file
+	Loader string  `json:"loader,omitempty"` // loader that read the entry
+	Steps  []*Step `json:"steps,omitempty"`  // transforms that changed the entry, in order; tasks share them: they must not change
 	// Places says where the keys stand that later stages decide by, such as run-on-projects: key to
 	// file:line. Only where values are recorded.
 	Places map[string]string `json:"places,omitempty"`
@@ -45,7 +45,7 @@ type Dimension struct {
 // With returns a copy of p with one more step; p and copies made from it before stay as they
 // are, so one entry's history can be shared by the tasks it splits into.
 func (p Provenance) With(s Step) Provenance {
-	p.Steps = append(p.Steps[:len(p.Steps):len(p.Steps)], s)
+	p.Steps = append(p.Steps[:len(p.Steps):len(p.Steps)], &s)
 	return p
 }
 

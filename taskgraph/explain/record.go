@@ -59,12 +59,12 @@ func (r *Record) UnmarshalJSON(content []byte) error {
 	*r = Record{Kinds: w.Kinds, Tasks: make(map[string]Recorded, len(w.Tasks)), Log: w.Log}
 	for label, t := range w.Tasks {
 		one := t.Recorded
-		one.Steps = make([]Step, len(t.Steps))
+		one.Steps = make([]*Step, len(t.Steps))
 		for i, at := range t.Steps {
 			if at < 0 || at >= len(steps) {
 				return fmt.Errorf("explain: %s: task %s has a step %d, of %d", RecordName, label, at, len(steps))
 			}
-			one.Steps[i] = steps[at]
+			one.Steps[i] = &steps[at]
 		}
 		r.Tasks[label] = one
 	}

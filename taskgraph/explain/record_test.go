@@ -101,7 +101,7 @@ func FuzzStepsAreJSON(f *testing.F) {
 			Transform: transform, Keys: []string{text, "b"}, Note: note, Cell: []explain.Dimension{{Name: text, Value: note}},
 			Changes: []explain.Change{{Key: text, Old: note, New: text}, {Key: note}},
 		}
-		r := &explain.Record{Tasks: map[string]explain.Recorded{text: {Provenance: explain.Provenance{Steps: []explain.Step{s}}}}}
+		r := &explain.Record{Tasks: map[string]explain.Recorded{text: {Provenance: explain.Provenance{Steps: []*explain.Step{&s}}}}}
 		got, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)

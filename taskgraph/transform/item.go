@@ -33,7 +33,7 @@ type Item struct {
 	values  map[string]any
 	owned   []unsafe.Pointer // nested mappings that no other item shares
 	origin  *Origin
-	steps   []explain.Step
+	steps   []*explain.Step
 	touched []string
 	traced  bool  // whether before is kept
 	before  []any // by position in touched: the value when the transform began, explain.Absent for none
@@ -338,14 +338,19 @@ func (it *Item) KeysOf(m map[string]any, path ...string) []string {
 }
 
 // finish closes a transform: what it touched becomes a step of the item's history.
-func (it *Item) finish(transform string, keys *keyCache) {
+func (it *Item) finish(transform string, steps *stepCache) {
 	if len(it.touched) > 0 || it.note != "" || it.cell != nil {
-		s := explain.Step{Transform: transform, Keys: keys.sorted(it.touched), Note: it.note, Cell: it.cell}
-		if it.traced {
-			s.Edits = it.edits(s.Keys)
+		s := steps.of(transform, it.touched)
+		if it.traced || it.note != "" || it.cell != nil {
+			own := *s
+			own.Note, own.Cell = it.note, it.cell
+			if it.traced {
+				own.Edits = it.edits(own.Keys)
+			}
+			s = &own
 		}
 		if len(it.steps) == cap(it.steps) { // most items have a handful
-			it.steps = append(make([]explain.Step, 0, len(it.steps)+3), it.steps...)
+			it.steps = append(make([]*explain.Step, 0, len(it.steps)+3), it.steps...)
 		}
 		it.steps = append(it.steps, s)
 	}
@@ -367,15 +372,18 @@ func (it *Item) edits(keys []string) []explain.Edit {
 // Trace makes the history of the item hold values, not only the keys that changed.
 func (it *Item) Trace() { it.traced = true }
 
-// keyCache shares the key lists of steps: most items of a kind have the same ones.
-type keyCache struct{ last, lastSorted []string }
+// stepCache shares the steps of a transform: most items of a kind have the same one.
+type stepCache struct {
+	keys []string // as they were touched
+	last *explain.Step
+}
 
-func (c *keyCache) sorted(keys []string) []string {
-	if c.last == nil || !slices.Equal(keys, c.last) {
-		c.last = slices.Clone(keys)
-		c.lastSorted = slices.Sorted(slices.Values(keys))
+func (c *stepCache) of(transform string, keys []string) *explain.Step {
+	if c.last == nil || c.last.Transform != transform || !slices.Equal(keys, c.keys) {
+		c.keys = slices.Clone(keys)
+		c.last = &explain.Step{Transform: transform, Keys: slices.Sorted(slices.Values(keys))}
 	}
-	return c.lastSorted
+	return c.last
 }
 
 // Task makes the finished task of the item.

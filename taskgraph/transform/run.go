@@ -172,13 +172,13 @@ type runner struct {
 }
 
 func (r *runner) after(transform string, last bool, items []*Item) []*Item {
-	var keys keyCache
+	var steps stepCache
 	for _, it := range items {
 		if it.err != nil {
 			r.errs = append(r.errs, it.err)
 		}
 		if last {
-			it.finish(transform, &keys)
+			it.finish(transform, &steps)
 		}
 	}
 	return items
@@ -235,15 +235,15 @@ type batch struct {
 	tasks   []*graph.Task
 	origins []*Origin // of the tasks
 	errs    []error
-	// By stage: the key lists of steps, whether its item gave any, and what takes them.
-	keys    []keyCache
+	// By stage: its steps, whether its item gave any, and what takes them.
+	steps   []stepCache
 	emitted []bool
 	emits   []func(*Item)
 	spares  spares
 }
 
 func (b *batch) run(c *Config, row []stage, items []*Item) {
-	b.keys, b.emitted, b.emits = make([]keyCache, len(row)), make([]bool, len(row)), make([]func(*Item), len(row))
+	b.steps, b.emitted, b.emits = make([]stepCache, len(row)), make([]bool, len(row)), make([]func(*Item), len(row))
 	for at := range row {
 		b.emits[at] = func(it *Item) { b.emit(c, row, at, it) }
 	}
@@ -254,7 +254,7 @@ func (b *batch) run(c *Config, row []stage, items []*Item) {
 			items[i] = nil
 		}
 	}
-	b.keys, b.emitted, b.emits = nil, nil, nil
+	b.steps, b.emitted, b.emits = nil, nil, nil
 }
 
 // end takes an item that has passed the row.
@@ -312,7 +312,7 @@ func (b *batch) emit(c *Config, row []stage, at int, it *Item) {
 		return
 	}
 	if row[at].last {
-		it.finish(row[at].transform, &b.keys[at])
+		it.finish(row[at].transform, &b.steps[at])
 	}
 	b.send(c, row, at+1, it)
 }

@@ -223,15 +223,14 @@ func define(c *transform.Config, it *transform.Item) (*definition, error) {
 		return nil, err
 	}
 	def.expires = c.Pair("relative-datestamp", orText(it.String("expires-after"), c.DefaultExpiry()))
-	owner, project := c.Params.String("owner"), c.Params.String("project")
+	owner, label := c.Params.Get("owner"), it.Get("label")
 	it.Own("extra")["parent"] = c.DecisionTaskID
-	label := it.String("label")
 	tags := it.Own("tags")
 	tags["createdForUser"] = owner
 	tags["kind"] = c.Kind
 	tags["label"] = label
-	tags["project"] = project
-	tags["trust-domain"] = c.Graph.TrustDomain()
+	tags["project"] = c.Params.Get("project")
+	tags["trust-domain"] = c.Graph.Values["trust-domain"]
 	def.values = map[string]any{
 		"provisionerId": w.Provisioner,
 		"workerType":    w.WorkerType,

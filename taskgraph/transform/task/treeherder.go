@@ -131,11 +131,15 @@ func pushLink(c *transform.Config, it *transform.Item) string {
 	if !value.Truthy(it.Map("extra")["treeherder"]) {
 		return ""
 	}
+	if v, ok := c.Share([]byte("push link")); ok {
+		return v.(string)
+	}
 	project := c.Params.String("project")
 	if c.IsPullRequest() {
 		project += "-pr"
 	}
-	return " ([Treeherder push](https://treeherder.mozilla.org/#/jobs?repo=" + project + "&revision=" + c.Params.String("head_rev") + "))"
+	link := " ([Treeherder push](https://treeherder.mozilla.org/#/jobs?repo=" + project + "&revision=" + c.Params.String("head_rev") + "))"
+	return c.Keep([]byte("push link"), link).(string)
 }
 
 // rankOf is {"rank": rank}, one for all tasks of that rank.

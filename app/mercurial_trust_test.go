@@ -126,7 +126,8 @@ func (l *leveled) until(what string, is func() bool) {
 func (l *leveled) decided(name, message string, files map[string]string) push.Push {
 	l.t.Helper()
 	node := l.repos[name].Commit(message, files)
-	_, err := l.server.pool.Exec(l.t.Context(), `UPDATE hg_repositories SET next_look = '-infinity', etag = ''`)
+	// As a hint does it, so that a look that is on does not hide it; and without the tag, which is of the same second.
+	_, err := l.server.pool.Exec(l.t.Context(), `UPDATE hg_repositories SET hints = hints + 1, next_look = '-infinity', etag = ''`)
 	l.must(err)
 	l.server.hg.Wake()
 	var p push.Push

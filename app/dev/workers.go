@@ -103,6 +103,9 @@ func startWorkers(ctx context.Context, c Config, data, rootURL string, s app.Sec
 	if err != nil {
 		return nil, err
 	}
+	if err := makeKey(ctx, c.Program, filepath.Join(dir, keyFile)); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	g := &group{cancel: cancel}
 	for i := range c.Workers {
@@ -127,6 +130,23 @@ func startWorkers(ctx context.Context, c Config, data, rootURL string, s app.Sec
 	return g, nil
 }
 
+// keyFile is what dev's workers sign certificates with. The public half is not kept: it can be made of the file.
+const keyFile = "signing.key"
+
+// makeKey makes the workers' key at their first start, as fetched files are certified.
+func makeKey(ctx context.Context, program, file string) error {
+	if _, err := os.Stat(file); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("dev: workers' directory: %w", err)
+	}
+	if out, err := exec.CommandContext(ctx, program, "cot", "new-key", file).CombinedOutput(); err != nil {
+		return fmt.Errorf("dev: a key for the workers: %w: %s", err, out)
+	}
+	return nil
+}
+
 func (g *group) stop() {
 	g.cancel()
 	g.wg.Wait()
@@ -148,6 +168,7 @@ func runWorker(ctx context.Context, c Config, id, dir, runAs, rootURL string, s 
 	args := []string{
 		"worker", "run", "--task-queue", TaskQueue, "--worker-group", "local", "--worker-id", id,
 		"--dir", dir, "--run-as", runAs, "--grace", taskGrace.String(),
+		"--signing-key", filepath.Join(filepath.Dir(dir), keyFile),
 	}
 	if c.AcceptImages {
 		args = append(args, "--accept-images")

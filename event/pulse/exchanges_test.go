@@ -30,6 +30,30 @@ import (
 // ofGitHub are the exchanges of the service github.
 var ofGitHub = []string{"pull-request", "push", "release", "rerun", "task-group-creation-requested"}
 
+// ofPools are the exchanges of the service worker-manager.
+var ofPools = []string{
+	"worker-pool-created", "worker-pool-updated", "worker-pool-error", "worker-requested", "worker-running", "worker-stopped", "worker-removed",
+	"launch-config-created", "launch-config-updated", "launch-config-archived",
+}
+
+// aboutPools is the body of an event of worker pools.
+func aboutPools(kind string) map[string]any {
+	body := map[string]any{"workerPoolId": "prov_1/type-1", "providerId": "cloud"}
+	switch {
+	case strings.HasPrefix(kind, "launch-config-"):
+		body["launchConfigId"] = "lc-1"
+	case kind == "worker-pool-error":
+		body["errorId"], body["kind"], body["title"], body["timestamp"] = "Ne9vShUCT_KdH8HGiIij5w", "creation-error", "No machines", "2026-11-21T10:00:00.000Z"
+	case !strings.HasPrefix(kind, "worker-pool-"):
+		body["workerGroup"], body["workerId"], body["launchConfigId"] = "wg", "w-1", "lc-1"
+		body["capacity"], body["timestamp"] = 1, "2026-11-21T10:00:00.000Z"
+		if kind == "worker-removed" {
+			body["reason"] = "nothing to do"
+		}
+	}
+	return body
+}
+
 // sample makes an event of a kind; worker says whether its run has one.
 func sample(kind string, worker bool) event.Event {
 	body := map[string]any{"version": 1}
@@ -40,6 +64,8 @@ func sample(kind string, worker bool) event.Event {
 		body["roleId"] = "repo:x/*"
 	case strings.HasPrefix(kind, "hook-"):
 		body = map[string]any{"hookGroupId": "group", "hookId": "a/b"}
+	case slices.Contains(ofPools, kind):
+		body = aboutPools(kind)
 	case kind == "notification":
 		body = map[string]any{"message": map[string]any{}}
 	case slices.Contains(ofGitHub, kind):
@@ -104,6 +130,12 @@ func testKeys(t *testing.T, node *rabbittest.Node) {
 			want[x] = []string{"primary.acme.app%io.opened"}
 		case slices.Contains(ofGitHub, x):
 			want[x] = []string{"primary.acme.app%io"}
+		case strings.HasPrefix(x, "worker-pool-"):
+			want[x] = []string{"primary.cloud.prov_1.type-1._._._._"}
+		case strings.HasPrefix(x, "launch-config-"):
+			want[x] = []string{"primary.cloud.prov_1.type-1._._.lc-1._"}
+		case slices.Contains(ofPools, x):
+			want[x] = []string{"primary.cloud.prov_1.type-1.wg.w-1.lc-1._"}
 		case strings.HasPrefix(x, "task-group-"):
 			want[x] = []string{groupKey}
 		case x == "task-pending":
@@ -176,6 +208,7 @@ func schemas(t *testing.T) map[string]*jsonschema.Schema {
 	}
 	add("queue", os.DirFS("../../queue/queueapi/schemas"))
 	add("auth", os.DirFS("../../auth/authapi/schemas"))
+	add("worker-manager", os.DirFS("../../pools/schemas"))
 	compiled := map[string]*jsonschema.Schema{}
 	for _, s := range pulse.Services() {
 		files, err := s.Schemas()
@@ -275,7 +308,7 @@ func testSchemas(t *testing.T, node *rabbittest.Node) {
 	fx.publish(node.URL())
 	live(t, e)
 	fx.append(event.Event{Kind: "notification", Topic: "a.b", Routes: []string{"a.b"}, Payload: json.RawMessage(`{"message": {"x": 1}, "version": 1}`)})
-	for _, kind := range ofGitHub {
+	for _, kind := range slices.Concat(ofGitHub, ofPools) {
 		fx.append(sample(kind, false))
 	}
 	fx.eventually("all is published", func() bool {

@@ -59,8 +59,11 @@ type Exit struct {
 	Container string // id of the container
 }
 
-// farewell is how long the engine may take to stop or remove a container when the context has ended.
-const farewell = time.Minute
+// How long the engine may take to stop or remove a container when the context has ended, and to start one.
+const (
+	farewell  = time.Minute
+	startTime = 2 * time.Minute // however much else the engine has to do
+)
 
 // Run creates a container, runs its command to the end, and removes it unless it is to be kept. When ctx
 // ends first the command is asked to end, and killed after the grace time.
@@ -96,7 +99,7 @@ func (e *Engine) Run(ctx context.Context, s Spec) (exit Exit, err error) {
 	defer attached.Close()
 	copied := make(chan error, 1)
 	go func() { copied <- copyOutput(s, attached.HijackedResponse) }()
-	if _, err := e.api.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
+	if err := e.start(outlast, id); err != nil {
 		return exit, fail(err, "start container of %s", s.Image)
 	}
 	if s.Started != nil {
@@ -119,6 +122,14 @@ func (e *Engine) Run(ctx context.Context, s Spec) (exit Exit, err error) {
 		}
 	}
 	return exit, err
+}
+
+// start is not given up half-way: the command may be running before the engine says so, and is stopped as any other.
+func (e *Engine) start(outlast context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(outlast, startTime)
+	defer cancel()
+	_, err := e.api.ContainerStart(ctx, id, client.ContainerStartOptions{})
+	return err
 }
 
 func (e *Engine) create(ctx context.Context, s Spec) (string, error) {

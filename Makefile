@@ -20,6 +20,9 @@ GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 path      = $(subst $() ,\ ,$(1))
 GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 2>/dev/null)
 
+# One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
+export CGO_ENABLED = 0
+
 .PHONY: run test lint build ui bench bench-taskgraph bench-worker simulate-pools bench-hg bench-github soak upgrade-test clean
 
 run: need-run bin/treeline
@@ -37,7 +40,7 @@ lint: ui
 build: bin/treeline
 
 bin/treeline: ui/dist/.built $(GOFILES)
-	CGO_ENABLED=0 $(GO) build -o $@ ./cmd/treeline
+	$(GO) build -o $@ ./cmd/treeline
 
 ui: ui/dist/.built
 

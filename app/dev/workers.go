@@ -103,8 +103,10 @@ func startWorkers(ctx context.Context, c Config, data, rootURL string, s app.Sec
 	if err != nil {
 		return nil, err
 	}
-	if err := makeKey(ctx, c.Program, filepath.Join(dir, keyFile)); err != nil {
-		return nil, err
+	if c.Workers > 0 {
+		if err := makeKey(ctx, c.Program, filepath.Join(dir, keyFile)); err != nil {
+			return nil, err
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	g := &group{cancel: cancel}
@@ -141,6 +143,7 @@ func makeKey(ctx context.Context, program, file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("dev: workers' directory: %w", err)
 	}
+	ctx = context.WithoutCancel(ctx) // it takes no time, and who stops now stops what is started
 	if out, err := exec.CommandContext(ctx, program, "cot", "new-key", file).CombinedOutput(); err != nil {
 		return fmt.Errorf("dev: a key for the workers: %w: %s", err, out)
 	}

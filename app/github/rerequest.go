@@ -187,9 +187,10 @@ func (g *GitHub) recent(ctx context.Context, r repository, events []string) ([]p
 			continue
 		}
 		x := past{d, p.Number, p.After}
-		if d.Event == "pull_request" || d.Event == graphDiffEvent {
+		switch d.Event {
+		case "pull_request", graphDiffEvent:
 			x.head = p.PullRequest.Head.SHA
-		} else if d.Event == "merge_group" {
+		case "merge_group":
 			x.head = p.MergeGroup.HeadSHA
 		}
 		out = append(out, x)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
@@ -54,14 +53,12 @@ func (s *Stats) into() []any {
 		&s.RequestedCapacity, &s.RunningCapacity, &s.StoppingCapacity, &s.StoppedCapacity}
 }
 
-// PoolID is what names of pools look like: names of task queues, but stricter in the second half.
+// PoolID is what names of pools look like, those of task queues, for the door; task.IsQueueID says the same.
 const PoolID = `^[a-zA-Z0-9-_]{1,38}/[a-z]([-a-z0-9]{0,36}[a-z0-9])?$`
-
-var poolID = regexp.MustCompile(PoolID)
 
 // Create makes a pool. One of the name is a fault.Conflict, whatever its definition.
 func (p *Pools) Create(ctx context.Context, actor, id string, d Definition) (Pool, error) {
-	if !poolID.MatchString(id) {
+	if !task.IsQueueID(id) {
 		return Pool{}, fault.New(fault.Invalid, "%q is no name of a worker pool: it must be provisionerId/workerType, the second half of lower-case letters, digits and -.", id)
 	}
 	configs, err := p.check(id, d)

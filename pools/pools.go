@@ -15,7 +15,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"sync"
 	"time"
 
@@ -28,6 +27,7 @@ import (
 	"github.com/treeline-ci/treeline/pools/estimate"
 	"github.com/treeline-ci/treeline/pools/provider"
 	"github.com/treeline-ci/treeline/pools/schemas"
+	"github.com/treeline-ci/treeline/task"
 )
 
 // NullProvider is the provider of pools that were deleted and still have workers.
@@ -89,8 +89,6 @@ type Pools struct {
 	loops   sync.WaitGroup
 }
 
-var providerID = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}$`)
-
 // New returns the pools kept in a database.
 func New(d Deps) (*Pools, error) {
 	configs, err := schemas.Compile()
@@ -108,7 +106,7 @@ func New(d Deps) (*Pools, error) {
 	}
 	p := &Pools{Deps: d, configs: configs, nudges: map[string]chan struct{}{}, cancel: func() {}}
 	for id := range d.Providers {
-		if !providerID.MatchString(id) || id == NullProvider {
+		if !task.IsIdentifier(id) || id == NullProvider {
 			return nil, fault.New(fault.Invalid, "provider id %q must be 1 to 38 letters, digits, - and _, and not %s", id, NullProvider)
 		}
 		p.nudges[id] = make(chan struct{}, 1)

@@ -16,12 +16,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/workers/engine"
 	"github.com/treeline-ci/treeline/workers/engine/process"
 )
@@ -80,16 +80,14 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-var workerName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}$`)
-
 // complete checks the configuration and fills in defaults.
 func (c *Config) complete() error {
 	switch {
 	case c.Client == nil:
 		return fault.New(fault.Invalid, "a worker needs a client")
-	case !workerName.MatchString(c.WorkerGroup) || !workerName.MatchString(c.WorkerID):
+	case !task.IsIdentifier(c.WorkerGroup) || !task.IsIdentifier(c.WorkerID):
 		return fault.New(fault.Invalid, "worker group %q and worker id %q must be 1 to 38 letters, digits, - and _", c.WorkerGroup, c.WorkerID)
-	case !queueName.MatchString(c.TaskQueueID):
+	case !isQueue(c.TaskQueueID):
 		return fault.New(fault.Invalid, "task queue %q must be of the form provisionerId/workerType", c.TaskQueueID)
 	case c.Capacity < 0 || c.Capacity > maxCapacity:
 		return fault.New(fault.Invalid, "capacity %d must be between 1 and %d", c.Capacity, maxCapacity)
@@ -128,7 +126,11 @@ func (c *Config) complete() error {
 	return nil
 }
 
-var queueName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}/[a-zA-Z0-9_-]{1,38}$`)
+// isQueue is more lenient than task.IsQueueID: claims may be made of queues for which no task can be created.
+func isQueue(id string) bool {
+	provisioner, worker, both := strings.Cut(id, "/")
+	return both && task.IsIdentifier(provisioner) && task.IsIdentifier(worker)
+}
 
 // user returns whom commands run as, nil for the worker's own user; of several, the first.
 func (c *Config) user() (*process.User, error) {

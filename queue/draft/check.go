@@ -18,8 +18,6 @@ import (
 // The grammar of names (taskcluster-map 5.1). The door's schemas say the same; callers in process
 // are checked here.
 var (
-	queueID     = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}/[a-z]([-a-z0-9]{0,36}[a-z0-9])?$`)
-	identifier  = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,38}$`)
 	projectID   = regexp.MustCompile(`^[a-zA-Z0-9._/-]+$`) // and at most maxProject bytes: a counted pattern is long when compiled
 	printable   = regexp.MustCompile(`^[ -~]*$`)
 	sourceStart = regexp.MustCompile(`^(https?://|ssh://|git@)`)
@@ -60,9 +58,9 @@ func (n *Task) check() error {
 		return fmt.Errorf("its id is no v4 slugid")
 	case !slug.Valid(d.TaskGroupID):
 		return fmt.Errorf("taskGroupId %q is no v4 slugid", d.TaskGroupID)
-	case !queueID.MatchString(d.TaskQueueID):
+	case !task.IsQueueID(d.TaskQueueID):
 		return fmt.Errorf("taskQueueId %q must be provisionerId/workerType: 1 to 38 of a-zA-Z0-9-_, then 1 to 38 of a-z0-9-", d.TaskQueueID)
-	case !identifier.MatchString(d.SchedulerID):
+	case !task.IsIdentifier(d.SchedulerID):
 		return fmt.Errorf("schedulerId %q must be 1 to 38 of a-zA-Z0-9-_", d.SchedulerID)
 	case len(d.ProjectID) > maxProject || !projectID.MatchString(d.ProjectID):
 		return fmt.Errorf("projectId must be 1 to 500 of a-zA-Z0-9._/-")

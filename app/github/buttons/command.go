@@ -29,7 +29,9 @@ const maxCommand = 10_000
 // Usage is the form of a command, for people.
 const Usage = "`/treeline action NAME [on LABEL] [key=value …]`"
 
-var actionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+const maxAction = 100 // bytes of an action's name; a pattern that counted them would be long
+
+var actionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
 // ParseCommand reads what follows `/treeline action`. Its errors are sentences for whoever wrote it.
 func ParseCommand(text string) (Command, error) {
@@ -39,7 +41,7 @@ func ParseCommand(text string) (Command, error) {
 		return c, fmt.Errorf("the command has more than %d bytes", maxCommand)
 	}
 	c.Action, text = word(text)
-	if !actionName.MatchString(c.Action) {
+	if len(c.Action) > maxAction || !actionName.MatchString(c.Action) {
 		return c, fmt.Errorf("which action? Write %s", Usage)
 	}
 	if first, rest := word(text); first == "on" {

@@ -69,7 +69,10 @@ type calls struct {
 	terminate func(context.Context, *ec2.TerminateInstancesInput, ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
 }
 
-var regionPattern = regexp.MustCompile(`^[a-z0-9-]{1,38}$`)
+var regionPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
+
+// isRegion reports whether a name can be one of a region: of at most 38 bytes, which a pattern would be long for.
+func isRegion(name string) bool { return len(name) <= 38 && regionPattern.MatchString(name) }
 
 // New returns a provider; nobody is asked anything before there is something to do.
 func New(c Config) (*Provider, error) {
@@ -82,7 +85,7 @@ func New(c Config) (*Provider, error) {
 	p := &Provider{Config: c, certificates: map[string]*x509.Certificate{}, regions: map[string]calls{}}
 	for region, text := range c.Certificates {
 		block, _ := pem.Decode([]byte(text))
-		if block == nil || !regionPattern.MatchString(region) {
+		if block == nil || !isRegion(region) {
 			return nil, fault.New(fault.Invalid, "certificates: that of %q is no PEM", region)
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
@@ -139,7 +142,7 @@ func request(l launchConfig) (*ec2.RunInstancesInput, error) {
 
 // region returns the calls of a region.
 func (p *Provider) region(region string) (calls, error) {
-	if !regionPattern.MatchString(region) {
+	if !isRegion(region) {
 		return calls{}, fault.New(fault.Invalid, "aws: %q is no region", region)
 	}
 	p.mu.Lock()

@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/pools/provider"
+	"github.com/treeline-ci/treeline/task"
 )
 
 // Group is the worker group of all local workers.
@@ -91,10 +91,8 @@ func (p *Provider) Verify(_ context.Context, i provider.Instance, proof provider
 	return provider.VerifyToken(p.Secret, i.Key, proof.Content)
 }
 
-var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,38}$`)
-
 func (p *Provider) home(key string) (string, error) {
-	if !keyPattern.MatchString(key) {
+	if !task.IsIdentifier(key) {
 		return "", fault.New(fault.Invalid, "local: %q is no key of a launch", key)
 	}
 	return filepath.Join(p.Dir, key), nil
@@ -320,7 +318,7 @@ func (p *Provider) List(context.Context, []json.RawMessage) ([]provider.Found, e
 	}
 	var found []provider.Found
 	for _, e := range entries {
-		if !e.IsDir() || e.Name() == endedDir || !keyPattern.MatchString(e.Name()) {
+		if !e.IsDir() || e.Name() == endedDir || !task.IsIdentifier(e.Name()) {
 			continue
 		}
 		if pid, err := p.alive(filepath.Join(p.Dir, e.Name())); err != nil || pid == 0 {

@@ -58,11 +58,13 @@ type Set map[string]Preset
 // MaxFile bounds a file, in bytes.
 const MaxFile = 1 << 20
 
-var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+const maxName = 64 // bytes of a preset's name; a pattern that counted them would be long
+
+var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
 // CheckName refuses what cannot name a preset.
 func CheckName(name string) error {
-	if !nameRule.MatchString(name) {
+	if len(name) > maxName || !nameRule.MatchString(name) {
 		return fmt.Errorf("%.80q cannot name a preset: take letters, digits and . _ -", name)
 	}
 	return nil

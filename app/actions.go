@@ -11,7 +11,7 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/taskgraph/action"
-	"github.com/treeline-ci/treeline/ui"
+	pages "github.com/treeline-ci/treeline/ui/actions"
 	"github.com/treeline-ci/treeline/ui/form"
 )
 
@@ -45,16 +45,16 @@ func (a *App) actionRoles(ctx context.Context) error {
 // pageActions gives the pages what they ask of actions.
 type pageActions struct{ *actions.Actions }
 
-func (p pageActions) Offered(ctx context.Context, caller auth.Caller, groupID, taskID string) ([]ui.ActionOffer, error) {
+func (p pageActions) Offered(ctx context.Context, caller auth.Caller, groupID, taskID string) ([]pages.Offer, error) {
 	list, err := p.Actions.Offered(ctx, caller, groupID, taskID)
-	out := make([]ui.ActionOffer, len(list))
+	out := make([]pages.Offer, len(list))
 	for i, o := range list {
-		out[i] = ui.ActionOffer{Name: o.Name, Title: o.Title, Description: o.Description, Permission: o.Permission, Schema: o.Schema, Allowed: o.Allowed, Why: o.Why}
+		out[i] = pages.Offer{Name: o.Name, Title: o.Title, Description: o.Description, Permission: o.Permission, Schema: o.Schema, Allowed: o.Allowed, Why: o.Why}
 	}
 	return out, err
 }
 
-func (p pageActions) StartAction(ctx context.Context, caller auth.Caller, s ui.ActionStart) (string, []form.Problem, error) {
+func (p pageActions) StartAction(ctx context.Context, caller auth.Caller, s pages.Start) (string, []form.Problem, error) {
 	started, err := p.Start(ctx, caller, actions.Start{TaskGroupID: s.GroupID, Name: s.Name, TaskID: s.TaskID, Input: s.Input, Key: s.Key})
 	if wrong, ok := errors.AsType[*action.InputError](err); ok {
 		problems := make([]form.Problem, len(wrong.Problems))

@@ -6,26 +6,26 @@ import (
 
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/internal/fault"
-	"github.com/treeline-ci/treeline/ui"
+	"github.com/treeline-ci/treeline/ui/groups"
 )
 
 // shownChange is what the pages show of what a task group was made for at a forge.
-func (a *App) shownChange(ctx context.Context, group string) (ui.Change, error) {
+func (a *App) shownChange(ctx context.Context, group string) (groups.Change, error) {
 	if a.github == nil {
-		return ui.Change{}, fault.New(fault.NotFound, "This server knows no forge that tells of changes.")
+		return groups.Change{}, fault.New(fault.NotFound, "This server knows no forge that tells of changes.")
 	}
 	c, err := a.github.ByTaskGroup(ctx, group)
 	if err != nil {
-		return ui.Change{}, err
+		return groups.Change{}, err
 	}
 	return describe(c), nil
 }
 
 // describe says what a change is, and where.
-func describe(c intake.Change) ui.Change {
+func describe(c intake.Change) groups.Change {
 	at := strings.TrimSuffix(c.BaseRepository, ".git")
 	author, _, _ := strings.Cut(c.Owner, "@")
-	out := ui.Change{Title: c.Message, Author: author, Repository: c.Repository}
+	out := groups.Change{Title: c.Message, Author: author, Repository: c.Repository}
 	pull, isPull := strings.CutPrefix(c.Branch, "pull/")
 	switch {
 	case isPull && c.TasksFor == "github-issue-comment":

@@ -9,38 +9,39 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/ui/page"
 )
 
 var revisionRule = regexp.MustCompile(`^[0-9a-f]{6,40}$`)
 
 // search leads to what was typed into the header: a task, a task group, a revision, and otherwise
 // the tasks of the repository that match.
-func (u *UI) search(v *visit) error {
-	text := strings.TrimSpace(v.r.FormValue("q"))
-	repo := v.r.FormValue("repo")
-	ctx := v.r.Context()
+func (ps *overview) search(v *page.Visit) error {
+	text := strings.TrimSpace(v.R.FormValue("q"))
+	repo := v.R.FormValue("repo")
+	ctx := v.R.Context()
 	if id := slugIn(text); id != "" {
-		to, err := u.findID(ctx, id)
+		to, err := ps.findID(ctx, id)
 		if err != nil || to != "" {
 			if err != nil {
 				return err
 			}
-			return v.redirect(to)
+			return v.Redirect(to)
 		}
 		return fault.New(fault.NotFound, "There is no task and no task group %s.", id)
 	}
-	if err := v.allow(seePushes); err != nil {
+	if err := v.Allow(page.SeePushes); err != nil {
 		return err
 	}
-	repos, err := u.deps.Push.Repositories(ctx)
+	repos, err := ps.Push.Repositories(ctx)
 	if err != nil {
 		return err
 	}
 	if revisionRule.MatchString(strings.ToLower(text)) {
 		for _, r := range repos {
-			p, err := u.deps.Push.ByRevision(ctx, r.Name, strings.ToLower(text))
+			p, err := ps.Push.ByRevision(ctx, r.Name, strings.ToLower(text))
 			if err == nil {
-				return v.redirect("/jobs?repo=" + url.QueryEscape(r.Name) + "&revision=" + p.Revision)
+				return v.Redirect("/jobs?repo=" + url.QueryEscape(r.Name) + "&revision=" + p.Revision)
 			}
 			if !errors.Is(err, fault.NotFound) {
 				return err
@@ -51,9 +52,9 @@ func (u *UI) search(v *visit) error {
 		repo = repos[0].Name
 	}
 	if repo == "" || text == "" {
-		return v.redirect("/")
+		return v.Redirect("/")
 	}
-	return v.redirect("/jobs?repo=" + url.QueryEscape(repo) + "&searchStr=" + url.QueryEscape(text))
+	return v.Redirect("/jobs?repo=" + url.QueryEscape(repo) + "&searchStr=" + url.QueryEscape(text))
 }
 
 var slugRule = regexp.MustCompile(`(?:^|[^A-Za-z0-9_-])([A-Za-z0-9_-]{22})(?:$|[^A-Za-z0-9_-])`)
@@ -67,15 +68,15 @@ func slugIn(text string) string {
 	return m[1]
 }
 
-func (u *UI) findID(ctx context.Context, id string) (string, error) {
-	_, err := u.deps.Queue.Status(ctx, id)
+func (ps *overview) findID(ctx context.Context, id string) (string, error) {
+	_, err := ps.Queue.Status(ctx, id)
 	if err == nil {
 		return "/tasks/" + id, nil
 	}
 	if !errors.Is(err, fault.NotFound) {
 		return "", err
 	}
-	if _, err = u.deps.Queue.Group(ctx, id); err == nil {
+	if _, err = ps.Queue.Group(ctx, id); err == nil {
 		return "/tasks/groups/" + id, nil
 	}
 	if !errors.Is(err, fault.NotFound) {

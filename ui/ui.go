@@ -2,13 +2,12 @@ package ui
 
 import (
 	"context"
-	"html/template"
+	"embed"
 	"log/slog"
 	"net/http"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/klauspost/compress/gzhttp"
 
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/cron"
@@ -17,8 +16,31 @@ import (
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/ui/access"
+	"github.com/treeline-ci/treeline/ui/actions"
+	"github.com/treeline-ci/treeline/ui/calendar"
+	"github.com/treeline-ci/treeline/ui/diffview"
+	"github.com/treeline-ci/treeline/ui/groups"
+	"github.com/treeline-ci/treeline/ui/hookview"
+	"github.com/treeline-ci/treeline/ui/jobs"
+	"github.com/treeline-ci/treeline/ui/live"
+	"github.com/treeline-ci/treeline/ui/logs"
+	"github.com/treeline-ci/treeline/ui/page"
+	"github.com/treeline-ci/treeline/ui/session"
 	"github.com/treeline-ci/treeline/ui/shell"
+	"github.com/treeline-ci/treeline/ui/tasks"
 )
+
+// dist holds what "make ui" builds; without it the pages work, but do not move.
+//
+//go:embed all:dist
+var dist embed.FS
+
+//go:embed src/style/*.css src/icons.svg src/favicon.svg
+var sources embed.FS
+
+//go:embed html/*.html
+var markup embed.FS
 
 // Deps are what the pages show and need. All must be given, but for Actions and GraphDiff.
 type Deps struct {
@@ -28,118 +50,72 @@ type Deps struct {
 	Feed    *event.Feed
 	Login   *login.Login
 	Hooks   *hooks.Hooks
-	Actions Actions // nil: nothing is offered
+	Actions actions.Actions // nil: nothing is offered
 	Cron    *cron.Calendar
 	Pool    *pgxpool.Pool // for sessions only
 	// GraphDiff reads a comparison of task graphs; nil where none are made.
 	GraphDiff func(ctx context.Context, repository, name string) ([]byte, error)
 	// Change is what of a forge a task group was made for; a fault.NotFound without. nil: there are no forges.
-	Change  func(ctx context.Context, taskGroupID string) (Change, error)
+	Change  func(ctx context.Context, taskGroupID string) (groups.Change, error)
 	Shells  *shell.Hub // interactive shells; nil: none
 	RootURL string     // as people reach it, such as "http://localhost:8080"
 	Version string     // shown in the footer
 	Log     *slog.Logger
 }
 
-// Change is a pull request, a tag, a release or a push at a forge.
-type Change struct {
-	What          string // such as "Pull request #12"
-	Title, Author string // "" where that is not known
-	URL           string // at the forge
-	Repository    string // in the record of pushes
-}
-
-// UI serves the pages. It is safe for concurrent use.
-type UI struct {
-	deps     Deps
-	log      *slog.Logger
-	secure   bool // reached by https: cookies say so
-	assets   assets
-	pages    map[string]*template.Template
-	sessions sessions
-	owners   owners
-}
+// area is the pages of one subject.
+type area interface{ Register(*page.Kit) error }
 
 // New returns the handler of everything that is not an API: pages, their data under /ui/api, and
-// assets.
-func New(deps Deps) (http.Handler, error) {
-	u := &UI{deps: deps, log: deps.Log.With("room", "ui"), secure: strings.HasPrefix(deps.RootURL, "https:")}
-	u.sessions = sessions{pool: deps.Pool}
-	var err error
-	if u.assets, err = loadAssets(dist); err != nil {
+// assets. It is safe for concurrent use.
+func New(d Deps) (http.Handler, error) {
+	log := d.Log.With("room", "ui")
+	assets, err := page.LoadAssets(sources, dist)
+	if err != nil {
 		return nil, err
 	}
-	if u.pages, err = parsePages(); err != nil {
+	if assets.Script == "" {
+		log.Warn("this binary was built without the pages' scripts: pages are plain and do not move; run \"make ui\" and build again")
+	}
+	sessions := &session.Store{Pool: d.Pool, Auth: d.Auth, Login: d.Login, Secure: strings.HasPrefix(d.RootURL, "https:"), Log: log}
+	kit, err := page.New(page.Deps{Sessions: sessions, Repositories: d.Push.Repositories, Assets: assets, RootURL: d.RootURL, Version: d.Version, Log: log})
+	if err != nil {
 		return nil, err
 	}
-	if u.assets.Script == "" {
-		u.log.Warn("this binary was built without the pages' scripts: pages are plain and do not move; run \"make ui\" and build again")
-	}
-	return u.routes(), nil
-}
-
-func (u *UI) routes() http.Handler {
-	mux := http.NewServeMux()
-	packed := func(h http.Handler) http.Handler { return gzhttp.GzipHandler(h) }
-	page := func(pattern string, h func(*visit) error) { mux.Handle(pattern, packed(u.page(h))) }
-	data := func(pattern string, h func(*visit) (any, error)) { mux.Handle(pattern, packed(u.data(h))) }
-
-	page("GET /{$}", u.home)
-	page("GET /jobs", u.jobs)
-	page("GET /tasks", func(v *visit) error { return v.redirect("/tasks/groups") })
-	page("GET /tasks/groups", u.groups)
-	page("GET /tasks/groups/{group}", u.group)
-	page("GET /tasks/{task}", u.task)
-	page("GET /tasks/{task}/{rest...}", u.taskPart)
-	page("GET /actions/{group}", u.actionList)
-	page("GET /actions/{group}/{name}", u.actionForm)
-	page("POST /actions/{group}/{name}", u.startAction)
-	page("GET /cron", u.calendar)
-	page("GET /graph-diff/{repo}/{name}", u.graphDiff)
-	page("POST /cron/run", u.runCron)
-	page("GET /hooks", u.hookList)
-	page("GET /hooks/{group}/{id...}", u.hook)
-	page("POST /hooks/{group}/{id...}", u.triggerHook)
-	page("GET /login", u.loginPage)
-	page("POST /login", u.login)
-	page("POST /logout", u.logout)
-	page("GET /login/{provider}", u.beginLogin)
-	page("GET /login/{provider}/callback", u.finishLogin)
-	data("POST /login/credentials", u.credentials)
-	page("GET /profile", u.profile)
-	page("POST /profile/sessions", u.endSessions)
-	page("POST /profile/clients", u.deleteClient)
-	page("GET /auth/clients/create", u.clientPage)
-	page("POST /auth/clients/create", u.clientDecision)
-	page("GET /login/oauth/authorize", u.siteAsks)
-	page("GET /third-party", u.sitePage)
-	page("POST /login/oauth/authorize/decision", u.siteDecision)
-	page("POST /ui/theme", u.theme)
-	page("GET /search", u.search)
-	page("GET /logviewer", u.oldLogViewer)
-	page("GET /push/{repo}/{revision}", u.oldPush)
-	page("/", func(*visit) error { return errNoPage })
-
-	data("GET /ui/api/jobs", u.jobsData)
-	data("GET /ui/api/tasks/{task}", u.taskData)
-	data("GET /ui/api/groups/{group}", u.groupData)
-	data("POST /ui/api/tasks/{task}/{act}", u.act)
-	data("GET /ui/api/actions/{group}", u.actionsData)
-	data("POST /ui/api/actions/{group}/{name}", u.startData)
-	mux.Handle("GET /ui/api/stream", u.data(u.stream))
-	mux.Handle("GET /ui/api/logs/{task}/{run}/{name...}", u.data(u.logBytes))
-	mux.Handle("GET /ui/assets/{name}", u.assets.handler())
-	if u.deps.Shells != nil {
-		script := ""
-		if u.assets.Terminal != "" {
-			script = "/ui/assets/" + u.assets.Terminal
+	for _, a := range d.areas(log, sessions) {
+		if err := a.Register(kit); err != nil {
+			return nil, err
 		}
-		u.deps.Shells.PeopleRoutes(mux, func(r *http.Request) (shell.Who, error) {
-			s, err := u.sessionOf(r)
-			return shell.Who{ClientID: s.clientID, Scopes: s.scopes}, err
+	}
+	if d.Shells != nil {
+		script := ""
+		if assets.Terminal != "" {
+			script = "/ui/assets/" + assets.Terminal
+		}
+		d.Shells.PeopleRoutes(kit.Mux(), func(r *http.Request) (shell.Who, error) {
+			s, err := sessions.Of(r)
+			return shell.Who{ClientID: s.ClientID, Scopes: s.Scopes}, err
 		}, script)
 	}
-	return guard(http.NewCrossOriginProtection().Handler(mux))
+	return guard(http.NewCrossOriginProtection().Handler(kit)), nil
+}
+
+// areas are the pages by subject.
+func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
+	stream := &live.Live{Feed: d.Feed, Push: d.Push, Cron: d.Cron, Log: log}
+	offers := &actions.Pages{Queue: d.Queue, Push: d.Push, Actions: d.Actions}
+	viewer := &logs.Pages{Queue: d.Queue, Push: d.Push, Live: stream, RootURL: d.RootURL}
+	return []area{
+		stream, offers, viewer,
+		&overview{Queue: d.Queue, Push: d.Push, Live: stream},
+		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Live: stream},
+		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
+		&tasks.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Log: log},
+		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue},
+		&calendar.Pages{Cron: d.Cron, Push: d.Push, Queue: d.Queue, Log: log},
+		&diffview.Pages{Stored: d.GraphDiff},
+		&access.Pages{Auth: d.Auth, Login: d.Login, Sessions: sessions, Log: log},
+	}
 }
 
 // guard sets what every answer carries: no foreign content, no framing, no guessing of types.

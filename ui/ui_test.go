@@ -15,11 +15,11 @@ import (
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue/queuetest"
 	"github.com/treeline-ci/treeline/task"
-	"github.com/treeline-ci/treeline/ui"
+	"github.com/treeline-ci/treeline/ui/session"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
 
-func TestStatements(t *testing.T) { pgtest.PrepareAll(t, pgtest.DB(t), ui.Statements...) }
+func TestStatements(t *testing.T) { pgtest.PrepareAll(t, pgtest.DB(t), session.Statements...) }
 
 func TestHome(t *testing.T) {
 	s := uitest.New(t)

@@ -1,5 +1,5 @@
-// Build turns ui/src into ui/dist: one script with its source map, named by content, ready to be
-// embedded. Run it in the repository as "go run ./ui/build"; npm ci must have run in ui/src.
+// Build turns ui/src into ui/dist: the script of all pages, parts of it that only some pages load, and source maps,
+// named by content, ready to be embedded. Run it in the repository as "go run ./ui/build"; npm ci must have run in ui/src.
 package main
 
 import (
@@ -56,7 +56,7 @@ func build(src, dist string) (size int, err error) {
 	if o.Outdir, err = filepath.Abs(dist); err != nil {
 		return 0, err
 	}
-	o.EntryNames = "app.[hash]"
+	o.EntryNames, o.ChunkNames, o.Splitting = "app.[hash]", "part.[hash]", true
 	o.MinifyIdentifiers, o.MinifySyntax, o.MinifyWhitespace = true, true, true
 	o.Sourcemap = api.SourceMapLinked
 	o.SourcesContent = api.SourcesContentInclude
@@ -99,17 +99,15 @@ func problems(r api.BuildResult) error {
 }
 
 func clear(dist string) error {
-	old, err := filepath.Glob(filepath.Join(dist, "app.*"))
-	if err != nil {
-		return err
-	}
-	terminals, err := filepath.Glob(filepath.Join(dist, "terminal.*"))
-	if err != nil {
-		return err
-	}
-	for _, name := range append(old, terminals...) {
-		if err := os.Remove(name); err != nil {
+	for _, kind := range []string{"app.*", "part.*", "terminal.*"} {
+		old, err := filepath.Glob(filepath.Join(dist, kind))
+		if err != nil {
 			return err
+		}
+		for _, name := range old {
+			if err := os.Remove(name); err != nil {
+				return err
+			}
 		}
 	}
 	return os.MkdirAll(dist, 0o755)

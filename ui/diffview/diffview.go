@@ -81,7 +81,7 @@ type size struct {
 	CriticalPath        []string `json:"criticalPath"`
 }
 
-type scope struct {
+type holding struct {
 	Scope  string   `json:"scope"`
 	Labels []string `json:"labels"`
 	New    bool     `json:"new"`
@@ -107,10 +107,10 @@ type kept struct {
 					Old, New json.RawMessage
 				} `json:"changes"`
 			} `json:"changed"`
-			Gained []scope `json:"scopesGained"`
-			Lost   []scope `json:"scopesLost"`
-			Base   size    `json:"base"`
-			Head   size    `json:"head"`
+			Gained []holding `json:"scopesGained"`
+			Lost   []holding `json:"scopesLost"`
+			Base   size      `json:"base"`
+			Head   size      `json:"head"`
 		} `json:"sets"`
 	} `json:"report"`
 }
@@ -162,7 +162,7 @@ func list(labels []string) List {
 	return List{Labels: labels[:min(len(labels), maxLabels)], All: len(labels)}
 }
 
-func scopes(in []scope) []Scope {
+func scopes(in []holding) []Scope {
 	var out []Scope
 	for _, s := range in[:min(len(in), maxLabels)] {
 		out = append(out, Scope{s.Scope, few(s.Labels), s.New})

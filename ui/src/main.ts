@@ -3,7 +3,7 @@ import { start as shell } from "./shell/shell.ts";
 
 type Page = { start: (root: HTMLElement) => void };
 
-// Each is in this bundle, but runs only on its page.
+// Each is a part of its own that only its page loads.
 const pages: Record<string, () => Promise<Page>> = {
   home: () => import("./shell/outline.ts"),
   groups: () => import("./shell/outline.ts"),

@@ -1,27 +1,19 @@
-package ui
+package page
 
 import (
 	"bytes"
 	"crypto/sha256"
-	"embed"
 	"encoding/base32"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
-
-// dist holds what "make ui" builds; without it the pages work, but do not move.
-//
-//go:embed all:dist
-var dist embed.FS
-
-//go:embed src/style/*.css src/icons.svg src/favicon.svg
-var sources embed.FS
 
 // asset is a file that pages refer to. Its name holds a hash of its content, so that browsers may
 // keep it for good.
@@ -31,23 +23,24 @@ type asset struct {
 	packed      []byte // gzip
 }
 
-// assets are the names that pages refer to, and the files.
-type assets struct {
+// Assets are the names that pages refer to, and the files.
+type Assets struct {
 	Style, Icons, Favicon string
 	Script                string // "" when the binary was built without it
 	Terminal              string // of interactive shells; "" likewise
 	files                 map[string]asset
 }
 
-// loadAssets gathers what is in the binary; dist holds the built script, or nothing.
-func loadAssets(dist fs.FS) (assets, error) {
-	a := assets{files: map[string]asset{}}
+// LoadAssets gathers what is in the binary: style sheets and pictures from src/, and the script from dist/, which may be
+// empty.
+func LoadAssets(sources, dist fs.FS) (*Assets, error) {
+	a := &Assets{files: map[string]asset{}}
 	var err error
-	if a.Style, err = a.addStyles(); err != nil {
+	if a.Style, err = a.addStyles(sources); err != nil {
 		return a, err
 	}
 	for file, name := range map[string]*string{"icons": &a.Icons, "favicon": &a.Favicon} {
-		body, err := sources.ReadFile("src/" + file + ".svg")
+		body, err := fs.ReadFile(sources, "src/"+file+".svg")
 		if err != nil {
 			return a, fmt.Errorf("ui: assets: %w", err)
 		}
@@ -72,18 +65,23 @@ func loadAssets(dist fs.FS) (assets, error) {
 		case !strings.HasSuffix(name, ".js"):
 		case strings.HasPrefix(name, "terminal."):
 			a.Terminal = name
-		default:
+		case strings.HasPrefix(name, "app."):
 			a.Script = name
 		}
 	}
 	return a, nil
 }
 
-// addStyles joins the style sheets: tokens first, then by name.
-func (a *assets) addStyles() (string, error) {
+// addStyles joins the style sheets: those that others build on first, then the areas' by name.
+func (a *Assets) addStyles(sources fs.FS) (string, error) {
+	files, err := fs.Glob(sources, "src/style/*.css")
+	if err != nil {
+		return "", fmt.Errorf("ui: assets: %w", err)
+	}
+	base := []string{"src/style/tokens.css", "src/style/base.css", "src/style/layout.css", "src/style/status.css"}
 	var all bytes.Buffer
-	for _, name := range []string{"tokens", "base", "layout", "status", "jobs", "task", "log", "login", "actions", "cron", "hooks", "graphdiff"} {
-		body, err := sources.ReadFile("src/style/" + name + ".css")
+	for _, file := range append(base, slices.DeleteFunc(files, func(f string) bool { return slices.Contains(base, f) })...) {
+		body, err := fs.ReadFile(sources, file)
 		if err != nil {
 			return "", fmt.Errorf("ui: assets: %w", err)
 		}
@@ -92,13 +90,13 @@ func (a *assets) addStyles() (string, error) {
 	return a.add("style", ".css", all.Bytes())
 }
 
-func (a *assets) add(stem, ext string, body []byte) (name string, err error) {
+func (a *Assets) add(stem, ext string, body []byte) (name string, err error) {
 	sum := sha256.Sum256(body)
 	name = stem + "." + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5])) + ext
 	return name, a.put(name, body)
 }
 
-func (a *assets) put(name string, body []byte) error {
+func (a *Assets) put(name string, body []byte) error {
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err == nil {
@@ -114,7 +112,7 @@ func (a *assets) put(name string, body []byte) error {
 	return nil
 }
 
-func (a *assets) handler() http.Handler {
+func (a *Assets) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, ok := a.files[r.PathValue("name")]
 		if !ok {

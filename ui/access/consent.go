@@ -1,4 +1,4 @@
-package ui
+package access
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/ui/page"
 )
 
 // consent is what somebody is asked: whether a program may have a part of their rights.
@@ -68,19 +69,19 @@ func wishQuery(w login.Wish) url.Values {
 
 // clientPage asks whether a program may have what it wishes, or, when no program asks, offers a form.
 // It is the address that the field's "taskcluster signin" opens (taskcluster-map 15.3).
-func (u *UI) clientPage(v *visit) error {
-	w := login.ParseWish(v.r.URL.Query())
-	if !v.signedIn() {
+func (ps *Pages) clientPage(v *page.Visit) error {
+	w := login.ParseWish(v.R.URL.Query())
+	if !v.SignedIn() {
 		return nil
 	}
 	if w.Callback == "" && !w.ShowCode {
-		return u.showClientForm(v, http.StatusOK, w, "")
+		return ps.showClientForm(v, http.StatusOK, w, "")
 	}
-	return u.askFor(v, http.StatusOK, w, "")
+	return ps.askFor(v, http.StatusOK, w, "")
 }
 
-func (u *UI) askFor(v *visit, status int, w login.Wish, problem string) error {
-	offer, err := u.deps.Login.Offer(v.r.Context(), v.session.holder, w)
+func (ps *Pages) askFor(v *page.Visit, status int, w login.Wish, problem string) error {
+	offer, err := ps.Login.Offer(v.R.Context(), v.Session.Holder, w)
 	if err != nil {
 		return err
 	}
@@ -94,17 +95,17 @@ func (u *UI) askFor(v *visit, status int, w login.Wish, problem string) error {
 			return err
 		}
 		c.Asker, c.Address = "A program on this machine", target.Scheme+"://"+target.Host
-		allowTarget(v.w, target)
+		allowTarget(v.W, target)
 	}
-	return v.show(status, view{Title: "Sign in a program", Name: "consent", Main: "narrow", Body: c}, nil)
+	return v.Show(status, page.View{Title: "Sign in a program", Name: "consent", Main: "narrow", Body: c}, nil)
 }
 
 // lacking are the scopes that are asked for and not there to give. A pattern of which a part is there
 // is not among them.
-func lacking(asked []string, v *visit) []string {
+func lacking(asked []string, v *page.Visit) []string {
 	var out []string
 	for _, s := range asked {
-		if len(login.Intersect([]string{s}, v.session.scopes)) == 0 {
+		if len(login.Intersect([]string{s}, v.Session.Scopes)) == 0 {
 			out = append(out, s)
 		}
 	}
@@ -119,9 +120,9 @@ type clientForm struct {
 	Problem string
 }
 
-func (u *UI) showClientForm(v *visit, status int, w login.Wish, problem string) error {
-	f := clientForm{Wish: w, Below: login.Below(v.session.clientID), Scopes: strings.Join(w.Scopes, "\n"), Problem: problem}
-	return v.show(status, view{Title: "Create a client", Name: "client", Main: "narrow", Body: f}, nil)
+func (ps *Pages) showClientForm(v *page.Visit, status int, w login.Wish, problem string) error {
+	f := clientForm{Wish: w, Below: login.Below(v.Session.ClientID), Scopes: strings.Join(w.Scopes, "\n"), Problem: problem}
+	return v.Show(status, page.View{Title: "Create a client", Name: "client", Main: "narrow", Body: f}, nil)
 }
 
 // handed is what somebody has to carry to a program by hand.
@@ -130,15 +131,15 @@ type handed struct {
 	Expires               time.Time
 }
 
-func (u *UI) clientDecision(v *visit) error {
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxConsentForm)
-	if err := v.post(); err != nil {
+func (ps *Pages) clientDecision(v *page.Visit) error {
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxConsentForm)
+	if err := v.Post(); err != nil {
 		return err
 	}
-	if !v.signedIn() {
+	if !v.SignedIn() {
 		return nil
 	}
-	f := v.r.PostForm
+	f := v.R.PostForm
 	w := login.ParseWish(f)
 	byHand := f.Has("scopes_text")
 	if byHand {
@@ -148,21 +149,21 @@ func (u *UI) clientDecision(v *visit) error {
 		}
 	}
 	if f.Get("decision") == "deny" {
-		return u.denied(v, w)
+		return ps.denied(v, w)
 	}
 	ticked := f["approve"]
 	if byHand {
 		ticked = w.Scopes
 		if missing := lacking(w.Scopes, v); len(missing) > 0 {
-			return u.showClientForm(v, http.StatusForbidden, w, "You do not have these scopes, so you cannot give them: "+strings.Join(missing, ", "))
+			return ps.showClientForm(v, http.StatusForbidden, w, "You do not have these scopes, so you cannot give them: "+strings.Join(missing, ", "))
 		}
 	}
-	asked, err := u.deps.Login.Approve(v.r.Context(), v.session.holder, w, ticked)
+	asked, err := ps.Login.Approve(v.R.Context(), v.Session.Holder, w, ticked)
 	if err == nil {
-		err = u.handOver(v, w, asked)
+		err = ps.handOver(v, w, asked)
 	}
 	if kind := fault.KindOf(err); byHand && (kind == fault.Invalid || kind == fault.Conflict || kind == fault.Forbidden) {
-		return u.showClientForm(v, statusOf(err), w, fault.Message(err))
+		return ps.showClientForm(v, page.StatusOf(err), w, fault.Message(err))
 	}
 	return err
 }
@@ -179,47 +180,47 @@ func lines(text string) []string {
 }
 
 // denied tells the program, where that is safe: the field's own takes any call for credentials.
-func (u *UI) denied(v *visit, w login.Wish) error {
+func (ps *Pages) denied(v *page.Visit, w login.Wish) error {
 	if err := w.Check(); err != nil {
 		return err
 	}
 	if w.Callback != "" && w.Challenge != "" {
-		return u.callBack(v, w, url.Values{"error": {"access_denied"}})
+		return ps.callBack(v, w, url.Values{"error": {"access_denied"}})
 	}
-	return v.redirect("/profile")
+	return v.Redirect("/profile")
 }
 
 // handOver gives the program what was approved: the credentials themselves, as the field's does it, or
 // a code that is worth something to that program only.
-func (u *UI) handOver(v *visit, w login.Wish, asked login.Asked) error {
-	ctx, l, holder := v.r.Context(), u.deps.Login, v.session.holder
+func (ps *Pages) handOver(v *page.Visit, w login.Wish, asked login.Asked) error {
+	ctx, l, holder := v.R.Context(), ps.Login, v.Session.Holder
 	if w.Challenge != "" {
 		code, err := l.CLICode(ctx, holder, w, asked)
 		if err != nil {
 			return err
 		}
 		if w.ShowCode {
-			return u.show(v, handed{ClientID: asked.ClientID, Code: code, Expires: asked.Expires})
+			return ps.show(v, handed{ClientID: asked.ClientID, Code: code, Expires: asked.Expires})
 		}
-		return u.callBack(v, w, url.Values{"code": {code}})
+		return ps.callBack(v, w, url.Values{"code": {code}})
 	}
 	token, err := l.Make(ctx, holder, asked)
 	if err != nil {
 		return err
 	}
-	u.log.InfoContext(ctx, "somebody made a client", "clientId", v.session.clientID, "made", asked.ClientID, "scopes", len(asked.Scopes))
+	ps.Log.InfoContext(ctx, "somebody made a client", "clientId", v.Session.ClientID, "made", asked.ClientID, "scopes", len(asked.Scopes))
 	if w.Callback == "" {
-		return u.show(v, handed{ClientID: asked.ClientID, Token: token, Expires: asked.Expires})
+		return ps.show(v, handed{ClientID: asked.ClientID, Token: token, Expires: asked.Expires})
 	}
-	return u.callBack(v, w, url.Values{"clientId": {asked.ClientID}, "accessToken": {token}})
+	return ps.callBack(v, w, url.Values{"clientId": {asked.ClientID}, "accessToken": {token}})
 }
 
-func (u *UI) show(v *visit, h handed) error {
-	return v.show(http.StatusOK, view{Title: "Done", Name: "handed", Main: "narrow", Body: h}, nil)
+func (ps *Pages) show(v *page.Visit, h handed) error {
+	return v.Show(http.StatusOK, page.View{Title: "Done", Name: "handed", Main: "narrow", Body: h}, nil)
 }
 
 // callBack sends the browser to the program on its machine.
-func (u *UI) callBack(v *visit, w login.Wish, answer url.Values) error {
+func (ps *Pages) callBack(v *page.Visit, w login.Wish, answer url.Values) error {
 	target, err := login.Loopback(w.Callback)
 	if err != nil {
 		return err
@@ -232,54 +233,54 @@ func (u *UI) callBack(v *visit, w login.Wish, answer url.Values) error {
 		q.Set("state", w.State)
 	}
 	target.RawQuery = q.Encode()
-	v.w.Header().Set("Referrer-Policy", "no-referrer")
-	return v.redirect(target.String())
+	v.W.Header().Set("Referrer-Policy", "no-referrer")
+	return v.Redirect(target.String())
 }
 
 // siteAsks is where another site sends people (taskcluster-map 15.3).
-func (u *UI) siteAsks(v *visit) error {
-	r, err := u.deps.Login.ParseRequest(v.r.URL.Query())
+func (ps *Pages) siteAsks(v *page.Visit) error {
+	r, err := ps.Login.ParseRequest(v.R.URL.Query())
 	if err != nil {
-		return u.refuse(v, err)
+		return ps.refuse(v, err)
 	}
-	if !v.signedIn() {
+	if !v.SignedIn() {
 		return nil
 	}
 	if r.Site.Whitelisted {
-		return u.grant(v, r, nil)
+		return ps.grant(v, r, nil)
 	}
-	return v.redirect("/third-party?" + r.Query().Encode())
+	return v.Redirect("/third-party?" + r.Query().Encode())
 }
 
 // refuse tells the site what it did wrong, if it can be trusted to be the site.
-func (u *UI) refuse(v *visit, err error) error {
+func (ps *Pages) refuse(v *page.Visit, err error) error {
 	if refusal, ok := errors.AsType[*login.Refusal](err); ok {
-		u.log.InfoContext(v.r.Context(), "a site's request was refused", "site", v.r.FormValue("client_id"), "error", refusal)
-		return v.redirect(refusal.To)
+		ps.Log.InfoContext(v.R.Context(), "a site's request was refused", "site", v.R.FormValue("client_id"), "error", refusal)
+		return v.Redirect(refusal.To)
 	}
 	return err
 }
 
-func (u *UI) grant(v *visit, r login.Request, ticked []string) error {
-	to, err := u.deps.Login.Grant(v.r.Context(), v.session.holder, r, ticked)
+func (ps *Pages) grant(v *page.Visit, r login.Request, ticked []string) error {
+	to, err := ps.Login.Grant(v.R.Context(), v.Session.Holder, r, ticked)
 	if err != nil {
 		return err
 	}
-	u.log.InfoContext(v.r.Context(), "somebody let a site in", "clientId", v.session.clientID, "site", r.Site.ClientID)
-	v.w.Header().Set("Referrer-Policy", "no-referrer")
-	return v.redirect(to)
+	ps.Log.InfoContext(v.R.Context(), "somebody let a site in", "clientId", v.Session.ClientID, "site", r.Site.ClientID)
+	v.W.Header().Set("Referrer-Policy", "no-referrer")
+	return v.Redirect(to)
 }
 
 // sitePage asks whether another site may have what it asks for.
-func (u *UI) sitePage(v *visit) error {
-	r, err := u.deps.Login.ParseRequest(v.r.URL.Query())
+func (ps *Pages) sitePage(v *page.Visit) error {
+	r, err := ps.Login.ParseRequest(v.R.URL.Query())
 	if err != nil {
-		return u.refuse(v, err)
+		return ps.refuse(v, err)
 	}
-	if !v.signedIn() {
+	if !v.SignedIn() {
 		return nil
 	}
-	offer, err := u.deps.Login.SiteOffer(v.r.Context(), v.session.holder, r)
+	offer, err := ps.Login.SiteOffer(v.R.Context(), v.Session.Holder, r)
 	if err != nil {
 		return err
 	}
@@ -287,29 +288,29 @@ func (u *UI) sitePage(v *visit) error {
 	if err != nil {
 		return fault.Wrap(fault.Invalid, err, "The address of the site cannot be read.")
 	}
-	allowTarget(v.w, target)
+	allowTarget(v.W, target)
 	id, _ := strings.CutSuffix(offer.ClientID, offer.ClientID[strings.LastIndex(offer.ClientID, "-"):])
 	c := consent{
 		Asker: r.Site.Title, Address: target.Scheme + "://" + target.Host, ClientID: id + "-…", Expires: offer.Expires,
 		Areas: login.InWords(offer.Scopes), Lacking: lacking(r.Scopes, v), Action: "/login/oauth/authorize/decision", Fields: fieldsOf(r.Query()),
 	}
-	return v.show(http.StatusOK, view{Title: "Let a site in", Name: "consent", Main: "narrow", Body: c}, nil)
+	return v.Show(http.StatusOK, page.View{Title: "Let a site in", Name: "consent", Main: "narrow", Body: c}, nil)
 }
 
-func (u *UI) siteDecision(v *visit) error {
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxConsentForm)
-	if err := v.post(); err != nil {
+func (ps *Pages) siteDecision(v *page.Visit) error {
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, maxConsentForm)
+	if err := v.Post(); err != nil {
 		return err
 	}
-	r, err := u.deps.Login.ParseRequest(v.r.PostForm)
+	r, err := ps.Login.ParseRequest(v.R.PostForm)
 	if err != nil {
-		return u.refuse(v, err)
+		return ps.refuse(v, err)
 	}
-	if !v.signedIn() {
+	if !v.SignedIn() {
 		return nil
 	}
-	if v.r.PostFormValue("decision") != "allow" {
-		return v.redirect(r.Deny())
+	if v.R.PostFormValue("decision") != "allow" {
+		return v.Redirect(r.Deny())
 	}
-	return u.grant(v, r, append([]string{}, v.r.PostForm["approve"]...))
+	return ps.grant(v, r, append([]string{}, v.R.PostForm["approve"]...))
 }

@@ -1,4 +1,4 @@
-package ui
+package page_test
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // TestContrast computes from the design tokens that text can be read: WCAG's ratio of at least 4.5 on
 // every surface it stands on, in both themes.
 func TestContrast(t *testing.T) {
-	source, err := os.ReadFile("src/style/tokens.css")
+	source, err := os.ReadFile("../src/style/tokens.css")
 	if err != nil {
 		t.Fatal(err)
 	}

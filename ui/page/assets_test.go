@@ -1,6 +1,7 @@
-package ui
+package page
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -14,19 +15,19 @@ func TestWithoutBuiltScript(t *testing.T) {
 		script bool
 	}{
 		{"a binary without the script says so, and shows the page", fstest.MapFS{"dist/.gitkeep": {}}, false},
-		{"a binary with the script loads it", fstest.MapFS{"dist/app.ABC.js": {Data: []byte("0")}, "dist/app.ABC.js.map": {}}, true},
+		{"a binary with the script loads it", fstest.MapFS{"dist/app.ABC.js": {Data: []byte("0")}, "dist/app.ABC.js.map": {}, "dist/part.DEF.js": {}}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a, err := loadAssets(c.dist)
+			a, err := LoadAssets(os.DirFS(".."), c.dist)
 			if err != nil {
 				t.Fatal(err)
 			}
-			pages, err := parsePages()
+			k, err := New(Deps{Assets: a})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var out strings.Builder
-			if err := pages["login"].ExecuteTemplate(&out, "layout", view{Title: "Sign in", Name: "login", Assets: a, Body: signIn{}}); err != nil {
+			if err := k.pages["error"].ExecuteTemplate(&out, "layout", View{Title: "Gone", Name: "error", Assets: a, Body: problem{Head: "What is missing"}}); err != nil {
 				t.Fatal(err)
 			}
 			if got := strings.Contains(out.String(), `src="/ui/assets/app.ABC.js"`); got != c.script {
@@ -35,7 +36,7 @@ func TestWithoutBuiltScript(t *testing.T) {
 			if got := strings.Contains(out.String(), "make ui"); got == c.script {
 				t.Errorf("the page names make ui: %v, want %v", got, !c.script)
 			}
-			if !strings.Contains(out.String(), `name="accessToken"`) {
+			if !strings.Contains(out.String(), "What is missing") {
 				t.Error("the page itself is missing")
 			}
 		})

@@ -1,26 +1,49 @@
-package ui
+// Package jobs is the page of a repository's pushes with their tasks.
+package jobs
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/ui/cell"
+	"github.com/treeline-ci/treeline/ui/live"
+	"github.com/treeline-ci/treeline/ui/page"
 )
 
+//go:embed html/*.html
+var markup embed.FS
+
+// Pages are these pages. They are safe for concurrent use.
+type Pages struct {
+	Queue *queue.Queue
+	Push  *push.Log
+	Cron  *cron.Calendar // nil: there is none
+	Live  *live.Live
+}
+
+// Register adds the pages to a kit.
+func (ps *Pages) Register(k *page.Kit) error {
+	k.Page("GET /jobs", ps.jobs)
+	k.Page("GET /push/{repo}/{revision}", ps.oldPush)
+	k.Data("GET /ui/api/jobs", ps.jobsData)
+	return k.Add(markup)
+}
+
 const (
-	jobsPushes = 10 // pushes of the page
-	maxPushes  = 50 // that a URL may ask for
-	maxCells   = 20000
+	jobsPushes = 10  // pushes of the page
+	maxPushes  = 50  // that a URL may ask for
 	scanPushes = 500 // looked through for an author
 )
 
@@ -39,7 +62,7 @@ type pushJSON struct {
 	GroupID        string        `json:"groupId"`
 	Error          *push.Error   `json:"error"`
 	DecisionMillis int64         `json:"decisionMillis"`
-	Cells          []cell        `json:"cells"`
+	Cells          []cell.Cell   `json:"cells"`
 }
 
 type jobsJSON struct {
@@ -51,39 +74,39 @@ type jobsJSON struct {
 // outline is a push for browsers without script.
 type outline struct {
 	pushJSON
-	Rows   []row
+	Rows   []cell.Row
 	More   int
-	Counts []tally
+	Counts []cell.Tally
 	Mark   string
 	Word   string
 }
 
 // jobs shows the pushes of a repository with their tasks. It knows Treeherder's parameters repo,
 // revision, fromchange, tochange, author, count and nojobs; the script knows those that filter.
-func (u *UI) jobs(v *visit) error {
-	if v.r.FormValue("repo") == "" {
-		return v.redirect("/")
+func (ps *Pages) jobs(v *page.Visit) error {
+	if v.R.FormValue("repo") == "" {
+		return v.Redirect("/")
 	}
-	stream := u.streamPath(v, "repo="+url.QueryEscape(v.r.FormValue("repo")))
-	data, repo, err := u.readJobs(v)
+	stream := ps.Live.Path(v, "repo="+url.QueryEscape(v.R.FormValue("repo")))
+	data, repo, err := ps.readJobs(v)
 	if err != nil {
 		return err
 	}
 	body := make([]outline, len(data.Pushes))
 	for i, p := range data.Pushes {
-		o := outline{pushJSON: p, Counts: talliesOf(p.Cells)}
-		o.Rows, o.More = rowsOf(p.Cells)
-		o.Mark, o.Word = summarize(p.State, o.Counts)
+		o := outline{pushJSON: p, Counts: cell.Tallies(p.Cells)}
+		o.Rows, o.More = cell.Rows(p.Cells)
+		o.Mark, o.Word = cell.Summarize(p.State, o.Counts)
 		body[i] = o
 	}
-	return v.show(http.StatusOK, view{
+	return v.Show(http.StatusOK, page.View{
 		Title: repo.Name, Name: "jobs", Repo: repo.Name, Stream: stream,
 		Body: struct {
 			Repo   push.Repository
 			Pushes []outline
 			Older  int64
 			Only   bool // one revision or author is chosen
-		}{repo, body, olderThan(data), v.r.FormValue("revision") != "" || v.r.FormValue("author") != ""},
+		}{repo, body, olderThan(data), v.R.FormValue("revision") != "" || v.R.FormValue("author") != ""},
 	}, data)
 }
 
@@ -94,29 +117,29 @@ func olderThan(d jobsJSON) int64 {
 	return d.Pushes[len(d.Pushes)-1].ID
 }
 
-func (u *UI) jobsData(v *visit) (any, error) {
-	data, _, err := u.readJobs(v)
+func (ps *Pages) jobsData(v *page.Visit) (any, error) {
+	data, _, err := ps.readJobs(v)
 	return data, err
 }
 
-func (u *UI) readJobs(v *visit) (jobsJSON, push.Repository, error) {
-	if err := v.allow(seePushes); err != nil {
+func (ps *Pages) readJobs(v *page.Visit) (jobsJSON, push.Repository, error) {
+	if err := v.Allow(page.SeePushes); err != nil {
 		return jobsJSON{}, push.Repository{}, err
 	}
-	ctx := v.r.Context()
-	repo, err := u.deps.Push.Repository(ctx, v.r.FormValue("repo"))
+	ctx := v.R.Context()
+	repo, err := ps.Push.Repository(ctx, v.R.FormValue("repo"))
 	if err != nil {
 		if errors.Is(err, fault.NotFound) {
-			err = fault.New(fault.NotFound, "There is no repository %q here.", v.r.FormValue("repo"))
+			err = fault.New(fault.NotFound, "There is no repository %q here.", v.R.FormValue("repo"))
 		}
 		return jobsJSON{}, repo, err
 	}
-	list, older, err := u.choosePushes(ctx, repo.Name, v.r.URL.Query())
+	list, older, err := ps.choosePushes(ctx, repo.Name, v.R.URL.Query())
 	if err != nil {
 		return jobsJSON{}, repo, err
 	}
 	data := jobsJSON{Repo: repo.Name, Older: older, Pushes: make([]pushJSON, len(list))}
-	byCron, err := u.cronGroups(v, repo.Name, list)
+	byCron, err := ps.cronGroups(v, repo.Name, list)
 	if err != nil {
 		return data, repo, err
 	}
@@ -125,18 +148,21 @@ func (u *UI) readJobs(v *visit) (jobsJSON, push.Repository, error) {
 	for i, p := range list {
 		data.Pushes[i] = pushJSON{
 			ID: p.ID, Revision: p.Revision, Base: p.Base, Branch: p.Branch, Author: p.Author, Email: p.Email, Message: p.Message, Commits: p.Commits,
-			Time: p.Time.UnixMilli(), State: p.State, GroupID: p.TaskGroupID, Error: p.Error, DecisionMillis: p.DecisionMillis, Cells: []cell{},
+			Time: p.Time.UnixMilli(), State: p.State, GroupID: p.TaskGroupID, Error: p.Error, DecisionMillis: p.DecisionMillis, Cells: []cell.Cell{},
 		}
 		groups := byCron[p.ID]
 		if p.TaskGroupID != "" {
 			groups = append([]string{p.TaskGroupID}, groups...)
 		}
-		if v.r.FormValue("nojobs") != "" {
+		if v.R.FormValue("nojobs") != "" {
 			continue
 		}
 		g.Go(func() error {
 			for _, group := range groups {
-				cells, _, err := u.cells(ctx, v, group)
+				if err := v.Allow(scope.String("queue:list-task-group:" + group)); err != nil {
+					return err
+				}
+				cells, _, err := cell.List(ctx, ps.Queue, group)
 				if errors.Is(err, fault.NotFound) {
 					continue // its tasks are not made yet, or have expired
 				}
@@ -152,15 +178,15 @@ func (u *UI) readJobs(v *visit) (jobsJSON, push.Repository, error) {
 }
 
 // cronGroups are the task groups that jobs of .cron.yml made at pushes, by push.
-func (u *UI) cronGroups(v *visit, repo string, list []push.Push) (map[int64][]string, error) {
-	if u.deps.Cron == nil || len(list) == 0 {
+func (ps *Pages) cronGroups(v *page.Visit, repo string, list []push.Push) (map[int64][]string, error) {
+	if ps.Cron == nil || len(list) == 0 {
 		return nil, nil
 	}
 	ids := make([]int64, len(list))
 	for i, p := range list {
 		ids[i] = p.ID
 	}
-	runs, err := u.deps.Cron.OfPushes(v.r.Context(), repo, ids)
+	runs, err := ps.Cron.OfPushes(v.R.Context(), repo, ids)
 	out := map[int64][]string{}
 	for _, r := range runs {
 		out[r.PushID] = append(out[r.PushID], r.TaskGroupID)
@@ -170,10 +196,10 @@ func (u *UI) cronGroups(v *visit, repo string, list []push.Push) (map[int64][]st
 
 // choosePushes returns the pushes that the parameters ask for, newest first, and whether there are
 // older ones.
-func (u *UI) choosePushes(ctx context.Context, repo string, q url.Values) (list []push.Push, older bool, err error) {
-	log := u.deps.Push
+func (ps *Pages) choosePushes(ctx context.Context, repo string, q url.Values) (list []push.Push, older bool, err error) {
+	log := ps.Push
 	if ids := q.Get("push"); ids != "" {
-		list, err = u.pushesByID(ctx, repo, ids)
+		list, err = ps.pushesByID(ctx, repo, ids)
 		return list, false, err
 	}
 	if revision := q.Get("revision"); revision != "" {
@@ -226,14 +252,14 @@ func (u *UI) choosePushes(ctx context.Context, repo string, q url.Values) (list 
 	return list, older, nil
 }
 
-func (u *UI) pushesByID(ctx context.Context, repo, ids string) ([]push.Push, error) {
+func (ps *Pages) pushesByID(ctx context.Context, repo, ids string) ([]push.Push, error) {
 	var list []push.Push
 	for i, text := range strings.Split(ids, ",") {
 		id, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || i >= maxPushes {
 			return nil, fault.New(fault.BadArguments, "push must be a list of at most %d numbers", maxPushes)
 		}
-		p, err := u.deps.Push.Get(ctx, repo, id)
+		p, err := ps.Push.Get(ctx, repo, id)
 		if errors.Is(err, fault.NotFound) {
 			continue
 		}
@@ -257,28 +283,7 @@ func authorFilter(author string) func(push.Push) bool {
 	}
 }
 
-// cells returns the tasks of a group, and the group with the name of its first task.
-func (u *UI) cells(ctx context.Context, v *visit, group string) ([]cell, queue.Group, error) {
-	if err := v.allow(scope.String("queue:list-task-group:" + group)); err != nil {
-		return []cell{}, queue.Group{}, err
-	}
-	cells := []cell{}
-	for token := ""; ; {
-		page, err := u.deps.Queue.ListGroup(ctx, group, 0, token)
-		if err != nil {
-			return cells, queue.Group{}, err
-		}
-		cells = slices.Grow(cells, len(page.Tasks))
-		for i := range page.Tasks {
-			cells = append(cells, cellOf(&page.Tasks[i]))
-		}
-		if token = page.Next; token == "" || len(cells) >= maxCells {
-			return cells, page.Group, nil
-		}
-	}
-}
-
 // oldPush leads from the address of a push's own page to the pushes with that one chosen.
-func (u *UI) oldPush(v *visit) error {
-	return v.redirect("/jobs?repo=" + url.QueryEscape(v.r.PathValue("repo")) + "&revision=" + url.QueryEscape(v.r.PathValue("revision")))
+func (ps *Pages) oldPush(v *page.Visit) error {
+	return v.Redirect("/jobs?repo=" + url.QueryEscape(v.R.PathValue("repo")) + "&revision=" + url.QueryEscape(v.R.PathValue("revision")))
 }

@@ -1,11 +1,14 @@
-package ui
+// Package tasks is the page of a task.
+package tasks
 
 import (
 	"cmp"
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,9 +17,15 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/why"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/ui/actions"
+	"github.com/treeline-ci/treeline/ui/cell"
+	"github.com/treeline-ci/treeline/ui/live"
+	"github.com/treeline-ci/treeline/ui/logs"
+	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/prose"
 )
 
@@ -34,40 +43,40 @@ func markdown(clean string) template.HTML { return template.HTML(clean) }
 
 // taskJSON is a task for the script; shell/data.ts describes it.
 type taskJSON struct {
-	ID              string         `json:"id"`
-	GroupID         string         `json:"groupId"`
-	Name            string         `json:"name"`
-	DescriptionHTML string         `json:"descriptionHtml"`
-	Owner           string         `json:"owner"`
-	Source          string         `json:"source"`
-	Queue           string         `json:"queue"`
-	Priority        string         `json:"priority"`
-	Project         string         `json:"project"`
-	Scheduler       string         `json:"scheduler"`
-	Created         int64          `json:"created"`
-	Deadline        int64          `json:"deadline"`
-	Expires         int64          `json:"expires"`
-	RetriesLeft     int            `json:"retriesLeft"`
-	Requires        string         `json:"requires"`
-	State           string         `json:"state"`
-	StateText       string         `json:"stateText"`
-	Sentence        string         `json:"sentence"`
-	Waiting         []waitJSON     `json:"waiting"`
-	Run             int            `json:"run"`
-	Runs            []runJSON      `json:"runs"`
-	Artifacts       []artifactJSON `json:"artifacts"`
-	Log             string         `json:"log"`
-	LogPage         string         `json:"logPage"`
-	Acts            []actJSON      `json:"acts"`
-	YAML            string         `json:"yaml"`
-	Dependencies    []neighbour    `json:"dependencies"`
-	Dependents      []neighbour    `json:"dependents"`
-	MoreDependents  bool           `json:"moreDependents"`
-	Tags            [][2]string    `json:"tags"`
-	Routes          []string       `json:"routes"`
-	Scopes          []string       `json:"scopes"`
-	Push            *pushLink      `json:"push"`
-	Actions         bool           `json:"actions"` // whether actions may be offered
+	ID              string          `json:"id"`
+	GroupID         string          `json:"groupId"`
+	Name            string          `json:"name"`
+	DescriptionHTML string          `json:"descriptionHtml"`
+	Owner           string          `json:"owner"`
+	Source          string          `json:"source"`
+	Queue           string          `json:"queue"`
+	Priority        string          `json:"priority"`
+	Project         string          `json:"project"`
+	Scheduler       string          `json:"scheduler"`
+	Created         int64           `json:"created"`
+	Deadline        int64           `json:"deadline"`
+	Expires         int64           `json:"expires"`
+	RetriesLeft     int             `json:"retriesLeft"`
+	Requires        string          `json:"requires"`
+	State           string          `json:"state"`
+	StateText       string          `json:"stateText"`
+	Sentence        string          `json:"sentence"`
+	Waiting         []waitJSON      `json:"waiting"`
+	Run             int             `json:"run"`
+	Runs            []runJSON       `json:"runs"`
+	Artifacts       []logs.Artifact `json:"artifacts"`
+	Log             string          `json:"log"`
+	LogPage         string          `json:"logPage"`
+	Acts            []actJSON       `json:"acts"`
+	YAML            string          `json:"yaml"`
+	Dependencies    []neighbour     `json:"dependencies"`
+	Dependents      []neighbour     `json:"dependents"`
+	MoreDependents  bool            `json:"moreDependents"`
+	Tags            [][2]string     `json:"tags"`
+	Routes          []string        `json:"routes"`
+	Scopes          []string        `json:"scopes"`
+	Push            *pushLink       `json:"push"`
+	Actions         bool            `json:"actions"` // whether actions may be offered
 }
 
 type runJSON struct {
@@ -108,13 +117,35 @@ func tabs() [][2]string {
 	return [][2]string{{"summary", "Summary"}, {"log", "Log"}, {"artifacts", "Artifacts"}, {"definition", "Definition"}, {"deps", "Dependencies"}}
 }
 
-// task shows a task, with its last run.
-func (u *UI) task(v *visit) error { return u.showTask(v, queue.LatestRun) }
+//go:embed html/*.html
+var markup embed.FS
 
-func (u *UI) showTask(v *visit, run int) error {
-	id := v.r.PathValue("task")
-	head := u.streamPath(v, "")
-	data, err := u.readTask(v, id, run)
+// Pages are these pages. They are safe for concurrent use.
+type Pages struct {
+	Queue   *queue.Queue
+	Push    *push.Log
+	Actions *actions.Pages
+	Logs    *logs.Pages
+	Live    *live.Live
+	Log     *slog.Logger
+}
+
+// Register adds the pages to a kit.
+func (ps *Pages) Register(k *page.Kit) error {
+	k.Page("GET /tasks/{task}", ps.task)
+	k.Page("GET /tasks/{task}/{rest...}", ps.part)
+	k.Data("GET /ui/api/tasks/{task}", ps.taskData)
+	k.Data("POST /ui/api/tasks/{task}/{act}", ps.act)
+	return k.Add(markup)
+}
+
+// task shows a task, with its last run.
+func (ps *Pages) task(v *page.Visit) error { return ps.showTask(v, queue.LatestRun) }
+
+func (ps *Pages) showTask(v *page.Visit, run int) error {
+	id := v.R.PathValue("task")
+	head := ps.Live.Path(v, "")
+	data, err := ps.readTask(v, id, run)
 	if err != nil {
 		return err
 	}
@@ -126,7 +157,7 @@ func (u *UI) showTask(v *visit, run int) error {
 		}
 		stream = head + strings.Join(near[:min(len(near), 120)], "&")
 	}
-	tab := v.r.FormValue("tab")
+	tab := v.R.FormValue("tab")
 	if !slices.ContainsFunc(tabs(), func(t [2]string) bool { return t[0] == tab }) {
 		tab = "summary"
 	}
@@ -134,38 +165,30 @@ func (u *UI) showTask(v *visit, run int) error {
 	if data.Push != nil {
 		repo = data.Push.Repo
 	}
-	return v.show(http.StatusOK, view{
+	return v.Show(http.StatusOK, page.View{
 		Title: data.Name + ": " + data.StateText, Name: "task", Repo: repo, Stream: stream,
-		Body: taskView{data, markdown(data.DescriptionHTML), tab, tabs(), v.session.csrf()},
+		Body: taskView{data, markdown(data.DescriptionHTML), tab, tabs(), v.Session.CSRF()},
 	}, data)
 }
 
 // taskData answers the script with a task.
-func (u *UI) taskData(v *visit) (any, error) {
+func (ps *Pages) taskData(v *page.Visit) (any, error) {
 	run := queue.LatestRun
-	if text := v.r.FormValue("run"); text != "" {
+	if text := v.R.FormValue("run"); text != "" {
 		var err error
-		if run, err = runNumber(text); err != nil {
+		if run, err = logs.RunNumber(text); err != nil {
 			return nil, err
 		}
 	}
-	return u.readTask(v, v.r.PathValue("task"), run)
+	return ps.readTask(v, v.R.PathValue("task"), run)
 }
 
-func runNumber(text string) (int, error) {
-	run, err := strconv.Atoi(text)
-	if err != nil || run < 0 {
-		return 0, fault.New(fault.NotFound, "%q is no number of a run.", text)
-	}
-	return run, nil
-}
-
-func (u *UI) readTask(v *visit, id string, run int) (taskJSON, error) {
-	if err := v.allow(scope.Strings("queue:get-task:"+id, "queue:status:"+id)); err != nil {
+func (ps *Pages) readTask(v *page.Visit, id string, run int) (taskJSON, error) {
+	if err := v.Allow(scope.Strings("queue:get-task:"+id, "queue:status:"+id)); err != nil {
 		return taskJSON{}, err
 	}
-	ctx := v.r.Context()
-	item, err := u.deps.Queue.Item(ctx, id)
+	ctx := v.R.Context()
+	item, err := ps.Queue.Item(ctx, id)
 	if err != nil {
 		return taskJSON{}, err
 	}
@@ -176,33 +199,37 @@ func (u *UI) readTask(v *visit, id string, run int) (taskJSON, error) {
 		}
 		data.Run = run
 	}
-	data.Acts = v.actsOn(item.Status)
-	data.Actions = u.deps.Actions != nil && v.allow(seeActions) == nil
+	data.Acts = actsOn(v, item.Status)
+	data.Actions = ps.Actions.Offers(v)
 	if data.YAML, err = prose.YAML(item.Task); err != nil {
 		return taskJSON{}, err
 	}
-	if err := u.addNeighbours(ctx, v, &data, &item); err != nil {
+	if err := ps.addNeighbours(ctx, v, &data, &item); err != nil {
 		return taskJSON{}, err
 	}
-	if err := u.addWaiting(ctx, v, &data, &item); err != nil {
+	if err := ps.addWaiting(ctx, v, &data, &item); err != nil {
 		return taskJSON{}, err
 	}
-	if err := u.addArtifacts(ctx, v, &data); err != nil {
+	name := ""
+	if data.Artifacts, name, err = ps.Logs.Artifacts(v, id, data.Run); err != nil {
 		return taskJSON{}, err
 	}
-	return data, u.addPush(ctx, v, &data)
+	if name != "" {
+		data.Log, data.LogPage = logs.BytesPath(id, data.Run, name), logs.ViewerPath(id, data.Run, name)
+	}
+	return data, ps.addPush(ctx, v, &data)
 }
 
 // describe is what the task itself tells.
 func describe(i *queue.Item) taskJSON {
 	s, d := &i.Status, &i.Task
-	m := moveOf(s)
+	m := cell.MoveOf(s)
 	data := taskJSON{
-		ID: s.TaskID, GroupID: s.TaskGroupID, Name: nameOf(d.Metadata.Name, s.TaskID), DescriptionHTML: string(prose.Markdown(d.Metadata.Description)),
+		ID: s.TaskID, GroupID: s.TaskGroupID, Name: cell.Name(d.Metadata.Name, s.TaskID), DescriptionHTML: string(prose.Markdown(d.Metadata.Description)),
 		Owner: d.Metadata.Owner, Source: d.Metadata.Source, Queue: s.TaskQueueID, Priority: string(s.Priority), Project: s.ProjectID,
 		Scheduler: s.SchedulerID, Created: d.Created.UnixMilli(), Deadline: s.Deadline.UnixMilli(), Expires: s.Expires.UnixMilli(),
 		RetriesLeft: s.RetriesLeft, Requires: string(d.Requires), State: m.State, StateText: prose.StateText(s), Sentence: prose.Sentence(s), Run: m.Run,
-		Waiting: []waitJSON{}, Runs: []runJSON{}, Artifacts: []artifactJSON{}, Dependencies: []neighbour{}, Dependents: []neighbour{}, Tags: [][2]string{},
+		Waiting: []waitJSON{}, Runs: []runJSON{}, Artifacts: []logs.Artifact{}, Dependencies: []neighbour{}, Dependents: []neighbour{}, Tags: [][2]string{},
 		Routes: append([]string{}, d.Routes...), Scopes: append([]string{}, d.Scopes...),
 	}
 	for n, r := range s.Runs {
@@ -212,7 +239,7 @@ func describe(i *queue.Item) taskJSON {
 			worker = ""
 		}
 		data.Runs = append(data.Runs, runJSON{
-			r.RunID, prose.RunState(r, last), prose.RunText(r, last), prose.RunSentence(r, last), worker, r.Scheduled.UnixMilli(), millis(r.Started), millis(r.Resolved),
+			r.RunID, prose.RunState(r, last), prose.RunText(r, last), prose.RunSentence(r, last), worker, r.Scheduled.UnixMilli(), cell.Millis(r.Started), cell.Millis(r.Resolved),
 		})
 	}
 	for _, k := range slices.Sorted(maps.Keys(d.Tags)) {
@@ -221,8 +248,8 @@ func describe(i *queue.Item) taskJSON {
 	return data
 }
 
-func (u *UI) addNeighbours(ctx context.Context, v *visit, data *taskJSON, i *queue.Item) error {
-	items, err := u.deps.Queue.Items(ctx, i.Task.Dependencies)
+func (ps *Pages) addNeighbours(ctx context.Context, v *page.Visit, data *taskJSON, i *queue.Item) error {
+	items, err := ps.Queue.Items(ctx, i.Task.Dependencies)
 	if err != nil {
 		return err
 	}
@@ -239,10 +266,10 @@ func (u *UI) addNeighbours(ctx context.Context, v *visit, data *taskJSON, i *que
 			data.Dependencies = append(data.Dependencies, neighbourOf(item))
 		}
 	}
-	if v.allow(scope.String("queue:list-dependent-tasks:"+data.ID)) != nil {
+	if v.Allow(scope.String("queue:list-dependent-tasks:"+data.ID)) != nil {
 		return nil
 	}
-	page, err := u.deps.Queue.Dependents(ctx, data.ID, maxDependents, "")
+	page, err := ps.Queue.Dependents(ctx, data.ID, maxDependents, "")
 	if err != nil {
 		return err
 	}
@@ -254,13 +281,13 @@ func (u *UI) addNeighbours(ctx context.Context, v *visit, data *taskJSON, i *que
 }
 
 func neighbourOf(i *queue.Item) neighbour {
-	return neighbour{i.Status.TaskID, nameOf(i.Task.Metadata.Name, i.Status.TaskID), moveOf(&i.Status).State, prose.StateText(&i.Status)}
+	return neighbour{i.Status.TaskID, cell.Name(i.Task.Metadata.Name, i.Status.TaskID), cell.MoveOf(&i.Status).State, prose.StateText(&i.Status)}
 }
 
 const maxReasons = 10
 
 // addWaiting says why the task does not run yet: each unmet dependency, or who is in line before it.
-func (u *UI) addWaiting(ctx context.Context, v *visit, data *taskJSON, i *queue.Item) error {
+func (ps *Pages) addWaiting(ctx context.Context, v *page.Visit, data *taskJSON, i *queue.Item) error {
 	say := func(w waitJSON) { data.Waiting = append(data.Waiting, w) }
 	switch i.Status.State {
 	case task.Unscheduled:
@@ -283,10 +310,10 @@ func (u *UI) addWaiting(ctx context.Context, v *visit, data *taskJSON, i *queue.
 			data.Sentence = fmt.Sprintf("It waits for %d of %d tasks.", max(left, 1), max(len(i.Task.Dependencies), 1))
 		}
 	case task.Pending:
-		if v.allow(scope.Strings("queue:pending-count:"+data.Queue, "queue:claimed-count:"+data.Queue)) != nil {
+		if v.Allow(scope.Strings("queue:pending-count:"+data.Queue, "queue:claimed-count:"+data.Queue)) != nil {
 			return nil
 		}
-		reply, err := u.deps.Queue.WhyPending(ctx, data.ID)
+		reply, err := ps.Queue.WhyPending(ctx, data.ID)
 		if err != nil {
 			return err
 		}
@@ -321,11 +348,11 @@ func unmet(state string) string {
 	return ""
 }
 
-func (u *UI) addPush(ctx context.Context, v *visit, data *taskJSON) error {
-	if v.allow(seePushes) != nil {
+func (ps *Pages) addPush(ctx context.Context, v *page.Visit, data *taskJSON) error {
+	if v.Allow(page.SeePushes) != nil {
 		return nil
 	}
-	p, err := u.deps.Push.ByTaskGroup(ctx, data.GroupID)
+	p, err := ps.Push.ByTaskGroup(ctx, data.GroupID)
 	if errors.Is(err, fault.NotFound) {
 		return nil
 	}

@@ -1,10 +1,12 @@
-package ui
+// Package live tells open pages what happens: each page has one stream of server-sent events.
+package live
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,7 +16,10 @@ import (
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/ui/cell"
+	"github.com/treeline-ci/treeline/ui/page"
 )
 
 const (
@@ -23,56 +28,71 @@ const (
 	gather = 20 * time.Millisecond
 )
 
-// message is what the stream tells a page; shell/data.ts describes it.
-type message struct {
-	Kind     string `json:"kind"`
-	GroupID  string `json:"groupId,omitempty"`
-	Repo     string `json:"repo,omitempty"`
-	Push     int64  `json:"push,omitempty"`
-	Task     *move  `json:"task,omitempty"`
-	Artifact string `json:"artifact,omitempty"` // the task whose artifact is new
+// Live is the streams. It is safe for concurrent use.
+type Live struct {
+	Feed   *event.Feed // nil: pages get no streams
+	Push   *push.Log
+	Cron   *cron.Calendar // nil: there is none
+	Log    *slog.Logger
+	owners owners
 }
 
-// streamPath is the address of the stream of a page, beginning where the page's data was read; "" for
+// Register adds the streams to a kit.
+func (l *Live) Register(k *page.Kit) error {
+	k.Stream("GET /ui/api/stream", l.stream)
+	return nil
+}
+
+// message is what the stream tells a page; shell/data.ts describes it.
+type message struct {
+	Kind     string     `json:"kind"`
+	GroupID  string     `json:"groupId,omitempty"`
+	Repo     string     `json:"repo,omitempty"`
+	Push     int64      `json:"push,omitempty"`
+	Task     *cell.Move `json:"task,omitempty"`
+	Artifact string     `json:"artifact,omitempty"` // the task whose artifact is new
+}
+
+// Path is the address of the stream of a page, beginning where the page's data was read; "" for
 // one who may not follow the feed. It must be made before the data is read.
-func (u *UI) streamPath(v *visit, what string) string {
-	if v.allow(seePushes) != nil || u.deps.Feed == nil {
+func (l *Live) Path(v *page.Visit, what string) string {
+	if v.Allow(page.SeePushes) != nil || l.Feed == nil {
 		return ""
 	}
-	head, err := u.deps.Feed.Head(v.r.Context())
+	head, err := l.Feed.Head(v.R.Context())
 	if err != nil {
-		u.log.WarnContext(v.r.Context(), "a page gets no stream", "error", err)
+		l.Log.WarnContext(v.R.Context(), "a page gets no stream", "error", err)
 		return ""
 	}
 	return fmt.Sprintf("/ui/api/stream?after=%d&%s", head, what)
 }
 
 // stream sends what happens to a repository, a group or a task, until the page is closed.
-func (u *UI) stream(v *visit) (any, error) {
-	if err := v.allow(seePushes); err != nil {
+func (l *Live) stream(v *page.Visit) (any, error) {
+	if err := v.Allow(page.SeePushes); err != nil {
 		return nil, err
 	}
-	after, err := u.resumeAt(v.r)
+	after, err := l.resumeAt(v.R)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(v.r.Context())
+	ctx, cancel := context.WithCancel(v.R.Context())
 	defer cancel()
-	h := v.w.Header()
+	h := v.W.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	out := &sse{w: v.w, flush: http.NewResponseController(v.w).Flush}
+	out := &sse{w: v.W, flush: http.NewResponseController(v.W).Flush}
 	out.write("retry: 1000\n\n")
 	for out.err == nil {
 		events := make(chan item, 256)
-		go u.follow(ctx, after, events)
-		err := out.run(ctx, events, u.filter(ctx, v.r))
+		go l.follow(ctx, after, events)
+		err := out.run(ctx, events, l.filter(ctx, v.R))
 		if !errors.Is(err, event.ErrTooFarBehind) {
 			break
 		}
 		// The page reads everything anew, and the stream goes on from before that.
-		if after, err = u.deps.Feed.Head(ctx); err != nil {
+		if after, err = l.Feed.Head(ctx); err != nil {
 			break
 		}
 		out.write(fmt.Sprintf("event: reset\nid: %d\ndata: {}\n\n", after))
@@ -80,13 +100,13 @@ func (u *UI) stream(v *visit) (any, error) {
 	return nil, nil // the stream has been answered
 }
 
-func (u *UI) resumeAt(r *http.Request) (int64, error) {
+func (l *Live) resumeAt(r *http.Request) (int64, error) {
 	text := r.Header.Get("Last-Event-ID")
 	if text == "" {
 		text = r.FormValue("after")
 	}
 	if text == "" {
-		return u.deps.Feed.Head(r.Context())
+		return l.Feed.Head(r.Context())
 	}
 	after, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || after < 0 {
@@ -101,9 +121,9 @@ type item struct {
 }
 
 // follow passes the feed on until ctx ends or the feed does.
-func (u *UI) follow(ctx context.Context, after int64, to chan<- item) {
+func (l *Live) follow(ctx context.Context, after int64, to chan<- item) {
 	defer close(to)
-	for e, err := range u.deps.Feed.Subscribe(ctx, event.Filter{After: &after}) {
+	for e, err := range l.Feed.Subscribe(ctx, event.Filter{After: &after}) {
 		select {
 		case to <- item{e, err}:
 		case <-ctx.Done():
@@ -180,7 +200,7 @@ func (s *sse) run(ctx context.Context, events <-chan item, filter func(*event.Ev
 }
 
 // filter returns what a stream tells of an event, nil when nothing.
-func (u *UI) filter(ctx context.Context, r *http.Request) func(*event.Event) *message {
+func (l *Live) filter(ctx context.Context, r *http.Request) func(*event.Event) *message {
 	all, repo, group := r.FormValue("all") != "", r.FormValue("repo"), r.FormValue("group")
 	tasks := map[string]bool{}
 	for _, id := range r.Form["task"] {
@@ -188,7 +208,7 @@ func (u *UI) filter(ctx context.Context, r *http.Request) func(*event.Event) *me
 	}
 	return func(e *event.Event) *message {
 		if strings.HasPrefix(e.Kind, "push-") {
-			u.owners.set(e.TaskGroupID, owner{repo: e.Topic})
+			l.owners.set(e.TaskGroupID, owner{repo: e.Topic})
 			if !all && (repo == "" || e.Topic != repo) {
 				return nil
 			}
@@ -200,7 +220,7 @@ func (u *UI) filter(ctx context.Context, r *http.Request) func(*event.Event) *me
 		case tasks[e.TaskID], group != "" && e.TaskGroupID == group:
 			return messageOf(e)
 		case repo != "" && e.TaskGroupID != "":
-			of := u.ownerOf(ctx, e.TaskGroupID)
+			of := l.ownerOf(ctx, e.TaskGroupID)
 			if of.repo != repo {
 				return nil
 			}
@@ -234,7 +254,7 @@ func messageOf(e *event.Event) *message {
 		if json.Unmarshal(e.Payload, &body) != nil || body.Status == nil {
 			return nil
 		}
-		moved := moveOf(body.Status)
+		moved := cell.MoveOf(body.Status)
 		m.Task = &moved
 	}
 	return m
@@ -273,21 +293,21 @@ func (o *owners) set(group string, of owner) {
 	o.of[group] = of
 }
 
-func (u *UI) ownerOf(ctx context.Context, group string) owner {
-	if of, known := u.owners.get(group); known {
+func (l *Live) ownerOf(ctx context.Context, group string) owner {
+	if of, known := l.owners.get(group); known {
 		return of
 	}
-	p, err := u.deps.Push.ByTaskGroup(ctx, group)
+	p, err := l.Push.ByTaskGroup(ctx, group)
 	of := owner{repo: p.Repository}
-	if errors.Is(err, fault.NotFound) && u.deps.Cron != nil {
+	if errors.Is(err, fault.NotFound) && l.Cron != nil {
 		var run cron.Run
-		if run, err = u.deps.Cron.ByTaskGroup(ctx, group); err == nil && run.PushID != 0 {
+		if run, err = l.Cron.ByTaskGroup(ctx, group); err == nil && run.PushID != 0 {
 			of = owner{run.Repository, run.PushID}
 		}
 	}
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		return owner{} // asked again at the next event
 	}
-	u.owners.set(group, of)
+	l.owners.set(group, of)
 	return of
 }

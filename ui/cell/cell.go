@@ -1,7 +1,9 @@
-package ui
+// Package cell is a task as grids, tables and counts show it.
+package cell
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -12,9 +14,9 @@ import (
 	"github.com/treeline-ci/treeline/ui/prose"
 )
 
-// cell is a task as grids and tables show it; shell/data.ts describes it.
-type cell struct {
-	move
+// Cell is a task as grids and tables show it; shell/data.ts describes it.
+type Cell struct {
+	Move
 	Name      string `json:"name"`
 	Symbol    string `json:"symbol"`
 	Group     string `json:"group"`
@@ -24,8 +26,8 @@ type cell struct {
 	Queue     string `json:"queue"`
 }
 
-// move is what changes of a cell. Times are milliseconds since 1970, 0 for none.
-type move struct {
+// Move is what changes of a cell. Times are milliseconds since 1970, 0 for none.
+type Move struct {
 	ID        string `json:"id"`
 	State     string `json:"state"`
 	Reason    string `json:"reason"`
@@ -36,23 +38,25 @@ type move struct {
 	Ended     int64  `json:"ended"`
 }
 
-// shownStates lists the states with those first that need a look.
-func shownStates() []string {
+// States lists the states with those first that need a look.
+func States() []string {
 	return []string{"failed", "exception", "running", "pending", "unscheduled", "passed", "cancelled"}
 }
 
-func moveOf(s *task.Status) move {
-	m := move{ID: s.TaskID, State: string(s.State), Run: -1, Runs: len(s.Runs)}
+// MoveOf is where a task stands.
+func MoveOf(s *task.Status) Move {
+	m := Move{ID: s.TaskID, State: string(s.State), Run: -1, Runs: len(s.Runs)}
 	if r := s.LastRun(); r != nil {
 		m.State = prose.State(s.State, r.ReasonResolved)
 		m.Reason = string(r.ReasonResolved)
 		m.Run = r.RunID
-		m.Scheduled, m.Started, m.Ended = r.Scheduled.UnixMilli(), millis(r.Started), millis(r.Resolved)
+		m.Scheduled, m.Started, m.Ended = r.Scheduled.UnixMilli(), Millis(r.Started), Millis(r.Resolved)
 	}
 	return m
 }
 
-func millis(t *task.Time) int64 {
+// Millis is a time as scripts have it; 0 for none.
+func Millis(t *task.Time) int64 {
 	if t == nil {
 		return 0
 	}
@@ -71,8 +75,9 @@ type treeherder struct {
 
 const maxSymbol = 24 // characters
 
-func cellOf(i *queue.Item) cell {
-	c := cell{move: moveOf(&i.Status), Name: nameOf(i.Task.Metadata.Name, i.Status.TaskID), Queue: i.Status.TaskQueueID}
+// Of is a task as a cell.
+func Of(i *queue.Item) Cell {
+	c := Cell{Move: MoveOf(&i.Status), Name: Name(i.Task.Metadata.Name, i.Status.TaskID), Queue: i.Status.TaskQueueID}
 	var extra struct {
 		Treeherder treeherder `json:"treeherder"`
 	}
@@ -123,7 +128,7 @@ func (t treeherder) platform() string {
 
 // fromName takes symbol and group from the task's name and kind: "test-unit-3" of kind test is
 // "unit-3" in the group "test". The decision task is D.
-func (c *cell) fromName(i *queue.Item) {
+func (c *Cell) fromName(i *queue.Item) {
 	if i.Status.TaskID == i.Status.TaskGroupID {
 		c.Symbol = "D"
 		return
@@ -146,7 +151,8 @@ func (c *cell) fromName(i *queue.Item) {
 	}
 }
 
-func nameOf(name, id string) string {
+// Name is what people call a task; its id when it has no name.
+func Name(name, id string) string {
 	if strings.TrimSpace(name) == "" {
 		return id
 	}
@@ -160,28 +166,28 @@ func cutText(s string, most int) string {
 	return string([]rune(s)[:most-1]) + "…"
 }
 
-// row is a line of the grid for browsers without script.
-type row struct {
+// Row is a line of the grid for browsers without script.
+type Row struct {
 	Platform string
-	Cells    []cell
+	Cells    []Cell
 }
 
 const maxOutline = 250 // cells of a push in the outline; the script shows all
 
-// rowsOf arranges cells by platform, group and symbol. more counts those left out.
-func rowsOf(cells []cell) (rows []row, more int) {
-	sorted := slices.SortedFunc(slices.Values(cells), func(a, b cell) int {
+// Rows arranges cells by platform, group and symbol. more counts those left out.
+func Rows(cells []Cell) (rows []Row, more int) {
+	sorted := slices.SortedFunc(slices.Values(cells), func(a, b Cell) int {
 		return cmp.Or(cmp.Compare(a.Platform, b.Platform), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Symbol, b.Symbol), cmp.Compare(a.ID, b.ID))
 	})
 	if len(sorted) > maxOutline {
 		// What needs a look comes before what does not.
-		slices.SortStableFunc(sorted, func(a, b cell) int { return cmp.Compare(rank(a.State), rank(b.State)) })
+		slices.SortStableFunc(sorted, func(a, b Cell) int { return cmp.Compare(Rank(a.State), Rank(b.State)) })
 		sorted, more = sorted[:maxOutline], len(sorted)-maxOutline
-		slices.SortStableFunc(sorted, func(a, b cell) int { return cmp.Compare(a.Platform, b.Platform) })
+		slices.SortStableFunc(sorted, func(a, b Cell) int { return cmp.Compare(a.Platform, b.Platform) })
 	}
 	for _, c := range sorted {
 		if len(rows) == 0 || rows[len(rows)-1].Platform != c.Platform {
-			rows = append(rows, row{Platform: c.Platform})
+			rows = append(rows, Row{Platform: c.Platform})
 		}
 		last := &rows[len(rows)-1]
 		last.Cells = append(last.Cells, c)
@@ -189,31 +195,32 @@ func rowsOf(cells []cell) (rows []row, more int) {
 	return rows, more
 }
 
-func rank(state string) int {
-	i := slices.Index(shownStates(), state)
+// Rank orders states as States does.
+func Rank(state string) int {
+	i := slices.Index(States(), state)
 	if i < 0 {
-		return len(shownStates())
+		return len(States())
 	}
 	return i
 }
 
-// tally is how many tasks are in a state.
-type tally struct {
-	State string
-	N     int
-}
+// MaxListed is how many tasks of a group List returns at most.
+const MaxListed = 20000
 
-// talliesOf counts cells by state, those that need a look first.
-func talliesOf(cells []cell) []tally {
-	counts := map[string]int{}
-	for _, c := range cells {
-		counts[c.State]++
-	}
-	var out []tally
-	for _, s := range shownStates() {
-		if counts[s] > 0 {
-			out = append(out, tally{s, counts[s]})
+// List returns the tasks of a group, and the group. Who asks must have been allowed to.
+func List(ctx context.Context, q *queue.Queue, group string) ([]Cell, queue.Group, error) {
+	cells := []Cell{}
+	for token := ""; ; {
+		page, err := q.ListGroup(ctx, group, 0, token)
+		if err != nil {
+			return cells, queue.Group{}, err
+		}
+		cells = slices.Grow(cells, len(page.Tasks))
+		for i := range page.Tasks {
+			cells = append(cells, Of(&page.Tasks[i]))
+		}
+		if token = page.Next; token == "" || len(cells) >= MaxListed {
+			return cells, page.Group, nil
 		}
 	}
-	return out
 }

@@ -1,4 +1,4 @@
-package ui
+package tasks
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/scopes"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/ui/cell"
+	"github.com/treeline-ci/treeline/ui/page"
 )
 
 // deed is something to do to a task.
@@ -38,16 +40,16 @@ type actJSON struct {
 }
 
 // actsOn lists the deeds, and which scope is missing for those that the visitor may not do.
-func (v *visit) actsOn(s task.Status) []actJSON {
+func actsOn(v *page.Visit, s task.Status) []actJSON {
 	var list []actJSON
 	for _, d := range deeds() {
 		a := actJSON{Name: d.name, Label: d.label, Possible: d.possible(s.State), Allowed: true}
 		want := d.scopes(s)
-		if v.allow(want) != nil {
+		if v.Allow(want) != nil {
 			a.Allowed = false
 			// Any of several scopes would do; the first is the plain one.
 			a.Why = "needs " + want.Scopes()[0] + "."
-			if v.session.clientID == "" {
+			if v.Session.ClientID == "" {
 				a.Why = "sign in first; it " + a.Why
 			}
 		}
@@ -57,41 +59,41 @@ func (v *visit) actsOn(s task.Status) []actJSON {
 }
 
 // act does a deed, for the script and for plain forms.
-func (u *UI) act(v *visit) (any, error) {
-	answer, err := u.tryAct(v)
-	if strings.Contains(v.r.Header.Get("Accept"), "application/json") {
+func (ps *Pages) act(v *page.Visit) (any, error) {
+	answer, err := ps.tryAct(v)
+	if strings.Contains(v.R.Header.Get("Accept"), "application/json") {
 		return answer, err
 	}
 	if err != nil {
-		u.fail(v, err)
+		v.Fail(err)
 		return nil, nil // the error page has been answered
 	}
-	http.Redirect(v.w, v.r, "/tasks/"+v.r.PathValue("task"), http.StatusSeeOther)
+	http.Redirect(v.W, v.R, "/tasks/"+v.R.PathValue("task"), http.StatusSeeOther)
 	return nil, nil // the redirect has been answered
 }
 
-func (u *UI) tryAct(v *visit) (any, error) {
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, 64<<10)
-	if err := v.post(); err != nil {
+func (ps *Pages) tryAct(v *page.Visit) (any, error) {
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, 64<<10)
+	if err := v.Post(); err != nil {
 		return nil, err
 	}
-	id, name, ctx := v.r.PathValue("task"), v.r.PathValue("act"), v.r.Context()
+	id, name, ctx := v.R.PathValue("task"), v.R.PathValue("act"), v.R.Context()
 	for _, d := range deeds() {
 		if d.name != name {
 			continue
 		}
-		item, err := u.deps.Queue.Item(ctx, id)
+		item, err := ps.Queue.Item(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		if err := v.allow(d.scopes(item.Status)); err != nil {
+		if err := v.Allow(d.scopes(item.Status)); err != nil {
 			return nil, err
 		}
-		if _, err := d.do(u.deps.Queue, ctx, id); err != nil {
+		if _, err := d.do(ps.Queue, ctx, id); err != nil {
 			return nil, err
 		}
-		u.log.InfoContext(ctx, "a person acted on a task", "act", name, "task", id, "client", v.session.clientID)
-		return map[string]string{"message": nameOf(item.Task.Metadata.Name, id) + " " + d.done + "."}, nil
+		ps.Log.InfoContext(ctx, "a person acted on a task", "act", name, "task", id, "client", v.Session.ClientID)
+		return map[string]string{"message": cell.Name(item.Task.Metadata.Name, id) + " " + d.done + "."}, nil
 	}
 	return nil, fault.New(fault.NotFound, "There is no act %q.", name)
 }

@@ -1,0 +1,166 @@
+// Package logs is the log viewer, and where artifacts lie.
+package logs
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/ui/cell"
+	"github.com/treeline-ci/treeline/ui/live"
+	"github.com/treeline-ci/treeline/ui/page"
+	"github.com/treeline-ci/treeline/ui/prose"
+)
+
+//go:embed html/*.html
+var markup embed.FS
+
+// Pages are these pages. They are safe for concurrent use.
+type Pages struct {
+	Queue   *queue.Queue
+	Push    *push.Log
+	Live    *live.Live
+	RootURL string // as people reach this server
+}
+
+// Register adds the pages to a kit. The viewer's address lies under a task's, whose page calls Show.
+func (ps *Pages) Register(k *page.Kit) error {
+	k.Page("GET /logviewer", ps.old)
+	k.Stream("GET /ui/api/logs/{task}/{run}/{name...}", ps.logBytes)
+	return k.Add(markup)
+}
+
+// where tells the script where to read a log's bytes.
+type where struct {
+	URL     string `json:"url"` // on this server
+	Growing bool   `json:"growing"`
+	Size    int64  `json:"size"` // of a log that has ended, -1 when unknown
+}
+
+// logBytes answers where a log's bytes are now: while it grows in one place, later in another, with
+// the same bytes.
+func (ps *Pages) logBytes(v *page.Visit) (any, error) {
+	run, err := RunNumber(v.R.PathValue("run"))
+	if err != nil {
+		return nil, err
+	}
+	id, name := v.R.PathValue("task"), v.R.PathValue("name")
+	growing, err := ps.growing(v.R.Context(), id, run)
+	if err != nil {
+		return nil, err
+	}
+	a, _, local, err := ps.content(v, id, run, name)
+	if err != nil {
+		return nil, err
+	}
+	if local == "" {
+		return nil, fault.New(fault.Gone, "This log lives on another server; open the raw log instead.")
+	}
+	w := where{local, growing, -1}
+	if a.ContentLength != nil && !growing {
+		w.Size = *a.ContentLength
+	}
+	return w, nil
+}
+
+// growing reports whether a run is not at its end. It is read before the artifact, so that a log
+// that ends in between is asked for once more.
+func (ps *Pages) growing(ctx context.Context, id string, run int) (bool, error) {
+	s, err := ps.Queue.Status(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	return run < len(s.Runs) && s.Runs[run].State == task.Running, nil
+}
+
+// logJSON is what the log viewer is about; shell/data.ts describes it.
+type logJSON struct {
+	TaskID  string `json:"taskId"`
+	Run     int    `json:"run"`
+	Name    string `json:"name"`
+	Bytes   string `json:"bytes"`
+	Raw     string `json:"raw"`
+	Growing bool   `json:"growing"`
+}
+
+// Show shows a log.
+func (ps *Pages) Show(v *page.Visit, run int, name string) error {
+	id, ctx := v.R.PathValue("task"), v.R.Context()
+	if err := v.Allow(scope.Strings("queue:get-task:"+id, "queue:status:"+id)); err != nil {
+		return err
+	}
+	item, err := ps.Queue.Item(ctx, id)
+	if err != nil {
+		return err
+	}
+	if run >= len(item.Status.Runs) {
+		return fault.New(fault.NotFound, "Task %s has no run %d.", id, run)
+	}
+	stream := ps.Live.Path(v, "task="+id)
+	_, _, local, err := ps.content(v, id, run, name)
+	if err != nil {
+		return err
+	}
+	of := item.Status.Runs[run]
+	log := logJSON{TaskID: id, Run: run, Name: name, Raw: rawPath(id, run, name), Growing: of.State == task.Running}
+	if local != "" {
+		log.Bytes = BytesPath(id, run, name)
+	}
+	repo := ""
+	if v.Allow(page.SeePushes) == nil {
+		p, err := ps.Push.ByTaskGroup(ctx, item.Status.TaskGroupID)
+		if err != nil && !errors.Is(err, fault.NotFound) {
+			return err
+		}
+		repo = p.Repository
+	}
+	last := run == len(item.Status.Runs)-1
+	called := cell.Name(item.Task.Metadata.Name, id)
+	return v.Show(http.StatusOK, page.View{
+		Title: "Log of " + called, Name: "log", Main: "log-page", Repo: repo, Stream: stream,
+		Body: struct {
+			logJSON
+			Called, State, StateText string
+		}{log, called, prose.RunState(of, last), prose.RunText(of, last)},
+	}, log)
+}
+
+// Has reports whether a run has an artifact of a name.
+func (ps *Pages) Has(v *page.Visit, id string, run int, name string) bool {
+	_, err := ps.Queue.Artifact(v.R.Context(), id, run, name)
+	return !errors.Is(err, fault.NotFound)
+}
+
+// old leads from Treeherder's address of a log to ours.
+func (ps *Pages) old(v *page.Visit) error {
+	id, run, _ := strings.Cut(v.R.FormValue("task"), ".")
+	if id == "" {
+		return fault.New(fault.NotFound, "The address names no task: it should have task=TASKID.RUN.")
+	}
+	if run == "" {
+		run = "0"
+	}
+	to := "/tasks/" + url.PathEscape(id) + "/runs/" + url.PathEscape(run) + "/logs/" + logNames()[0]
+	if lines := v.R.FormValue("lineNumber"); lines != "" {
+		to += "#L" + url.QueryEscape(lines)
+	}
+	return v.Redirect(to)
+}
+
+// RunNumber reads the number of a run out of an address.
+func RunNumber(text string) (int, error) {
+	run, err := strconv.Atoi(text)
+	if err != nil || run < 0 {
+		return 0, fault.New(fault.NotFound, "%q is no number of a run.", text)
+	}
+	return run, nil
+}

@@ -1,0 +1,79 @@
+package page
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/treeline-ci/treeline/internal/fault"
+)
+
+// StatusOf is the HTTP status of an error.
+func StatusOf(err error) int {
+	switch fault.KindOf(err) {
+	case fault.Invalid, fault.Malformed, fault.BadArguments, fault.BadInput:
+		return http.StatusBadRequest
+	case fault.Unauthenticated:
+		return http.StatusUnauthorized
+	case fault.Forbidden:
+		return http.StatusForbidden
+	case fault.NotFound:
+		return http.StatusNotFound
+	case fault.Conflict:
+		return http.StatusConflict
+	case fault.Gone:
+		return http.StatusGone
+	case fault.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case fault.Unavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// problem is what an error page says.
+type problem struct {
+	Status  int
+	Head    string
+	Message string
+	SignIn  bool // signing in may help
+}
+
+func (v *Visit) explain(err error) problem {
+	p := problem{Status: StatusOf(err), Message: fault.Message(err)}
+	switch p.Status {
+	case http.StatusNotFound:
+		p.Head = "Not found"
+	case http.StatusGone:
+		p.Head = "Expired"
+	case http.StatusForbidden, http.StatusUnauthorized:
+		p.Head, p.SignIn = "Not allowed", v.Session.ClientID == ""
+	case http.StatusInternalServerError:
+		p.Head = "Something broke"
+		v.Kit.Log.ErrorContext(v.R.Context(), "a page failed", "path", v.R.URL.Path, "error", err)
+	case http.StatusServiceUnavailable:
+		p.Head = "Not now"
+	default:
+		p.Head = "That does not work"
+	}
+	return p
+}
+
+// Fail answers with an error page.
+func (v *Visit) Fail(err error) {
+	if v.R.Context().Err() != nil && errors.Is(err, v.R.Context().Err()) {
+		return // nobody waits for the answer
+	}
+	p := v.explain(err)
+	if err := v.Show(p.Status, View{Title: p.Head, Name: "error", Main: "narrow", Body: p}, nil); err != nil {
+		v.Kit.Log.ErrorContext(v.R.Context(), "the error page failed", "error", err)
+		http.Error(v.W, p.Message, p.Status)
+	}
+}
+
+func (v *Visit) failData(err error) {
+	if v.R.Context().Err() != nil && errors.Is(err, v.R.Context().Err()) {
+		return
+	}
+	p := v.explain(err)
+	v.writeJSON(p.Status, map[string]string{"message": p.Message})
+}

@@ -1,0 +1,154 @@
+package page
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/ui/session"
+)
+
+// Visit is one request to a page, with who makes it.
+type Visit struct {
+	Kit     *Kit
+	W       http.ResponseWriter
+	R       *http.Request
+	Session session.Session
+	Have    scope.Set
+}
+
+// View is what the layout shows around a page's own part. Show fills in what pages leave out.
+type View struct {
+	Title  string
+	Name   string // of the page: its template, and its entry in the script
+	Main   string // class of main
+	Theme  string
+	User   string
+	CSRF   string
+	Repo   string
+	Repos  []push.Repository
+	Here   string // path and query of this page, to come back to
+	Assets *Assets
+	About  string // version
+	Stream string // address of the page's stream of events, by live.Path; "" for none
+	Boot   template.JS
+	Body   any
+}
+
+// boot is what the script finds in the page; shell/data.ts describes it.
+type boot struct {
+	CSRF   string `json:"csrf"`
+	User   string `json:"user"`
+	Stream string `json:"stream"`
+	Icons  string `json:"icons"`
+	Data   any    `json:"data"`
+}
+
+// Allow returns a fault.Forbidden with what is missing, unless the visitor's scopes satisfy want.
+func (v *Visit) Allow(want scope.Expr) error {
+	return v.Have.Check(v.Session.ClientID, v.Session.ClientID == "", want)
+}
+
+// Caller is the visitor as rooms know callers.
+func (v *Visit) Caller() auth.Caller {
+	c := auth.Caller{ClientID: v.Session.ClientID, Scopes: v.Session.Scopes, Scheme: "session"}
+	if c.ClientID == "" {
+		c.Scheme = "none"
+	}
+	return c
+}
+
+// Post reports an error unless the request carries the session's token against forged requests.
+func (v *Visit) Post() error {
+	given := v.R.Header.Get("X-CSRF")
+	if given == "" {
+		given = v.R.PostFormValue("csrf")
+	}
+	if !v.Session.CheckCSRF(given) {
+		return fault.New(fault.Forbidden, "This form is too old: you have signed in or out since. Reload the page and try again.")
+	}
+	return nil
+}
+
+// Redirect sends the browser on, after a form with GET.
+func (v *Visit) Redirect(to string) error {
+	http.Redirect(v.W, v.R, to, http.StatusSeeOther)
+	return nil
+}
+
+// SignedIn sends visitors to the sign-in page, from which they come back; false says that the answer is given.
+func (v *Visit) SignedIn() bool {
+	if v.Session.ClientID != "" {
+		return true
+	}
+	http.Redirect(v.W, v.R, "/login?"+url.Values{"next": {v.R.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
+	return false
+}
+
+// Show renders a page: its template inside the layout. data goes to the script, w.Body to the template.
+func (v *Visit) Show(status int, w View, data any) error {
+	k, r := v.Kit, v.R
+	w.Theme, w.User, w.CSRF = themeOf(r), v.Session.ClientID, v.Session.CSRF()
+	w.Assets, w.About, w.Here = k.Assets, k.Version, r.URL.RequestURI()
+	if r.Method != http.MethodGet {
+		w.Here = "/"
+	}
+	if v.Allow(SeePushes) == nil {
+		repos, err := k.Repositories(r.Context())
+		if err != nil {
+			return err
+		}
+		w.Repos = repos
+	}
+	script, err := json.Marshal(boot{w.CSRF, w.User, w.Stream, "/ui/assets/" + k.Assets.Icons, data})
+	if err != nil {
+		return fmt.Errorf("ui: data of %s: %w", w.Name, err)
+	}
+	w.Boot = template.JS(script) // json.Marshal escapes <, > and &
+	var out bytes.Buffer
+	if err := k.pages[w.Name].ExecuteTemplate(&out, "layout", w); err != nil {
+		return fmt.Errorf("ui: page %s: %w", w.Name, err)
+	}
+	v.W.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.W.Header().Set("Cache-Control", "no-store")
+	v.W.WriteHeader(status)
+	_, _ = v.W.Write(out.Bytes()) // the browser may have gone
+	return nil
+}
+
+// LocalPath returns a path on this server, "/" for anything else: nobody is sent to another place
+// after signing in.
+func LocalPath(next string) string {
+	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return "/"
+	}
+	return next
+}
+
+const themeCookie = "treeline_theme"
+
+// themeOf returns "light" or "dark", or "" for what the browser prefers.
+func themeOf(r *http.Request) string {
+	c, err := r.Cookie(themeCookie)
+	if err != nil || c.Value != "light" && c.Value != "dark" {
+		return ""
+	}
+	return c.Value
+}
+
+// NextTheme moves to the next theme, for browsers without script.
+func (v *Visit) NextTheme() error {
+	next := map[string]string{"": "light", "light": "dark", "dark": "system"}[themeOf(v.R)]
+	http.SetCookie(v.W, &http.Cookie{
+		Name: themeCookie, Value: next, Path: "/", MaxAge: 365 * 24 * 3600, Secure: v.Kit.Secure(), SameSite: http.SameSiteLaxMode,
+	})
+	return v.Redirect(LocalPath(v.R.PostFormValue("next")))
+}

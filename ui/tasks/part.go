@@ -1,0 +1,37 @@
+package tasks
+
+import (
+	"strings"
+
+	"github.com/treeline-ci/treeline/ui/logs"
+	"github.com/treeline-ci/treeline/ui/page"
+)
+
+// part shows what lies under a task's address: a run, a log, an artifact, the definition.
+func (ps *Pages) part(v *page.Visit) error {
+	id, rest := v.R.PathValue("task"), v.R.PathValue("rest")
+	switch rest {
+	case "":
+		return v.Redirect("/tasks/" + id)
+	case "definition":
+		return v.Redirect("/tasks/" + id + "?tab=definition")
+	}
+	text, rest, deeper := strings.Cut(strings.TrimPrefix(rest, "runs/"), "/")
+	if !strings.HasPrefix(v.R.PathValue("rest"), "runs/") {
+		return page.ErrNoPage
+	}
+	run, err := logs.RunNumber(text)
+	if err != nil {
+		return err
+	}
+	if !deeper || rest == "" {
+		return ps.showTask(v, run)
+	}
+	if name, ok := strings.CutPrefix(rest, "logs/live/"); ok && !ps.Logs.Has(v, id, run, strings.TrimPrefix(rest, "logs/")) {
+		return v.Redirect("/tasks/" + id + "/runs/" + text + "/logs/" + logs.EscapePath(name))
+	}
+	if name, ok := strings.CutPrefix(rest, "logs/"); ok && name != "" {
+		return ps.Logs.Show(v, run, name)
+	}
+	return ps.Logs.Open(v, run, rest)
+}

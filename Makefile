@@ -4,6 +4,8 @@
 # make build  bin/treeline with the pages built in
 # make ui     the pages' scripts and styles (ui/dist)
 # make bench  benchmarks; prints tables, asserts nothing
+# make test-ui  all browser tests, the long ones too
+# make bench-ui  how fast pages are in Chromium with 1,000 to 30,000 tasks and a log of 100 MB
 # make bench-taskgraph  the generator alone: RUNS=number LARGE=1
 # make bench-hg  what it costs to look at 1,000 Mercurial repositories in which nothing happens
 # make bench-github  webhooks stored and answered, and how long one takes to its decision task
@@ -23,7 +25,7 @@ GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.
 # One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
 export CGO_ENABLED = 0
 
-.PHONY: run test lint build ui bench bench-taskgraph bench-worker simulate-pools bench-hg bench-github soak upgrade-test clean
+.PHONY: run test test-ui lint build ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github soak upgrade-test clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -31,6 +33,9 @@ run: need-run bin/treeline
 test: need-test ui
 	$(GO) vet ./...
 	$(GO) test -vet=off -shuffle=on -timeout 15m ./...
+
+test-ui: need-test ui
+	$(GO) test -vet=off -tags uilong -timeout 40m ./ui/...
 
 lint: ui
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
@@ -71,6 +76,9 @@ bench-worker: need-test
 # parts, with allocations.
 RUNS  ?= 5
 LARGE ?= 1
+bench-ui: need-test ui
+	$(GO) test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 40m ./ui/...
+
 bench-taskgraph: need-run bin/treeline
 	bin/treeline bench taskgraph --runs $(RUNS) $(if $(filter 1,$(LARGE)),--large)
 	@echo; TREELINE_BENCH_LARGE=$(filter 1,$(LARGE)) $(GO) test -run '^$$' -bench 'Generate|Run$$' -benchmem -benchtime 3x -p 1 ./taskgraph ./taskgraph/optimize

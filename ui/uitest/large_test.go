@@ -5,46 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treeline-ci/treeline/internal/slug"
-	"github.com/treeline-ci/treeline/push"
-	"github.com/treeline-ci/treeline/queue"
-	"github.com/treeline-ci/treeline/queue/queuetest"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
 
-// large makes a push of 10,000 tasks in 60 platform rows, of which every 25th has failed.
-func large(t testing.TB, s *uitest.Site) (group string) {
-	t.Helper()
-	s.Repository(t, "large")
-	p := s.Record(t, push.Push{Repository: "large", Message: "Ten thousand tasks"})
-	group, _ = s.Decide(t, p)
-	var batch []queue.NewTask
-	for i := range 9999 {
-		job := uitest.Job{
-			Name: fmt.Sprintf("test-platform%d-suite%d-%d", i%60, i%5, i/300), Platform: fmt.Sprintf("platform%d", i%60), Group: fmt.Sprintf("S%d", i%5), Symbol: fmt.Sprint(i / 300),
-		}
-		batch = append(batch, queue.NewTask{ID: slug.New(), Definition: queuetest.Define(queuetest.In(group), job.Define)})
-	}
-	if _, err := s.Queue.CreateBatch(t.Context(), batch); err != nil {
-		t.Fatal(err)
-	}
-	// By hand: going through ten thousand claims would take the tests' time for nothing.
-	for _, sql := range []string{
-		`UPDATE runs SET state = 'failed', reason_resolved = 'failed', started = scheduled, resolved = scheduled WHERE abs(hashtext(task_id)) % 25 = 0`,
-		`UPDATE tasks SET state = 'failed', ever_resolved = true WHERE abs(hashtext(task_id)) % 25 = 0`,
-	} {
-		if _, err := s.Pool.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return group
-}
-
 // TestTenThousandTasks looks at a push of 10,000 tasks. Times are printed, not judged.
 func TestTenThousandTasks(t *testing.T) {
 	s := uitest.New(t)
-	group := large(t, s)
+	group := uitest.Large(t, s, 10_000)
 	tab := s.Tab(t)
 	started := time.Now()
 	tab.Go(t, "/jobs?repo=large")

@@ -32,7 +32,6 @@ import (
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/index"
 	"github.com/treeline-ci/treeline/internal/crypt"
-	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/login"
@@ -177,6 +176,9 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := a.auth.SetGuards(ctx, c.TwoPersons); err != nil {
+		return err
+	}
 	if a.cloud, err = cloud.New(c.Cloud, c.Log); err != nil {
 		return err
 	}
@@ -261,11 +263,7 @@ func (a *App) bootstrap(ctx context.Context) error {
 
 // role makes a role unless there is one.
 func (a *App) role(ctx context.Context, id string, scopes []string, description string) error {
-	_, err := a.auth.CreateRole(ctx, RootClient, id, auth.RoleInput{Scopes: scopes, Description: description})
-	if errors.Is(err, fault.Conflict) {
-		return nil // made by an earlier start, and changed since
-	}
-	return err
+	return a.auth.AddRole(ctx, id, auth.RoleInput{Scopes: scopes, Description: description})
 }
 
 func (a *App) serve(ctx context.Context, handler http.Handler) error {

@@ -77,6 +77,9 @@ type Config struct {
 	// Roles are made at the start, unless they are there.
 	Roles map[string][]string
 
+	// TwoPersons names what only two persons together may change.
+	TwoPersons []auth.Guard
+
 	// Anonymous are scopes that everybody has, until an operator changes the role anonymous; the
 	// recommended set when nil.
 	Anonymous []string

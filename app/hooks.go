@@ -74,8 +74,15 @@ func (a *App) statesOf(ctx context.Context, ids []string) (map[string]task.State
 	return states, err
 }
 
-func auditHook(ctx context.Context, tx pgx.Tx, actor, hook, action string) error {
-	return auth.Audit(ctx, tx, auth.Record{EntityType: "hook", EntityID: hook, ClientID: actor, Action: action})
+func auditHook(ctx context.Context, tx pgx.Tx, d hooks.Deed) error {
+	r := auth.Record{EntityType: "hook", EntityID: d.Hook, ClientID: d.Actor, Action: d.Action, Own: d.Own}
+	if d.Before != nil {
+		r.Before = d.Before
+	}
+	if d.After != nil {
+		r.After = d.After
+	}
+	return auth.Audit(ctx, tx, r)
 }
 
 // startHooks begins to fire what is due.

@@ -11,8 +11,10 @@ import (
 	"os"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"gopkg.in/yaml.v3"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/notify"
 	"github.com/treeline-ci/treeline/notify/chat"
 	"github.com/treeline-ci/treeline/notify/mail"
@@ -108,6 +110,9 @@ func (a *App) makeNotify() error {
 	a.notify = notify.New(notify.Deps{
 		Pool: a.pool, Log: c.Log, Wake: a.feed.Wake, RootURL: c.RootURL, Task: a.queue.Task, Failure: a.failureLine,
 		Mail: letters, Slack: slack, Matrix: matrix,
+		Audit: func(ctx context.Context, tx pgx.Tx, actor string, d notify.Address, action string) error {
+			return auth.Audit(ctx, tx, auth.Record{EntityType: "denylist", EntityID: d.Type + "/" + d.Address, ClientID: actor, Action: action})
+		},
 	})
 	return nil
 }

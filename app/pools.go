@@ -11,6 +11,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/notify"
@@ -49,7 +52,7 @@ func (a *App) makePools(ctx context.Context) error {
 	}
 	a.pools, err = pools.New(pools.Deps{
 		Pool: a.pool, Log: a.config.Log, RootURL: a.config.RootURL, Issuer: a.config.Secrets.poolsIssuer(), Providers: providers,
-		Wake: a.feed.Wake, Counts: a.loadOf, Seen: a.workersSeen, SeenOne: a.workerSeen, Audit: audited("worker-pool"), Failed: a.mailPoolError,
+		Wake: a.feed.Wake, Counts: a.loadOf, Seen: a.workersSeen, SeenOne: a.workerSeen, Audit: auditPool, Failed: a.mailPoolError,
 		WorkerGone: func(ctx context.Context, k pools.Key) error {
 			_, err := a.queue.WorkerGone(ctx, k.WorkerPoolID, k.WorkerGroup, k.WorkerID)
 			return err
@@ -136,4 +139,12 @@ func (a *App) mailPoolError(ctx context.Context, p pools.Pool, e pools.Error) {
 	if err != nil {
 		a.config.Log.WarnContext(ctx, "the owner of a worker pool is not told by mail", "pool", p.ID, "err", err)
 	}
+}
+
+func auditPool(ctx context.Context, tx pgx.Tx, d pools.Deed) error {
+	r := auth.Record{EntityType: "worker-pool", EntityID: d.Pool, ClientID: d.Actor, Action: d.Action, After: d.After}
+	if d.Before != nil {
+		r.Before = d.Before
+	}
+	return auth.Audit(ctx, tx, r)
 }

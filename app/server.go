@@ -48,6 +48,9 @@ func (a *App) handler() (http.Handler, error) {
 		hooksapi.Service(a.hooks), secretsapi.Service(a.secrets), purgecacheapi.Service(a.purges), cronapi.Service(a.calendar), poolsapi.Service(a.pools),
 	}
 	services = append(services, hgapi.Service(a.hg), pushlogapi.Service(a.push))
+	for i := range services {
+		a.proposing(services[i].Endpoints)
+	}
 	references, err := exchangeReferences(a.config.Pulse.Namespace)
 	if err != nil {
 		return nil, err

@@ -10,16 +10,15 @@ import (
 	"github.com/treeline-ci/treeline/secrets"
 )
 
-// audited writes what is done to a room's entities into auth's trail.
-func audited(entityType string) func(ctx context.Context, tx pgx.Tx, id, clientID, action string) error {
-	return func(ctx context.Context, tx pgx.Tx, id, clientID, action string) error {
-		return auth.Audit(ctx, tx, auth.Record{EntityType: entityType, EntityID: id, ClientID: clientID, Action: action})
-	}
+// auditSecret writes what is done to a secret into auth's trail: never its value.
+func auditSecret(ctx context.Context, tx pgx.Tx, name, clientID, action string) error {
+	own := action == secrets.Read || action == secrets.Expired
+	return auth.Audit(ctx, tx, auth.Record{EntityType: "secret", EntityID: name, ClientID: clientID, Action: action, Own: own})
 }
 
 func (a *App) makeSecrets() {
 	a.purges = purgecache.New(a.pool, purgecache.WithLog(a.config.Log))
-	a.secrets = secrets.New(secrets.Deps{Pool: a.pool, Ring: a.ring, Audit: audited("secret"), Log: a.config.Log})
+	a.secrets = secrets.New(secrets.Deps{Pool: a.pool, Ring: a.ring, Audit: auditSecret, Log: a.config.Log})
 }
 
 // startSecrets begins the rounds that remove what has expired, of secrets and of wishes about caches.

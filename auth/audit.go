@@ -2,6 +2,8 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,17 +19,47 @@ type Record struct {
 	EntityID   string
 	ClientID   string // who did it
 	Action     string
-	Created    time.Time // set when read
+	Created    time.Time       // set when read
+	Change     json.RawMessage // set when read: what differs (see Difference); nil when nothing is told of it
+	ApprovedBy string          // set when read: the second person, where one was needed
+
+	// Before and After are the entity, to be written as JSON objects; nil where it is not there. They
+	// must hold no secrets. Both are nil for a deed that has no content to show.
+	Before, After any
+	// Own is a deed of the server itself, or one that changes nothing: it needs no second person.
+	Own bool
 }
 
 // Audit writes a record in the transaction of the change it tells about. Rooms with entities of their
-// own may use it as well.
+// own may use it as well. Where the change needs a second person who has not approved it yet, it returns
+// a *Guarded, which must end the transaction.
 func Audit(ctx context.Context, tx pgx.Tx, r Record) error {
-	_, err := tx.Exec(ctx, insertAuditSQL.Text, r.EntityType, r.EntityID, r.ClientID, r.Action)
-	if err != nil {
+	err := audit(ctx, tx, r)
+	if _, guarded := errors.AsType[*Guarded](err); err != nil && !guarded {
 		return fmt.Errorf("auth: audit %s %s: %w", r.EntityType, r.EntityID, err)
 	}
-	return nil
+	return err
+}
+
+func audit(ctx context.Context, tx pgx.Tx, r Record) error {
+	change, err := Difference(r.Before, r.After)
+	if err != nil {
+		return err
+	}
+	approved, err := approval(ctx, tx, r, change)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, insertAuditSQL.Text, r.EntityType, r.EntityID, r.ClientID, r.Action, nullText(shortened(change)), nullText(approved))
+	return err
+}
+
+func nullText[T ~string | ~[]byte](s T) *string {
+	if len(s) == 0 {
+		return nil
+	}
+	text := string(s)
+	return &text
 }
 
 // EntityHistory lists what was done to an entity, newest first, from the first before the record of
@@ -49,11 +81,38 @@ func (a *Auth) records(ctx context.Context, sql string, before int64, limit int,
 	if err != nil {
 		return nil, fmt.Errorf("auth: read audit: %w", pg.Classify(err))
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Record])
+	list, err := pgx.CollectRows(rows, scanRecord)
 	if err != nil {
 		return nil, fmt.Errorf("auth: read audit: %w", pg.Classify(err))
 	}
 	return list, nil
+}
+
+func scanRecord(row pgx.CollectableRow) (Record, error) {
+	var r Record
+	err := row.Scan(&r.ID, &r.EntityType, &r.EntityID, &r.ClientID, &r.Action, &r.Created, (*[]byte)(&r.Change), &r.ApprovedBy)
+	return r, err
+}
+
+// AuditQuery says which records are wanted; what is empty matters not.
+type AuditQuery struct {
+	EntityType, EntityID string
+	EntityPrefix         string // of entity ids
+	ClientID             string
+	From, To             time.Time // created at or after, and before
+	Before               int64     // an id: only older records
+	Limit                int
+}
+
+// AuditLog lists what was done, newest first.
+func (a *Auth) AuditLog(ctx context.Context, q AuditQuery) ([]Record, error) {
+	at := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		return &t
+	}
+	return a.records(ctx, auditLogSQL.Text, q.Before, q.Limit, q.EntityType, q.EntityID, q.EntityPrefix, q.ClientID, at(q.From), at(q.To))
 }
 
 // Clean removes clients that asked for it an hour after they expired, and old audit rows. Any number
@@ -79,6 +138,9 @@ func (a *Auth) Clean(ctx context.Context) error {
 		if err := tellClient(ctx, tx, clientDeleted, gone...); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, pruneApprovalsSQL.Text, a.keepAudit); err != nil {
+			return err
+		}
 		_, err = tx.Exec(ctx, pruneAuditSQL.Text, a.keepAudit)
 		return err
 	})
@@ -90,14 +152,22 @@ func (a *Auth) Clean(ctx context.Context) error {
 }
 
 var insertAuditSQL = pg.Statement{Name: "auth.insert_audit", Text: `
-INSERT INTO auth_audit (entity_type, entity_id, client_id, action) VALUES ($1, $2, $3, $4)`}
+INSERT INTO auth_audit (entity_type, entity_id, client_id, action, change, approved_by) VALUES ($1, $2, $3, $4, $5::text::jsonb, $6)`}
+
+const recordColumns = `id, entity_type, entity_id, client_id, action, created, change, coalesce(approved_by, '')`
+
+var auditLogSQL = pg.Statement{Name: "auth.audit_log", Text: `
+SELECT ` + recordColumns + ` FROM auth_audit
+WHERE id < $1 AND ($3 = '' OR entity_type = $3) AND ($4 = '' OR entity_id = $4) AND starts_with(entity_id, $5)
+	AND ($6 = '' OR client_id = $6) AND ($7::timestamptz IS NULL OR created >= $7) AND ($8::timestamptz IS NULL OR created < $8)
+ORDER BY id DESC LIMIT $2`}
 
 var entityHistorySQL = pg.Statement{Name: "auth.entity_history", Text: `
-SELECT id, entity_type, entity_id, client_id, action, created FROM auth_audit
+SELECT ` + recordColumns + ` FROM auth_audit
 WHERE entity_type = $3 AND entity_id = $4 AND id < $1 ORDER BY id DESC LIMIT $2`}
 
 var clientHistorySQL = pg.Statement{Name: "auth.client_history", Text: `
-SELECT id, entity_type, entity_id, client_id, action, created FROM auth_audit
+SELECT ` + recordColumns + ` FROM auth_audit
 WHERE client_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2`}
 
 var deleteExpiredSQL = pg.Statement{Name: "auth.delete_expired", Text: `

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,12 @@ import (
 
 // staticPrefix begins the ids of clients that only the configuration may change.
 const staticPrefix = "static/"
+
+const (
+	configured = staticPrefix + "treeline" // whose deeds those of the configuration are
+	itself     = "\x00"                    // stands for the server, as no client's id can
+	tokenReset = "access token reset"
+)
 
 // ClientInput is what can be said about a client.
 type ClientInput struct {
@@ -101,7 +108,7 @@ func (a *Auth) ResetAccessToken(ctx context.Context, actor, id string) (Client, 
 	if err != nil {
 		return Client{}, "", err
 	}
-	row, err := a.changeClient(ctx, Record{EntityID: id, ClientID: actor, Action: "access token reset"}, clientUpdated, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+	row, err := a.changeClient(ctx, Record{EntityID: id, ClientID: actor, Action: tokenReset}, clientUpdated, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
 		return one(ctx, tx, resetTokenSQL.Text, id, sealed)
 	})
 	if err != nil {
@@ -143,6 +150,16 @@ func (a *Auth) DeleteClient(ctx context.Context, actor, id string) error {
 	return nil
 }
 
+// told is a client as the audit trail shows it.
+func (r *clientRow) told() any {
+	if r.ID == "" {
+		return nil
+	}
+	return map[string]any{
+		"scopes": r.Scopes, "description": r.Description, "expires": r.Expires.UTC(), "deleteOnExpiration": r.DeleteOnExpiration, "disabled": r.Disabled,
+	}
+}
+
 // changeClient runs one change under the lock, with its audit row and event, and tells all servers.
 func (a *Auth) changeClient(ctx context.Context, audit Record, kind string, change func(ctx context.Context, tx pgx.Tx) (clientRow, error)) (clientRow, error) {
 	var row clientRow
@@ -150,9 +167,18 @@ func (a *Auth) changeClient(ctx context.Context, audit Record, kind string, chan
 		if _, err := tx.Exec(ctx, lockStateSQL.Text); err != nil {
 			return err
 		}
-		var err error
+		old, err := one(ctx, tx, readClientSQL.Text, audit.EntityID)
+		if err != nil && !errors.Is(err, fault.NotFound) {
+			return err
+		}
 		if row, err = change(ctx, tx); err != nil {
 			return notFound(err, "Client ID %s does not exist.", audit.EntityID)
+		}
+		if audit.Action != tokenReset {
+			audit.Before, audit.After = old.told(), row.told()
+		}
+		if kind == clientDeleted {
+			audit.After = nil
 		}
 		if _, err := tx.Exec(ctx, touchClientsSQL.Text); err != nil {
 			return err

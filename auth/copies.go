@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/treeline-ci/treeline/auth/scope/expand"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -35,7 +36,7 @@ type copies struct {
 
 // rolesCopy is all roles as of one version, with the expansions made from them.
 type rolesCopy struct {
-	*resolver
+	*expand.Resolver
 	version int64
 	mu      sync.Mutex
 	memo    map[string][]string
@@ -93,11 +94,11 @@ func (a *Auth) roles(ctx context.Context) (*rolesCopy, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.roles = &rolesCopy{resolver: newResolver(list), version: c.rolesVersion, memo: map[string][]string{}}
+	c.roles = &rolesCopy{Resolver: newResolver(list), version: c.rolesVersion, memo: map[string][]string{}}
 	return c.roles, nil
 }
 
-// expand is resolver.expand with a memory for sets that assume the same roles.
+// expand is Resolver.Expand with a memory for sets that assume the same roles.
 func (r *rolesCopy) expand(scopes []string) ([]string, error) {
 	key := strings.Join(scopes, "\n")
 	r.mu.Lock()
@@ -106,7 +107,7 @@ func (r *rolesCopy) expand(scopes []string) ([]string, error) {
 	if ok {
 		return known, nil
 	}
-	out, err := r.resolver.expand(scopes)
+	out, err := r.Resolver.Expand(scopes)
 	if err != nil {
 		return nil, err
 	}
@@ -181,10 +182,10 @@ func (c *clientCopy) scopes(r *rolesCopy) (own, all []string, err error) {
 	if c.under == r {
 		return c.own, c.all, nil
 	}
-	if own, err = r.resolver.expand(c.Scopes); err != nil {
+	if own, err = r.Resolver.Expand(c.Scopes); err != nil {
 		return nil, nil, err
 	}
-	if all, err = r.resolver.expand(withAnonymous(own)); err != nil {
+	if all, err = r.Resolver.Expand(withAnonymous(own)); err != nil {
 		return nil, nil, err
 	}
 	c.under, c.own, c.all = r, own, all
@@ -192,7 +193,7 @@ func (c *clientCopy) scopes(r *rolesCopy) (own, all []string, err error) {
 }
 
 func withAnonymous(scopes []string) []string {
-	return append(scopes[:len(scopes):len(scopes)], assume+Anonymous)
+	return append(scopes[:len(scopes):len(scopes)], expand.Assume+Anonymous)
 }
 
 var readStateSQL = pg.Statement{Name: "auth.read_state", Text: `SELECT clients_version, roles_version FROM auth_state`}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestExpansionsOfStrangersDoNotFillTheMemory(t *testing.T) {
-	r := &rolesCopy{resolver: newResolver(nil), memo: map[string][]string{}}
+	r := &rolesCopy{Resolver: newResolver(nil), memo: map[string][]string{}}
 	expand := func(scopes ...string) {
 		t.Helper()
 		if _, err := r.expand(scopes); err != nil {

@@ -35,7 +35,7 @@ func known(at time.Time) (func(context.Context, web.AuthRequest) (web.AuthResult
 	a.copies = copies{
 		checked: time.Now().Add(time.Hour), // the roles are not asked for
 		clients: map[string]*clientCopy{},
-		roles: &rolesCopy{memo: map[string][]string{}, resolver: newResolver([]Role{
+		roles: &rolesCopy{memo: map[string][]string{}, Resolver: newResolver([]Role{
 			{ID: "anonymous", Scopes: []string{"public:*"}}, {ID: "dev:*", Scopes: []string{"dev:<..>:*"}},
 		})},
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/auth/scope/expand"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -60,7 +61,7 @@ func (a *Auth) Roles(ctx context.Context, after string, limit int) ([]Role, erro
 
 func (a *Auth) expandedRole(ctx context.Context, r Role) (Role, error) {
 	var err error
-	if r.Expanded, err = a.Expand(ctx, []string{assume + r.ID}); err != nil {
+	if r.Expanded, err = a.Expand(ctx, []string{expand.Assume + r.ID}); err != nil {
 		return Role{}, fmt.Errorf("auth: role %s: %w", r.ID, err)
 	}
 	return r, nil
@@ -106,7 +107,7 @@ func (a *Auth) UpdateRole(ctx context.Context, actor, id string, in RoleInput, a
 		if old == nil {
 			return nil, fault.New(fault.NotFound, "Role ID %s does not exist.", id)
 		}
-		former, err := newResolver(all).expand(old.Scopes)
+		former, err := newResolver(all).Expand(old.Scopes)
 		if err != nil {
 			return nil, err
 		}
@@ -119,11 +120,22 @@ func (a *Auth) UpdateRole(ctx context.Context, actor, id string, in RoleInput, a
 	})
 }
 
+// AddRole makes a role on behalf of the server itself, unless there is one of that id, whatever it is.
+func (a *Auth) AddRole(ctx context.Context, id string, in RoleInput) error {
+	_, err := a.changeRole(ctx, itself, "created", id, in, func(old *Role, _ []Role) (*Role, error) {
+		if old != nil {
+			return old, nil
+		}
+		return &Role{ID: id, Scopes: sortedScopes(in.Scopes), Description: in.Description}, nil
+	})
+	return err
+}
+
 // EnsureRole makes a role what it is told, whatever it was before. What an operator may have changed
 // needs CreateRole instead.
 func (a *Auth) EnsureRole(ctx context.Context, id string, scopes []string, description string) error {
 	in := RoleInput{Scopes: scopes, Description: description}
-	_, err := a.changeRole(ctx, staticPrefix+"treeline", "updated", id, in, func(old *Role, _ []Role) (*Role, error) {
+	_, err := a.changeRole(ctx, itself, "updated", id, in, func(old *Role, _ []Role) (*Role, error) {
 		want := Role{ID: id, Scopes: sortedScopes(scopes), Description: description}
 		if old != nil && slices.Equal(old.Scopes, want.Scopes) && old.Description == description {
 			return old, nil
@@ -139,14 +151,19 @@ func (a *Auth) DeleteRole(ctx context.Context, actor, id string) error {
 		if _, err := tx.Exec(ctx, lockStateSQL.Text); err != nil {
 			return err
 		}
-		gone, err := tx.Exec(ctx, deleteRoleSQL.Text, id)
-		if err != nil || gone.RowsAffected() == 0 {
+		rows, err := tx.Query(ctx, deleteRoleSQL.Text, id)
+		if err != nil {
 			return err
 		}
+		gone, err := collectRoles(rows)
+		if err != nil || len(gone) == 0 {
+			return err
+		}
+		old := gone[0]
 		if _, err := tx.Exec(ctx, touchRolesSQL.Text); err != nil {
 			return err
 		}
-		if err := Audit(ctx, tx, Record{EntityType: "role", EntityID: id, ClientID: actor, Action: "deleted"}); err != nil {
+		if err := Audit(ctx, tx, Record{EntityType: "role", EntityID: id, ClientID: actor, Action: "deleted", Before: told(&old)}); err != nil {
 			return err
 		}
 		return tellRole(ctx, tx, roleDeleted, id)
@@ -193,10 +210,10 @@ func (a *Auth) changeRole(ctx context.Context, actor, action, id string, in Role
 		} else {
 			list = append(list, *want)
 		}
-		if err := checkRoles(list); err != nil {
+		if err := expand.Check(rules(list)); err != nil {
 			return err
 		}
-		if out, err = writeRole(ctx, tx, *want, actor, action); err != nil {
+		if out, err = writeRole(ctx, tx, old, *want, actor, action); err != nil {
 			return err
 		}
 		return tellRole(ctx, tx, kind, id)
@@ -208,7 +225,30 @@ func (a *Auth) changeRole(ctx context.Context, actor, action, id string, in Role
 	return a.expandedRole(ctx, out)
 }
 
-func writeRole(ctx context.Context, tx pgx.Tx, want Role, actor, action string) (Role, error) {
+// rules are roles as what they say about scopes.
+func rules(roles []Role) []expand.Role {
+	out := make([]expand.Role, len(roles))
+	for i, r := range roles {
+		out[i] = expand.Role{ID: r.ID, Scopes: r.Scopes}
+	}
+	return out
+}
+
+func newResolver(roles []Role) *expand.Resolver { return expand.New(rules(roles)) }
+
+// told is a role as the audit trail shows it.
+func told(r *Role) any {
+	if r == nil {
+		return nil
+	}
+	return map[string]any{"scopes": r.Scopes, "description": r.Description}
+}
+
+func writeRole(ctx context.Context, tx pgx.Tx, old *Role, want Role, actor, action string) (Role, error) {
+	own := actor == itself
+	if own {
+		actor = configured
+	}
 	var out Role
 	row := tx.QueryRow(ctx, putRoleSQL.Text, want.ID, want.Scopes, want.Description)
 	if err := row.Scan(&out.ID, &out.Scopes, &out.Description, &out.Created, &out.LastModified); err != nil {
@@ -217,7 +257,9 @@ func writeRole(ctx context.Context, tx pgx.Tx, want Role, actor, action string) 
 	if _, err := tx.Exec(ctx, touchRolesSQL.Text); err != nil {
 		return Role{}, err
 	}
-	return out, Audit(ctx, tx, Record{EntityType: "role", EntityID: want.ID, ClientID: actor, Action: action})
+	return out, Audit(ctx, tx, Record{
+		EntityType: "role", EntityID: want.ID, ClientID: actor, Action: action, Before: told(old), After: told(&want), Own: own,
+	})
 }
 
 func readRoles(ctx context.Context, db querier) ([]Role, error) {
@@ -249,4 +291,4 @@ INSERT INTO auth_roles (role_id, scopes, description) VALUES ($1, $2, $3)
 ON CONFLICT (role_id) DO UPDATE SET scopes = excluded.scopes, description = excluded.description, last_modified = now()
 RETURNING ` + roleColumns}
 
-var deleteRoleSQL = pg.Statement{Name: "auth.delete_role", Text: `DELETE FROM auth_roles WHERE role_id = $1`}
+var deleteRoleSQL = pg.Statement{Name: "auth.delete_role", Text: `DELETE FROM auth_roles WHERE role_id = $1 RETURNING ` + roleColumns}

@@ -25,7 +25,7 @@ const (
 // Create makes a hook and returns it with its defaults. The same definition again changes nothing;
 // another one is a fault.Conflict. actor is who asks.
 func (h *Hooks) Create(ctx context.Context, actor string, hook Hook) (Hook, error) {
-	err := h.change(ctx, actor, &hook, func(old *Hook) (string, error) {
+	err := h.change(ctx, actor, false, &hook, func(old *Hook) (string, error) {
 		switch {
 		case old == nil:
 			return hookCreated, nil
@@ -39,7 +39,7 @@ func (h *Hooks) Create(ctx context.Context, actor string, hook Hook) (Hook, erro
 
 // Update changes a hook; one that does not exist is a fault.NotFound. Its failures are forgotten.
 func (h *Hooks) Update(ctx context.Context, actor string, hook Hook) (Hook, error) {
-	err := h.change(ctx, actor, &hook, func(old *Hook) (string, error) {
+	err := h.change(ctx, actor, false, &hook, func(old *Hook) (string, error) {
 		if old == nil {
 			return "", notFound(hook.Group, hook.ID)
 		}
@@ -48,9 +48,10 @@ func (h *Hooks) Update(ctx context.Context, actor string, hook Hook) (Hook, erro
 	return hook, err
 }
 
-// Ensure makes a hook what the definition says: it creates it, changes it, or leaves it alone.
+// Ensure makes a hook what the definition says, on behalf of the server itself: it creates it, changes it,
+// or leaves it alone.
 func (h *Hooks) Ensure(ctx context.Context, actor string, hook Hook) error {
-	return h.change(ctx, actor, &hook, func(old *Hook) (string, error) {
+	return h.change(ctx, actor, true, &hook, func(old *Hook) (string, error) {
 		switch {
 		case old == nil:
 			return hookCreated, nil
@@ -62,7 +63,7 @@ func (h *Hooks) Ensure(ctx context.Context, actor string, hook Hook) error {
 }
 
 // change writes a definition, if decide, which gets what is there, names the event that this is.
-func (h *Hooks) change(ctx context.Context, actor string, hook *Hook, decide func(old *Hook) (string, error)) error {
+func (h *Hooks) change(ctx context.Context, actor string, own bool, hook *Hook, decide func(old *Hook) (string, error)) error {
 	changed := false
 	err := pg.Tx(ctx, h.Pool, func(ctx context.Context, tx pgx.Tx) error {
 		changed = false
@@ -94,10 +95,10 @@ func (h *Hooks) change(ctx context.Context, actor string, hook *Hook, decide fun
 			return err
 		}
 		changed = true
-		return h.told(ctx, tx, actor, hook, kind, old)
+		return h.told(ctx, tx, actor, hook, kind, old, own)
 	})
 	if errors.Is(err, errRace) {
-		return h.change(ctx, actor, hook, decide)
+		return h.change(ctx, actor, own, hook, decide)
 	}
 	if err != nil {
 		return failed("write "+hook.Name(), err)
@@ -183,7 +184,7 @@ func date(t time.Time) *time.Time {
 }
 
 // told records a change in the trail and in the feed, and marks the copies of bindings as old.
-func (h *Hooks) told(ctx context.Context, tx pgx.Tx, actor string, hook *Hook, kind string, old *Hook) error {
+func (h *Hooks) told(ctx context.Context, tx pgx.Tx, actor string, hook *Hook, kind string, old *Hook, own bool) error {
 	if len(hook.Bindings) > 0 || old != nil && len(old.Bindings) > 0 {
 		if _, err := tx.Exec(ctx, changeSQL.Text); err != nil {
 			return err
@@ -191,7 +192,11 @@ func (h *Hooks) told(ctx context.Context, tx pgx.Tx, actor string, hook *Hook, k
 	}
 	if h.Audit != nil {
 		action := map[string]string{hookCreated: "created", hookUpdated: "updated", hookDeleted: "deleted"}[kind]
-		if err := h.Audit(ctx, tx, actor, hook.Name(), action); err != nil {
+		d := Deed{Actor: actor, Hook: hook.Name(), Action: action, Before: old, After: hook, Own: own}
+		if kind == hookDeleted {
+			d.After = nil
+		}
+		if err := h.Audit(ctx, tx, d); err != nil {
 			return err
 		}
 	}
@@ -216,7 +221,7 @@ func (h *Hooks) Remove(ctx context.Context, actor, group, id string) error {
 				return err
 			}
 		}
-		return h.told(ctx, tx, actor, &hook, hookDeleted, old)
+		return h.told(ctx, tx, actor, &hook, hookDeleted, old, false)
 	})
 	if err != nil {
 		return failed("remove "+hook.Name(), err)

@@ -106,6 +106,13 @@ type Feed interface {
 	Consume(ctx context.Context, name string, what event.Interest, handle func(ctx context.Context, tx pgx.Tx, events []event.Event) error) error
 }
 
+// Deed is something done to a hook.
+type Deed struct {
+	Actor, Hook, Action string
+	Before, After       *Hook // nil where there is none; both nil when the definition is not what changed
+	Own                 bool  // done by the server itself
+}
+
 // Deps is what hooks need of others. Pool, Ring and Create are required.
 type Deps struct {
 	Pool *pgxpool.Pool
@@ -120,8 +127,8 @@ type Deps struct {
 	States func(ctx context.Context, ids []string) (map[string]task.State, error)
 	// Failed is told of failures that the hook's owner wants to hear of. It should not take long.
 	Failed func(ctx context.Context, f Failure)
-	// Audit records who did what to a hook, in the transaction of the change.
-	Audit func(ctx context.Context, tx pgx.Tx, actor, hook, action string) error
+	// Audit records who did what to a hook, in the transaction of the change; its error ends that.
+	Audit func(ctx context.Context, tx pgx.Tx, d Deed) error
 
 	// Messages makes the message of an event; ok is false when listeners get none. Kinds are the kinds of
 	// events that have one. Own tells the exchanges on which those are published.

@@ -172,7 +172,7 @@ func (h *Hooks) ResetToken(ctx context.Context, actor, group, id string) (string
 		if h.Audit == nil {
 			return nil
 		}
-		return h.Audit(ctx, tx, actor, group+"/"+id, "trigger token reset")
+		return h.Audit(ctx, tx, Deed{Actor: actor, Hook: group + "/" + id, Action: "trigger token reset"})
 	})
 	if err != nil {
 		return "", failed("reset token of "+group+"/"+id, err)

@@ -17,23 +17,32 @@ type Address struct {
 }
 
 // Deny has nothing sent to an address any more, in whatever case it is written. It is no error when it is
-// denied already.
-func (n *Notify) Deny(ctx context.Context, a Address) error {
+// denied already. actor is who asks.
+func (n *Notify) Deny(ctx context.Context, actor string, a Address) error {
 	if len(a.Address) > 4*message.MaxAddress {
 		return fault.New(fault.Invalid, "The address has %d bytes; no address has more than %d.", len(a.Address), 4*message.MaxAddress)
 	}
-	if _, err := n.Pool.Exec(ctx, denySQL.Text, a.Type, a.Address); err != nil {
-		return failed("deny an address", err)
+	return n.changeDenylist(ctx, denySQL, actor, a, "denied")
+}
+
+// changeDenylist runs a statement; where that changes something, it is written into the audit trail.
+func (n *Notify) changeDenylist(ctx context.Context, s pg.Statement, actor string, a Address, action string) error {
+	err := pg.Tx(ctx, n.Pool, func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, s.Text, a.Type, a.Address)
+		if err != nil || tag.RowsAffected() == 0 || n.Audit == nil {
+			return err
+		}
+		return n.Audit(ctx, tx, actor, a, action)
+	})
+	if err != nil {
+		return failed("change the denylist", err)
 	}
 	return nil
 }
 
 // Allow takes an address off the denylist. It is no error when it is not on it.
-func (n *Notify) Allow(ctx context.Context, a Address) error {
-	if _, err := n.Pool.Exec(ctx, allowSQL.Text, a.Type, a.Address); err != nil {
-		return failed("allow an address", err)
-	}
-	return nil
+func (n *Notify) Allow(ctx context.Context, actor string, a Address) error {
+	return n.changeDenylist(ctx, allowSQL, actor, a, "allowed")
 }
 
 // Denied lists the denylist, behind an address, at most limit entries.

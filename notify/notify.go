@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -77,6 +78,9 @@ type Deps struct {
 	Task func(ctx context.Context, id string) (task.Definition, error)
 	// Failure finds the line of a run's log that tells why it failed; "" for none. It may be nil.
 	Failure func(ctx context.Context, taskID string, run int) string
+	// Audit records who changed the denylist, in the transaction of the change; its error ends that. It may
+	// be nil.
+	Audit func(ctx context.Context, tx pgx.Tx, actor string, a Address, action string) error
 	// The ways out; nil when they are not configured.
 	Mail   *mail.Sender
 	Slack  *chat.Slack

@@ -272,7 +272,7 @@ func TestNobodyOnTheDenylistIsTold(t *testing.T) {
 	f := newFixture(t)
 	f.start(f.Notify)
 	for _, a := range []notify.Address{{Type: "email", Address: "No@example.com"}, {Type: "slack-channel", Address: "C0PUBLIC"}, {Type: "email", Address: "No@example.com"}} {
-		f.check(f.Deny(t.Context(), a))
+		f.check(f.Deny(t.Context(), "ann", a))
 	}
 	if _, err := f.Send(t.Context(), email("no@EXAMPLE.com", "s")); !errors.Is(err, notify.ErrDenied) {
 		t.Error(err)
@@ -294,7 +294,7 @@ func TestNobodyOnTheDenylistIsTold(t *testing.T) {
 	if diff := cmp.Diff([]notify.Address{{Type: "email", Address: "No@example.com"}, {Type: "slack-channel", Address: "C0PUBLIC"}}, list); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
-	f.check(f.Allow(t.Context(), list[0]))
+	f.check(f.Allow(t.Context(), "ann", list[0]))
 	if got, err := f.Send(t.Context(), email("no@example.com", "s")); got != notify.Sent || err != nil {
 		t.Error(got, err)
 	}

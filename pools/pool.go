@@ -35,6 +35,12 @@ type Pool struct {
 	previous []string // providers that there are workers of still
 }
 
+// Deed is something done to a pool.
+type Deed struct {
+	Actor, Pool, Action string
+	Before, After       *Definition // Before is nil for one that is made
+}
+
 // Stats is how many workers there are, and how many tasks they can run at once.
 type Stats struct {
 	CurrentCapacity   int `json:"currentCapacity"` // of all that are not stopped
@@ -73,7 +79,7 @@ func (p *Pools) Create(ctx context.Context, actor, id string, d Definition) (Poo
 		if tag.RowsAffected() == 0 {
 			return fault.New(fault.Conflict, "The worker pool %s exists already.", id)
 		}
-		return p.told(ctx, tx, actor, id, "created", d.ProviderID, "", configs)
+		return p.told(ctx, tx, Deed{Actor: actor, Pool: id, Action: "created", After: &d}, "", configs)
 	})
 	if err != nil {
 		return Pool{}, failed("create "+id, err)
@@ -104,7 +110,8 @@ func (p *Pools) change(ctx context.Context, actor, id, what string, configs []la
 		if pool, err = p.lock(ctx, tx, id); err != nil {
 			return err
 		}
-		before := pool.ProviderID
+		old := pool.Definition
+		before := old.ProviderID
 		edit(&pool.Definition)
 		previous, told := pool.previous, ""
 		if pool.ProviderID != before {
@@ -116,7 +123,7 @@ func (p *Pools) change(ctx context.Context, actor, id, what string, configs []la
 		if _, err := tx.Exec(ctx, updatePoolSQL.Text, id, d.ProviderID, previous, d.Description, string(d.Config), d.Owner, d.EmailOnError); err != nil {
 			return err
 		}
-		return p.told(ctx, tx, actor, id, what, d.ProviderID, told, configs)
+		return p.told(ctx, tx, Deed{Actor: actor, Pool: id, Action: what, Before: &old, After: &d}, told, configs)
 	})
 	if err != nil {
 		return Pool{}, failed("change "+id, err)
@@ -126,14 +133,15 @@ func (p *Pools) change(ctx context.Context, actor, id, what string, configs []la
 }
 
 // told writes the launch configs, the trail and the events of a change.
-func (p *Pools) told(ctx context.Context, tx pgx.Tx, actor, id, what, providerID, previous string, configs []launchConfig) error {
+func (p *Pools) told(ctx context.Context, tx pgx.Tx, d Deed, previous string, configs []launchConfig) error {
+	id, providerID := d.Pool, d.After.ProviderID
 	if p.Audit != nil {
-		if err := p.Audit(ctx, tx, id, actor, what); err != nil {
+		if err := p.Audit(ctx, tx, d); err != nil {
 			return err
 		}
 	}
 	kind := poolUpdated
-	if what == "created" {
+	if d.Before == nil {
 		kind = poolCreated
 	}
 	if err := tell(ctx, tx, kind, message{WorkerPoolID: id, ProviderID: providerID, PreviousProviderID: previous}); err != nil {

@@ -63,8 +63,8 @@ type Deps struct {
 	SeenOne func(ctx context.Context, k Key) (s Seen, ok bool, err error)
 	// WorkerGone gives what a worker has claimed to others.
 	WorkerGone func(ctx context.Context, k Key) error
-	// Audit records who did what to a pool, in the transaction of the change.
-	Audit func(ctx context.Context, tx pgx.Tx, workerPoolID, clientID, action string) error
+	// Audit records who did what to a pool, in the transaction of the change; its error ends that.
+	Audit func(ctx context.Context, tx pgx.Tx, d Deed) error
 	// Failed is told of errors whose pool's owner wants to hear of them. It should not take long.
 	Failed func(ctx context.Context, p Pool, e Error)
 

@@ -46,6 +46,8 @@ func Service(a *auth.Auth, options ...Option) web.Service {
 			"entityType": `^[a-zA-Z0-9_-]{1,64}$`,
 			"entityId":   `^[\x20-\x7e]+$`,
 
+			"approvalId": `^[A-Za-z0-9_-]{22}$`,
+
 			"level":  `^(read-write|read-only)$`,
 			"bucket": `^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`,
 			"prefix": `^[\x20-\x7e]*$`,
@@ -64,7 +66,7 @@ func Service(a *auth.Auth, options ...Option) web.Service {
 		},
 	}
 	for _, list := range [][]web.Endpoint{
-		d.clients(), d.clientChanges(), d.audit(), d.roles(), d.scopes(), d.credentials(), d.azure(), d.github(), d.authentication(),
+		d.clients(), d.clientChanges(), d.audit(), d.approvals(), d.roles(), d.scopes(), d.credentials(), d.azure(), d.github(), d.authentication(),
 	} {
 		s.Endpoints = append(s.Endpoints, list...)
 	}

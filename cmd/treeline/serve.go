@@ -14,6 +14,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/github/settings"
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
@@ -51,6 +52,9 @@ Environment:
   TREELINE_REPOSITORIES
                       a YAML file of Mercurial repositories, and of the branches whose .cron.yml is
                       followed; optional
+  TREELINE_TWO_PERSONS
+                      what only two persons together may change, with spaces between: types and
+                      patterns such as role:repo:github.com/acme/* secret:release/*; optional
   TREELINE_GITHUB_APP_ID, TREELINE_GITHUB_APP_KEY or TREELINE_GITHUB_APP_KEY_FILE,
   TREELINE_GITHUB_WEBHOOK_SECRETS, TREELINE_GITHUB_API, or TREELINE_GITHUB_SECRET
                       the GitHub App that the server is: id, private key or a file with it, secrets
@@ -104,6 +108,9 @@ Environment:
 				return err
 			}
 			if c.Remote, err = app.LoadRepositories(os.Getenv("TREELINE_REPOSITORIES")); err != nil {
+				return err
+			}
+			if c.TwoPersons, err = auth.ParseGuards(os.Getenv("TREELINE_TWO_PERSONS")); err != nil {
 				return err
 			}
 			if c.Pools, err = setup.Load(os.Getenv(setup.Setting)); err != nil {

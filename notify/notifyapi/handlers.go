@@ -88,7 +88,11 @@ func (d *door) deny(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct{}{}, d.notify.Deny(ctx, a)
+	actor, err := r.Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, d.notify.Deny(ctx, actor.ClientID, a)
 }
 
 func (d *door) allow(ctx context.Context, r *web.Request) (any, error) {
@@ -96,7 +100,11 @@ func (d *door) allow(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct{}{}, d.notify.Allow(ctx, a)
+	actor, err := r.Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, d.notify.Allow(ctx, actor.ClientID, a)
 }
 
 func (d *door) denied(ctx context.Context, r *web.Request) (any, error) {

@@ -1,4 +1,4 @@
-package auth
+package expand
 
 import (
 	"errors"
@@ -52,7 +52,7 @@ func TestExpand(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := newResolver(tt.roles).expand(tt.in)
+			got, err := New(tt.roles).Expand(tt.in)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,10 +68,10 @@ func TestExpandEndsAtItsLimit(t *testing.T) {
 	for i := range 30 {
 		list = append(list, Role{ID: fmt.Sprintf("l%02d-*", i), Scopes: []string{fmt.Sprintf("assume:l%02d-<..>a", i+1), fmt.Sprintf("assume:l%02d-<..>b", i+1)}})
 	}
-	if err := checkRoles(list); err != nil {
+	if err := Check(list); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newResolver(list).expand([]string{"assume:l00-x"}); !errors.Is(err, fault.Invalid) {
+	if _, err := New(list).Expand([]string{"assume:l00-x"}); !errors.Is(err, fault.Invalid) {
 		t.Errorf("a doubling chain of thirty roles: %v", err)
 	}
 }
@@ -104,7 +104,7 @@ func TestCheckRoles(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := checkRoles(tt.roles)
+			err := Check(tt.roles)
 			if tt.text == "" && err != nil {
 				t.Error(err)
 			}
@@ -171,7 +171,7 @@ func drawRoles(t *rapid.T) []Role {
 			rapid.StringMatching(`assume:[ab]{0,3}(<\.\.>)?[ab]?\*?`), rapid.StringMatching(`[xas]{0,2}(<\.\.>)?[y]?\*?`),
 		), 0, 3).Draw(t, "scopes of "+id)
 		role := Role{ID: id, Scopes: slices.DeleteFunc(s, func(s string) bool { return !scope.Valid(s) })}
-		if more := append(slices.Clone(list), role); checkRoles(more) == nil {
+		if more := append(slices.Clone(list), role); Check(more) == nil {
 			list = more
 		}
 	}
@@ -185,7 +185,7 @@ func drawScopes(t *rapid.T, name string) []string {
 func TestExpansionLaws(t *testing.T) {
 	t.Run("it equals the plain definition", rapid.MakeCheck(func(t *rapid.T) {
 		list, in := drawRoles(t), drawScopes(t, "in")
-		got, err := newResolver(list).expand(in)
+		got, err := New(list).Expand(in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,12 +197,12 @@ func TestExpansionLaws(t *testing.T) {
 	}))
 	t.Run("it is idempotent and keeps what was there", rapid.MakeCheck(func(t *rapid.T) {
 		list, in := drawRoles(t), drawScopes(t, "in")
-		r := newResolver(list)
-		once, err := r.expand(in)
+		r := New(list)
+		once, err := r.Expand(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		twice, err := r.expand(once)
+		twice, err := r.Expand(once)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,12 +212,12 @@ func TestExpansionLaws(t *testing.T) {
 	}))
 	t.Run("it is monotone: more power in, more power out", rapid.MakeCheck(func(t *rapid.T) {
 		list, a, b := drawRoles(t), drawScopes(t, "a"), drawScopes(t, "b")
-		r := newResolver(list)
-		small, err := r.expand(a)
+		r := New(list)
+		small, err := r.Expand(a)
 		if err != nil {
 			t.Fatal(err)
 		}
-		large, err := r.expand(append(slices.Clone(a), b...))
+		large, err := r.Expand(append(slices.Clone(a), b...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,10 +232,10 @@ func FuzzExpand(f *testing.F) {
 	f.Add("repo:*", "q:<..>.y", "repo:a", "assume:x", "as*")
 	f.Fuzz(func(t *testing.T, id1, s1, id2, s2, in string) {
 		list := []Role{{ID: id1, Scopes: []string{s1}}, {ID: id2, Scopes: []string{s2}}}
-		if id1 == id2 || checkRoles(list) != nil {
+		if id1 == id2 || Check(list) != nil {
 			return
 		}
-		got, err := newResolver(list).expand([]string{in})
+		got, err := New(list).Expand([]string{in})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,7 +260,7 @@ func bigRoles(n int) []Role {
 
 func BenchmarkExpand(b *testing.B) {
 	list := bigRoles(5000)
-	r := newResolver(list)
+	r := New(list)
 	in := make([]string, 0, 10_000)
 	for i := range 10_000 {
 		in = append(in, fmt.Sprintf("assume:repo:github.com/org%d/repo%d:branch:main", i%2500, i))
@@ -268,7 +268,7 @@ func BenchmarkExpand(b *testing.B) {
 	for name, scopes := range map[string][]string{"10000scopes": in, "assume-all": {"assume:*"}, "one": in[:1]} {
 		b.Run("5000roles/"+name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := r.expand(scopes); err != nil {
+				if _, err := r.Expand(scopes); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -276,12 +276,12 @@ func BenchmarkExpand(b *testing.B) {
 	}
 	b.Run("5000roles/prepare", func(b *testing.B) {
 		for b.Loop() {
-			newResolver(list)
+			New(list)
 		}
 	})
 	b.Run("5000roles/check", func(b *testing.B) {
 		for b.Loop() {
-			if err := checkRoles(list); err != nil {
+			if err := Check(list); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -1,4 +1,7 @@
-package auth
+// Package expand works out what scopes come to under a set of roles, and refuses roles that lead back to
+// themselves (taskcluster-map 4.5). It is pure: the server asks it with the roles of its database, and
+// whoever plans a change with the roles that there are to be.
+package expand
 
 import (
 	"slices"
@@ -8,14 +11,24 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 )
 
+// Assume begins the scope that gives a role.
+const Assume = "assume:"
+
+// Parameter stands, in the scopes of a prefix role, for what follows the prefix.
+const Parameter = "<..>"
+
 const (
-	assume    = "assume:"
-	parameter = "<..>"
 	// maxExpanded and maxExpandedBytes bound what a set of scopes may expand to: roles that pass their
 	// parameter on in several forms could otherwise fill the memory.
 	maxExpanded      = 200_000
 	maxExpandedBytes = 64 << 20
 )
+
+// Role is a named set of scopes; see auth.Role.
+type Role struct {
+	ID     string
+	Scopes []string
+}
 
 // grants is a role prepared for expansion.
 type grants struct {
@@ -37,15 +50,15 @@ func (h hole) fill(param string) string {
 	return h.before + param + h.after
 }
 
-// resolver expands scopes by a fixed set of roles. It is immutable and safe for concurrent use.
-type resolver struct {
+// Resolver expands scopes by a fixed set of roles. It is immutable and safe for concurrent use.
+type Resolver struct {
 	exact    []grants // sorted by key
 	prefixes []grants // sorted by key
 }
 
-// newResolver prepares roles; ids must be different.
-func newResolver(roles []Role) *resolver {
-	r := &resolver{}
+// New prepares roles; ids must be different.
+func New(roles []Role) *Resolver {
+	r := &Resolver{}
 	for _, role := range roles {
 		if key, star := strings.CutSuffix(role.ID, "*"); star {
 			r.prefixes = append(r.prefixes, prefixGrants(role, key))
@@ -69,7 +82,7 @@ func newResolver(roles []Role) *resolver {
 func prefixGrants(role Role, key string) grants {
 	g := grants{id: role.ID, key: key}
 	for _, s := range role.Scopes {
-		if before, after, ok := strings.Cut(s, parameter); ok {
+		if before, after, ok := strings.Cut(s, Parameter); ok {
 			g.params = append(g.params, hole{before, after})
 		} else {
 			g.fixed = append(g.fixed, s)
@@ -82,14 +95,14 @@ func prefixGrants(role Role, key string) grants {
 // all role ids assumed. A star anywhere in front of the end of "assume:" assumes every role.
 func assumed(s string) (rest string, kleene, ok bool) {
 	s, kleene = strings.CutSuffix(s, "*")
-	if rest, ok := strings.CutPrefix(s, assume); ok {
+	if rest, ok := strings.CutPrefix(s, Assume); ok {
 		return rest, kleene, true
 	}
-	return "", kleene, kleene && strings.HasPrefix(assume, s)
+	return "", kleene, kleene && strings.HasPrefix(Assume, s)
 }
 
 // match calls yield for every role that the scope assumes, with the parameter for prefix roles.
-func (r *resolver) match(s string, yield func(g *grants, param string)) {
+func (r *Resolver) match(s string, yield func(g *grants, param string)) {
 	rest, kleene, ok := assumed(s)
 	if !ok {
 		return
@@ -128,7 +141,7 @@ func (r *resolver) match(s string, yield func(g *grants, param string)) {
 
 // expand returns the normalized closure of scopes under the roles. A set that grows beyond all reason
 // is a fault of kind Invalid.
-func (r *resolver) expand(scopes []string) ([]string, error) {
+func (r *Resolver) Expand(scopes []string) ([]string, error) {
 	all := scope.Normalize(scopes)
 	seen := make(map[string]struct{}, 2*len(all))
 	bytes := 0
@@ -160,13 +173,13 @@ func (r *resolver) expand(scopes []string) ([]string, error) {
 
 // checkRoles reports as a fault of kind Invalid a scope whose parameter cannot be filled in one way
 // only, and a chain of roles that leads back to itself, each role taken with the parameter "*".
-func checkRoles(roles []Role) error {
+func Check(roles []Role) error {
 	for _, role := range roles {
 		if err := checkParameters(role); err != nil {
 			return err
 		}
 	}
-	r := newResolver(roles)
+	r := New(roles)
 	c := cycles{resolver: r, state: make(map[*grants]visit, len(roles))}
 	for _, list := range [][]grants{r.exact, r.prefixes} {
 		for i := range list {
@@ -183,13 +196,13 @@ func checkParameters(role Role) error {
 		if !scope.Valid(s) {
 			return fault.New(fault.Invalid, "role %q: scope %q must be printable, not empty and must not end in **", role.ID, s)
 		}
-		before, after, ok := strings.Cut(s, parameter)
+		before, after, ok := strings.Cut(s, Parameter)
 		switch {
 		case !ok || !strings.HasSuffix(role.ID, "*"):
-		case strings.Contains(after, parameter):
-			return fault.New(fault.Invalid, "role %q: the parameterized scope %q contains %s more than once", role.ID, s, parameter)
+		case strings.Contains(after, Parameter):
+			return fault.New(fault.Invalid, "role %q: the parameterized scope %q contains %s more than once", role.ID, s, Parameter)
 		case after == "" && strings.HasSuffix(before, "*"):
-			return fault.New(fault.Invalid, "role %q: the parameterized scope %q ends in *%s, which could mean two things", role.ID, s, parameter)
+			return fault.New(fault.Invalid, "role %q: the parameterized scope %q ends in *%s, which could mean two things", role.ID, s, Parameter)
 		}
 	}
 	return nil
@@ -205,7 +218,7 @@ const (
 
 // cycles is a depth-first search over "this role's scopes assume that role".
 type cycles struct {
-	resolver *resolver
+	resolver *Resolver
 	state    map[*grants]visit
 	path     []*grants
 }
@@ -218,7 +231,7 @@ func (c *cycles) walk(g *grants) error {
 		from := slices.Index(c.path, g)
 		chain := make([]string, 0, len(c.path)-from+1)
 		for _, p := range append(c.path[from:], g) {
-			chain = append(chain, assume+p.id)
+			chain = append(chain, Assume+p.id)
 		}
 		return fault.New(fault.Invalid, "roles must not lead back to themselves, but these do: %s", strings.Join(chain, " -> "))
 	}

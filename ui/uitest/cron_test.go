@@ -161,20 +161,9 @@ func TestTheCalendarShowsWhatRanAndWhatWill(t *testing.T) {
 	tab.Click(t, "#after")
 	tab.Wait(t, `location.search.includes("2026-03-07") && document.body.dataset.ready === "true"`)
 	t.Run("in every look", func(t *testing.T) {
-		for _, look := range []struct {
-			name          string
-			width, height int64
-			dark          bool
-		}{{"wide", 1280, 1400, false}, {"dark", 1280, 1400, true}, {"narrow", 390, 1800, false}} {
-			tab.Size(t, look.width, look.height)
-			tab.Dark(t, look.dark)
-			for name, path := range map[string]string{"calendar": "/cron", "calendar-repo": "/cron?repo=sample", "calendar-day": "/cron?days=1&day=2026-03-02"} {
-				tab.Go(t, path)
-				tab.Shot(t, name+"-"+look.name)
-				if got := uitest.Eval[int](t, tab, `document.documentElement.scrollWidth - innerWidth`); got > 0 {
-					t.Errorf("%s %s is %d pixels too wide: %s", name, look.name, got, uitest.Eval[string](t, tab, widest))
-				}
-			}
+		for name, path := range map[string]string{"calendar": "/cron", "calendar-repo": "/cron?repo=sample", "calendar-day": "/cron?days=1&day=2026-03-02"} {
+			tab.Go(t, path)
+			tab.Inspect(t, name)
 		}
 	})
 }

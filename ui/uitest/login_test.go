@@ -256,7 +256,7 @@ func TestConsent(t *testing.T) {
 	})
 }
 
-// TestLoginPages looks at each of the pages wide and narrow, light and dark.
+// TestLoginPages looks at each of the pages as Inspect does.
 func TestLoginPages(t *testing.T) {
 	w := newTown(t)
 	visitor, tab := w.tab(t), w.tab(t)
@@ -274,27 +274,13 @@ func TestLoginPages(t *testing.T) {
 		{tab, "consent-program", w.signin()},
 		{tab, "client-form", "/auth/clients/create?name=bot&scope=queue:rerun-task:*"},
 	}
-	for _, look := range []struct {
-		name          string
-		width, height int64
-		dark          bool
-	}{{"wide", 1280, 860, false}, {"dark", 1280, 860, true}, {"narrow", 390, 844, false}, {"narrow-dark", 390, 844, true}} {
-		for _, tab := range []*uitest.Tab{visitor, tab} {
-			tab.Size(t, look.width, look.height)
-			tab.Dark(t, look.dark)
-		}
-		for _, p := range pages {
-			t.Run(look.name+" "+p.name, func(t *testing.T) {
-				p.tab.Go(t, p.path)
-				p.tab.Shot(t, p.name+"-"+look.name)
-				if got := uitest.Eval[int](t, p.tab, `document.documentElement.scrollWidth - innerWidth`); got > 0 {
-					t.Errorf("the page is %d pixels too wide: %s", got, uitest.Eval[string](t, p.tab, widest))
-				}
-			})
-		}
+	for _, p := range pages {
+		t.Run(p.name, func(t *testing.T) {
+			p.tab.Go(t, p.path)
+			p.tab.Inspect(t, p.name)
+		})
 	}
 	t.Run("a client made by hand shows its token once", func(t *testing.T) {
-		tab.Size(t, 1280, 860)
 		tab.Go(t, "/auth/clients/create?name=bot&scope=queue:rerun-task:*&expires=1+week")
 		tab.Click(t, "main button.primary")
 		tab.Wait(t, `document.querySelector("#token") !== null && document.body.dataset.ready === "true"`)

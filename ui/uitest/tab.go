@@ -145,12 +145,12 @@ func (tab *Tab) do(t testing.TB, what string, steps ...chromedp.Action[chromedp.
 	}
 }
 
-// Eval returns the value of a script's expression.
+// Eval returns the value of a script's expression, or what its promise comes to.
 func Eval[T any](t testing.TB, tab *Tab, expression string) T {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}

@@ -40,12 +40,25 @@ function times(): void {
   });
 }
 
+// What scrolls sideways can be reached by keyboard.
+function reachable(): void {
+  const look = () => {
+    for (const box of document.querySelectorAll<HTMLElement>(".table-box, pre.code")) {
+      if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
+      else if (box.tabIndex === 0) box.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("resize", look);
+  look();
+}
+
 export function start(): void {
   tick();
   mountToasts();
   theme();
   menus();
   times();
+  reachable();
   const go = (path: string) => () => location.assign(path);
   bind("Everywhere", "?", "this help", toggleHelp);
   bind("Everywhere", "/", "search", () => {

@@ -30,6 +30,9 @@ type ClientInput struct {
 	Expires            time.Time
 	DeleteOnExpiration bool
 	Scopes             []string // nil: none when creating, the old ones when updating
+	// Seen is when the client that is updated was modified last, as far as whoever updates it knows: one
+	// modified since then is a fault.Conflict. Zero: whatever it is.
+	Seen time.Time
 }
 
 func checkClient(id string, in ClientInput) error {
@@ -81,6 +84,9 @@ func (a *Auth) UpdateClient(ctx context.Context, actor, id string, in ClientInpu
 		old, err := one(ctx, tx, readClientSQL.Text, id)
 		if err != nil {
 			return clientRow{}, err
+		}
+		if !in.Seen.IsZero() && !in.Seen.Equal(old.LastModified) {
+			return clientRow{}, fault.New(fault.Conflict, "Client ID %s was changed meanwhile.", id)
 		}
 		scopes := old.Scopes
 		if in.Scopes != nil {

@@ -71,6 +71,7 @@ func (a *Auth) expandedRole(ctx context.Context, r Role) (Role, error) {
 type RoleInput struct {
 	Scopes      []string
 	Description string
+	Seen        time.Time // as in ClientInput
 }
 
 func checkRole(id string, in RoleInput) error {
@@ -106,6 +107,9 @@ func (a *Auth) UpdateRole(ctx context.Context, actor, id string, in RoleInput, a
 	return a.changeRole(ctx, actor, "updated", id, in, func(old *Role, all []Role) (*Role, error) {
 		if old == nil {
 			return nil, fault.New(fault.NotFound, "Role ID %s does not exist.", id)
+		}
+		if !in.Seen.IsZero() && !in.Seen.Equal(old.LastModified) {
+			return nil, fault.New(fault.Conflict, "Role ID %s was changed meanwhile.", id)
 		}
 		former, err := newResolver(all).Expand(old.Scopes)
 		if err != nil {

@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"templates":                {"task"},
 	"taskgraph":                {"task", "templates"},
 	"push":                     leaves,
+	"triage":                   leaves,
 	"secrets":                  leaves,
 	"purgecache":               leaves,
 	"history":                  append(leaves, "taskgraph/history"),
@@ -69,7 +70,7 @@ var allowed = map[string][]string{
 	"pools/poolsapi":           append(leaves, "pools"),
 	"secrets/secretsapi":       append(leaves, "secrets"),
 	"purgecache/purgecacheapi": append(leaves, "purgecache"),
-	"ui":                       append(leaves, "cron", "hooks", "login", "queue", "push", "index", "object", "auth"),
+	"ui":                       append(leaves, "cron", "hooks", "login", "queue", "push", "triage", "index", "object", "auth", "taskgraph/explain"),
 	"app/intake":               append(leaves, "templates", "taskgraph", "queue", "push", "history", "object", "localgit", "workers"),
 	"app":                      {"*"},
 	"cmd":                      {"*"},
@@ -86,7 +87,7 @@ var own = map[string]struct {
 	why   string
 	rooms []string
 }{
-	"github.com/jackc/pgx/v5":     {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "login", "history", "hooks", "cron", "secrets", "purgecache", "notify", "pools", "ui", "app", "cmd"}},
+	"github.com/jackc/pgx/v5":     {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "triage", "login", "history", "hooks", "cron", "secrets", "purgecache", "notify", "pools", "ui", "app", "cmd"}},
 	"os/exec":                     {"programs are run by workers, forges and the database's keeper", []string{"workers", "pools/provider/local", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "internal/hgtest", "internal/ghfake", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
 	"github.com/wneessen":         {"one room writes mail", []string{"notify/mail"}},
 	"github.com/google/go-github": {"one room talks to GitHub", []string{"app/github"}},

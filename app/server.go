@@ -22,6 +22,7 @@ import (
 	"github.com/treeline-ci/treeline/purgecache/purgecacheapi"
 	"github.com/treeline-ci/treeline/queue/queueapi"
 	"github.com/treeline-ci/treeline/secrets/secretsapi"
+	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui"
 )
 
@@ -30,8 +31,8 @@ import (
 func (a *App) handler() (http.Handler, error) {
 	shells := a.shells()
 	pages, err := ui.New(ui.Deps{
-		Shells: shells, Queue: a.queue, Push: a.push, Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
-		Pool: a.pool, GraphDiff: a.graphDiff, Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
+		Shells: shells, Queue: a.queue, Push: a.push, Triage: triage.New(a.pool, a.feed.Wake), Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
+		Pool: a.pool, GraphDiff: a.graphDiff, Record: graphapi.Records(a.graphs()), Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -16,6 +16,8 @@ import (
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/taskgraph/explain"
+	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui/access"
 	"github.com/treeline-ci/treeline/ui/actions"
 	"github.com/treeline-ci/treeline/ui/calendar"
@@ -29,6 +31,7 @@ import (
 	"github.com/treeline-ci/treeline/ui/session"
 	"github.com/treeline-ci/treeline/ui/shell"
 	"github.com/treeline-ci/treeline/ui/tasks"
+	"github.com/treeline-ci/treeline/ui/why"
 )
 
 // dist holds what "make ui" builds; without it the pages work, but do not move.
@@ -52,9 +55,12 @@ type Deps struct {
 	Hooks   *hooks.Hooks
 	Actions actions.Actions // nil: nothing is offered
 	Cron    *cron.Calendar
+	Triage  *triage.Book
 	Pool    *pgxpool.Pool // for sessions only
 	// GraphDiff reads a comparison of task graphs; nil where none are made.
 	GraphDiff func(ctx context.Context, repository, name string) ([]byte, error)
+	// Record reads what a decision wrote down of why its tasks are there; nil: nothing is recorded.
+	Record func(ctx context.Context, decision string) (*explain.Record, error)
 	// Change is what of a forge a task group was made for; a fault.NotFound without. nil: there are no forges.
 	Change  func(ctx context.Context, taskGroupID string) (groups.Change, error)
 	Shells  *shell.Hub // interactive shells; nil: none
@@ -105,10 +111,11 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 	stream := &live.Live{Feed: d.Feed, Push: d.Push, Cron: d.Cron, Log: log}
 	offers := &actions.Pages{Queue: d.Queue, Push: d.Push, Actions: d.Actions}
 	viewer := &logs.Pages{Queue: d.Queue, Push: d.Push, Live: stream, RootURL: d.RootURL}
+	reasons := &why.Why{Queue: d.Queue, Push: d.Push, Record: d.Record}
 	return []area{
-		stream, offers, viewer,
+		stream, offers, viewer, reasons,
 		&overview{Queue: d.Queue, Push: d.Push, Live: stream},
-		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Live: stream},
+		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Actions: offers, Logs: viewer, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Log: log},
 		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -17,8 +18,11 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/triage"
+	"github.com/treeline-ci/treeline/ui/actions"
 	"github.com/treeline-ci/treeline/ui/cell"
 	"github.com/treeline-ci/treeline/ui/live"
+	"github.com/treeline-ci/treeline/ui/logs"
 	"github.com/treeline-ci/treeline/ui/page"
 )
 
@@ -27,10 +31,14 @@ var markup embed.FS
 
 // Pages are these pages. They are safe for concurrent use.
 type Pages struct {
-	Queue *queue.Queue
-	Push  *push.Log
-	Cron  *cron.Calendar // nil: there is none
-	Live  *live.Live
+	Queue   *queue.Queue
+	Push    *push.Log
+	Cron    *cron.Calendar // nil: there is none
+	Triage  *triage.Book
+	Actions *actions.Pages
+	Logs    *logs.Pages
+	Live    *live.Live
+	Log     *slog.Logger
 }
 
 // Register adds the pages to a kit.

@@ -31,6 +31,7 @@ import (
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/queuetest"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui"
 )
 
@@ -53,7 +54,9 @@ type Site struct {
 	// Login is the room of people.
 	Login *login.Login
 	Cron  *cron.Calendar
-	Hooks *hooks.Hooks
+	// Triage is what was said of failures.
+	Triage *triage.Book
+	Hooks  *hooks.Hooks
 
 	log         *slog.Logger
 	loginConfig login.Config
@@ -99,9 +102,10 @@ func New(t testing.TB, options ...Option) *Site {
 	}
 	s.Env = queuetest.On(t, pool, func(d *queue.Deps) { d.Wake, d.Uploads = feed.Wake, uploads{s.objects} })
 	s.Cron = cron.New(pool, func() {}, log)
+	s.Triage = triage.New(pool, feed.Wake)
 	s.Hooks = newHooks(t, s)
 	pages, err := ui.New(ui.Deps{
-		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Hooks: s.Hooks, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
+		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -72,16 +72,22 @@ func build(src, dist string) (size int, err error) {
 			size += len(f.Contents)
 		}
 	}
-	return size, terminal(src, o)
+	for _, entry := range []string{"terminal/terminal.ts", "shell/worker.ts"} {
+		if err := single(src, entry, o); err != nil {
+			return 0, err
+		}
+	}
+	return size, nil
 }
 
-// terminal builds the script of interactive shells, which only their page loads. Its style sheet is part of it.
-func terminal(src string, like api.BuildOptions) error {
-	o, err := options(src, "terminal/terminal.ts")
+// single builds a script that stands by itself: that of interactive shells, with its style sheet in it, and the worker
+// that tabs share.
+func single(src, entry string, like api.BuildOptions) error {
+	o, err := options(src, entry)
 	if err != nil {
 		return err
 	}
-	o.Outdir, o.EntryNames = like.Outdir, "terminal.[hash]"
+	o.Outdir, o.EntryNames = like.Outdir, "[name].[hash]"
 	o.MinifyIdentifiers, o.MinifySyntax, o.MinifyWhitespace = true, true, true
 	o.Loader = map[string]api.Loader{".css": api.LoaderText}
 	return problems(bundle(o))
@@ -99,7 +105,7 @@ func problems(r api.BuildResult) error {
 }
 
 func clear(dist string) error {
-	for _, kind := range []string{"app.*", "part.*", "terminal.*"} {
+	for _, kind := range []string{"app.*", "part.*", "terminal.*", "worker.*"} {
 		old, err := filepath.Glob(filepath.Join(dist, kind))
 		if err != nil {
 			return err

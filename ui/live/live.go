@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,6 +46,7 @@ func (l *Live) Register(k *page.Kit) error {
 
 // message is what the stream tells a page; shell/data.ts describes it.
 type message struct {
+	To       []string   `json:"to"` // the topics that it belongs to and the stream was asked for: all tabs of a browser share one
 	Kind     string     `json:"kind"`
 	GroupID  string     `json:"groupId,omitempty"`
 	Repo     string     `json:"repo,omitempty"`
@@ -54,8 +56,9 @@ type message struct {
 }
 
 // Path is the address of the stream of a page, beginning where the page's data was read; "" for
-// one who may not follow the feed. It must be made before the data is read.
-func (l *Live) Path(v *page.Visit, what string) string {
+// one who may not follow the feed. It must be made before the data is read. topics are a query, as in
+// "task=ID&task=ID", "group=ID", "repo=NAME" or "all=1".
+func (l *Live) Path(v *page.Visit, topics string) string {
 	if v.Allow(page.SeePushes) != nil || l.Feed == nil {
 		return ""
 	}
@@ -64,15 +67,19 @@ func (l *Live) Path(v *page.Visit, what string) string {
 		l.Log.WarnContext(v.R.Context(), "a page gets no stream", "error", err)
 		return ""
 	}
-	return fmt.Sprintf("/ui/api/stream?after=%d&%s", head, what)
+	return fmt.Sprintf("/ui/api/stream?after=%d&%s", head, topics)
 }
 
-// stream sends what happens to a repository, a group or a task, until the page is closed.
+// stream sends what belongs to the topics that are asked for, until the page is closed.
 func (l *Live) stream(v *page.Visit) (any, error) {
 	if err := v.Allow(page.SeePushes); err != nil {
 		return nil, err
 	}
 	after, err := l.resumeAt(v.R)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := askedFor(v.R.URL.Query())
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +94,7 @@ func (l *Live) stream(v *page.Visit) (any, error) {
 	for out.err == nil {
 		events := make(chan item, 256)
 		go l.follow(ctx, after, events)
-		err := out.run(ctx, events, l.filter(ctx, v.R))
+		err := out.run(ctx, events, l.filter(ctx, asked))
 		if !errors.Is(err, event.ErrTooFarBehind) {
 			break
 		}
@@ -199,38 +206,65 @@ func (s *sse) run(ctx context.Context, events <-chan item, filter func(*event.Ev
 	return s.err
 }
 
-// filter returns what a stream tells of an event, nil when nothing.
-func (l *Live) filter(ctx context.Context, r *http.Request) func(*event.Event) *message {
-	all, repo, group := r.FormValue("all") != "", r.FormValue("repo"), r.FormValue("group")
-	tasks := map[string]bool{}
-	for _, id := range r.Form["task"] {
-		tasks[id] = true
+// maxTopics is how many a stream may be asked for: some tabs with a hundred tasks each.
+const maxTopics = 10_000
+
+// topics are what a stream is asked for.
+type topics struct {
+	names map[string]bool // such as "task=ID"
+	all   bool
+	repos bool // some are repositories, which events of tasks do not name
+}
+
+func askedFor(query url.Values) (topics, error) {
+	asked := topics{names: map[string]bool{}}
+	for key, values := range query {
+		for _, value := range values {
+			asked.names[key+"="+value] = true
+			asked.repos = asked.repos || key == "repo" || key == "all"
+		}
 	}
+	asked.all = asked.names["all=1"]
+	if len(asked.names) > maxTopics {
+		return asked, fault.New(fault.BadArguments, "a stream has at most %d topics", maxTopics)
+	}
+	return asked, nil
+}
+
+// filter returns what a stream tells of an event, nil when nothing.
+func (l *Live) filter(ctx context.Context, asked topics) func(*event.Event) *message {
 	return func(e *event.Event) *message {
+		var to []string
+		in := func(topic string) {
+			if asked.all || asked.names[topic] {
+				to = append(to, topic)
+			}
+		}
+		in("all=1")
+		of := owner{}
 		if strings.HasPrefix(e.Kind, "push-") {
 			l.owners.set(e.TaskGroupID, owner{repo: e.Topic})
-			if !all && (repo == "" || e.Topic != repo) {
-				return nil
+			in("repo=" + e.Topic)
+		} else {
+			in("task=" + e.TaskID)
+			in("group=" + e.TaskGroupID)
+			if asked.repos && e.TaskGroupID != "" {
+				of = l.ownerOf(ctx, e.TaskGroupID)
+				in("repo=" + of.repo)
 			}
-			return messageOf(e)
 		}
-		switch {
-		case all:
-			return messageOf(e)
-		case tasks[e.TaskID], group != "" && e.TaskGroupID == group:
-			return messageOf(e)
-		case repo != "" && e.TaskGroupID != "":
-			of := l.ownerOf(ctx, e.TaskGroupID)
-			if of.repo != repo {
-				return nil
-			}
-			m := messageOf(e)
-			if of.push != 0 && m != nil && e.Kind == "task-defined" {
-				m.Repo, m.Push = of.repo, of.push // the page does not know the group
-			}
-			return m
+		if len(to) == 0 {
+			return nil
 		}
-		return nil
+		m := messageOf(e)
+		if m == nil {
+			return nil
+		}
+		m.To = to
+		if of.push != 0 && e.Kind == "task-defined" {
+			m.Repo, m.Push = of.repo, of.push // the page does not know the group
+		}
+		return m
 	}
 }
 

@@ -28,6 +28,7 @@ type Assets struct {
 	Style, Icons, Favicon string
 	Script                string // "" when the binary was built without it
 	Terminal              string // of interactive shells; "" likewise
+	Worker                string // with the stream of all tabs; "" likewise
 	files                 map[string]asset
 }
 
@@ -65,6 +66,8 @@ func LoadAssets(sources, dist fs.FS) (*Assets, error) {
 		case !strings.HasSuffix(name, ".js"):
 		case strings.HasPrefix(name, "terminal."):
 			a.Terminal = name
+		case strings.HasPrefix(name, "worker."):
+			a.Worker = name
 		case strings.HasPrefix(name, "app."):
 			a.Script = name
 		}
@@ -88,6 +91,14 @@ func (a *Assets) addStyles(sources fs.FS) (string, error) {
 		all.Write(body)
 	}
 	return a.add("style", ".css", all.Bytes())
+}
+
+// path is the address of an asset; "" for one that is not there.
+func (a *Assets) path(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "/ui/assets/" + name
 }
 
 func (a *Assets) add(stem, ext string, body []byte) (name string, err error) {

@@ -48,6 +48,7 @@ type boot struct {
 	CSRF   string `json:"csrf"`
 	User   string `json:"user"`
 	Stream string `json:"stream"`
+	Worker string `json:"worker"`
 	Icons  string `json:"icons"`
 	Data   any    `json:"data"`
 }
@@ -108,7 +109,7 @@ func (v *Visit) Show(status int, w View, data any) error {
 		}
 		w.Repos = repos
 	}
-	script, err := json.Marshal(boot{w.CSRF, w.User, w.Stream, "/ui/assets/" + k.Assets.Icons, data})
+	script, err := json.Marshal(boot{w.CSRF, w.User, w.Stream, k.Assets.path(k.Assets.Worker), k.Assets.path(k.Assets.Icons), data})
 	if err != nil {
 		return fmt.Errorf("ui: data of %s: %w", w.Name, err)
 	}

@@ -63,6 +63,7 @@ type Site struct {
 	objects     *object.Store
 	server      *httptest.Server
 	down        atomic.Bool
+	streams     atomic.Int64
 }
 
 // Option is a setting of New.
@@ -131,11 +132,18 @@ func (s *Site) Down(down bool) {
 	}
 }
 
+// Streams is how many streams of events pages hold open.
+func (s *Site) Streams() int { return int(s.streams.Load()) }
+
 // gate ends every connection while the server is down.
 func (s *Site) gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.down.Load() {
 			panic(http.ErrAbortHandler)
+		}
+		if r.URL.Path == "/ui/api/stream" {
+			s.streams.Add(1)
+			defer s.streams.Add(-1)
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -64,6 +64,30 @@ func (s *Site) Tab(t testing.TB) *Tab {
 	return tab
 }
 
+// Beside opens another tab in the same browser, with the same profile and cookies.
+func (tab *Tab) Beside(t testing.TB) *Tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(tab.ctx)
+	beside := &Tab{site: tab.site, ctx: ctx}
+	t.Cleanup(func() {
+		cancel()
+		beside.check(t)
+	})
+	if err := chromedp.Listen(ctx, beside.listen); err != nil {
+		t.Fatalf("another tab does not open: %v", err)
+	}
+	beside.Size(t, 1280, 860)
+	return beside
+}
+
+// Close closes a tab as its user does.
+func (tab *Tab) Close(t testing.TB) {
+	t.Helper()
+	if err := chromedp.Cancel(tab.ctx); err != nil {
+		t.Fatalf("close the tab: %v", err)
+	}
+}
+
 // chromium finds the browser. A test of pages without a browser is a failure.
 func chromium(t testing.TB) string {
 	t.Helper()

@@ -187,13 +187,15 @@ export interface LogData {
 export interface Boot<T> {
   csrf: string;
   user: string;
-  stream: string;
+  stream: string; // address of what happens, "" for none
+  worker: string; // the script that all tabs share for it, "" when it was not built
   icons: string;
   data: T;
 }
 
 /** A message of the stream. */
 export interface Message {
+  to: string[]; // the topics it belongs to, such as "task=ID"
   kind: string;
   groupId?: string;
   repo?: string;

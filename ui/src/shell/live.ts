@@ -1,7 +1,8 @@
-// The page's one stream of events. It resumes where it was after the connection was lost; when the
-// server no longer has what was missed, it says "reset" and the page reads everything anew.
+// What happens while a page is open. The stream resumes where it was after the connection was lost; when the server no
+// longer has what was missed, it says "reset" and the page reads everything anew.
 import { signal } from "@preact/signals";
 import { bootOf, type Message } from "./data.ts";
+import { alone, shared, type FromWorker } from "./stream.ts";
 
 export type Liveness = "connecting" | "live" | "catching" | "offline";
 
@@ -10,15 +11,18 @@ export const liveness = signal<Liveness>("connecting");
 type Handler = (messages: Message[]) => void;
 
 const handlers: Handler[] = [];
-const RESET: Message = { kind: "reset" };
+const RESET: Message = { kind: "reset", to: [] };
 
-let source: EventSource | undefined;
-let lastId = "";
-let wait = 1000;
+// A tab that nobody has looked at for so long lets go of the stream, and catches up when it is looked at.
+const LEAVE_AFTER_MS = 30 * 60_000;
+
+let topics: string[] = [];
+let last = 0;
+let parked = false;
 let waiting: Message[] = [];
 let offline: ReturnType<typeof setTimeout> | undefined;
 
-/** Calls f with what happened, gathered over a frame. */
+/** Calls f with what happened, gathered for some milliseconds. */
 export function onMessages(f: Handler): void {
   handlers.push(f);
 }
@@ -33,106 +37,65 @@ function deliver(m: Message): void {
   }, 30);
 }
 
-export function connect(): void {
-  const base = bootOf().stream;
-  if (base === "") return;
-  open(base);
-  addEventListener("online", () => retryNow(base));
-  addEventListener("pagehide", () => source?.close());
-  addEventListener("pageshow", (e) => {
-    if (e.persisted) open(base);
-  });
-  document.addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "hidden") setTimeout(() => void hide(), HIDE_AFTER_MS);
-    else show(base);
-  });
-}
-
-// Over HTTP/1.1 a browser opens six connections to a server. A stream holds one for good, so of the
-// tabs that nobody looks at only some may keep theirs; the others catch up when they are looked at.
-const HIDE_AFTER_MS = 3000;
-const HIDDEN_STREAMS = 2;
-
-let leave: (() => void) | undefined; // gives a hidden tab's place to another
-let parked = false;
-
-async function hide(): Promise<void> {
-  if (document.visibilityState !== "hidden" || parked || leave) return;
-  if (await takePlace()) return;
-  if (document.visibilityState !== "hidden") return;
-  parked = true;
-  clearTimeout(offline);
-  clearTimeout(retrying);
-  source?.close();
-  liveness.value = "catching";
-}
-
-function show(base: string): void {
-  leave?.();
-  leave = undefined;
-  if (!parked) return;
-  parked = false;
-  open(base);
-}
-
-// takePlace takes one of the places for hidden tabs, until leave is called or the tab closed.
-async function takePlace(): Promise<boolean> {
-  // Only pages from https or from this machine have locks.
-  if (!("locks" in navigator)) return false;
-  for (let i = 0; i < HIDDEN_STREAMS; i++) {
-    const taken = await new Promise<boolean>((answer) => {
-      void navigator.locks.request(`treeline-hidden-stream-${i}`, { ifAvailable: true }, (lock) => {
-        answer(lock !== null);
-        return lock === null ? undefined : new Promise<void>((done) => (leave = done));
-      });
-    });
-    if (taken) return true;
+function hear(m: FromWorker): void {
+  if (parked) return;
+  switch (m.kind) {
+    case "open":
+      clearTimeout(offline);
+      offline = undefined;
+      liveness.value = "live";
+      break;
+    case "broken":
+      if (liveness.value === "live") liveness.value = "catching";
+      offline ??= setTimeout(() => {
+        liveness.value = "offline";
+      }, 1500);
+      break;
+    case "reset":
+      last = m.id;
+      deliver(RESET);
+      break;
+    case "message": {
+      if (m.id <= last) break;
+      last = m.id;
+      const message = JSON.parse(m.data) as Message;
+      // Other tabs have their topics on the same stream.
+      if (message.to.some((topic) => topics.includes(topic))) deliver(message);
+    }
   }
-  return false;
 }
 
-function open(base: string): void {
-  const url = lastId === "" ? base : base.replace(/([?&]after=)\d+/, `$1${lastId}`);
-  source?.close();
-  const es = new EventSource(url);
-  source = es;
-  es.onopen = () => {
+export function connect(): void {
+  const { stream: address, worker } = bootOf();
+  if (address === "") return;
+  const query = new URLSearchParams(address.slice(address.indexOf("?")));
+  last = Number(query.get("after"));
+  query.delete("after");
+  topics = [...query].map(([key, value]) => `${key}=${value}`);
+  const stream = worker !== "" && "SharedWorker" in window ? shared(worker, hear) : alone(hear);
+  const leave = (): void => {
+    parked = true;
     clearTimeout(offline);
     offline = undefined;
-    wait = 1000;
-    liveness.value = "live";
+    stream.leave();
+    liveness.value = "catching";
   };
-  es.onmessage = (e: MessageEvent<string>) => {
-    if (e.lastEventId !== "") lastId = e.lastEventId;
-    deliver(JSON.parse(e.data) as Message);
+  const join = (): void => {
+    parked = false;
+    stream.join(topics, last);
   };
-  es.addEventListener("reset", (e) => {
-    lastId = (e as MessageEvent<string>).lastEventId;
-    deliver(RESET);
+  join();
+  addEventListener("online", stream.retry);
+  addEventListener("pagehide", leave);
+  addEventListener("pageshow", (e) => {
+    if (e.persisted) join();
   });
-  es.onerror = () => {
-    if (source !== es) return;
-    if (liveness.value === "live") liveness.value = "catching";
-    offline ??= setTimeout(() => {
-      liveness.value = "offline";
-    }, 1500);
-    if (es.readyState === EventSource.CLOSED) retry(base);
-  };
-}
-
-let retrying: ReturnType<typeof setTimeout> | undefined;
-
-function retry(base: string): void {
-  clearTimeout(retrying);
-  retrying = setTimeout(() => open(base), wait);
-  wait = Math.min(15_000, wait * 2);
-}
-
-function retryNow(base: string): void {
-  if (!parked && liveness.value !== "live") {
-    wait = 1000;
-    open(base);
-  }
+  let leaving: ReturnType<typeof setTimeout> | undefined;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(leaving);
+    if (document.visibilityState === "hidden") leaving = setTimeout(leave, LEAVE_AFTER_MS);
+    else if (parked) join();
+  });
 }
 
 /** Shows the state of the stream in the header. */

@@ -273,6 +273,36 @@ func TestPut(t *testing.T) {
 	wantContent(t, s, "c", "{}") // the same bytes under another name stay
 }
 
+func TestKeep(t *testing.T) {
+	s := fresh(t)
+	ctx, expires := t.Context(), time.Now().Add(time.Hour)
+	for range 2 {
+		if err := s.Keep(ctx, "t/1/log", "p", "text/plain", expires, []byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, body, err := s.Open(ctx, "t/1/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if got, err := io.ReadAll(body); err != nil || string(got) != "hello" || o.ContentType != "text/plain" || o.ProjectID != "p" {
+		t.Errorf("%q, %v: %+v", got, err, o)
+	}
+	if err := s.Keep(ctx, "t/1/log", "p", "text/plain", expires, []byte("other")); !errors.Is(err, fault.Conflict) {
+		t.Errorf("other content: %v", err)
+	}
+	if err := os.Remove(s.disk.Path(o.SHA256)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Keep(ctx, "t/1/log", "p", "text/plain", expires, []byte("hello")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.disk.Path(o.SHA256)); err != nil {
+		t.Errorf("a content that was lost is not stored again: %v", err)
+	}
+}
+
 func TestNamesNeverBecomePaths(t *testing.T) {
 	s := fresh(t)
 	ours := regexp.MustCompile(`^(sha256(/[0-9a-f]{2}(/[0-9a-f]{62})?)?|partial(/[0-9]+)?|tmp|parts|\.)$`)
@@ -302,7 +332,7 @@ func TestNamesNeverBecomePaths(t *testing.T) {
 
 func TestStatements(t *testing.T) {
 	pgtest.PrepareAll(t, pgtest.DB(t), readSQL, readLockedSQL, readByIDSQL, deleteSQL, insertSQL, renewSQL, enterContentSQL, setContentSQL,
-		insertWholeSQL, finishSQL, expireSQL, abandonedSQL, prolongSQL, deleteUnfinishedSQL, unusedSQL, settleContentsSQL, completeSQL, enterSealedSQL,
+		insertWholeSQL, keepSQL, finishSQL, expireSQL, abandonedSQL, prolongSQL, deleteUnfinishedSQL, unusedSQL, settleContentsSQL, completeSQL, enterSealedSQL,
 		sealSQL, keepTicketSQL, enterPartSQL, partsSQL, forgetPartsSQL, restartSQL, insertSignedSQL, extendSQL, copiesSQL, copyStateSQL, claimCopySQL,
 		renewCopySQL, finishCopySQL, failCopySQL, dropCopySQL, ticketUsedSQL, knownSQL, adoptSQL, strayLockedSQL, unadoptSQL, foundSQL, lostSQL, moveHomeSQL)
 }

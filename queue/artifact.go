@@ -9,6 +9,8 @@ type (
 	ArtifactsPage = artifact.Page
 	// NewArtifact is an artifact to create.
 	NewArtifact = artifact.New
+	// WholeArtifact is an artifact that is made together with the report of its run.
+	WholeArtifact = artifact.Whole
 	// StorageType says where an artifact's content is.
 	StorageType = artifact.StorageType
 	// Content is what the object store knows of a finished object.

@@ -33,16 +33,17 @@ func (q *Queue) CreateTogether(ctx context.Context, batches ...[]NewTask) ([]Out
 
 // Report is what a worker says of a run.
 type Report struct {
-	ID     string
-	Run    int
-	Reason task.ReasonResolved
+	ID        string
+	Run       int
+	Reason    task.ReasonResolved
+	Artifacts []WholeArtifact
 }
 
 // ReportTogether does several reports in one transaction.
 func (q *Queue) ReportTogether(ctx context.Context, reports ...Report) ([]Outcome[task.Status], error) {
 	calls := make([]combine.Call[report], len(reports))
 	for i, r := range reports {
-		calls[i].Item = report{r.ID, r.Run, r.Reason}
+		calls[i].Item = report{id: r.ID, run: r.Run, reason: r.Reason, artifacts: r.Artifacts}
 	}
 	answers, err := q.reportTogether(ctx, calls)
 	return outcomes(answers), err

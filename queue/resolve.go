@@ -6,7 +6,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -23,16 +22,7 @@ import (
 // an upload that is not finished: who waits for the task would miss an artifact. The other reports,
 // and what ends by time, are taken then too: a worker that cannot upload has a way out.
 func (q *Queue) ReportCompleted(ctx context.Context, id string, run int) (task.Status, error) {
-	status, err := q.report(ctx, id, run, task.ReasonCompleted)
-	if u, ok := errors.AsType[*artifact.NotUploaded](err); ok && u.Puts() {
-		for i := range u.Uploads {
-			if err := q.Settle(ctx, &u.Uploads[i]); err != nil {
-				return task.Status{}, err
-			}
-		}
-		status, err = q.report(ctx, id, run, task.ReasonCompleted)
-	}
-	return status, err
+	return q.settled(ctx, report{id: id, run: run, reason: task.ReasonCompleted})
 }
 
 // ReportFailed resolves a running run as failed; see ReportCompleted.
@@ -51,20 +41,23 @@ func (q *Queue) ReportException(ctx context.Context, id string, run int, reason 
 
 // report is what a worker says of a run.
 type report struct {
-	id     string
-	run    int
-	reason task.ReasonResolved
+	id        string
+	run       int
+	reason    task.ReasonResolved
+	artifacts []WholeArtifact // that are made with it
 }
 
 func (q *Queue) report(ctx context.Context, id string, run int, reason task.ReasonResolved) (task.Status, error) {
-	return q.together.reports.Do(ctx, report{id, run, reason})
+	return q.together.reports.Do(ctx, report{id: id, run: run, reason: reason})
 }
 
 // reportTogether does the reports of several calls in one transaction. Reports on the same task are done in
 // their order, and all see the outcome of the last.
 func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]) ([]combine.Answer[task.Status], error) {
 	var ids, completed []string
+	var shelf shelving
 	for _, c := range calls {
+		shelf.want(c.Item)
 		ids = append(ids, c.Item.id)
 		if c.Item.reason == task.ReasonCompleted {
 			completed = append(completed, c.Item.id)
@@ -76,7 +69,11 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 	err := q.change(ctx, func(ctx context.Context, c *change) error {
 		answers = make([]combine.Answer[task.Status], len(calls))
 		var open []Artifact
-		records, err := c.lockBy(ctx, lockToResolveSQL, ids, func(b *pgx.Batch) { artifact.QueueUnfinished(b, completed, &open) }, completed)
+		shelf.made = nil
+		records, err := c.lockBy(ctx, lockToResolveSQL, ids, func(b *pgx.Batch) {
+			artifact.QueueUnfinished(b, completed, &open)
+			shelf.look(b)
+		}, completed)
 		if err != nil {
 			return err
 		}
@@ -88,7 +85,11 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 			r := byID[call.Item.id]
 			resolves, err := call.Item.judge(r)
 			if resolves && call.Item.reason == task.ReasonCompleted {
-				err = artifact.Uploaded(open, call.Item.id, call.Item.run)
+				err = artifact.Uploaded(slices.DeleteFunc(slices.Clone(open), func(a Artifact) bool { return call.Item.finishes(&a) }), call.Item.id, call.Item.run)
+				resolves = err == nil
+			}
+			if resolves {
+				err = c.shelve(&shelf, call.Item, r)
 				resolves = err == nil
 			}
 			answers[i].Err = err
@@ -99,6 +100,7 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 				}
 			}
 		}
+		artifact.QueuePublish(&c.late, shelf.made)
 		if err := c.save(ctx, changed); err != nil {
 			return err
 		}

@@ -1,14 +1,18 @@
 package workers_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/slug"
@@ -27,7 +31,7 @@ func BenchmarkNoOpTasks(b *testing.B) {
 		n = v
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\nat once\ttasks\ttasks/s\tclaim to report, median\tp99")
+	fmt.Fprintln(table, "\nat once\ttasks\ttasks/s\tclaim to report, median\tp99\tprocessor time a task: agent and server\tits command\tconnections of PostgreSQL\ttransactions")
 	for _, capacity := range []int{1, 20, 200} {
 		b.Run(fmt.Sprintf("at-once=%d", capacity), func(b *testing.B) {
 			for range b.N {
@@ -35,10 +39,13 @@ func BenchmarkNoOpTasks(b *testing.B) {
 				if capacity == 1 {
 					tasks = max(1, n/10)
 				}
-				rate, median, p99 := noOps(b, capacity, tasks)
-				b.ReportMetric(rate, "tasks/s")
-				b.ReportMetric(float64(median.Microseconds())/1000, "ms/task")
-				fmt.Fprintf(table, "%d\t%d\t%.0f\t%s\t%s\n", capacity, tasks, rate, median.Round(100*time.Microsecond), p99.Round(100*time.Microsecond))
+				f := noOps(b, capacity, tasks)
+				b.ReportMetric(f.rate, "tasks/s")
+				b.ReportMetric(float64(f.median.Microseconds())/1000, "ms/task")
+				b.ReportMetric(float64((f.own+f.commands+f.database).Microseconds())/1000, "cpu-ms/task")
+				round := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+				fmt.Fprintf(table, "%d\t%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t%.1f\n", capacity, tasks, f.rate, round(f.median), round(f.p99),
+					round(f.own), round(f.commands), round(f.database), f.transactions)
 			}
 		})
 	}
@@ -47,31 +54,25 @@ func BenchmarkNoOpTasks(b *testing.B) {
 	}
 }
 
-// noOps runs tasks and says how many a second came through, and how long each took its worker.
-func noOps(b *testing.B, capacity, n int) (rate float64, median, p99 time.Duration) {
+// figures are what a number of tasks cost, each.
+type figures struct {
+	rate                    float64 // tasks a second
+	median, p99             time.Duration
+	own, commands, database time.Duration // processor time of agent and server, of the tasks' processes, and of the database's connections
+	transactions            float64
+}
+
+// noOps runs tasks and says how many a second came through, how long each took its worker, and what it cost.
+func noOps(b *testing.B, capacity, n int) figures {
 	b.Helper()
 	s := startServer(b, 20*time.Minute)
-	ids := make([]string, n)
-	now := time.Now()
-	for start := 0; start < n; start += 100 {
-		var batch []client.NewTask
-		for i := start; i < min(start+100, n); i++ {
-			ids[i] = slug.Nice()
-			batch = append(batch, client.NewTask{TaskID: ids[i], Task: dict{
-				"taskQueueId": testQueue, "schedulerId": "test", "created": task.At(now), "deadline": task.At(now.Add(time.Hour)), "expires": task.At(now.Add(2 * time.Hour)),
-				"payload":  dict{"command": [][]string{{"true"}}, "maxRunTime": 60},
-				"metadata": dict{"name": "no-op", "description": "d", "owner": "o@example.com", "source": "https://example.com"},
-			}})
-		}
-		if _, err := s.root.CreateTasks(b.Context(), batch); err != nil {
-			b.Fatal(err)
-		}
-	}
+	ids := s.createNoOps(n)
 	groups, err := cgroup.Open("treeline-bench")
 	if err != nil {
 		groups = nil // the table is without them then
 	}
 	e := process.New(process.Options{Groups: groups})
+	before := s.spent()
 	b.ResetTimer()
 	began := time.Now()
 	a := s.work(func(c *workers.Config) { c.Engine, c.Capacity, c.MaxTasks, c.LogEvery = e, capacity, n, 0 })
@@ -80,6 +81,8 @@ func noOps(b *testing.B, capacity, n int) (rate float64, median, p99 time.Durati
 	}
 	took := time.Since(began)
 	b.StopTimer()
+	f := s.spent().since(before, n)
+	f.rate = float64(n) / took.Seconds()
 	if err := e.Close(); err != nil {
 		b.Error(err)
 	}
@@ -93,7 +96,98 @@ func noOps(b *testing.B, capacity, n int) (rate float64, median, p99 time.Durati
 		each = append(each, run.Resolved.Sub(run.Started.Time))
 	}
 	slices.Sort(each)
-	return float64(n) / took.Seconds(), each[len(each)/2], each[len(each)*99/100]
+	f.median, f.p99 = each[len(each)/2], each[len(each)*99/100]
+	return f
+}
+
+// createNoOps creates tasks that do nothing.
+func (s *server) createNoOps(n int) []string {
+	s.t.Helper()
+	ids := make([]string, n)
+	now := time.Now()
+	for start := 0; start < n; start += 100 {
+		var batch []client.NewTask
+		for i := start; i < min(start+100, n); i++ {
+			ids[i] = slug.Nice()
+			batch = append(batch, client.NewTask{TaskID: ids[i], Task: dict{
+				"taskQueueId": testQueue, "schedulerId": "test", "created": task.At(now), "deadline": task.At(now.Add(time.Hour)), "expires": task.At(now.Add(2 * time.Hour)),
+				"payload":  dict{"command": [][]string{{"true"}}, "maxRunTime": 60},
+				"metadata": dict{"name": "no-op", "description": "d", "owner": "o@example.com", "source": "https://example.com"},
+			}})
+		}
+		if _, err := s.root.CreateTasks(s.t.Context(), batch); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return ids
+}
+
+// spending is what was used until now.
+type spending struct {
+	own, commands time.Duration
+	database      map[int]time.Duration // by backend
+	transactions  int64
+}
+
+func (now spending) since(before spending, n int) figures {
+	each := func(d time.Duration) time.Duration { return d / time.Duration(n) }
+	var database time.Duration
+	for pid, used := range now.database {
+		database += used - before.database[pid]
+	}
+	return figures{
+		own: each(now.own - before.own), commands: each(now.commands - before.commands), database: each(database),
+		transactions: float64(now.transactions-before.transactions) / float64(n),
+	}
+}
+
+// spent asks the system for the processor time of this process, of those it started, and of this
+// database's connections, and PostgreSQL for the transactions.
+func (s *server) spent() (p spending) {
+	s.t.Helper()
+	used := func(who int) time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(who, &u); err != nil {
+			s.t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	p.own, p.commands = used(syscall.RUSAGE_SELF), used(syscall.RUSAGE_CHILDREN)
+	p.database = map[int]time.Duration{}
+	rows, err := s.pool.Query(s.t.Context(), "SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	backends, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, pid := range backends {
+		p.database[pid] = processorTime(s.t, pid)
+	}
+	if err := s.pool.QueryRow(s.t.Context(), "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").Scan(&p.transactions); err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+// processorTime is that of a process; on Linux only, elsewhere 0.
+func processorTime(t testing.TB, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0 // it has ended, or this is no Linux
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	var ticks int64
+	for _, f := range fields[11:13] { // of the user and of the system, each in hundredths of a second
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 // BenchmarkLiveLog measures how long a line takes from the task's command to somebody who follows the log, through

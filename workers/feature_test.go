@@ -163,6 +163,46 @@ func TestAStoreThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// A server that does not know finishRun gets the log and the report by the calls that it knows.
+func TestAServerWithoutFinishRun(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute)
+	target, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int64
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/finish") {
+			asked.Add(1)
+			http.NotFound(w, r)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	c, err := client.New(client.Config{RootURL: front.URL, Credentials: hawk.Credentials{ClientID: rootClient, AccessToken: s.token}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := s.work(func(cfg *workers.Config) { cfg.Client, cfg.Capacity = c, 1 })
+	for _, script := range []string{"echo short", "echo long; sleep 0.3", "echo again"} {
+		id := s.create(sh(script), nil)
+		s.resolved(id, task.ReasonCompleted)
+		if log, _, err := s.artifact(id, "public/logs/live.log"); err != nil || !strings.Contains(log, strings.Fields(script)[1][:4]) || !strings.Contains(log, "Result: completed") {
+			t.Errorf("%s: %v\n%s", script, err, log)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("it was asked %d times", n)
+	}
+	a.stop()
+	if err := <-a.done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestADiskThatIsFull(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, 20*time.Minute)

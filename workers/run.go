@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/treeline-ci/treeline/client"
@@ -37,7 +38,8 @@ type worker struct {
 	users    chan *process.User // that runs have to themselves; nil: all run as the same
 	taskDir  string
 
-	started  int // runs begun
+	started  int         // runs begun
+	apart    atomic.Bool // the server does not know how to make artifacts together with the report
 	free     chan struct{}
 	active   sync.WaitGroup
 	shutdown context.Context // ends when runs must be given back

@@ -41,6 +41,7 @@ type run struct {
 	taskID  string
 	lease   *lease
 	log     *tasklog.Log
+	rest    *tasklog.Rest // what the report has to make of the log; nil: nothing
 	slog    *slog.Logger
 	dir     *scratch.Dir
 	payload *payload.Payload
@@ -132,7 +133,8 @@ func (r *run) prepare() error {
 // without reason is not to be reported: the run is not ours.
 func (r *run) workInside() outcome {
 	p, err := r.w.parser.Parse(r.claim.Task.Payload, payload.Options{AcceptImages: r.w.AcceptImages, Containers: r.w.Engine.Images() != nil, MaxRunTime: r.w.MaxRun})
-	uploading := r.startLog(p)
+	up := r.uploader(p)
+	uploading := r.startLog(up)
 	r.header()
 	var result outcome
 	if err != nil {
@@ -151,11 +153,10 @@ func (r *run) workInside() outcome {
 	}
 	r.footer(result)
 	r.log.Close()
-	if err := <-uploading; err != nil && r.ours.Err() == nil {
-		r.slog.Error("the log could not be uploaded whole", "error", err)
-		if result.reason == task.ReasonCompleted { // the queue does not take that without its log
-			result = outcome{task.ReasonInternalError, "the log could not be uploaded"}
-		}
+	if err := <-uploading; err != nil {
+		result = r.withoutLog(result, err)
+	} else if up != nil {
+		r.rest = up.Rest()
 	}
 	if r.ours.Err() != nil {
 		r.slog.Warn("the run is dropped", "reason", context.Cause(r.ours))
@@ -164,24 +165,44 @@ func (r *run) workInside() outcome {
 	return result
 }
 
-// startLog begins to upload the log; the channel tells when it is all there. p is nil for a
-// malformed payload.
-func (r *run) startLog(p *payload.Payload) <-chan error {
-	up := tasklog.Uploader{
-		Log: r.log, Client: r.lease.client, TaskID: r.taskID, RunID: r.claim.RunID,
+// withoutLog is the outcome of a run of which the log cannot be uploaded: the queue does not take one as completed
+// without it.
+func (r *run) withoutLog(result outcome, err error) outcome {
+	if r.ours.Err() != nil {
+		return result
+	}
+	r.slog.Error("the log could not be uploaded whole", "error", err)
+	if result.reason == task.ReasonCompleted {
+		return outcome{task.ReasonInternalError, "the log could not be uploaded"}
+	}
+	return result
+}
+
+// uploader is what uploads the log, nil when the payload wants none; p is nil for a malformed payload.
+func (r *run) uploader(p *payload.Payload) *tasklog.Uploader {
+	up := &tasklog.Uploader{
+		Log: r.log, Client: r.lease.client, TaskID: r.taskID, RunID: r.claim.RunID, Together: !r.w.apart.Load(),
 		Live: payload.LiveLog, Backing: payload.BackingLog, Expires: r.claim.Task.Expires, Every: r.w.LogEvery,
 		Report: func(err error) { r.slog.Warn("the log waits for the server", "error", err) },
 	}
+	if p == nil {
+		return up
+	}
+	if up.Live, up.Backing = p.LiveName, p.BackingName; !p.Live {
+		up.Live = ""
+	}
+	if !p.Backing {
+		return nil
+	}
+	return up
+}
+
+// startLog begins to upload the log; the channel tells when it is all there, but for what the report makes of it.
+func (r *run) startLog(up *tasklog.Uploader) <-chan error {
 	done := make(chan error, 1)
-	if p != nil {
-		up.Live, up.Backing = p.LiveName, p.BackingName
-		if !p.Live {
-			up.Live = ""
-		}
-		if !p.Backing {
-			done <- nil
-			return done
-		}
+	if up == nil {
+		done <- nil
+		return done
 	}
 	go func() { done <- up.Run(r.ours) }()
 	return done
@@ -235,43 +256,6 @@ func (r *run) cleanUp() {
 	if err := r.log.Discard(); err != nil {
 		r.slog.Warn("log file", "error", err)
 	}
-}
-
-// report tells the queue; while the server is away it goes on trying as long as the run is ours.
-// A refusal is final: somebody else decided, and the run is dropped.
-func (r *run) report(result outcome) {
-	for {
-		err := r.reportOnce(result)
-		switch {
-		case err == nil:
-			return
-		case r.ours.Err() != nil:
-			r.slog.Warn("the outcome was not reported", "outcome", result.reason, "reason", context.Cause(r.ours))
-			return
-		case !away(err):
-			r.slog.Warn("the queue refuses the outcome, the run is dropped", "outcome", result.reason, "error", err)
-			return
-		}
-		r.slog.Warn("cannot report yet, trying again", "outcome", result.reason, "error", err)
-		select {
-		case <-r.ours.Done():
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-func (r *run) reportOnce(result outcome) error {
-	var err error
-	c := r.lease.client()
-	switch result.reason {
-	case task.ReasonCompleted:
-		_, err = c.ReportCompleted(r.ours, r.taskID, r.claim.RunID)
-	case task.ReasonFailed:
-		_, err = c.ReportFailed(r.ours, r.taskID, r.claim.RunID)
-	default:
-		_, err = c.ReportException(r.ours, r.taskID, r.claim.RunID, result.reason)
-	}
-	return err
 }
 
 // exceptionFor turns an error on the way into an outcome: what the task asked wrongly is its own

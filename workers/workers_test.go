@@ -229,13 +229,19 @@ func TestClaimsAreRenewed(t *testing.T) {
 	}
 }
 
+// begins waits until the agent has taken a task: the queue says so a moment earlier.
+func (a *agent) begins(id string) {
+	a.t.Helper()
+	await(a.t, "the run of "+id, func() bool { return strings.Contains(a.log.String(), `msg="run begins" worker=g/w task=`+id) })
+}
+
 func TestPoliteEnd(t *testing.T) {
 	t.Run("runs may end within the grace time", func(t *testing.T) {
 		s := startServer(t, 20*time.Minute)
 		a := s.work(nil)
 		gate := filepath.Join(t.TempDir(), "gate")
 		id := s.create(sh("echo begun; while [ ! -e "+gate+" ]; do sleep 0.02; done"), nil)
-		s.awaitState(id, task.Running)
+		a.begins(id)
 		a.stop()
 		if err := os.WriteFile(gate, nil, 0o644); err != nil {
 			t.Fatal(err)
@@ -249,7 +255,7 @@ func TestPoliteEnd(t *testing.T) {
 		s := startServer(t, 20*time.Minute)
 		a := s.work(func(c *workers.Config) { c.Grace = 100 * time.Millisecond })
 		id := s.create(sh(`test "$RUN_ID" = 1 || sleep 300`), nil)
-		s.awaitState(id, task.Running)
+		a.begins(id)
 		a.stop()
 		if err := <-a.done; err != nil {
 			t.Error(err)
@@ -269,7 +275,7 @@ func TestDrain(t *testing.T) {
 	a := s.work(func(c *workers.Config) { c.Drain = drain })
 	gate := filepath.Join(t.TempDir(), "gate")
 	id := s.create(sh("while [ ! -e "+gate+" ]; do sleep 0.02; done"), nil)
-	s.awaitState(id, task.Running)
+	a.begins(id)
 	close(drain)
 	await(t, "the worker to say so", func() bool { return strings.Contains(a.log.String(), "draining") })
 	later := s.create(sh("true"), nil)
@@ -291,7 +297,7 @@ func TestAMachineThatIsTakenAway(t *testing.T) {
 	hurry := make(chan struct{})
 	a := s.work(func(c *workers.Config) { c.Hurry, c.Grace = hurry, time.Hour })
 	id := s.create(sh(`test "$RUN_ID" = 1 || sleep 300`), nil)
-	s.awaitState(id, task.Running)
+	a.begins(id)
 	began := time.Now()
 	close(hurry)
 	if err := <-a.done; err != nil {

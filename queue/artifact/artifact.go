@@ -210,7 +210,7 @@ func scan(row pgx.CollectableRow) (a Artifact, err error) {
 }
 
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.
-var Statements = []pg.Statement{readSQL, listSQL, unfinishedSQL, expiredSQL, removeSQL, finishSQL, publishSQL, lastRunSQL}
+var Statements = []pg.Statement{readSQL, listSQL, unfinishedSQL, expiredSQL, removeSQL, finishSQL, publishSQL, lastRunSQL, readManySQL, publishWholeSQL}
 
 const selectArtifacts = `
 SELECT a.task_id, a.run_id, t.project_id, a.name, a.storage_type, a.content_type, a.content_length, a.content_sha256,

@@ -29,6 +29,12 @@ type Uploads interface {
 	// is an object that is finished. contentLength is in bytes, -1 when it is not known. Asking again
 	// gives another URL.
 	SignedPut(ctx context.Context, name, projectID, contentType string, contentLength int64, expires time.Time) (url string, until time.Time, err error)
+	// Keep makes a finished object of a content. The same content again is no error, another is
+	// fault.Conflict.
+	Keep(ctx context.Context, name, projectID, contentType string, expires time.Time, content []byte) error
+	// FinishUpload makes an object of an upload whose content has come; the hashes given must be those of
+	// the content. Again is no error.
+	FinishUpload(ctx context.Context, name, projectID, uploadID string, hashes map[string]string) error
 	// Extend lets an object, finished or not, expire no earlier than the given instant; one that is
 	// not there is no error.
 	Extend(ctx context.Context, name string, expires time.Time) error

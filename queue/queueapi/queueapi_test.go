@@ -3,9 +3,12 @@ package queueapi_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -60,6 +63,17 @@ func (o *objects) Content(_ context.Context, name string) (queue.Content, error)
 
 func (o *objects) SignedPut(_ context.Context, name, _, _ string, _ int64, _ time.Time) (string, time.Time, error) {
 	return "http://objects.example/put/" + name, time.Now().Add(time.Hour), nil
+}
+
+func (o *objects) Keep(_ context.Context, name, _, _ string, _ time.Time, content []byte) error {
+	sum := sha256.Sum256(content)
+	o.put(name, queue.Content{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content))})
+	return nil
+}
+
+func (o *objects) FinishUpload(ctx context.Context, name, _, _ string, _ map[string]string) error {
+	_, err := o.Content(ctx, name)
+	return err
 }
 
 func (o *objects) Extend(context.Context, string, time.Time) error { return nil }
@@ -411,6 +425,37 @@ func TestArtifactsThroughTheDoor(t *testing.T) {
 	create(409, "late", map[string]any{"storageType": "reference", "url": "http://x.example/", "contentType": "text/plain"})
 }
 
+func TestFinishRun(t *testing.T) {
+	b := serve(t)
+	id := b.Task(t, task.Running)
+	expires := b.Status(t, id).Expires
+	artifact := func(more map[string]any) map[string]any {
+		a := map[string]any{"name": "log", "storageType": "object", "contentType": "text/plain", "expires": expires}
+		maps.Copy(a, more)
+		return a
+	}
+	finish := func(status int, artifacts ...map[string]any) map[string]any {
+		t.Helper()
+		return b.want(status, "POST", "/task/"+id+"/runs/0/finish", map[string]any{"reasonResolved": "completed", "artifacts": artifacts})
+	}
+	finish(400, artifact(nil))
+	finish(400, artifact(map[string]any{"content": "not base64!"}))
+	finish(400, artifact(map[string]any{"content": "aGVsbG8=", "storageType": "s3"}))
+	answer := finish(200, artifact(map[string]any{"content": "aGVsbG8="}),
+		map[string]any{"name": "live", "storageType": "link", "contentType": "text/plain", "expires": expires, "artifact": "log"},
+		map[string]any{"name": "gone", "storageType": "error", "reason": "file-missing-on-worker", "message": "no such file", "expires": expires},
+		map[string]any{"name": "there", "storageType": "reference", "contentType": "text/plain", "url": "https://example.com/x", "expires": expires})
+	if state := answer["status"].(map[string]any)["state"]; state != "completed" {
+		t.Errorf("the task is %v", state)
+	}
+	if info := b.want(200, "GET", "/task/"+id+"/artifact-info/log", nil); info["contentLength"] != 5.0 {
+		t.Errorf("%v", info)
+	}
+	if list := b.want(200, "GET", "/task/"+id+"/artifacts", nil)["artifacts"].([]any); len(list) != 4 {
+		t.Errorf("%v", list)
+	}
+}
+
 func TestScopesAreAskedFor(t *testing.T) {
 	b := serve(t)
 	id := b.Task(t, task.Running)
@@ -448,6 +493,7 @@ func TestScopesAreAskedFor(t *testing.T) {
 		{"POST", "/task/" + id + "/rerun", nil, []string{"queue:rerun-task-in-project:none"}},
 		{"POST", "/task/" + id + "/runs/0/reclaim", nil, []string{"queue:reclaim-task:" + id + "/0"}},
 		{"POST", "/task/" + id + "/runs/0/completed", nil, []string{"queue:resolve-task:" + id + "/0"}},
+		{"POST", "/task/" + id + "/runs/0/finish", map[string]any{"reasonResolved": "completed", "artifacts": []any{}}, []string{"queue:resolve-task:" + id + "/0", "queue:create-artifact:" + id + "/0"}},
 		{"POST", "/task/" + id + "/cancel", nil, []string{"queue:cancel-task", "assume:scheduler-id:-/" + id}},
 		{"POST", "/task-group/" + id + "/seal", nil, []string{"queue:seal-task-group:-/" + id}},
 		{"POST", "/task-group/" + id + "/cancel", nil, []string{"queue:cancel-task-group:-/" + id}},

@@ -1,6 +1,6 @@
 // Package queueapi is the HTTP door of the queue: tasks, task groups, the workers' interface and
 // artifacts, as in taskcluster-map 5 and appendix A, with additions of ours: createTasks,
-// listTaskGroups, setTaskGroupWeight, whyTask and workerGone.
+// listTaskGroups, setTaskGroupWeight, whyTask, finishRun and workerGone.
 package queueapi
 
 import (

@@ -37,6 +37,13 @@ func (d door) workers() []web.Endpoint {
 			Handle: d.exception, Title: "Report an exception", Description: "Resolves a run that could not be carried out. Some reasons make the queue try again, and then the answer shows the next run.",
 		},
 		web.Endpoint{
+			Name: "finishRun", Method: "POST", Route: "/task/<taskId>/runs/<runId>/finish", Stability: "experimental", MaxBody: 2 << 20,
+			Scopes: scope.All{scope.Text("queue:create-artifact:<taskId>/<runId>"), resolve}, Input: "finish-run-request.json", Output: statusFile, Handle: d.finish,
+			Title: "Make artifacts and report",
+			Description: "Makes artifacts of a running run and resolves it, all or nothing: what a worker has to say at the end of a task, in one call. " +
+				"Objects come with their content, or as an upload of which all bytes have come. The same again is no error.",
+		},
+		web.Endpoint{
 			Name: "workerGone", Method: "POST", Route: "/workers/<workerGroup>/<workerId>/gone", Scopes: goneScopes, Stability: "experimental",
 			Input: "worker-gone-request.json", Output: "worker-gone-response.json", Handle: d.gone, Title: "Give back what a worker has claimed",
 			Description: "For whoever knows that a worker is no more, the worker itself or the provider of its machine: the runs that it has claimed are resolved as worker-shutdown " +
@@ -103,6 +110,21 @@ func (d door) exception(ctx context.Context, r *web.Request) (any, error) {
 		return nil, err
 	}
 	return status(d.queue.ReportException(ctx, r.Params["taskId"], n, in.Reason))
+}
+
+func (d door) finish(ctx context.Context, r *web.Request) (any, error) {
+	var in struct {
+		Reason    task.ReasonResolved   `json:"reasonResolved"`
+		Artifacts []queue.WholeArtifact `json:"artifacts"`
+	}
+	if err := r.Decode(&in); err != nil {
+		return nil, err
+	}
+	n, err := run(r)
+	if err != nil {
+		return nil, err
+	}
+	return status(d.queue.FinishRun(ctx, r.Params["taskId"], n, in.Reason, in.Artifacts))
 }
 
 func (d door) gone(ctx context.Context, r *web.Request) (any, error) {

@@ -1,6 +1,7 @@
 package tasklog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ const (
 	maxPiece     = 1 << 20
 	// shortRun is how long a log waits before it is published as one to follow: that takes several calls, which
 	// a run that is over by then saves.
-	shortRun = 25 * time.Millisecond
+	shortRun = 100 * time.Millisecond
 	// maxBackwards is how often the server may ask for bytes again without any progress.
 	maxBackwards = 20
 	contentType  = "text/plain; charset=utf-8"
@@ -26,18 +27,22 @@ const (
 
 // Uploader sends a log while it grows.
 type Uploader struct {
-	Log     *Log
-	Client  func() *client.Client // with the task's credentials of the moment
-	TaskID  string
-	RunID   int
-	Live    string // artifact by which the log is followed; "" for none
-	Backing string // artifact that holds it in the end
-	Expires task.Time
-	Every   time.Duration // 0: DefaultEvery
-	Report  func(error)   // told of the first of several failures in a row; may be nil
+	// Together leaves the last step to the report of the run, if one call can do both: see Rest.
+	Together bool
+	Log      *Log
+	Client   func() *client.Client // with the task's credentials of the moment
+	TaskID   string
+	RunID    int
+	Live     string // artifact by which the log is followed; "" for none
+	Backing  string // artifact that holds it in the end
+	Expires  task.Time
+	Every    time.Duration // 0: DefaultEvery
+	Report   func(error)   // told of the first of several failures in a row; may be nil
+
+	rest *Rest
 }
 
-// Run sends what is written until the log is closed and all of it is uploaded and finished. While
+// Run sends what is written until the log is closed and all of it is uploaded and finished, but for the Rest. While
 // the server is away it goes on trying until ctx ends.
 func (u *Uploader) Run(ctx context.Context) error {
 	select {
@@ -72,11 +77,42 @@ func (u *Uploader) Run(ctx context.Context) error {
 	return u.finish(ctx, stream)
 }
 
+// Rest is the last step of a log's upload, which nobody can read before.
+type Rest struct {
+	Artifacts []client.WholeArtifact          // to be made together with the report of the run
+	Settle    func(ctx context.Context) error // makes them by calls of its own instead; the log may be discarded
+}
+
+// Rest is what Run has left to be done, nil when there is nothing. It may be called when Run has returned.
+func (u *Uploader) Rest() *Rest { return u.rest }
+
+func (u *Uploader) leave(log client.WholeArtifact, settle func(context.Context) error) {
+	u.rest = &Rest{Artifacts: []client.WholeArtifact{log}, Settle: settle}
+	if u.Live != "" {
+		u.rest.Artifacts = append(u.rest.Artifacts, client.WholeArtifact{
+			Name: u.Live, StorageType: "link", ContentType: contentType, Expires: u.Expires, Artifact: u.Backing,
+		})
+	}
+}
+
 // whole sends the log of a run that is over before anybody could have followed it.
 func (u *Uploader) whole(ctx context.Context) error {
+	if u.Together && u.Log.Size() <= client.MaxWhole {
+		content := make([]byte, u.Log.Size())
+		if _, err := u.Log.ReadAt(content, 0); err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("tasklog: read: %w", err)
+		}
+		u.leave(client.WholeArtifact{Name: u.Backing, StorageType: "object", ContentType: contentType, Expires: u.Expires, Content: &content},
+			func(ctx context.Context) error { return u.upload(ctx, bytes.NewReader(content), int64(len(content))) })
+		return nil
+	}
+	return u.upload(ctx, u.Log, u.Log.Size())
+}
+
+func (u *Uploader) upload(ctx context.Context, content io.ReaderAt, size int64) error {
 	err := u.insist(ctx, func() error {
 		up := client.Upload{TaskID: u.TaskID, RunID: u.RunID, Name: u.Backing, ContentType: contentType, Expires: u.Expires}
-		_, err := u.Client().UploadArtifact(ctx, up, u.Log, u.Log.Size())
+		_, err := u.Client().UploadArtifact(ctx, up, content, size)
 		return err
 	})
 	if err != nil {
@@ -86,13 +122,19 @@ func (u *Uploader) whole(ctx context.Context) error {
 }
 
 func (u *Uploader) finish(ctx context.Context, stream *client.Stream) error {
-	err := u.insist(ctx, func() error {
-		return stream.Finish(ctx, u.Client(), u.Log, u.Log.Size(), u.Log.Sum())
-	})
-	if err != nil {
-		return fmt.Errorf("tasklog: finish: %w", err)
+	size, sum := u.Log.Size(), u.Log.Sum()
+	finish := func(ctx context.Context) error {
+		err := u.insist(ctx, func() error { return stream.Finish(ctx, u.Client(), u.Log, size, sum) })
+		if err != nil {
+			return fmt.Errorf("tasklog: finish: %w", err)
+		}
+		return u.link(ctx)
 	}
-	return u.link(ctx)
+	if a, ok := stream.Whole(sum); ok && u.Together {
+		u.leave(a, finish)
+		return nil
+	}
+	return finish(ctx)
 }
 
 // link makes the followed name one of the whole log.

@@ -1,0 +1,2 @@
+DROP INDEX runs_scheduled;
+DROP TABLE queue_samples;

@@ -66,14 +66,21 @@ func Service(d Deps) web.Service {
 
 // Stories returns what tells of a label of a decision's graph to others than callers of the API.
 func Stories(d Deps) func(ctx context.Context, decision, label string) (explain.Story, error) {
-	k := &keeper{Deps: d}
+	records := Records(d)
 	return func(ctx context.Context, decision, label string) (explain.Story, error) {
-		rec, err := k.record(ctx, decision)
+		rec, err := records(ctx, decision)
 		if err != nil {
 			return explain.Story{}, err
 		}
 		return rec.Story(label), nil
 	}
+}
+
+// Records returns what reads the record of a decision. Those of the latest questions are kept: who asks must
+// not change them.
+func Records(d Deps) func(ctx context.Context, decision string) (*explain.Record, error) {
+	k := &keeper{Deps: d}
+	return k.record
 }
 
 // keeper keeps the records of the latest questions, as one is seldom alone.

@@ -106,7 +106,7 @@ func New(t testing.TB, options ...Option) *Site {
 	s.Triage = triage.New(pool, feed.Wake)
 	s.Hooks = newHooks(t, s)
 	pages, err := ui.New(ui.Deps{
-		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Pool: pool, RootURL: s.URL, Version: "test", Log: log,
+		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Pool: pool, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

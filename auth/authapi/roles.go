@@ -148,7 +148,7 @@ func (d door) createRole(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	role, err := d.auth.CreateRole(ctx, actor.ClientID, r.Params["roleId"], auth.RoleInput(in))
+	role, err := d.auth.CreateRole(ctx, actor.ClientID, r.Params["roleId"], auth.RoleInput{Scopes: in.Scopes, Description: in.Description})
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (d door) updateRole(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	role, err := d.auth.UpdateRole(ctx, actor.ClientID, r.Params["roleId"], auth.RoleInput(in), func(added []string) error {
+	role, err := d.auth.UpdateRole(ctx, actor.ClientID, r.Params["roleId"], auth.RoleInput{Scopes: in.Scopes, Description: in.Description}, func(added []string) error {
 		return r.Authorize(ctx, map[string]any{"scopesAdded": added})
 	})
 	if err != nil {

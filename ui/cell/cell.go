@@ -36,6 +36,7 @@ type Move struct {
 	Scheduled int64  `json:"scheduled"`
 	Started   int64  `json:"started"`
 	Ended     int64  `json:"ended"`
+	Before    int64  `json:"before,omitempty"` // milliseconds that earlier runs worked
 }
 
 // States lists the states with those first that need a look.
@@ -50,6 +51,11 @@ func MoveOf(s *task.Status) Move {
 		m.State = prose.State(s.State, r.ReasonResolved)
 		m.Reason = string(r.ReasonResolved)
 		m.Run = r.RunID
+		for _, earlier := range s.Runs[:len(s.Runs)-1] {
+			if earlier.Started != nil && earlier.Resolved != nil {
+				m.Before += earlier.Resolved.Sub(earlier.Started.Time).Milliseconds()
+			}
+		}
 		m.Scheduled, m.Started, m.Ended = r.Scheduled.UnixMilli(), Millis(r.Started), Millis(r.Resolved)
 	}
 	return m
@@ -75,23 +81,23 @@ type treeherder struct {
 
 const maxSymbol = 24 // characters
 
-// Of is a task as a cell.
-func Of(i *queue.Item) Cell {
-	c := Cell{Move: MoveOf(&i.Status), Name: Name(i.Task.Metadata.Name, i.Status.TaskID), Queue: i.Status.TaskQueueID}
-	var extra struct {
-		Treeherder treeherder `json:"treeherder"`
+// ofQueue is a task as a cell.
+func ofQueue(q *queue.Cell) Cell {
+	c := Cell{Move: moveOf(q), Name: Name(q.Name, q.TaskID), Queue: q.TaskQueueID}
+	var th treeherder
+	if len(q.Treeherder) > 0 {
+		// It is the user's; where it has another shape the task's name decides.
+		_ = json.Unmarshal(q.Treeherder, &th)
 	}
-	// Extra is the user's; where it has another shape the task's name decides.
-	_ = json.Unmarshal(i.Task.Extra, &extra)
-	th := extra.Treeherder
+	decision := q.TaskID == q.TaskGroupID
 	c.Symbol, c.Group, c.GroupName, c.Tier = th.Symbol, th.GroupSymbol, th.GroupName, th.Tier
 	c.Platform = th.platform()
 	if c.Symbol == "" {
-		c.fromName(i)
+		c.fromName(q.Kind, decision)
 	}
 	if c.Platform == "" {
-		c.Platform = i.Status.WorkerType
-		if i.Status.TaskID == i.Status.TaskGroupID {
+		_, c.Platform, _ = strings.Cut(q.TaskQueueID, "/")
+		if decision {
 			c.Platform = "decision"
 		}
 	}
@@ -103,6 +109,16 @@ func Of(i *queue.Item) Cell {
 	}
 	c.Symbol, c.Group = cutText(c.Symbol, maxSymbol), cutText(c.Group, maxSymbol)
 	return c
+}
+
+func moveOf(q *queue.Cell) Move {
+	s := task.Status{TaskID: q.TaskID, State: q.State}
+	if q.Last != nil {
+		s.Runs = []task.Run{*q.Last}
+	}
+	m := MoveOf(&s)
+	m.Runs, m.Before = m.Run+1, q.Before.Milliseconds()
+	return m
 }
 
 // platform joins the machine's platform and the build option, as in "linux64 opt".
@@ -128,12 +144,11 @@ func (t treeherder) platform() string {
 
 // fromName takes symbol and group from the task's name and kind: "test-unit-3" of kind test is
 // "unit-3" in the group "test". The decision task is D.
-func (c *Cell) fromName(i *queue.Item) {
-	if i.Status.TaskID == i.Status.TaskGroupID {
+func (c *Cell) fromName(kind string, decision bool) {
+	if decision {
 		c.Symbol = "D"
 		return
 	}
-	kind := i.Task.Tags["kind"]
 	rest := c.Name
 	if kind == "" {
 		kind, rest, _ = strings.Cut(c.Name, "-")
@@ -205,22 +220,19 @@ func Rank(state string) int {
 }
 
 // MaxListed is how many tasks of a group List returns at most.
-const MaxListed = 20000
+const MaxListed = 50_000
 
 // List returns the tasks of a group, and the group. Who asks must have been allowed to.
 func List(ctx context.Context, q *queue.Queue, group string) ([]Cell, queue.Group, error) {
-	cells := []Cell{}
-	for token := ""; ; {
-		page, err := q.ListGroup(ctx, group, 0, token)
-		if err != nil {
-			return cells, queue.Group{}, err
-		}
-		cells = slices.Grow(cells, len(page.Tasks))
-		for i := range page.Tasks {
-			cells = append(cells, Of(&page.Tasks[i]))
-		}
-		if token = page.Next; token == "" || len(cells) >= MaxListed {
-			return cells, page.Group, nil
-		}
+	g, err := q.Group(ctx, group)
+	if err != nil {
+		return []Cell{}, g, err
 	}
+	cells, places := []Cell{}, interned{}
+	err = q.Cells(ctx, queue.Look{Groups: []string{group}}, func(c *queue.Cell) {
+		if len(cells) < MaxListed {
+			cells = append(cells, places.cell(c))
+		}
+	})
+	return cells, g, err
 }

@@ -95,15 +95,37 @@ func (p *Pools) Update(ctx context.Context, actor, id string, d Definition) (Poo
 	if err != nil {
 		return Pool{}, err
 	}
-	return p.change(ctx, actor, id, "updated", configs, func(old *Definition) { *old = d })
+	return p.change(ctx, actor, id, "updated", configs, func(old *Pool) error {
+		old.Definition = d
+		return nil
+	})
+}
+
+// UpdateSeen is Update for one who has seen the pool as it was changed last at a time: where it was changed since, it is a
+// fault.Conflict and stays as it is.
+func (p *Pools) UpdateSeen(ctx context.Context, actor, id string, seen task.Time, d Definition) (Pool, error) {
+	configs, err := p.check(id, d)
+	if err != nil {
+		return Pool{}, err
+	}
+	return p.change(ctx, actor, id, "updated", configs, func(old *Pool) error {
+		if !old.LastModified.Equal(seen.Time) {
+			return fault.New(fault.Conflict, "The worker pool %s was changed at %s, after it was read.", id, old.LastModified)
+		}
+		old.Definition = d
+		return nil
+	})
 }
 
 // Delete begins the end of a pool: it gets no more workers, and goes when those it has are gone.
 func (p *Pools) Delete(ctx context.Context, actor, id string) (Pool, error) {
-	return p.change(ctx, actor, id, "deleted", nil, func(old *Definition) { old.ProviderID = NullProvider })
+	return p.change(ctx, actor, id, "deleted", nil, func(old *Pool) error {
+		old.ProviderID = NullProvider
+		return nil
+	})
 }
 
-func (p *Pools) change(ctx context.Context, actor, id, what string, configs []launchConfig, edit func(*Definition)) (Pool, error) {
+func (p *Pools) change(ctx context.Context, actor, id, what string, configs []launchConfig, edit func(*Pool) error) (Pool, error) {
 	var pool Pool
 	err := pg.Tx(ctx, p.Pool, func(ctx context.Context, tx pgx.Tx) error {
 		var err error
@@ -112,7 +134,9 @@ func (p *Pools) change(ctx context.Context, actor, id, what string, configs []la
 		}
 		old := pool.Definition
 		before := old.ProviderID
-		edit(&pool.Definition)
+		if err := edit(&pool); err != nil {
+			return err
+		}
 		previous, told := pool.previous, ""
 		if pool.ProviderID != before {
 			told = before

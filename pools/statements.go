@@ -11,6 +11,7 @@ func Statements() []pg.Statement {
 		registeredSQL, reregisteredSQL, standingSQL, verdictsSQL, launchedWorkerSQL,
 		insertLaunchesSQL, claimLaunchesSQL, launchFailedSQL, lockLaunchSQL, dropLaunchSQL, providerOKSQL, providerFailedSQL, providerReadySQL,
 		claimChecksSQL, stopSQL, goneSQL, forgetSQL, knownSQL, claimReapSQL,
+		pricesSQL, standingsSQL, troubleSQL, workerErrorsSQL, errorsSinceSQL,
 		insertErrorSQL, listErrorsSQL, errorCountsSQL, recentErrorsSQL, errorTimesSQL, mailedErrorSQL, expireErrorsSQL, expireWorkersSQL, dropStaleLaunchesSQL,
 	}
 }

@@ -54,6 +54,8 @@ type Deps struct {
 	Issuer hawk.Credentials
 	// ClaimTimeout is how long a claim holds without a reclaim; 0 means DefaultClaimTimeout.
 	ClaimTimeout time.Duration
+	// Quarantined records who put which worker in quarantine, in the transaction of the order; nil: nobody keeps a trail.
+	Quarantined func(ctx context.Context, tx pgx.Tx, o roster.Order) error
 }
 
 // Queue is the task queue. Any number of Queues may work on one database. All methods can be called
@@ -86,6 +88,7 @@ func New(deps Deps) *Queue {
 		deps.Wake = func() {}
 	}
 	q := &Queue{deps: deps, log: deps.Log.With("room", "queue"), roster: roster.New(deps.Pool), Shelf: artifact.NewShelf(deps.Pool, deps.Uploads)}
+	q.roster.Audit = deps.Quarantined
 	q.together = newTogether(q)
 	return q
 }

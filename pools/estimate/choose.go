@@ -30,6 +30,9 @@ func (c *Config) weight(errors int) float64 {
 	return max(0, w)
 }
 
+// Now is the weight that a config has now, where all of a pool had so many errors in the last hour.
+func (c *Config) Now(errors int) float64 { return c.weight(errors) }
+
 // Launch configs that the provider refused are left alone for a while.
 const (
 	firstPause = 10 * time.Second

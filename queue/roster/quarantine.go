@@ -63,14 +63,57 @@ func (r *Roster) Quarantined(ctx context.Context, k Key) (bool, error) {
 
 func (h *heldWorkers) fresh() bool { return h != nil && time.Since(h.asked) < knownWithin }
 
+// Order is a change of quarantines, for the audit trail.
+type Order struct {
+	Worker Key
+	Quarantine
+	Before *task.Time // until when the worker was in quarantine; nil when it never was
+}
+
+// Result is what became of an order for one of several workers.
+type Result struct {
+	Worker Worker
+	Err    error // fault.NotFound for a worker that is not known
+}
+
 // Quarantine keeps a worker from getting work until the given instant; one that has passed lifts the
 // quarantine. What the worker has claimed it keeps. When Quarantine returns, every replica knows: only
 // a claim that had begun before can still end. A worker that is not known is fault.NotFound. The order
 // is remembered with who gave it and info.
-func (r *Roster) Quarantine(ctx context.Context, k Key, until task.Time, clientID, info string) (w Worker, err error) {
-	if err := r.Flush(ctx); err != nil {
+func (r *Roster) Quarantine(ctx context.Context, k Key, until task.Time, clientID, info string) (Worker, error) {
+	list, err := r.QuarantineAll(ctx, []Key{k}, until, clientID, info)
+	if err != nil {
 		return Worker{}, err
 	}
+	return list[0].Worker, list[0].Err
+}
+
+// QuarantineAll is Quarantine for many workers, each in a transaction of its own: what fails for one is its result, and the
+// others go on.
+func (r *Roster) QuarantineAll(ctx context.Context, keys []Key, until task.Time, clientID, info string) ([]Result, error) {
+	if err := r.Flush(ctx); err != nil {
+		return nil, err
+	}
+	out, done := make([]Result, len(keys)), false
+	for i, k := range keys {
+		w, err := r.order(ctx, k, until, clientID, info)
+		if err != nil {
+			err = fmt.Errorf("queue: quarantine of worker %s/%s: %w", k.WorkerGroup, k.WorkerID, err)
+		}
+		out[i], done = Result{w, err}, done || err == nil
+	}
+	if !done {
+		return out, nil
+	}
+	r.held.Store(nil)
+	select { // until what other processes believe is newer than the commit
+	case <-time.After(knownWithin):
+	case <-ctx.Done():
+	}
+	return out, nil
+}
+
+func (r *Roster) order(ctx context.Context, k Key, until task.Time, clientID, info string) (w Worker, err error) {
 	err = pg.Tx(ctx, r.pool, func(ctx context.Context, tx pgx.Tx) error {
 		var now time.Time
 		if err := tx.QueryRow(ctx, lockDetailsSQL.Text, k.TaskQueueID, k.WorkerGroup, k.WorkerID).Scan(&now); err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -79,7 +122,8 @@ func (r *Roster) Quarantine(ctx context.Context, k Key, until task.Time, clientI
 		if w, err = readWorker(ctx, tx, k); err != nil {
 			return err
 		}
-		details := append(w.QuarantineDetails, Quarantine{clientID, task.At(now), until, info})
+		order := Order{Worker: k, Quarantine: Quarantine{clientID, task.At(now), until, info}, Before: w.QuarantineUntil}
+		details := append(w.QuarantineDetails, order.Quarantine)
 		data, err := json.Marshal(details[max(0, len(details)-maxDetails):])
 		if err != nil {
 			return err
@@ -87,18 +131,15 @@ func (r *Roster) Quarantine(ctx context.Context, k Key, until task.Time, clientI
 		if _, err := tx.Exec(ctx, quarantineSQL.Text, k.TaskQueueID, k.WorkerGroup, k.WorkerID, until.Time, data); err != nil {
 			return err
 		}
+		if r.Audit != nil {
+			if err := r.Audit(ctx, tx, order); err != nil {
+				return err
+			}
+		}
 		w, err = readWorker(ctx, tx, k)
 		return err
 	})
-	if err != nil {
-		return Worker{}, fmt.Errorf("queue: quarantine of worker %s/%s: %w", k.WorkerGroup, k.WorkerID, err)
-	}
-	r.held.Store(nil)
-	select { // until what other processes believe is newer than the commit
-	case <-time.After(knownWithin):
-	case <-ctx.Done():
-	}
-	return w, nil
+	return w, err
 }
 
 var (

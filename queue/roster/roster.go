@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -32,6 +33,10 @@ const maxRecent = 20
 // Roster keeps the record. Any number of them may work on one database, and all methods can be
 // called concurrently.
 type Roster struct {
+	// Audit records who put which worker in quarantine, in the transaction of the order; its error ends that. nil: nobody
+	// keeps a trail. It is set before the first use.
+	Audit func(ctx context.Context, tx pgx.Tx, o Order) error
+
 	pool *pgxpool.Pool
 	seen line.Sightings
 

@@ -1,11 +1,13 @@
 package roster_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -215,5 +217,34 @@ func TestTaskQueuesAndProvisioners(t *testing.T) {
 	}
 	if _, _, err := r.TaskQueues(t.Context(), "", 0, "forged"); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("a forged token: %v", err)
+	}
+}
+
+// TestQuarantineOfMany: one order for many is one record each, and one that fails holds up no other.
+func TestQuarantineOfMany(t *testing.T) {
+	pool := pgtest.DB(t)
+	r := roster.New(pool)
+	var trail []roster.Order
+	r.Audit = func(_ context.Context, _ pgx.Tx, o roster.Order) error {
+		if o.Worker.WorkerID == "guarded" {
+			return fault.New(fault.Forbidden, "needs a second person")
+		}
+		trail = append(trail, o)
+		return nil
+	}
+	saw(t, r, key("p/a", "one"), key("p/a", "two"), key("p/a", "guarded"))
+	began := time.Now()
+	out := must[[]roster.Result](t)(r.QuarantineAll(t.Context(), []roster.Key{key("p/a", "one"), key("p/a", "none"), key("p/a", "guarded"), key("p/a", "two")}, task.At(time.Now().Add(time.Hour)), "me", "all of them"))
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v: it must wait once", took)
+	}
+	if out[0].Err != nil || fault.KindOf(out[1].Err) != fault.NotFound || fault.KindOf(out[2].Err) != fault.Forbidden || out[3].Err != nil {
+		t.Errorf("results: %+v", out)
+	}
+	if len(trail) != 2 || trail[0].ClientID != "me" || trail[1].Worker != key("p/a", "two") || trail[1].QuarantineInfo != "all of them" {
+		t.Errorf("trail: %+v", trail)
+	}
+	if w := must[roster.Worker](t)(r.Worker(t.Context(), key("p/a", "guarded"))); w.QuarantineUntil != nil {
+		t.Error("what the trail refused was done")
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/treeline-ci/treeline/secrets/secretsapi"
 	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui"
+	"github.com/treeline-ci/treeline/workers/payload"
 )
 
 // handler hangs every door into one server: the services under /api, the references and schemas
@@ -58,6 +59,6 @@ func (a *App) handler() (http.Handler, error) {
 	}
 	return web.Mount(services, a.auth, web.Options{
 		RootURL: a.config.RootURL, Build: build(), Fallback: rest, Healthy: a.pool.Ping, Log: a.config.Log,
-		LocalNames: a.config.LocalNames, References: references,
+		LocalNames: a.config.LocalNames, References: references, Schemas: payload.Published(),
 	})
 }

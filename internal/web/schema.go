@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"embed"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -27,7 +28,7 @@ type library struct {
 
 // loadSchemas reads the schema files of all services, those common to all, and those of further
 // references.
-func loadSchemas(services []Service, references []Reference) (*library, error) {
+func loadSchemas(services []Service, references []Reference, further map[string]json.RawMessage) (*library, error) {
 	lib := &library{compiler: jsonschema.NewCompiler(), files: map[string]map[string]any{}, used: map[string]bool{}}
 	lib.compiler.DefaultDraft(jsonschema.Draft6)
 	lib.compiler.AssertFormat()
@@ -59,6 +60,13 @@ func loadSchemas(services []Service, references []Reference) (*library, error) {
 		if err := lib.load("/schemas/"+r.Service+"/"+r.Version, r.Schemas); err != nil {
 			return nil, fmt.Errorf("reference %s of %s: %w", r.Name, r.Service, err)
 		}
+	}
+	for public, text := range further {
+		var doc map[string]any
+		if err := json.Unmarshal(text, &doc); err != nil || lib.files[public] != nil || !strings.HasPrefix(public, "/schemas/") {
+			return nil, fmt.Errorf("schema %s: is no object, stands there already, or elsewhere (%w)", public, err)
+		}
+		lib.files[public] = doc
 	}
 	return lib, nil
 }

@@ -47,7 +47,7 @@ func Mount(services []Service, auth Authenticator, o Options) (http.Handler, err
 		s.Patience = defaultPatience
 	}
 	services = slices.Clone(services)
-	lib, err := loadSchemas(services, o.References)
+	lib, err := loadSchemas(services, o.References, o.Schemas)
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}

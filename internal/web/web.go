@@ -11,6 +11,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -120,6 +121,9 @@ type Options struct {
 	TrustProxy  bool       // take the caller's address from X-Forwarded-For
 	// References are published beside those made from the tables.
 	References []Reference
+	// Schemas are published below /schemas besides those of the services: of what no endpoint takes, such as the
+	// payloads of tasks. Each is named by its path, such as /schemas/generic-worker/v1/payload.json.
+	Schemas map[string]json.RawMessage
 	// LocalNames answers only requests whose Host header is that of RootURL or names this machine:
 	// else a page of another site could, by pointing its own name here, read with a browser what
 	// people on this machine may read.

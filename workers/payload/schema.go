@@ -73,6 +73,17 @@ func Schemas() (generic, docker json.RawMessage) {
 	return slices.Clone(genericSchema), slices.Clone(dockerSchema)
 }
 
+// Published are the same by the paths at which a server publishes them: ours, and the names by which Taskcluster's
+// tools ask for them.
+func Published() map[string]json.RawMessage {
+	return map[string]json.RawMessage{
+		"/schemas/generic-worker/v1/payload.json":      genericSchema,
+		"/schemas/generic-worker/insecure_posix.json":  genericSchema,
+		"/schemas/generic-worker/multiuser_posix.json": genericSchema,
+		"/schemas/docker-worker/v1/payload.json":       dockerSchema,
+	}
+}
+
 // check validates a payload and returns every problem with its place.
 func (p *Parser) check(schema *jsonschema.Schema, raw json.RawMessage) []string {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))

@@ -70,7 +70,7 @@ var allowed = map[string][]string{
 	"pools/poolsapi":           append(leaves, "pools"),
 	"secrets/secretsapi":       append(leaves, "secrets"),
 	"purgecache/purgecacheapi": append(leaves, "purgecache"),
-	"ui":                       append(leaves, "cron", "hooks", "login", "queue", "push", "triage", "index", "object", "auth", "taskgraph/explain"),
+	"ui":                       append(leaves, "cron", "hooks", "login", "queue", "push", "triage", "index", "object", "auth", "taskgraph/explain", "workers/payload"),
 	"app/intake":               append(leaves, "templates", "taskgraph", "queue", "push", "history", "object", "localgit", "workers"),
 	"app":                      {"*"},
 	"cmd":                      {"*"},

@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"embed"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/treeline-ci/treeline/ui/access"
 	"github.com/treeline-ci/treeline/ui/actions"
 	"github.com/treeline-ci/treeline/ui/calendar"
+	"github.com/treeline-ci/treeline/ui/create"
 	"github.com/treeline-ci/treeline/ui/diffview"
 	"github.com/treeline-ci/treeline/ui/groups"
 	"github.com/treeline-ci/treeline/ui/hookview"
@@ -62,7 +64,10 @@ type Deps struct {
 	// Record reads what a decision wrote down of why its tasks are there; nil: nothing is recorded.
 	Record func(ctx context.Context, decision string) (*explain.Record, error)
 	// Change is what of a forge a task group was made for; a fault.NotFound without. nil: there are no forges.
-	Change  func(ctx context.Context, taskGroupID string) (groups.Change, error)
+	Change func(ctx context.Context, taskGroupID string) (groups.Change, error)
+	// Starter writes a first configuration for a repository; nil: there is no quickstart.
+	Starter func(ctx context.Context, repository string) (create.Starter, error)
+	Schemas fs.FS      // of the queue's requests
 	Shells  *shell.Hub // interactive shells; nil: none
 	RootURL string     // as people reach it, such as "http://localhost:8080"
 	Version string     // shown in the footer
@@ -118,11 +123,22 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Actions: offers, Logs: viewer, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Log: log},
+		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Repositories: d.repositoryNames},
 		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue},
 		&calendar.Pages{Cron: d.Cron, Push: d.Push, Queue: d.Queue, Log: log},
 		&diffview.Pages{Stored: d.GraphDiff},
 		&access.Pages{Auth: d.Auth, Login: d.Login, Sessions: sessions, Log: log},
 	}
+}
+
+// repositoryNames are the names of what is watched.
+func (d Deps) repositoryNames(ctx context.Context) ([]string, error) {
+	list, err := d.Push.Repositories(ctx)
+	names := make([]string, len(list))
+	for i, r := range list {
+		names[i] = r.Name
+	}
+	return names, err
 }
 
 // guard sets what every answer carries: no foreign content, no framing, no guessing of types.

@@ -15,6 +15,8 @@ const pages: Record<string, () => Promise<Page>> = {
   hook: () => import("./shell/form.ts"),
   hooks: () => import("./shell/outline.ts"),
   log: () => import("./log/page.tsx"),
+  create: () => import("./create/page.tsx"),
+  quickstart: () => import("./create/quickstart.ts"),
 };
 
 const page = await pages[document.body.dataset["page"] ?? ""]?.();

@@ -29,6 +29,7 @@ import (
 	"github.com/treeline-ci/treeline/object/objectapi"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/queueapi"
 	"github.com/treeline-ci/treeline/queue/queuetest"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/triage"
@@ -107,6 +108,7 @@ func New(t testing.TB, options ...Option) *Site {
 	s.Hooks = newHooks(t, s)
 	pages, err := ui.New(ui.Deps{
 		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Pool: pool, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
+		Schemas: queueapi.Service(s.Queue).Schemas,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,6 @@ type overview struct {
 // Register adds the pages to a kit.
 func (ps *overview) Register(k *page.Kit) error {
 	k.Page("GET /{$}", ps.home)
-	k.Page("GET /search", ps.search)
 	k.Page("POST /ui/theme", (*page.Visit).NextTheme)
 	return k.Add(markup)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/treeline-ci/treeline/ui/calendar"
 	"github.com/treeline-ci/treeline/ui/create"
 	"github.com/treeline-ci/treeline/ui/diffview"
+	"github.com/treeline-ci/treeline/ui/find"
 	"github.com/treeline-ci/treeline/ui/groups"
 	"github.com/treeline-ci/treeline/ui/hookview"
 	"github.com/treeline-ci/treeline/ui/jobs"
@@ -119,6 +120,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 	reasons := &why.Why{Queue: d.Queue, Push: d.Push, Record: d.Record}
 	return []area{
 		stream, offers, viewer, reasons,
+		&find.Pages{Queue: d.Queue, Push: d.Push},
 		&overview{Queue: d.Queue, Push: d.Push, Live: stream},
 		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Actions: offers, Logs: viewer, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},

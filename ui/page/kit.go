@@ -19,6 +19,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/ui/session"
 )
@@ -142,7 +143,8 @@ func (k *Kit) data(h func(*Visit) (any, error)) http.Handler {
 
 // begin finds out who asks.
 func (k *Kit) begin(w http.ResponseWriter, r *http.Request) (*Visit, error) {
-	v := &Visit{Kit: k, W: w, R: r}
+	v := &Visit{Kit: k, W: w, R: r, ID: slug.New()}
+	w.Header().Set("X-Request-Id", v.ID)
 	var err error
 	if v.Session, err = k.Sessions.Of(r); err != nil {
 		return v, err
@@ -154,7 +156,7 @@ func (k *Kit) begin(w http.ResponseWriter, r *http.Request) (*Visit, error) {
 func (v *Visit) writeJSON(status int, answer any) {
 	body, err := json.Marshal(answer)
 	if err != nil {
-		v.Kit.Log.ErrorContext(v.R.Context(), "an answer cannot be written", "path", v.R.URL.Path, "error", err)
+		v.Kit.Log.ErrorContext(v.R.Context(), "an answer cannot be written", "path", v.R.URL.Path, "request", v.ID, "error", err)
 		http.Error(v.W, `{"message":"Internal error."}`, http.StatusInternalServerError)
 		return
 	}

@@ -35,11 +35,12 @@ type problem struct {
 	Status  int
 	Head    string
 	Message string
-	SignIn  bool // signing in may help
+	SignIn  bool   // signing in may help
+	Request string // its id, by which the log tells more
 }
 
 func (v *Visit) explain(err error) problem {
-	p := problem{Status: StatusOf(err), Message: fault.Message(err)}
+	p := problem{Status: StatusOf(err), Message: fault.Message(err), Request: v.ID}
 	switch p.Status {
 	case http.StatusNotFound:
 		p.Head = "Not found"
@@ -49,7 +50,7 @@ func (v *Visit) explain(err error) problem {
 		p.Head, p.SignIn = "Not allowed", v.Session.ClientID == ""
 	case http.StatusInternalServerError:
 		p.Head = "Something broke"
-		v.Kit.Log.ErrorContext(v.R.Context(), "a page failed", "path", v.R.URL.Path, "error", err)
+		v.Kit.Log.ErrorContext(v.R.Context(), "a page failed", "path", v.R.URL.Path, "request", v.ID, "error", err)
 	case http.StatusServiceUnavailable:
 		p.Head = "Not now"
 	default:
@@ -75,5 +76,5 @@ func (v *Visit) failData(err error) {
 		return
 	}
 	p := v.explain(err)
-	v.writeJSON(p.Status, map[string]string{"message": p.Message})
+	v.writeJSON(p.Status, map[string]string{"message": p.Message, "request": p.Request})
 }

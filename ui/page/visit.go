@@ -2,6 +2,7 @@ package page
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -23,6 +24,7 @@ type Visit struct {
 	R       *http.Request
 	Session session.Session
 	Have    scope.Set
+	ID      string // of the request, in the log and on error pages
 }
 
 // View is what the layout shows around a page's own part. Show fills in what pages leave out.
@@ -35,6 +37,7 @@ type View struct {
 	CSRF   string
 	Repo   string
 	Repos  []push.Repository
+	Areas  []Area
 	Here   string // path and query of this page, to come back to
 	Assets *Assets
 	About  string // version
@@ -50,7 +53,9 @@ type boot struct {
 	Stream string `json:"stream"`
 	Worker string `json:"worker"`
 	Icons  string `json:"icons"`
-	Data   any    `json:"data"`
+
+	Settings Settings `json:"settings"`
+	Data     any      `json:"data"`
 }
 
 // Allow returns a fault.Forbidden with what is missing, unless the visitor's scopes satisfy want.
@@ -98,7 +103,7 @@ func (v *Visit) SignedIn() bool {
 func (v *Visit) Show(status int, w View, data any) error {
 	k, r := v.Kit, v.R
 	w.Theme, w.User, w.CSRF = themeOf(r), v.Session.ClientID, v.Session.CSRF()
-	w.Assets, w.About, w.Here = k.Assets, k.Version, r.URL.RequestURI()
+	w.Assets, w.About, w.Here, w.Areas = k.Assets, k.Version, r.URL.RequestURI(), k.Areas(w.Repo)
 	if r.Method != http.MethodGet {
 		w.Here = "/"
 	}
@@ -109,7 +114,7 @@ func (v *Visit) Show(status int, w View, data any) error {
 		}
 		w.Repos = repos
 	}
-	script, err := json.Marshal(boot{w.CSRF, w.User, w.Stream, k.Assets.path(k.Assets.Worker), k.Assets.path(k.Assets.Icons), data})
+	script, err := json.Marshal(boot{w.CSRF, w.User, w.Stream, k.Assets.path(k.Assets.Worker), k.Assets.path(k.Assets.Icons), v.Settings(), data})
 	if err != nil {
 		return fmt.Errorf("ui: data of %s: %w", w.Name, err)
 	}
@@ -132,6 +137,47 @@ func LocalPath(next string) string {
 		return "/"
 	}
 	return next
+}
+
+// Settings are what somebody has chosen for all pages. The zero value is how pages are for those who have not.
+type Settings struct {
+	Zone string   `json:"zone"` // "UTC", or "" for that of the browser
+	Keys []string `json:"keys"` // that do nothing, as the table of keys has them; "*" for all single letters
+}
+
+// SettingsCookie names the cookie with somebody's settings, as base64 of their JSON.
+const SettingsCookie = "treeline_settings"
+
+const maxSettings = 2000 // bytes
+
+// Settings are the visitor's; what cannot be read counts as not chosen.
+func (v *Visit) Settings() Settings {
+	s := Settings{}
+	if c, err := v.R.Cookie(SettingsCookie); err == nil && len(c.Value) < maxSettings {
+		if text, err := base64.RawURLEncoding.DecodeString(c.Value); err == nil && json.Unmarshal(text, &s) != nil {
+			s = Settings{}
+		}
+	}
+	if s.Keys == nil {
+		s.Keys = []string{}
+	}
+	return s
+}
+
+// KeepSettings gives the browser settings to keep.
+func (v *Visit) KeepSettings(s Settings) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("ui: settings: %w", err)
+	}
+	value := base64.RawURLEncoding.EncodeToString(text)
+	if len(value) >= maxSettings {
+		return fault.New(fault.Invalid, "These are more keys than can be switched off one by one; switch off all.")
+	}
+	http.SetCookie(v.W, &http.Cookie{
+		Name: SettingsCookie, Value: value, Path: "/", MaxAge: 365 * 24 * 3600, Secure: v.Kit.Secure(), SameSite: http.SameSiteLaxMode, HttpOnly: true,
+	})
+	return nil
 }
 
 const themeCookie = "treeline_theme"

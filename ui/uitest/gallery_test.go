@@ -92,7 +92,7 @@ func TestKeys(t *testing.T) {
 		}
 		tab.Keys(t, kb.Escape)
 	})
-	for _, c := range []struct{ keys, path string }{{"gg", "/tasks/groups"}, {"gh", "/"}} {
+	for _, c := range []struct{ keys, path string }{{"gg", "/tasks/groups"}, {"gh", "/hooks"}} {
 		t.Run(c.keys+" goes to "+c.path, func(t *testing.T) {
 			tab.Keys(t, c.keys)
 			tab.Wait(t, fmt.Sprintf(`location.pathname === %q && document.body.dataset.ready === "true"`, c.path))
@@ -101,6 +101,26 @@ func TestKeys(t *testing.T) {
 	t.Run("the search of the header finds a task by its id", func(t *testing.T) {
 		tab.Keys(t, "/"+ids["build-linux64"]+"\r")
 		tab.Wait(t, fmt.Sprintf(`location.pathname === "/tasks/%s" && document.body.dataset.ready === "true"`, ids["build-linux64"]))
+	})
+	t.Run("the palette finds a task by its id, areas by letters, and closes again", func(t *testing.T) {
+		palette := `document.querySelector("dialog.palette[open]")`
+		tab.Chord(t, "k")
+		tab.Wait(t, palette+` !== null`)
+		tab.Keys(t, ids["build-macosx64"])
+		tab.Wait(t, palette+`?.querySelector("[aria-selected=true] .title")?.innerText === "build-macosx64"`)
+		tab.Inspect(t, "palette")
+		tab.Keys(t, "\r")
+		tab.Wait(t, fmt.Sprintf(`location.pathname === "/tasks/%s" && document.body.dataset.ready === "true"`, ids["build-macosx64"]))
+		tab.Chord(t, "k")
+		tab.Wait(t, palette+` !== null`)
+		tab.Keys(t, "tskgr")
+		tab.Wait(t, palette+`?.querySelector("[aria-selected=true] .title")?.innerText === "Task groups"`)
+		tab.Keys(t, kb.Escape)
+		tab.Wait(t, palette+` === null`)
+		tab.Chord(t, "k")
+		tab.Wait(t, palette+`?.querySelector("[aria-selected=true] .kind")?.innerText === "recent"`)
+		tab.Chord(t, "k")
+		tab.Wait(t, palette+` === null`)
 	})
 	t.Run("gp goes back to the pushes of this repository", func(t *testing.T) {
 		tab.Keys(t, "gp")

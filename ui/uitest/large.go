@@ -29,14 +29,6 @@ func Large(t testing.TB, s *Site, tasks int) (group string) {
 			t.Fatal(err)
 		}
 	}
-	// By hand: going through ten thousand claims would take the tests' time for nothing.
-	for _, sql := range []string{
-		`UPDATE runs SET state = 'failed', reason_resolved = 'failed', started = scheduled, resolved = scheduled WHERE abs(hashtext(task_id)) % 25 = 0`,
-		`UPDATE tasks SET state = 'failed', ever_resolved = true WHERE abs(hashtext(task_id)) % 25 = 0`,
-	} {
-		if _, err := s.Pool.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
+	queuetest.Fail(t, s.Pool, 25)
 	return group
 }

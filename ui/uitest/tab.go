@@ -220,6 +220,17 @@ func (tab *Tab) Keys(t testing.TB, keys string) {
 	}
 }
 
+// Chord presses a letter together with the control key.
+func (tab *Tab) Chord(t testing.TB, letter string) {
+	t.Helper()
+	const control = 2
+	for _, kind := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeRawKeyDown, input.DispatchKeyEventTypeKeyUp} {
+		if _, err := chromedp.Call(tab.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: kind, Key: letter, Code: "Key" + strings.ToUpper(letter), Modifiers: control}); err != nil {
+			t.Fatalf("press ctrl+%s: %v", letter, err)
+		}
+	}
+}
+
 // Click clicks the first element that matches.
 func (tab *Tab) Click(t testing.TB, selector string) {
 	t.Helper()

@@ -184,12 +184,19 @@ export interface LogData {
   growing: boolean;
 }
 
+/** What somebody has chosen for all pages. */
+export interface Settings {
+  zone: "" | "UTC"; // "" for the browser's
+  keys: string[]; // that do nothing; "*" for all single letters
+}
+
 export interface Boot<T> {
   csrf: string;
   user: string;
   stream: string; // address of what happens, "" for none
   worker: string; // the script that all tabs share for it, "" when it was not built
   icons: string;
+  settings: Settings;
   data: T;
 }
 

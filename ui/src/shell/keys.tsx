@@ -1,5 +1,6 @@
 // Keys. The help dialog is made from the same table as the bindings, so it cannot lie.
 import { render } from "preact";
+import { bootOf } from "./data.ts";
 import { Icon } from "./look.tsx";
 
 interface Binding {
@@ -29,8 +30,19 @@ function name(e: KeyboardEvent): string {
   return e.shiftKey && key.length > 1 ? "shift+" + key : key;
 }
 
+// off reports whether somebody has switched a key off, which WCAG 2.1.4 wants for single letters.
+function off(key: string): boolean {
+  const { keys } = bootOf().settings;
+  return keys.includes(key) || (keys.includes("*") && key.length === 1);
+}
+
 export function listen(): void {
   addEventListener("keydown", (e) => {
+    if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key === "k") {
+      e.preventDefault(); // in fields too: it writes nothing
+      table.find((b) => b.keys.includes("ctrl+k"))?.run(e);
+      return;
+    }
     if (e.ctrlKey || e.metaKey || e.altKey || e.isComposing) return;
     if (e.key === "Escape" && typing(e.target)) {
       (e.target as HTMLElement).blur();
@@ -38,6 +50,7 @@ export function listen(): void {
     }
     if (typing(e.target) || document.querySelector("dialog[open]")) return;
     const key = name(e);
+    if (off(key)) return;
     if ((key === "enter" || key === "space") && e.target instanceof HTMLElement && e.target.matches("a, button, summary")) return;
     const sequence = first !== "" && e.timeStamp - firstAt < SEQUENCE_MS ? `${first}>${key}` : "";
     const hit = table.find((b) => sequence !== "" && b.keys.includes(sequence)) ?? table.find((b) => b.keys.includes(key));
@@ -111,6 +124,12 @@ export function toggleHelp(): void {
     dialog.showModal();
   }
 }
+
+/** What the page's keys do, for the palette. */
+export const commands = (): { keys: string[]; what: string; run: () => void }[] =>
+  table
+    .filter((b) => b.section !== "Everywhere")
+    .map(({ keys, what, run }) => ({ keys, what, run: () => run(new KeyboardEvent("keydown", { key: keys[0]! })) }));
 
 /** The bindings, for tests. */
 export const bindings = (): { keys: string[]; what: string }[] => table.map(({ keys, what }) => ({ keys, what }));

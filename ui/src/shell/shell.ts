@@ -1,8 +1,10 @@
 // What every page has: keys, theme, the live mark, menus that close.
+import { bootOf } from "./data.ts";
 import { bind, listen, toggleHelp } from "./keys.tsx";
 import { connect, showLiveness } from "./live.ts";
-import { absolute, now, relative, tick } from "./time.ts";
-import { mountToasts } from "./toast.tsx";
+import { absolute, now, relative, setZone, tick } from "./time.ts";
+import { mountToasts, toast } from "./toast.tsx";
+import { remember } from "./visited.ts";
 
 const THEMES = ["system", "light", "dark"];
 
@@ -52,23 +54,32 @@ function reachable(): void {
   look();
 }
 
+// Buttons that copy what the server wrote for them.
+function copies(): void {
+  for (const b of document.querySelectorAll<HTMLButtonElement>("button[data-copy]")) {
+    b.hidden = !("clipboard" in navigator);
+    b.addEventListener("click", () => void navigator.clipboard.writeText(b.dataset["copy"]!).then(() => toast("Copied.")));
+  }
+}
+
 export function start(): void {
+  setZone(bootOf().settings.zone);
   tick();
   mountToasts();
   theme();
   menus();
   times();
   reachable();
-  const go = (path: string) => () => location.assign(path);
   bind("Everywhere", "?", "this help", toggleHelp);
   bind("Everywhere", "/", "search", () => {
     const box = document.querySelector<HTMLInputElement>("[data-find]") ?? document.querySelector<HTMLInputElement>("#search");
     box?.focus();
     box?.select();
   });
-  bind("Everywhere", "g>h", "go to all repositories", go("/"));
-  bind("Everywhere", "g>p", "go to the pushes", () => location.assign(document.body.dataset["repo"] ? `/jobs?repo=${encodeURIComponent(document.body.dataset["repo"]!)}` : "/"));
-  bind("Everywhere", "g>g", "go to the task groups", go("/tasks/groups"));
+  bind("Everywhere", "ctrl+k", "go to, do or find anything", () => void import("./palette.tsx").then((p) => p.toggle()));
+  for (const a of document.querySelectorAll<HTMLAnchorElement>("a[data-go]")) {
+    bind("Everywhere", `g>${a.dataset["go"]}`, a.querySelector(".name")!.textContent!, () => location.assign(a.getAttribute("href")!));
+  }
   bind("Everywhere", "escape", "close what is open", () => {
     const open = document.querySelector<HTMLDetailsElement>("details.menu[open]");
     if (open) {
@@ -80,4 +91,6 @@ export function start(): void {
   listen();
   showLiveness();
   connect();
+  copies();
+  remember();
 }

@@ -1,5 +1,12 @@
 import { signal } from "@preact/signals";
 
+let zone: string | undefined; // of all dates that are shown; undefined for the browser's
+
+/** Has dates shown in a time zone. */
+export function setZone(name: string): void {
+  zone = name === "" ? undefined : name;
+}
+
 /** Milliseconds now, moving once a second while the page is visible. */
 export const now = signal(Date.now());
 
@@ -35,12 +42,12 @@ export function relative(at: number, to: number): string {
   if (s < 86400) return of(Math.floor(s / 3600), "h");
   const days = Math.floor(s / 86400);
   if (days < 30) return of(days, days === 1 ? "day" : "days");
-  return new Date(at).toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric" });
+  return new Date(at).toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric", timeZone: zone });
 }
 
-/** The whole date and time in the user's zone. */
+/** The whole date and time in the user's zone, which it names when it is not the browser's. */
 export const absolute = (at: number): string =>
-  new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", timeZone: zone }) + (zone ? ` ${zone}` : "");
 
 /** "12 B", "3.4 KB", "5.6 MB". */
 export function bytes(n: number): string {

@@ -1,4 +1,5 @@
-package ui
+// Package find leads from what somebody types to what they mean: the header's search, and the hits of the palette.
+package find
 
 import (
 	"context"
@@ -9,14 +10,39 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/push"
+	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/ui/page"
 )
+
+// Pages are the search and its data. They are safe for concurrent use.
+type Pages struct {
+	Queue *queue.Queue
+	Push  *push.Log
+	// More are further rooms that know names; each is asked for at most n hits that hold the text, which is in lower case.
+	More []func(v *page.Visit, text string, n int) ([]Hit, error)
+}
+
+// Hit is something that was found; shell/palette.tsx shows it.
+type Hit struct {
+	Kind   string `json:"kind"` // such as "task"
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Href   string `json:"href"`
+}
+
+// Register adds the pages to a kit.
+func (ps *Pages) Register(k *page.Kit) error {
+	k.Page("GET /search", ps.search)
+	k.Data("GET /ui/api/find", ps.find)
+	return nil
+}
 
 var revisionRule = regexp.MustCompile(`^[0-9a-f]{6,40}$`)
 
 // search leads to what was typed into the header: a task, a task group, a revision, and otherwise
 // the tasks of the repository that match.
-func (ps *overview) search(v *page.Visit) error {
+func (ps *Pages) search(v *page.Visit) error {
 	text := strings.TrimSpace(v.R.FormValue("q"))
 	repo := v.R.FormValue("repo")
 	ctx := v.R.Context()
@@ -68,7 +94,7 @@ func slugIn(text string) string {
 	return m[1]
 }
 
-func (ps *overview) findID(ctx context.Context, id string) (string, error) {
+func (ps *Pages) findID(ctx context.Context, id string) (string, error) {
 	_, err := ps.Queue.Status(ctx, id)
 	if err == nil {
 		return "/tasks/" + id, nil

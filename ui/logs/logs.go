@@ -5,18 +5,23 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/cell"
 	"github.com/treeline-ci/treeline/ui/live"
+	"github.com/treeline-ci/treeline/ui/logs/lineindex"
 	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/prose"
 )
@@ -29,13 +34,21 @@ type Pages struct {
 	Queue   *queue.Queue
 	Push    *push.Log
 	Live    *live.Live
-	RootURL string // as people reach this server
+	Objects *object.Store
+	Pool    *pgxpool.Pool // for where the lines of large logs are
+	RootURL string        // as people reach this server
+	Log     *slog.Logger
+
+	indexes   *lineindex.Logs
+	searching chan struct{} // has room for those who search
 }
 
 // Register adds the pages to a kit. The viewer's address lies under a task's, whose page calls Show.
 func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /logviewer", ps.old)
-	k.Stream("GET /ui/api/logs/{task}/{run}/{name...}", ps.logBytes)
+	ps.indexes = lineindex.New(ps.Pool, openLog(ps.Objects), ps.Log)
+	ps.searching = make(chan struct{}, searches)
+	k.Stream("GET /ui/api/logs/{task}/{run}/{name...}", ps.read)
 	return k.Add(markup)
 }
 
@@ -44,32 +57,6 @@ type where struct {
 	URL     string `json:"url"` // on this server
 	Growing bool   `json:"growing"`
 	Size    int64  `json:"size"` // of a log that has ended, -1 when unknown
-}
-
-// logBytes answers where a log's bytes are now: while it grows in one place, later in another, with
-// the same bytes.
-func (ps *Pages) logBytes(v *page.Visit) (any, error) {
-	run, err := RunNumber(v.R.PathValue("run"))
-	if err != nil {
-		return nil, err
-	}
-	id, name := v.R.PathValue("task"), v.R.PathValue("name")
-	growing, err := ps.growing(v.R.Context(), id, run)
-	if err != nil {
-		return nil, err
-	}
-	a, _, local, err := ps.content(v, id, run, name)
-	if err != nil {
-		return nil, err
-	}
-	if local == "" {
-		return nil, fault.New(fault.Gone, "This log lives on another server; open the raw log instead.")
-	}
-	w := where{local, growing, -1}
-	if a.ContentLength != nil && !growing {
-		w.Size = *a.ContentLength
-	}
-	return w, nil
 }
 
 // growing reports whether a run is not at its end. It is read before the artifact, so that a log
@@ -90,6 +77,7 @@ type logJSON struct {
 	Bytes   string `json:"bytes"`
 	Raw     string `json:"raw"`
 	Growing bool   `json:"growing"`
+	Failed  bool   `json:"failed"` // the run failed: the viewer opens at the first line that tells of it
 }
 
 // Show shows a log.
@@ -106,12 +94,12 @@ func (ps *Pages) Show(v *page.Visit, run int, name string) error {
 		return fault.New(fault.NotFound, "Task %s has no run %d.", id, run)
 	}
 	stream := ps.Live.Path(v, "task="+id)
-	_, _, local, err := ps.content(v, id, run, name)
+	a, _, local, err := ps.content(v, id, run, name)
 	if err != nil {
-		return err
+		return gone(a, item, run, name, err)
 	}
 	of := item.Status.Runs[run]
-	log := logJSON{TaskID: id, Run: run, Name: name, Raw: rawPath(id, run, name), Growing: of.State == task.Running}
+	log := logJSON{TaskID: id, Run: run, Name: name, Raw: rawPath(id, run, name), Growing: of.State == task.Running, Failed: of.State == task.Failed || of.State == task.Exception}
 	if local != "" {
 		log.Bytes = BytesPath(id, run, name)
 	}

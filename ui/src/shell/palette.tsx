@@ -122,9 +122,16 @@ function Palette({ close }: { close: () => void }) {
 
 let dialog: HTMLDialogElement | undefined;
 
+// Everything at once: keys that follow must not meet what is left of it.
+function close(): void {
+  if (!dialog) return;
+  render(null, dialog);
+  dialog.close();
+}
+
 export function toggle(): void {
   if (dialog?.open) {
-    dialog.close();
+    close();
     return;
   }
   if (!dialog) {
@@ -132,12 +139,15 @@ export function toggle(): void {
     dialog.className = "palette";
     dialog.setAttribute("aria-label", "Palette");
     dialog.addEventListener("click", (e) => {
-      if (e.target === dialog) dialog.close();
+      if (e.target === dialog) close();
     });
-    dialog.addEventListener("close", () => render(null, dialog!));
+    dialog.addEventListener("cancel", (e) => {
+      e.preventDefault();
+      close();
+    });
     document.body.append(dialog);
   }
-  render(<Palette close={() => dialog?.close()} />, dialog);
+  render(<Palette close={close} />, dialog);
   dialog.showModal();
   dialog.querySelector("input")?.focus();
 }

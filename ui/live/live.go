@@ -53,6 +53,7 @@ type message struct {
 	Push     int64      `json:"push,omitempty"`
 	Task     *cell.Move `json:"task,omitempty"`
 	Artifact string     `json:"artifact,omitempty"` // the task whose artifact is new
+	Pool     string     `json:"pool,omitempty"`     // the worker pool or task queue, of kind "pool"
 }
 
 // Path is the address of the stream of a page, beginning where the page's data was read; "" for
@@ -94,7 +95,7 @@ func (l *Live) stream(v *page.Visit) (any, error) {
 	for out.err == nil {
 		events := make(chan item, 256)
 		go l.follow(ctx, after, events)
-		err := out.run(ctx, events, l.filter(ctx, asked))
+		err := out.run(ctx, events, l.filter(ctx, asked), newTicks(asked))
 		if !errors.Is(err, event.ErrTooFarBehind) {
 			break
 		}
@@ -159,14 +160,31 @@ func (s *sse) write(text string) {
 }
 
 // run sends events that the filter turns into messages, those of some milliseconds together.
-func (s *sse) run(ctx context.Context, events <-chan item, filter func(*event.Event) *message) error {
+func (s *sse) run(ctx context.Context, events <-chan item, filter func(*event.Event) *message, pools *ticks) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	var pending strings.Builder
 	var due <-chan time.Time
 	at := int64(0)
+	add := func(list ...*message) error {
+		for _, m := range list {
+			body, err := json.Marshal(m)
+			if err != nil {
+				return fmt.Errorf("ui: stream: %w", err)
+			}
+			fmt.Fprintf(&pending, "id: %d\ndata: %s\n\n", at, body)
+			if due == nil {
+				due = time.After(gather)
+			}
+		}
+		return nil
+	}
 	for s.err == nil {
 		select {
+		case <-pools.timer:
+			if err := add(pools.due(time.Now())...); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-beat.C:
@@ -189,17 +207,15 @@ func (s *sse) run(ctx context.Context, events <-chan item, filter func(*event.Ev
 				return it.err
 			}
 			at = it.event.Position
-			m := filter(&it.event)
-			if m == nil {
-				continue
+			if m := filter(&it.event); m != nil {
+				if err := add(m); err != nil {
+					return err
+				}
 			}
-			body, err := json.Marshal(m)
-			if err != nil {
-				return fmt.Errorf("ui: stream: %w", err)
-			}
-			fmt.Fprintf(&pending, "id: %d\ndata: %s\n\n", at, body)
-			if due == nil {
-				due = time.After(gather)
+			if pools.note(&it.event); pools.timer == nil {
+				if err := add(pools.due(time.Now())...); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -214,6 +230,7 @@ type topics struct {
 	names map[string]bool // such as "task=ID"
 	all   bool
 	repos bool // some are repositories, which events of tasks do not name
+	pools bool // some are worker pools, which are told of now and then
 }
 
 func askedFor(query url.Values) (topics, error) {
@@ -222,6 +239,7 @@ func askedFor(query url.Values) (topics, error) {
 		for _, value := range values {
 			asked.names[key+"="+value] = true
 			asked.repos = asked.repos || key == "repo" || key == "all"
+			asked.pools = asked.pools || key == "pool" || key == "pools"
 		}
 	}
 	asked.all = asked.names["all=1"]

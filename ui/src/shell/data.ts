@@ -209,6 +209,7 @@ export interface Message {
   push?: number;
   task?: Move;
   artifact?: string;
+  pool?: string; // of kind "pool": something happened to this worker pool or task queue; at most once a second
 }
 
 let boot: Boot<unknown> | undefined;

@@ -56,9 +56,10 @@ function hear(m: FromWorker): void {
       deliver(RESET);
       break;
     case "message": {
-      if (m.id <= last) break;
-      last = m.id;
       const message = JSON.parse(m.data) as Message;
+      // What is said of pools has the place in the feed of something else.
+      if (m.id <= last && message.kind !== "pool") break;
+      last = Math.max(last, m.id);
       // Other tabs have their topics on the same stream.
       if (message.to.some((topic) => topics.includes(topic))) deliver(message);
     }

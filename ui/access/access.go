@@ -1,4 +1,5 @@
-// Package access is the pages of who may do what: signing in, what somebody holds, what programs get of it.
+// Package access is the pages of who may do what: signing in, what somebody holds, what programs get of it; clients,
+// roles, what scopes come to and why somebody has one; and the log of all changes.
 package access
 
 import (
@@ -38,5 +39,25 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /login/oauth/authorize", ps.siteAsks)
 	k.Page("GET /third-party", ps.sitePage)
 	k.Page("POST /login/oauth/authorize/decision", ps.siteDecision)
+
+	k.Page("GET /auth", func(v *page.Visit) error { return v.Redirect("/auth/clients") })
+	k.Page("GET /auth/clients", ps.clients)
+	k.Page("GET /auth/clients/{id...}", ps.clientEditor)
+	k.Page("POST /auth/clients/{id...}", ps.changeClient)
+	k.Page("GET /auth/new-client", ps.newClient)
+	k.Page("POST /auth/new-client", ps.createClient)
+	k.Page("GET /auth/roles", ps.roles)
+	k.Page("GET /auth/roles/create", func(v *page.Visit) error { return v.Redirect("/auth/new-role") })
+	k.Page("GET /auth/roles/{id...}", ps.roleEditor)
+	k.Page("POST /auth/roles/{id...}", ps.changeRole)
+	k.Page("GET /auth/new-role", ps.newRole)
+	k.Page("POST /auth/new-role", ps.createRole)
+	k.Page("GET /auth/scopes", ps.holders)
+	k.Page("GET /auth/scopes/expansions", ps.expansions)
+	k.Page("POST /auth/scopes/expansions", ps.expansions)
+	k.Page("GET /auth/scopes/compare", ps.compare)
+	k.Page("POST /auth/scopes/compare", ps.compare)
+	k.Page("GET /auth/explain", ps.explain)
+	k.Page("GET /audit", ps.auditLog)
 	return k.Add(markup)
 }

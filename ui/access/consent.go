@@ -129,6 +129,7 @@ func (ps *Pages) showClientForm(v *page.Visit, status int, w login.Wish, problem
 type handed struct {
 	ClientID, Token, Code string
 	Expires               time.Time
+	Next                  string // page of the client; "" for the profile
 }
 
 func (ps *Pages) clientDecision(v *page.Visit) error {

@@ -41,7 +41,9 @@ func (ps *Pages) signIn(v *page.Visit) error {
 	ctx := v.R.Context()
 	caller, err := ps.Auth.CheckToken(ctx, creds)
 	if errors.Is(err, fault.Unauthenticated) {
-		ps.Log.InfoContext(ctx, "a sign-in was refused", "clientId", creds.ClientID, "error", err)
+		// What was typed is not told: a token may have been typed into the field of the client, and the error
+		// repeats it.
+		ps.Log.InfoContext(ctx, "a sign-in was refused", "reason", "the credentials are not valid", "certificate", creds.Certificate != "", "browser", agentOf(v.R))
 		return ps.showSignIn(v, http.StatusUnauthorized, signInView{Next: next, ClientID: creds.ClientID, Problem: fault.Message(err)})
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ const pages: Record<string, () => Promise<Page>> = {
   hook: () => import("./shell/form.ts"),
   hooks: () => import("./shell/outline.ts"),
   log: () => import("./log/page.tsx"),
+  authedit: () => import("./access/edit.ts"),
   create: () => import("./create/page.tsx"),
   quickstart: () => import("./create/quickstart.ts"),
 };

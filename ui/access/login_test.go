@@ -1,4 +1,4 @@
-package uitest_test
+package access_test
 
 import (
 	"fmt"

@@ -45,6 +45,7 @@ type Config struct {
 	Patience    time.Duration    // how long to go on trying while the server is away; 0: DefaultPatience, negative: one attempt
 	MaxDelay    time.Duration    // longest pause between two attempts; 0: DefaultMaxDelay
 	Timeout     time.Duration    // for one attempt of a call; 0: DefaultTimeout. Transfers of content have no limit but must move.
+	Clock       func() time.Time // this machine's, if another than time.Now
 	Log         *slog.Logger     // retries are logged at debug level; nil: nowhere
 }
 
@@ -59,6 +60,7 @@ type Client struct {
 	patience    time.Duration
 	maxDelay    time.Duration
 	log         *slog.Logger
+	clock       *clock
 }
 
 // New checks the configuration and returns a client. It makes no call.
@@ -79,6 +81,10 @@ func New(cfg Config) (*Client, error) {
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.clock = &clock{here: cfg.Clock, log: c.log}
+	if cfg.Clock == nil {
+		c.clock.here = time.Now
 	}
 	base := http.Client{}
 	if cfg.HTTP != nil {

@@ -33,7 +33,7 @@ func (c *Client) do(ctx context.Context, via *http.Client, method, address strin
 	}
 	attempts := *via
 	if sign {
-		attempts.Transport = &signer{source: c.Credentials, next: via.Transport}
+		attempts.Transport = &signer{source: c.Credentials, clock: c.clock, next: via.Transport}
 	}
 	req.SetResponseHandler(handle)
 	if _, err := c.retrying(&attempts).Do(req); err != nil { //nolint:bodyclose // the response handler closes each body

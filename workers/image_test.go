@@ -17,12 +17,12 @@ import (
 	"github.com/treeline-ci/treeline/workers/engine/container"
 )
 
-// imageTar is an image as "docker save" makes it, with one more file.
-func imageTar(t *testing.T, file string) string {
+// imageTar is an image as "docker save" makes it, with one more file that has the text; it also returns the image's size.
+func imageTar(t *testing.T, file, marker string) (name string, size int64) {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	text := "FROM " + podmantest.Image + "\nRUN echo of the task image >/marker\nUSER worker\n"
+	text := "FROM " + podmantest.Image + "\nRUN echo " + marker + " >/marker\nUSER worker\n"
 	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "Dockerfile", Mode: 0o644, Size: int64(len(text))}); err != nil {
 		t.Fatal(err)
 	}
@@ -40,12 +40,16 @@ func imageTar(t *testing.T, file string) string {
 	if _, err := e.Build(t.Context(), container.Build{Context: &b, Tag: "localhost/made:1"}, nil); err != nil {
 		t.Fatal(err)
 	}
+	found, err := container.NewRunner(e, container.Options{Agent: "made"}).Images().Find(t.Context(), "localhost/made:1")
+	if err != nil {
+		t.Fatal(err)
+	}
 	saved, err := e.Save(t.Context(), "localhost/made:1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = saved.Close() }()
-	name := filepath.Join(t.TempDir(), file)
+	name = filepath.Join(t.TempDir(), file)
 	out, err := os.Create(name)
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +65,7 @@ func imageTar(t *testing.T, file string) string {
 	if err := e.RemoveImage(t.Context(), "localhost/made:1"); err != nil {
 		t.Fatal(err)
 	}
-	return name
+	return name, found.Size
 }
 
 // containers starts a worker with a real Podman.
@@ -116,7 +120,8 @@ func TestTasksInContainers(t *testing.T) {
 	})
 	t.Run("an image that a task made is loaded once, by its digest", func(t *testing.T) {
 		s := s.in(t)
-		data, err := os.ReadFile(imageTar(t, "image.tar.zst"))
+		name, _ := imageTar(t, "image.tar.zst", "of the task image")
+		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,6 +195,53 @@ func TestTasksInContainers(t *testing.T) {
 				t.Errorf("the log lacks %q:\n%s", c.log, log)
 			}
 		})
+	}
+}
+
+// Images that the index knows follow what is indexed; those that do not fit the budget go, the longest unused first.
+func TestImagesOfTheIndexAndTheirBudget(t *testing.T) {
+	s := startServer(t, 20*time.Minute)
+	podmantest.Start(t)
+	var makers []string
+	var size int64
+	for _, marker := range []string{"first", "second"} {
+		var name string
+		name, size = imageTar(t, "image.tar.zst", marker)
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		makers = append(makers, s.withArtifact("public/image.tar.zst", data))
+	}
+	e, err := container.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.work(func(c *workers.Config) {
+		c.Engine, c.Capacity, c.ImageBudget = container.NewRunner(e, container.Options{Agent: "budget", Image: podmantest.Image, Log: c.Log}), 1, size*3/2
+	})
+	image := dict{"type": "indexed-image", "namespace": "docker.images.v1.test", "path": "public/image.tar.zst"}
+	use := func(maker, marker string, loaded bool) {
+		t.Helper()
+		in := dict{"taskId": maker, "rank": 0, "data": dict{}, "expires": task.At(time.Now().Add(time.Hour))}
+		if err := s.root.Call(t.Context(), "index", "PUT", "/task/docker.images.v1.test", nil, in, nil); err != nil {
+			t.Fatal(err)
+		}
+		id := s.create(inImage(image, "cat /marker", nil), nil)
+		s.resolved(id, task.ReasonCompleted)
+		if log := s.logOf(id); !strings.Contains(log, "\n"+marker+"\n") || strings.Contains(log, "Loaded image: sha256") != loaded {
+			t.Errorf("%s, to be loaded: %v:\n%s", marker, loaded, log)
+		}
+	}
+	use(makers[0], "first", true)
+	use(makers[0], "first", false) // it is kept
+	use(makers[1], "second", true)
+	use(makers[1], "second", false)
+	use(makers[0], "first", true) // it had to go for the second
+	unknown := s.create(inImage(dict{"type": "indexed-image", "namespace": "nobody.made.this", "path": "public/image.tar.zst"}, "true", nil), nil)
+	s.resolved(unknown, task.ReasonMalformedPayload)
+	if log := s.logOf(unknown); !strings.Contains(log, "/image/namespace: nobody.made.this") {
+		t.Error(log)
 	}
 }
 

@@ -54,7 +54,7 @@ func (l *lease) limited(scopes []string) *client.Client {
 // keep renews the claim until ctx ends. It loses the run when the server says that it is not ours
 // any more; while the server is away it goes on.
 func (l *lease) keep(ctx context.Context, claim client.Claim) {
-	period := time.Duration(reclaimAt * float64(duration(claim)))
+	period := time.Duration(reclaimAt * float64(duration(claim, l.base.Now())))
 	for {
 		timer := time.NewTimer(period)
 		select {
@@ -98,9 +98,9 @@ func away(err error) bool {
 }
 
 // duration is how long a claim lasts, by the server's own clock where it tells the run's start:
-// ours may differ.
-func duration(claim client.Claim) time.Duration {
-	d := time.Until(claim.TakenUntil.Time)
+// ours may differ. now is what time it is at the server as far as that is known.
+func duration(claim client.Claim, now time.Time) time.Duration {
+	d := claim.TakenUntil.Sub(now)
 	if run := runOf(claim.Status, claim.RunID); run != nil && run.Started != nil {
 		d = claim.TakenUntil.Sub(run.Started.Time)
 	}

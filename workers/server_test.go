@@ -24,6 +24,8 @@ import (
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/event/eventapi"
+	"github.com/treeline-ci/treeline/index"
+	"github.com/treeline-ci/treeline/index/indexapi"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/internal/slug"
@@ -114,7 +116,7 @@ func (s *server) start() {
 		Issuer: hawk.Credentials{ClientID: rootClient, AccessToken: s.token},
 	})
 	tasks.Start(ctx)
-	services := []web.Service{authapi.Service(who), queueapi.Service(tasks), objectapi.Service(objects), purgecacheapi.Service(purgecache.New(s.pool))}
+	services := []web.Service{authapi.Service(who), queueapi.Service(tasks), objectapi.Service(objects), purgecacheapi.Service(purgecache.New(s.pool)), indexapi.Service(index.New(s.pool))}
 	stopFeed := func() {}
 	if s.events {
 		feed := event.NewFeed(s.pool, quiet)

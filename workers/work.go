@@ -213,6 +213,9 @@ func (r *run) header() {
 	r.log.Say("Task %s, run %d: %s", r.taskID, r.claim.RunID, t.Metadata.Name)
 	r.log.Say("Worker %s/%s takes it from queue %s; claim until %s, deadline %s",
 		r.w.WorkerGroup, r.w.WorkerID, r.w.TaskQueueID, r.claim.TakenUntil, t.Deadline)
+	if wrong := r.w.Client.ClockError(); wrong != 0 {
+		r.log.Warn("This worker's clock is wrong by %s: add that to the times in this log.", wrong.Round(time.Second))
+	}
 }
 
 func leading(text string) string {

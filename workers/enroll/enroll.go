@@ -135,7 +135,7 @@ func (w *Worker) Client() *client.Client { return w.client }
 // Keep renews the credentials until ctx ends.
 func (w *Worker) Keep(ctx context.Context) {
 	for {
-		left := time.Until(w.now.Load().Expires.Time)
+		left := w.now.Load().Expires.Sub(w.client.Now())
 		select {
 		case <-ctx.Done():
 			return

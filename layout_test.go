@@ -39,6 +39,7 @@ var allowed = map[string][]string{
 	"triage":                   leaves,
 	"secrets":                  leaves,
 	"purgecache":               leaves,
+	"failures":                 leaves,
 	"history":                  append(leaves, "taskgraph/history"),
 	"notify":                   append(leaves, "templates"),
 	"notify/notifyapi":         append(leaves, "notify"),
@@ -51,6 +52,7 @@ var allowed = map[string][]string{
 	"localgit":                 {},
 	"client":                   {"task", "auth/scope", "auth/hawk"},
 	"bench":                    {"task", "auth/scope", "auth/hawk", "client", "taskgraph/synth"},
+	"admin":                    {"task", "auth/scope", "auth/hawk", "client"},
 	"workers":                  {"task", "auth/scope", "auth/hawk", "client"},
 	"local":                    {"task", "auth/scope", "auth/hawk", "client", "workers"},
 	"event/eventapi":           {"event", "auth/scope"},
@@ -70,7 +72,7 @@ var allowed = map[string][]string{
 	"pools/poolsapi":           append(leaves, "pools"),
 	"secrets/secretsapi":       append(leaves, "secrets"),
 	"purgecache/purgecacheapi": append(leaves, "purgecache"),
-	"ui":                       append(leaves, "cron", "hooks", "login", "queue", "push", "triage", "index", "object", "auth", "taskgraph/explain", "workers/payload"),
+	"ui":                       append(leaves, "failures", "cron", "hooks", "login", "queue", "push", "triage", "index", "object", "auth", "taskgraph/explain", "workers/payload"),
 	"app/intake":               append(leaves, "templates", "taskgraph", "queue", "push", "history", "object", "localgit", "workers"),
 	"app":                      {"*"},
 	"cmd":                      {"*"},
@@ -87,12 +89,12 @@ var own = map[string]struct {
 	why   string
 	rooms []string
 }{
-	"github.com/jackc/pgx/v5":     {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "triage", "login", "history", "hooks", "cron", "secrets", "purgecache", "notify", "pools", "ui", "app", "cmd"}},
+	"github.com/jackc/pgx/v5":     {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "triage", "login", "history", "failures", "hooks", "cron", "secrets", "purgecache", "notify", "pools", "ui", "app", "cmd"}},
 	"os/exec":                     {"programs are run by workers, forges and the database's keeper", []string{"workers", "pools/provider/local", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "internal/hgtest", "internal/ghfake", "app/sample", "app/dev", "bench", "cmd", "ui/build", "ui/uitest"}},
 	"github.com/wneessen":         {"one room writes mail", []string{"notify/mail"}},
 	"github.com/google/go-github": {"one room talks to GitHub", []string{"app/github"}},
 	"github.com/rabbitmq":         {"one room talks to the broker", []string{"event/pulse", "internal/rabbittest"}},
-	"net/http":                    {"pure rooms know no network", []string{"pools/provider", "internal/web", "internal/npmtest", "internal/s3test", "internal/ghfake", "internal/chattest", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "notify/chat", "notify/notifyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "hg", "client", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "ui", "app", "cmd", "e2e"}},
+	"net/http":                    {"pure rooms know no network", []string{"pools/provider", "internal/web", "internal/npmtest", "internal/s3test", "internal/ghfake", "internal/chattest", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "notify/chat", "notify/notifyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "hg", "client", "admin/server", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "ui", "app", "cmd", "e2e"}},
 }
 
 type goPackage struct {

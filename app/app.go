@@ -27,6 +27,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/failures"
 	"github.com/treeline-ci/treeline/hg"
 	"github.com/treeline-ci/treeline/history"
 	"github.com/treeline-ci/treeline/hooks"
@@ -65,6 +66,7 @@ type App struct {
 	queue     *queue.Queue
 	push      *push.Log
 	history   *history.History
+	failures  *failures.Failures
 	hooks     *hooks.Hooks
 	login     *login.Login
 	notify    *notify.Notify
@@ -197,6 +199,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		Index: indexWriter{a.index, c.Log}, Uploads: uploads{a.objects},
 		Issuer: hawk.Credentials{ClientID: queueClient, AccessToken: c.Secrets.QueueToken},
 	})
+	a.makeFailures()
 	for _, local := range c.Repositories {
 		repo, err := localgit.Open(ctx, local.Path)
 		if err != nil {
@@ -314,6 +317,7 @@ func (a *App) startLoops(ctx context.Context) error {
 		a.feed.Stop()
 		return nil
 	})
+	a.startFailures(ctx)
 	a.startSecrets(ctx)
 	if err := a.startLogin(ctx); err != nil {
 		return err

@@ -32,8 +32,8 @@ import (
 func (a *App) handler() (http.Handler, error) {
 	shells := a.shells()
 	pages, err := ui.New(ui.Deps{
-		Shells: shells, Queue: a.queue, Push: a.push, Triage: triage.New(a.pool, a.feed.Wake), Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
-		Pool: a.pool, GraphDiff: a.graphDiff, Record: graphapi.Records(a.graphs()), Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
+		Shells: shells, Queue: a.queue, Push: a.push, Failures: a.failures, Triage: triage.New(a.pool, a.feed.Wake), Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
+		Objects: a.objects, Pool: a.pool, GraphDiff: a.graphDiff, Record: graphapi.Records(a.graphs()), Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 		Schemas: queueapi.Service(a.queue).Schemas,
 	})
 	if err != nil {

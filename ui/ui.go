@@ -13,8 +13,10 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/failures"
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
@@ -50,16 +52,19 @@ var markup embed.FS
 
 // Deps are what the pages show and need. All must be given, but for Actions and GraphDiff.
 type Deps struct {
-	Queue   *queue.Queue
-	Push    *push.Log
-	Auth    *auth.Auth
-	Feed    *event.Feed
-	Login   *login.Login
-	Hooks   *hooks.Hooks
-	Actions actions.Actions // nil: nothing is offered
-	Cron    *cron.Calendar
-	Triage  *triage.Book
-	Pool    *pgxpool.Pool // for sessions only
+	Queue *queue.Queue
+	Push  *push.Log
+	// Failures is what is remembered of how tasks fail.
+	Failures *failures.Failures
+	Auth     *auth.Auth
+	Feed     *event.Feed
+	Login    *login.Login
+	Hooks    *hooks.Hooks
+	Actions  actions.Actions // nil: nothing is offered
+	Cron     *cron.Calendar
+	Triage   *triage.Book
+	Objects  *object.Store // logs are read from it
+	Pool     *pgxpool.Pool // for sessions, and where the lines of logs are
 	// GraphDiff reads a comparison of task graphs; nil where none are made.
 	GraphDiff func(ctx context.Context, repository, name string) ([]byte, error)
 	// Record reads what a decision wrote down of why its tasks are there; nil: nothing is recorded.
@@ -116,13 +121,13 @@ func New(d Deps) (http.Handler, error) {
 func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 	stream := &live.Live{Feed: d.Feed, Push: d.Push, Cron: d.Cron, Log: log}
 	offers := &actions.Pages{Queue: d.Queue, Push: d.Push, Actions: d.Actions}
-	viewer := &logs.Pages{Queue: d.Queue, Push: d.Push, Live: stream, RootURL: d.RootURL}
+	viewer := &logs.Pages{Queue: d.Queue, Push: d.Push, Live: stream, Objects: d.Objects, Pool: d.Pool, RootURL: d.RootURL, Log: log}
 	reasons := &why.Why{Queue: d.Queue, Push: d.Push, Record: d.Record}
 	return []area{
 		stream, offers, viewer, reasons,
 		&find.Pages{Queue: d.Queue, Push: d.Push},
 		&overview{Queue: d.Queue, Push: d.Push, Live: stream},
-		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Actions: offers, Logs: viewer, Live: stream, Log: log},
+		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Objects: d.Objects, Actions: offers, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Log: log},
 		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Repositories: d.repositoryNames},

@@ -14,10 +14,12 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/treeline-ci/treeline/app/failing"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/failures"
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/pgtest"
@@ -51,7 +53,9 @@ type Site struct {
 	Pool *pgxpool.Pool
 	Push *push.Log
 	Auth *auth.Auth
-	Feed *event.Feed
+	// Failures follows the feed of the site.
+	Failures *failures.Failures
+	Feed     *event.Feed
 	// Login is the room of people.
 	Login *login.Login
 	Cron  *cron.Calendar
@@ -103,11 +107,14 @@ func New(t testing.TB, options ...Option) *Site {
 		t.Fatal(err)
 	}
 	s.Env = queuetest.On(t, pool, func(d *queue.Deps) { d.Wake, d.Uploads = feed.Wake, uploads{s.objects} })
+	s.Failures = failing.New(failing.Rooms{Pool: pool, Queue: s.Queue, Push: s.Push, Objects: s.objects, Wake: feed.Wake, Log: log})
+	s.Failures.Start(t.Context(), feed)
+	t.Cleanup(s.Failures.Stop)
 	s.Cron = cron.New(pool, func() {}, log)
 	s.Triage = triage.New(pool, feed.Wake)
 	s.Hooks = newHooks(t, s)
 	pages, err := ui.New(ui.Deps{
-		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Pool: pool, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
+		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Objects: s.objects, Pool: pool, Failures: s.Failures, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
 		Schemas: queueapi.Service(s.Queue).Schemas,
 	})
 	if err != nil {

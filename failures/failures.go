@@ -1,0 +1,150 @@
+// Package failures remembers how the tasks of pushes ended and what those that did not pass say of it, so that a
+// page can tell new failures from known and flaky ones (docs/explanation/push-health.md). It follows the event feed:
+// outcomes are counted as they happen, and the summaries of tests and logs of failed runs are read soon after. A
+// failure has a signature, made of the test and the message without what changes from run to run: that is what the
+// same failure is known by elsewhere.
+package failures
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+const (
+	// Keep is how long pushes are remembered.
+	Keep = 30 * 24 * time.Hour
+	// Window is how far back a failure counts as flaky.
+	Window = 14 * 24 * time.Hour
+	// Changed is the kind of the events that tell of news about the failures of a push; their topic is the repository,
+	// their task group the push's.
+	Changed = "failures-changed"
+	// Consumer is the name under which the room follows the feed.
+	Consumer = "failures"
+)
+
+// Push is a push as this room sees it.
+type Push struct {
+	Repository string
+	ID         int64 // within the repository
+	Branch     string
+	Revision   string
+	Time       time.Time
+}
+
+// Task is what is known of a task by its definition.
+type Task struct{ Label, Name, Platform, Queue string }
+
+// Deps are what the room needs of others. All must be given.
+type Deps struct {
+	Pool *pgxpool.Pool
+	// Push finds the push whose tasks a group holds; false without one.
+	Push func(ctx context.Context, taskGroupID string) (Push, bool, error)
+	// Tasks describes tasks, those that there are.
+	Tasks func(ctx context.Context, ids []string) (map[string]Task, error)
+	// Open opens an artifact of a run, or gives a fault.NotFound.
+	Open func(ctx context.Context, taskID string, run int, name string) (io.ReadCloser, error)
+	// Wake is called after commits that wrote events; it must not block.
+	Wake func()
+	Log  *slog.Logger
+}
+
+// Failures is the room. It is safe for concurrent use, also by several servers.
+type Failures struct {
+	Deps
+
+	cancel context.CancelFunc
+	loops  sync.WaitGroup
+	fresh  chan struct{} // there is something to read
+}
+
+// New makes the room.
+func New(d Deps) *Failures { return &Failures{Deps: d, fresh: make(chan struct{}, 1)} }
+
+// interest is the ends of runs.
+var interest = event.Interest{Kinds: []string{"task-completed", "task-failed", "task-exception"}, Every: 250 * time.Millisecond}
+
+// Start follows the feed, reads what failed runs left and forgets old pushes, until Stop or the end of ctx.
+func (f *Failures) Start(ctx context.Context, feed *event.Feed) {
+	ctx, f.cancel = context.WithCancel(ctx)
+	f.loops.Go(func() {
+		if err := feed.Consume(ctx, Consumer, interest, f.Record); err != nil && ctx.Err() == nil {
+			f.Log.ErrorContext(ctx, "failures are no longer recorded", "err", err)
+		}
+	})
+	f.loops.Go(func() { f.every(ctx, time.Second, f.fresh, f.ReadNext, "what failed runs left cannot be read") })
+	f.loops.Go(func() { f.every(ctx, time.Hour, nil, f.Forget, "old failures cannot be forgotten") })
+}
+
+// Stop ends what Start began and waits for it.
+func (f *Failures) Stop() {
+	if f.cancel != nil {
+		f.cancel()
+	}
+	f.loops.Wait()
+}
+
+// every does rounds until one finds nothing to do, and again after a time or a sign.
+func (f *Failures) every(ctx context.Context, pause time.Duration, sign <-chan struct{}, round func(context.Context) (int, error), complaint string) {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for {
+		n, err := round(ctx)
+		if err != nil && !errors.Is(err, context.Canceled) {
+			f.Log.ErrorContext(ctx, complaint, "err", err)
+		}
+		if n > 0 && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-sign:
+		}
+	}
+}
+
+func (f *Failures) sign() {
+	select {
+	case f.fresh <- struct{}{}:
+	default:
+	}
+}
+
+// forgetBatch is how many pushes Forget removes at once, each with all its outcomes.
+const forgetBatch = 10
+
+// Forget removes some pushes that are too old, and returns how many.
+func (f *Failures) Forget(ctx context.Context) (int, error) {
+	tag, err := f.Pool.Exec(ctx, forgetSQL.Text, Keep.Seconds(), forgetBatch)
+	return int(tag.RowsAffected()), failed("forget", err)
+}
+
+func failed(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("failures: %s: %w", what, pg.Classify(err))
+}
+
+// Statements are the room's SQL, for the test that prepares each.
+func Statements() []pg.Statement {
+	return []pg.Statement{
+		forgetSQL, placesSQL, enterSQL, labelsSQL, outcomesSQL, runsSQL, troubledSQL, takeSQL, linesSQL, doneSQL, againSQL,
+		pushSQL, groupsSQL, lostSQL, endedSQL, pastSQL, tallySQL, recentSQL, stripSQL, jobsSQL, excerptsSQL, ofRunSQL, readingSQL, similarSQL,
+	}
+}
+
+var forgetSQL = pg.Statement{Name: "failures.forget", Text: `
+	DELETE FROM failure_pushes WHERE id IN (
+		SELECT id FROM failure_pushes WHERE pushed <= now() - make_interval(secs => $1) ORDER BY pushed LIMIT $2 FOR UPDATE SKIP LOCKED)`}

@@ -1,0 +1,22 @@
+package cell
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/treeline-ci/treeline/task"
+)
+
+// PlatformOf is the row of the grid in which a task stands, by its definition.
+func PlatformOf(d *task.Definition) string {
+	var extra struct {
+		Treeherder treeherder `json:"treeherder"`
+	}
+	// Extra is the user's; where it has another shape the task's queue decides.
+	_ = json.Unmarshal(d.Extra, &extra)
+	if p := extra.Treeherder.platform(); p != "" {
+		return p
+	}
+	_, worker, _ := strings.Cut(d.TaskQueueID, "/")
+	return worker
+}

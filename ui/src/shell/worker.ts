@@ -45,7 +45,8 @@ function open(): void {
   const pass = (kind: "message" | "reset") => (e: MessageEvent<string>) => {
     const id = Number(e.lastEventId);
     for (const tab of tabs.values()) {
-      if (id <= tab.last && kind === "message") continue; // it was there before
+      // It was there before; but what is said of pools has the place in the feed of something else.
+      if (id <= tab.last && kind === "message" && !e.data.includes('"kind":"pool"')) continue;
       tab.last = Math.max(id, tab.last);
       say(tab, { kind, id, data: e.data });
     }

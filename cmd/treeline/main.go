@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/admincmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/githubcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/localcmd"
@@ -57,7 +58,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		return int(code)
 	case errors.As(err, &local):
 		return int(local)
-	case errors.Is(err, graphcmd.ErrTold), errors.Is(err, githubcmd.ErrTold):
+	case errors.Is(err, graphcmd.ErrTold), errors.Is(err, githubcmd.ErrTold), errors.Is(err, admincmd.ErrTold):
 		return 1
 	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))):
 		fmt.Fprintln(root.ErrOrStderr(), "treeline: interrupted")
@@ -147,7 +148,7 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 	}
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand())
 	add("use", logincmd.New()...)
-	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand())
+	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand(), newAdminCommand())
 	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New())
 	nameUsage(root)
 	return root

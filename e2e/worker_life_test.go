@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -259,4 +261,44 @@ func TestWorkersForOneTask(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("of the tasks there is left: %v %v", left, err)
 	}
+}
+
+// TestAMachineThatItsCloudTakesAway has the metadata service say that an instance is interrupted: its task is given back
+// within seconds, and done by another worker.
+func TestAMachineThatItsCloudTakesAway(t *testing.T) {
+	var taken atomic.Bool
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPut && r.URL.Path == "/latest/api/token":
+			fmt.Fprint(w, "token")
+		case taken.Load() && r.URL.Path == "/latest/meta-data/spot/instance-action" && r.Header.Get("X-Aws-Ec2-Metadata-Token") == "token":
+			fmt.Fprint(w, `{"action": "terminate", "time": "2030-01-01T00:00:00Z"}`)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer metadata.Close()
+	l := newLives(t)
+	first := l.worker(program, "e2e/spot", "--grace", "1h", "--notices", "aws", "--metadata-url", metadata.URL)
+	id := l.task("e2e/spot", `echo run $RUN_ID; test "$RUN_ID" = 1 || sleep 300`, nil)
+	l.runs(id)
+	taken.Store(true)
+	began := time.Now()
+	await(t, time.Minute, "the run to be given back", func() bool {
+		st, err := l.Status(t.Context(), id)
+		return err == nil && st.Runs[0].ReasonResolved == task.ReasonWorkerShutdown
+	})
+	took := time.Since(began)
+	t.Logf("given back %s after the notice", took.Round(10*time.Millisecond))
+	if took > 10*time.Second { // AWS is asked every five
+		t.Errorf("it took %s", took)
+	}
+	if err := first.Wait(); err != nil {
+		t.Errorf("the worker: %v", err)
+	}
+	l.worker(program, "e2e/spot")
+	await(t, time.Minute, "another worker to do it", func() bool {
+		st, err := l.Status(t.Context(), id)
+		return err == nil && st.State == task.Completed && len(st.Runs) == 2
+	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -30,6 +31,7 @@ func newWorkerRunCommand() *cobra.Command {
 	var passed []string
 	var jsonLog, verbose, single bool
 	var register string
+	var told notices
 	var confine confinement
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -40,7 +42,8 @@ verified by sha256 on both sides.
 
 SIGTERM or SIGINT ends the worker politely: it claims nothing more, lets its tasks go on for
 --grace, then gives back those that have not ended, and another worker takes them. SIGUSR1, for
-machines that are about to be taken away, gives them back at once. SIGHUP upgrades in place: the
+machines that are about to be taken away, gives them back at once; in a cloud the worker learns that by
+itself (--notices). SIGHUP upgrades in place: the
 worker claims nothing more, lets its tasks end by themselves, and becomes the program that then
 stands where this one stood, with the same arguments.
 
@@ -71,7 +74,7 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 				c.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), options))
 			}
 			var err error
-			leave, err := admit(cmd.Context(), register, &c)
+			leave, err := admit(cmd.Context(), register, told.metadata(), &c)
 			if err != nil {
 				return err
 			}
@@ -100,7 +103,11 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 			if err != nil {
 				return err
 			}
-			return runWorker(cmd.Context(), c, closeEngine)
+			taken, err := told.listen(cmd.Context(), register, c.Log)
+			if err != nil {
+				return errors.Join(err, closeEngine())
+			}
+			return runWorker(cmd.Context(), c, taken, closeEngine)
 		},
 	}
 	f := cmd.Flags()
@@ -123,6 +130,7 @@ Exit codes: 0 ended politely; 1 could not begin or the server refused the first 
 	f.BoolVar(&single, "single-use", false, "end after one task, and keep nothing of it")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log details too")
 	f.BoolVar(&jsonLog, "log-json", false, "write the worker's own log as JSON")
+	told.flags(cmd)
 	confine.flags(cmd, &c)
 	for _, name := range []string{"dir"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {

@@ -18,13 +18,13 @@ const registerSetting = "TREELINE_REGISTER"
 
 // admit gives a worker its client: with the credentials of the environment, or, given a registration, with
 // those that worker-manager hands out and renews. leave is to be called when the worker has ended.
-func admit(ctx context.Context, path string, c *workers.Config) (leave func(), err error) {
+func admit(ctx context.Context, path string, cloud enroll.Metadata, c *workers.Config) (leave func(), err error) {
 	path = cmp.Or(path, os.Getenv(registerSetting))
 	if path == "" {
 		c.Client, err = client.FromEnv(c.Log)
 		return func() {}, err
 	}
-	file, err := registration(ctx, path)
+	file, err := registration(ctx, path, cloud)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +59,9 @@ func admit(ctx context.Context, path string, c *workers.Config) (leave func(), e
 }
 
 // registration is in a file, or is what the cloud tells this machine.
-func registration(ctx context.Context, path string) (enroll.File, error) {
+func registration(ctx context.Context, path string, cloud enroll.Metadata) (enroll.File, error) {
 	if enroll.IsCloud(path) {
-		return enroll.Metadata{}.Describe(ctx, path)
+		return cloud.Describe(ctx, path)
 	}
 	return enroll.Read(path)
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/treeline-ci/treeline/workers"
 )
 
-// runWorker runs a worker and heeds the signals that are for workers alone. After an upgrade it does not return:
-// the process is another program then.
-func runWorker(ctx context.Context, c workers.Config, closeEngine func() error) error {
+// runWorker runs a worker and heeds the signals that are for workers alone. When taken closes the machine is about to be
+// taken away. After an upgrade it does not return: the process is another program then.
+func runWorker(ctx context.Context, c workers.Config, taken <-chan struct{}, closeEngine func() error) error {
 	hurry, drain := make(chan struct{}), make(chan struct{})
 	c.Hurry, c.Drain = hurry, drain
 	signals := make(chan os.Signal, 4)
@@ -28,6 +28,12 @@ func runWorker(ctx context.Context, c workers.Config, closeEngine func() error) 
 			select {
 			case <-over:
 				return
+			case <-taken:
+				taken = nil // once
+				if !hurried {
+					hurried = true
+					close(hurry)
+				}
 			case s := <-signals:
 				switch {
 				case s == syscall.SIGHUP && !upgrade:

@@ -15,7 +15,16 @@ import (
 )
 
 // Metadata says where the clouds' metadata services are; the zero value: where they always are.
-type Metadata struct{ AWS, Google, Azure string }
+type Metadata struct {
+	AWS, Google, Azure string
+	Every              time.Duration // how often Notice asks; 0: as each cloud recommends
+}
+
+// At has all of them at one address, "" for where they always are.
+func At(address string) Metadata {
+	address = strings.TrimRight(address, "/")
+	return Metadata{AWS: address, Google: address, Azure: address}
+}
 
 const (
 	awsMetadata    = "http://169.254.169.254"
@@ -62,28 +71,35 @@ type server struct {
 }
 
 func (s server) get(ctx context.Context, method, path string, header http.Header) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, s.address+path, nil)
+	resp, err := s.ask(ctx, metadataTimeout, method, path, header)
 	if err != nil {
 		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMetadata))
+	switch {
+	case err != nil:
+	case resp.StatusCode == http.StatusNotFound:
+		err = fault.New(fault.NotFound, "%s: %s", path, resp.Status)
+	case resp.StatusCode != http.StatusOK:
+		err = fault.New(fault.Invalid, "%s: %s", path, resp.Status)
+	}
+	return string(text), err
+}
+
+// ask sends a request, to whose end there is a limit; no proxy is used.
+func (s server) ask(ctx context.Context, limit time.Duration, method, path string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.address+path, nil)
+	if err != nil {
+		return nil, err
 	}
 	for _, h := range []http.Header{s.header, header} {
 		for name, values := range h {
 			req.Header[name] = values
 		}
 	}
-	direct := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := direct.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMetadata))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fault.New(fault.Invalid, "%s: %s", path, resp.Status)
-	}
-	return string(text), err
+	direct := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: limit}
+	return direct.Do(req)
 }
 
 // all gets several things at once.

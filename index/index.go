@@ -125,7 +125,7 @@ func join(namespace, name string) string {
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		writeSQL, writeNamespacesSQL, findManySQL, listTasksSQL, listNamespacesSQL, deleteSQL, pruneTasksSQL, pruneNamespacesSQL,
+		writeSQL, writeNamespacesSQL, findManySQL, listTasksSQL, listNamespacesSQL, browseSQL, browseTasksSQL, historySQL, deleteSQL, pruneTasksSQL, pruneNamespacesSQL,
 	}
 }
 

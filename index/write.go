@@ -139,7 +139,10 @@ var (
 			AS new (namespace, name, task_id, rank, data, expires)
 		ORDER BY namespace COLLATE "C", name COLLATE "C"
 		ON CONFLICT (namespace, name) DO UPDATE
-		SET task_id = excluded.task_id, rank = excluded.rank, data = excluded.data, expires = excluded.expires
+		SET task_id = excluded.task_id, rank = excluded.rank, data = excluded.data, expires = excluded.expires,
+			indexed = CASE WHEN old.task_id = excluded.task_id THEN old.indexed ELSE now() END,
+			former = CASE WHEN old.task_id = excluded.task_id THEN old.former ELSE jsonb_path_query_array(jsonb_build_array(jsonb_build_object(
+				'taskId', old.task_id, 'rank', old.rank, 'indexed', old.indexed, 'replaced', now())) || old.former, '$[0 to 19]') END
 		WHERE old.rank <= excluded.rank OR old.expires <= now()`}
 
 	// Namespaces that live long enough are left alone, unlocked: every task of a day shares them.

@@ -78,6 +78,11 @@ func checkName(name string) error {
 // Set puts a secret at a name, in place of the one that may be there. A secret that has expired already
 // is as good as none.
 func (s *Secrets) Set(ctx context.Context, clientID, name string, secret Secret) error {
+	return s.set(ctx, clientID, name, secret, nil)
+}
+
+// set asks check, when given, about what stands there before it writes.
+func (s *Secrets) set(ctx context.Context, clientID, name string, secret Secret, check func(context.Context, pgx.Tx) error) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -92,6 +97,11 @@ func (s *Secrets) Set(ctx context.Context, clientID, name string, secret Secret)
 	err = pg.Tx(ctx, s.Pool, func(ctx context.Context, tx pgx.Tx) error {
 		if err := s.dropExpired(ctx, tx, name); err != nil {
 			return err
+		}
+		if check != nil {
+			if err := check(ctx, tx); err != nil {
+				return err
+			}
 		}
 		action := Updated
 		var created bool
@@ -160,7 +170,7 @@ func (s *Secrets) List(ctx context.Context, after string, limit int) ([]string, 
 }
 
 func failed(what, name string, err error) error {
-	if err == nil || fault.KindOf(err) == fault.NotFound {
+	if err == nil || fault.KindOf(err) == fault.NotFound || fault.KindOf(err) == fault.Conflict {
 		return err
 	}
 	return fmt.Errorf("secrets: %s %q: %w", what, name, pg.Classify(err))
@@ -176,7 +186,7 @@ func Sealed() reseal.Table {
 
 // Statements are the room's SQL, for the test that prepares each.
 func Statements() []pg.Statement {
-	return []pg.Statement{setSQL, getSQL, removeSQL, listSQL, dropExpiredSQL, pruneSQL, sealedSQL, swapSQL}
+	return []pg.Statement{aboutSQL, searchSQL, setSQL, getSQL, removeSQL, listSQL, dropExpiredSQL, pruneSQL, sealedSQL, swapSQL}
 }
 
 var (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ type copies struct {
 // rolesCopy is all roles as of one version, with the expansions made from them.
 type rolesCopy struct {
 	*expand.Resolver
+	list    []Role // in no order; not to be changed
 	version int64
 	mu      sync.Mutex
 	memo    map[string][]string
@@ -94,8 +96,33 @@ func (a *Auth) roles(ctx context.Context) (*rolesCopy, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.roles = &rolesCopy{Resolver: newResolver(list), version: c.rolesVersion, memo: map[string][]string{}}
+	c.roles = newRolesCopy(list, c.rolesVersion)
 	return c.roles, nil
+}
+
+func newRolesCopy(list []Role, version int64) *rolesCopy {
+	return &rolesCopy{Resolver: newResolver(list), list: list, version: version, memo: map[string][]string{}}
+}
+
+// lockedRoles returns all roles in a transaction that holds the lock, at the version that it saw: from the
+// copy, when that is of this version.
+func (a *Auth) lockedRoles(ctx context.Context, db querier, version int64) ([]Role, error) {
+	a.copies.mu.Lock()
+	known := a.copies.roles
+	a.copies.mu.Unlock()
+	if known != nil && known.version == version {
+		return slices.Clone(known.list), nil
+	}
+	return readRoles(ctx, db)
+}
+
+// learn keeps the roles that a change has left behind, so that nobody has to read them all again.
+func (a *Auth) learn(list []Role, version int64) {
+	a.copies.mu.Lock()
+	defer a.copies.mu.Unlock()
+	if a.copies.roles == nil || a.copies.roles.version < version {
+		a.copies.roles = newRolesCopy(list, version)
+	}
 }
 
 // expand is Resolver.Expand with a memory for sets that assume the same roles.
@@ -199,7 +226,7 @@ func withAnonymous(scopes []string) []string {
 var readStateSQL = pg.Statement{Name: "auth.read_state", Text: `SELECT clients_version, roles_version FROM auth_state`}
 
 // lockStateSQL orders changes: whoever holds the row reads clients and roles that nobody else changes.
-var lockStateSQL = pg.Statement{Name: "auth.lock_state", Text: `SELECT FROM auth_state FOR UPDATE`}
+var lockStateSQL = pg.Statement{Name: "auth.lock_state", Text: `SELECT roles_version FROM auth_state FOR UPDATE`}
 
 var touchClientsSQL = pg.Statement{Name: "auth.touch_clients", Text: `UPDATE auth_state SET clients_version = clients_version + 1`}
 

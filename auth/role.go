@@ -186,11 +186,14 @@ func (a *Auth) changeRole(ctx context.Context, actor, action, id string, in Role
 		return Role{}, fmt.Errorf("auth: role: %w", err)
 	}
 	var out Role
+	var version int64
+	var left []Role // all roles after the change; nil when there is none
 	err := pg.Tx(ctx, a.pool, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockStateSQL.Text); err != nil {
+		left = nil
+		if err := tx.QueryRow(ctx, lockStateSQL.Text).Scan(&version); err != nil {
 			return err
 		}
-		list, err := readRoles(ctx, tx)
+		list, err := a.lockedRoles(ctx, tx, version)
 		if err != nil {
 			return err
 		}
@@ -220,8 +223,15 @@ func (a *Auth) changeRole(ctx context.Context, actor, action, id string, in Role
 		if out, err = writeRole(ctx, tx, old, *want, actor, action); err != nil {
 			return err
 		}
+		if at < 0 {
+			at = len(list) - 1
+		}
+		list[at], left = out, list
 		return tellRole(ctx, tx, kind, id)
 	})
+	if err == nil && left != nil {
+		a.learn(left, version+1)
+	}
 	a.changed()
 	if err != nil {
 		return Role{}, fmt.Errorf("auth: role %s: %w", id, err)

@@ -75,8 +75,9 @@ type Deps struct {
 	Starter func(ctx context.Context, repository string) (create.Starter, error)
 	Schemas fs.FS      // of the queue's requests
 	Shells  *shell.Hub // interactive shells; nil: none
-	RootURL string     // as people reach it, such as "http://localhost:8080"
-	Version string     // shown in the footer
+	Rest
+	RootURL string // as people reach it, such as "http://localhost:8080"
+	Version string // shown in the footer
 	Log     *slog.Logger
 }
 
@@ -123,19 +124,20 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 	offers := &actions.Pages{Queue: d.Queue, Push: d.Push, Actions: d.Actions}
 	viewer := &logs.Pages{Queue: d.Queue, Push: d.Push, Live: stream, Objects: d.Objects, Pool: d.Pool, RootURL: d.RootURL, Log: log}
 	reasons := &why.Why{Queue: d.Queue, Push: d.Push, Record: d.Record}
-	return []area{
+	rest, artifacts := d.rest(viewer)
+	return append(rest, []area{
 		stream, offers, viewer, reasons,
 		&find.Pages{Queue: d.Queue, Push: d.Push},
 		&overview{Queue: d.Queue, Push: d.Push, Live: stream},
 		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Objects: d.Objects, Actions: offers, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
-		&tasks.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Log: log},
+		&tasks.Pages{Artifact: artifacts.Show, Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Log: log},
 		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Repositories: d.repositoryNames},
 		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue},
 		&calendar.Pages{Cron: d.Cron, Push: d.Push, Queue: d.Queue, Log: log},
 		&diffview.Pages{Stored: d.GraphDiff},
 		&access.Pages{Auth: d.Auth, Login: d.Login, Sessions: sessions, Log: log},
-	}
+	}...)
 }
 
 // repositoryNames are the names of what is watched.

@@ -16,6 +16,8 @@ const pages: Record<string, () => Promise<Page>> = {
   hooks: () => import("./shell/outline.ts"),
   log: () => import("./log/page.tsx"),
   authedit: () => import("./access/edit.ts"),
+  index: () => import("./index/page.ts"),
+  indexentry: () => import("./index/page.ts"),
   create: () => import("./create/page.tsx"),
   quickstart: () => import("./create/quickstart.ts"),
 };

@@ -16,6 +16,9 @@ func (ps *Pages) part(v *page.Visit) error {
 	case "definition":
 		return v.Redirect("/tasks/" + id + "?tab=definition")
 	}
+	if name, ok := strings.CutPrefix(rest, "artifacts/"); ok && name != "" {
+		return ps.Artifact(v, id, name)
+	}
 	text, rest, deeper := strings.Cut(strings.TrimPrefix(rest, "runs/"), "/")
 	if !strings.HasPrefix(v.R.PathValue("rest"), "runs/") {
 		return page.ErrNoPage

@@ -122,6 +122,9 @@ var markup embed.FS
 
 // Pages are these pages. They are safe for concurrent use.
 type Pages struct {
+	// Artifact shows an artifact of a task.
+	Artifact func(v *page.Visit, id, name string) error
+
 	Queue   *queue.Queue
 	Push    *push.Log
 	Actions *actions.Pages

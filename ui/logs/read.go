@@ -22,7 +22,7 @@ import (
 )
 
 // grace is how long after a run's end its log may still become whole.
-const grace = 4 * time.Second
+const grace = 3 * time.Second
 
 // text is the text of a log that lies in our object store.
 type text struct {

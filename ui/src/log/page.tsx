@@ -1,198 +1,47 @@
-// The log viewer.
+// The log viewer, as a page and as a part of a task's page.
 import { render, type ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { bootOf, type LogData } from "../shell/data.ts";
 import { bind } from "../shell/keys.tsx";
 import { copy, Icon } from "../shell/look.tsx";
-import { bytes, plural } from "../shell/time.ts";
-import { query, setQuery } from "../shell/url.ts";
-import { find, formatHash, LogBuffer, parseHash, pattern, type Hit } from "./buffer.ts";
-import { read, type Flow } from "./stream.ts";
-import { LogView } from "./view.ts";
+import { absolute, bytes, duration, plural } from "../shell/time.ts";
+import { LogPane } from "./pane.ts";
+import type { Section } from "./store.ts";
+import type { Times } from "./view.ts";
 
-const SEARCH_SLICE = 20_000; // lines between two breaths
+export { LogPane };
 
-/** A log in a box: the viewer's page and the task page's tab. */
-export class LogPane {
-  readonly buffer = new LogBuffer();
-  readonly flow = signal<Flow>("loading");
-  readonly problem = signal("");
-  readonly lines = signal(0);
-  readonly fresh = signal(0); // lines that came since following stopped
-  readonly follow = signal(false);
-  readonly hits = signal<Hit[]>([]);
-  readonly hit = signal(-1);
-  readonly range = signal<[number, number] | null>(null);
-  private view: LogView | undefined;
-  private stopReading: (() => void) | undefined;
-  private anchor = -1;
-  private seen = 0;
-  private search: RegExp | null = null;
-  private searched = 0;
-  private round = 0;
-  private settled = false; // the first position is taken
-
-  mount(box: HTMLElement, data: LogData): () => void {
-    const view = (this.view = new LogView(box, this.buffer, () => this.scrolled()));
-    this.follow.value = data.growing && parseHash(location.hash) === null;
-    this.restore();
-    box.addEventListener("click", (e) => this.click(e));
-    this.stopReading = read(data.bytes, this.buffer, (flow, problem) => {
-      this.flow.value = flow;
-      this.problem.value = problem ?? "";
-      this.later();
-    }).stop;
-    return () => {
-      this.stopReading?.();
-      view.rows.stop();
-    };
-  }
-
-  private drawing = 0;
-
-  // later draws once a frame however fast the log grows.
-  private later(): void {
-    this.drawing ||= requestAnimationFrame(() => {
-      this.drawing = 0;
-      const n = this.buffer.lines.length;
-      this.lines.value = n;
-      if (!this.follow.value) this.fresh.value = this.seen > 0 ? Math.max(0, n - this.seen) : 0;
-      this.view?.update(this.follow.value);
-      if (!this.settled && this.range.value && n > this.range.value[0]) {
-        this.settled = true;
-        this.view?.rows.reveal(this.range.value[0], true);
-      }
-      if (this.search) void this.continueSearch();
-    });
-  }
-
-  restore(): void {
-    const range = parseHash(location.hash);
-    this.range.value = range;
-    if (!this.view) return;
-    this.view.range = range;
-    this.settled = range === null;
-    if (range && this.buffer.lines.length > range[0]) {
-      this.settled = true;
-      this.setFollow(false);
-      this.view.rows.reveal(range[0]);
-    }
-    this.view.rows.redraw();
-  }
-
-  private click(e: MouseEvent): void {
-    const n = (e.target as HTMLElement).dataset["n"];
-    if (n === undefined) return;
-    e.preventDefault();
-    const line = Number(n);
-    if (!e.shiftKey || this.anchor < 0) this.anchor = line;
-    const range: [number, number] = [Math.min(this.anchor, line), Math.max(this.anchor, line)];
-    history.replaceState(null, "", location.pathname + location.search + formatHash(...range));
-    this.range.value = range;
-    this.settled = true;
-    this.setFollow(false);
-    if (this.view) {
-      this.view.range = range;
-      this.view.rows.redraw();
-    }
-  }
-
-  private scrolled(): void {
-    const end = this.view?.rows.atEnd ?? false;
-    if (end && this.flow.value === "following") this.setFollow(true);
-    else if (!end && this.follow.value && !this.drawing) this.setFollow(false);
-  }
-
-  setFollow(on: boolean): void {
-    if (on) {
-      this.fresh.value = this.seen = 0;
-    } else if (this.follow.value) this.seen = this.buffer.lines.length;
-    this.follow.value = on;
-  }
-
-  toEnd(): void {
-    this.setFollow(this.flow.value === "following");
-    this.view?.rows.toEnd();
-  }
-
-  toStart(): void {
-    this.setFollow(false);
-    this.view?.rows.reveal(0, true);
-  }
-
-  /** Looks for text; hits come in while it goes on. */
-  look(text: string): void {
-    this.round++;
-    this.search = pattern(text);
-    this.searched = 0;
-    this.hits.value = [];
-    this.hit.value = -1;
-    if (this.view) {
-      this.view.hits.clear();
-      this.view.now = null;
-      this.view.rows.redraw();
-    }
-    if (this.search) void this.continueSearch();
-  }
-
-  private searching = false;
-
-  private async continueSearch(): Promise<void> {
-    if (this.searching || !this.search || !this.view) return;
-    this.searching = true;
-    const round = this.round;
-    // The line that is still growing waits until it is whole.
-    const whole = () => this.buffer.lines.length - (this.buffer.open && this.flow.value === "following" ? 1 : 0);
-    while (this.searched < whole() && round === this.round) {
-      const to = Math.min(whole(), this.searched + SEARCH_SLICE);
-      const more = find(this.buffer, this.search, this.searched, to);
-      this.searched = to;
-      for (const h of more) {
-        const list = this.view.hits.get(h.line);
-        if (list) list.push(h);
-        else this.view.hits.set(h.line, [h]);
-      }
-      if (more.length > 0) {
-        this.hits.value = [...this.hits.value, ...more];
-        if (this.hit.value < 0) this.step(1);
-        else this.view.rows.redraw();
-      }
-      await new Promise((resolve) => setTimeout(resolve));
-    }
-    this.searching = false;
-    if (round !== this.round) void this.continueSearch();
-  }
-
-  step(by: number): void {
-    const n = this.hits.value.length;
-    if (n === 0 || !this.view) return;
-    this.hit.value = this.hit.value < 0 ? (by > 0 ? 0 : n - 1) : (this.hit.value + by + n) % n;
-    this.view.now = this.hits.value[this.hit.value]!;
-    this.setFollow(false);
-    this.view.rows.redraw();
-    this.view.rows.reveal(this.view.now.line);
-  }
-
-  copyLines(): void {
-    const [from, to] = this.range.value ?? [0, this.buffer.lines.length - 1];
-    void copy(this.buffer.copy(from, to), this.range.value ? plural(to - from + 1, "line") : "the log");
-  }
-}
+const sideOpen = signal<boolean | null>(null); // null: as it fits
 
 export function LogBox({ pane, data, children }: { pane: LogPane; data: LogData; children?: ComponentChildren }) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => pane.mount(box.current!, data), [pane]);
-  const flow = pane.flow.value;
-  const empty = pane.lines.value === 0;
+  const s = pane.shown.value;
+  const steps = s.sections.filter((x) => x.failed).length;
+  const side = sideOpen.value ?? ((s.errors.length > 0 || steps > 0) && matchMedia("(min-width: 1100px)").matches);
+  const has = s.errors.length > 0 || s.sections.length > 0;
   return (
     <>
       <div class="log-tools">
-        <Search pane={pane} />
-        <button type="button" class="chip" aria-pressed={pane.follow.value} onClick={() => (pane.follow.value ? pane.setFollow(false) : pane.toEnd())} hidden={!data.growing}>
+        <SearchBox pane={pane} />
+        <button type="button" class="chip" aria-pressed={pane.follow.value} onClick={() => (pane.follow.value ? pane.setFollow(false) : pane.toEnd())} hidden={!data.growing || s.flow === "done"}>
           <Icon name="end" />follow
         </button>
-        <button type="button" class="button quiet" onClick={() => pane.copyLines()}>
+        <button type="button" class="chip" aria-pressed={pane.wrap.value} onClick={() => pane.setWrap(!pane.wrap.value)}>wrap</button>
+        {s.stamped && (
+          <select class="input" aria-label="Times" value={pane.times.value} onChange={(e) => pane.setTimes(e.currentTarget.value as Times)}>
+            <option value="written">times as written</option>
+            <option value="hidden">no times</option>
+            <option value="elapsed">time since the line before</option>
+          </select>
+        )}
+        {has && (
+          <button type="button" class="chip" aria-pressed={side} data-side onClick={() => (sideOpen.value = !side)}>
+            {s.failing > 0 ? <span class="st-failed">{plural(s.failing, "error line")}</span> : plural(s.sections.length, "section")}
+          </button>
+        )}
+        <button type="button" class="button quiet" onClick={() => void pane.copyLines()}>
           <Icon name="copy" />{pane.range.value ? "Copy lines" : "Copy"}
         </button>
         <button type="button" class="button quiet" hidden={!pane.range.value} onClick={() => void copy(location.href, "the link")}>
@@ -200,66 +49,195 @@ export function LogBox({ pane, data, children }: { pane: LogPane; data: LogData;
         </button>
         <a class="button quiet" href={data.raw}><Icon name="open" />Raw</a>
         <span class="muted small num grow log-size">
-          {plural(pane.lines.value, "line")}, {bytes(pane.buffer.chars)}
-          {flow === "following" && " so far"}
-          {flow === "broken" && <b class="st-failed"> · connection lost, trying again</b>}
-          {pane.buffer.cut && " · the rest is in the raw log"}
+          {plural(s.total, "line")}, {bytes(s.bytes)}
+          {s.flow === "following" && " so far"}
+          {s.flow === "broken" && <b class="st-failed"> · connection lost, trying again</b>}
         </span>
         {children}
       </div>
-      <div class="log">
-        <div class="log-scroll" ref={box} tabIndex={0} role="log" aria-live="off" aria-label="Log" />
-        {empty && (
-          <p class="log-note">
-            {flow === "gone" ? pane.problem.value : flow === "done" ? "The log is empty." : data.growing ? "No output yet." : "Loading…"}
-          </p>
-        )}
-        {pane.fresh.value > 0 && (
-          <button type="button" class="button primary log-new" onClick={() => pane.toEnd()}>
-            <Icon name="end" />{plural(pane.fresh.value, "new line")}
-          </button>
-        )}
+      {s.cutAt > 0 && (
+        <p class="notice log-cut">
+          <Icon name="warning" />
+          <span>The log ends here because its run ended before it was whole, on <time dateTime={new Date(s.cutAt).toISOString()}>{absolute(s.cutAt)}</time>. The worker may be lost.</span>
+        </p>
+      )}
+      <div class={"log-body" + (side && has ? " with-side" : "")}>
+        <div class="log">
+          <div class="log-scroll" ref={box} tabIndex={0} role="log" aria-live="off" aria-label="Log" />
+          <Empty pane={pane} data={data} />
+          {pane.fresh.value > 0 && (
+            <button type="button" class="button primary log-new" onClick={() => pane.toEnd()}>
+              <Icon name="end" />{plural(pane.fresh.value, "new line")}
+            </button>
+          )}
+        </div>
+        {side && has && <Side pane={pane} />}
       </div>
+      <Whole pane={pane} />
     </>
   );
 }
 
-function Search({ pane }: { pane: LogPane }) {
-  const text = query().get("q") ?? "";
-  useEffect(() => {
-    if (text) pane.look(text);
-  }, []);
-  const n = pane.hits.value.length;
+function Empty({ pane, data }: { pane: LogPane; data: LogData }) {
+  const { flow, problem, total } = pane.shown.value;
+  const f = pane.found.value;
+  if (total > 0 && pane.only.value && f.on && f.count === 0 && !f.running) return <p class="log-note">No line matches. All lines come back with “only matches” off.</p>;
+  if (total > 0) return null;
+  return <p class="log-note">{flow === "gone" ? problem : flow === "done" ? "The log is empty." : flow === "following" && data.growing ? "No output yet." : "Loading…"}</p>;
+}
+
+const MAX_SIDE = 300; // entries of a list
+
+function Side({ pane }: { pane: LogPane }) {
+  const { errors, failing, sections } = pane.shown.value;
+  const parts = sections.filter((s) => s.to === 0 || s.to > s.from || s.failed);
+  return (
+    <aside class="log-side" aria-label="What stands out">
+      {errors.length > 0 && (
+        <section>
+          <h2>Error lines</h2>
+          <ol>
+            {errors.slice(0, MAX_SIDE).map((e) => (
+              <li key={e.line}>
+                <button type="button" class="st-failed" data-error={e.line} onClick={() => pane.goTo(e.line - 1)}>
+                  <span class="num">{e.line.toLocaleString()}</span> {e.text.slice(0, 300)}
+                </button>
+              </li>
+            ))}
+          </ol>
+          {failing > Math.min(errors.length, MAX_SIDE) && <p class="muted small">and {(failing - Math.min(errors.length, MAX_SIDE)).toLocaleString()} more</p>}
+        </section>
+      )}
+      {parts.length > 0 && (
+        <section>
+          <h2>Sections</h2>
+          <p class="small">
+            <button type="button" class="link" onClick={() => pane.foldEach(true)}>fold all</button> <button type="button" class="link" onClick={() => pane.foldEach(false)}>unfold all</button>
+          </p>
+          <ol>
+            {parts.slice(0, MAX_SIDE).map((s) => (
+              <li key={s.from} style={{ paddingLeft: `${s.depth * 12}px` }}>
+                <button type="button" class={s.failed ? "st-failed" : ""} data-section={s.from} onClick={() => pane.goTo(s.from - 1)}>
+                  {s.title}{s.failed && " (failed)"} <span class="muted">{took(s)}</span>
+                </button>
+              </li>
+            ))}
+          </ol>
+          {parts.length > MAX_SIDE && <p class="muted small">and {(parts.length - MAX_SIDE).toLocaleString()} more</p>}
+        </section>
+      )}
+    </aside>
+  );
+}
+
+const took = (s: Section): string => (s.to === 0 ? "goes on" : s.ended > s.began && s.began > 0 ? duration(s.ended - s.began) : "");
+
+function SearchBox({ pane }: { pane: LogPane }) {
+  const q = pane.query.value;
+  const f = pane.found.value;
+  const hits = f.problem && f.count === 0 ? f.problem
+    : f.count > 0 ? `${(f.now + 1).toLocaleString()} of ${f.count.toLocaleString()}${f.running ? "…" : ""}${f.problem ? " so far: " + f.problem : ""}`
+    : !f.on ? "" : f.running ? "searching…" : "no hits";
   return (
     <>
       <input
-        class="input" type="search" data-find placeholder="Find in the log" aria-label="Find in the log" defaultValue={text}
-        onInput={(e) => {
-          setQuery({ q: e.currentTarget.value });
-          pane.look(e.currentTarget.value);
-        }}
+        class="input" type="search" data-find placeholder="Find in the log" aria-label="Find in the log" value={q.text}
+        onInput={(e) => pane.type({ ...q, text: e.currentTarget.value })}
         onKeyDown={(e) => {
-          if (e.key === "Enter") pane.step(e.shiftKey ? -1 : 1);
+          if (e.key === "Enter") pane.hit(e.shiftKey ? -1 : 1);
         }}
       />
-      <span class="hits" aria-live="polite">
-        {n > 0 ? `${(pane.hit.value + 1).toLocaleString()} of ${n.toLocaleString()}` : query().get("q") ? "no hits" : ""}
-      </span>
+      <button type="button" class="chip" aria-pressed={q.case} title="Capital letters differ from small ones" aria-label="Capital letters differ" onClick={() => pane.type({ ...q, case: !q.case })}>Aa</button>
+      <button type="button" class="chip" aria-pressed={q.regex} title="Regular expression (RE2)" aria-label="Regular expression" onClick={() => pane.type({ ...q, regex: !q.regex })}>.*</button>
+      <button type="button" class="chip" aria-pressed={pane.only.value} hidden={!f.on} data-only onClick={() => pane.setOnly(!pane.only.value)}>only matches</button>
+      <span class="hits" aria-live="polite">{hits}</span>
     </>
   );
+}
+
+const BLOCK = 8000; // characters laid out at once
+
+// Whole shows a line that is too long for the list.
+function Whole({ pane }: { pane: LogPane }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const long = pane.long.value;
+  useEffect(() => {
+    if (long && !dialog.current!.open) dialog.current!.showModal();
+  }, [long]);
+  const blocks: string[] = [];
+  for (let i = 0; long && i < long.text.length; i += BLOCK) blocks.push(long.text.slice(i, i + BLOCK));
+  return (
+    <dialog class="log-whole" ref={dialog} aria-label="A long line" onClose={() => (pane.long.value = null)}>
+      {long && (
+        <>
+          <header>
+            <h2>Line {(long.line + 1).toLocaleString()}, {plural(long.text.length, "character")}</h2>
+            <button type="button" class="button quiet" onClick={() => void copy(long.text, "the line")}><Icon name="copy" />Copy</button>
+            <button type="button" class="icon-button" aria-label="Close" onClick={() => dialog.current!.close()}><Icon name="close" /></button>
+          </header>
+          <div class="text" tabIndex={0}>{blocks.map((b, i) => <span key={i}>{b}</span>)}</div>
+        </>
+      )}
+    </dialog>
+  );
+}
+
+function focusSearch(): boolean {
+  const input = document.querySelector<HTMLInputElement>(".log-tools [data-find]");
+  if (!input || document.activeElement === input) return false;
+  input.focus();
+  input.select();
+  return true;
+}
+
+function askLine(pane: LogPane): void {
+  const dialog = document.createElement("dialog");
+  dialog.className = "log-line";
+  dialog.setAttribute("aria-label", "Go to a line");
+  document.body.append(dialog);
+  const close = () => {
+    dialog.close();
+    render(null, dialog);
+    dialog.remove();
+  };
+  render(
+    <form
+      onSubmit={(e) => {
+        e.preventDefault();
+        const n = Number(e.currentTarget.querySelector("input")!.value);
+        close();
+        if (n >= 1) pane.goTo(n - 1);
+      }}
+    >
+      <label>Go to line <input class="input" type="number" min="1" max={Math.max(1, pane.shown.value.total)} required autofocus /></label>
+      <button class="button primary">Go</button>
+    </form>,
+    dialog,
+  );
+  dialog.addEventListener("cancel", () => setTimeout(close));
+  dialog.showModal();
 }
 
 export function bindKeys(pane: LogPane, data: LogData): void {
   const section = "Log";
-  bind(section, "n", "next hit", () => pane.step(1));
-  bind(section, "p", "previous hit", () => pane.step(-1));
+  bind(section, "n", "next error line", () => pane.step(1));
+  bind(section, "p", "previous error line", () => pane.step(-1));
+  bind(section, ">", "next hit (enter in the search)", () => pane.hit(1));
+  bind(section, "<", "previous hit (shift+enter in the search)", () => pane.hit(-1));
+  bind(section, ":", "go to a line", () => askLine(pane));
   bind(section, "G", "end", () => pane.toEnd());
   bind(section, "T", "top", () => pane.toStart());
   bind(section, "F", "follow", () => (pane.follow.value ? pane.setFollow(false) : pane.toEnd()));
+  bind(section, "w", "wrap long lines", () => pane.setWrap(!pane.wrap.value));
+  bind(section, "o", "only matches", () => pane.setOnly(!pane.only.value));
   bind(section, "y", "copy the link to the marked lines", () => void copy(location.href, "the link"));
-  bind(section, "c", "copy the marked lines", () => pane.copyLines());
+  bind(section, "c", "copy the marked lines", () => void pane.copyLines());
   bind(section, "L", "raw log", () => location.assign(data.raw));
   addEventListener("hashchange", () => pane.restore());
+  // The first time the page's own search, which knows the whole log; the second time the browser's.
+  addEventListener("keydown", (e) => {
+    if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key.toLowerCase() === "f" && focusSearch()) e.preventDefault();
+  });
 }
 
 export function start(root: HTMLElement): void {

@@ -71,6 +71,10 @@ type Config struct {
 	// Pools says which providers worker pools have; only the static one when empty.
 	Pools setup.Config
 
+	// InternalURL is how the other servers of this deployment reach this one, such as http://10.0.0.3:8080: shells
+	// whose ends are at different servers go through it. There is one server when empty.
+	InternalURL string
+
 	// PoolsEvery is the time between two looks at a worker pool: 10 s when zero.
 	PoolsEvery time.Duration
 

@@ -30,10 +30,13 @@ import (
 // handler hangs every door into one server: the services under /api, the references and schemas
 // made from their tables, the local repositories under /git, and the pages for the rest.
 func (a *App) handler() (http.Handler, error) {
-	shells := a.shells()
+	shells, err := a.shells()
+	if err != nil {
+		return nil, err
+	}
 	pages, err := ui.New(ui.Deps{
 		Rest:   ui.Rest{Index: a.index, Secrets: a.secrets},
-		Shells: shells, Queue: a.queue, Push: a.push, Failures: a.failures, Triage: triage.New(a.pool, a.feed.Wake), Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
+		Shells: shells, Queue: a.queue, Pools: a.pools, Gauge: a.gauge, Push: a.push, Failures: a.failures, Triage: triage.New(a.pool, a.feed.Wake), Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
 		Objects: a.objects, Pool: a.pool, GraphDiff: a.graphDiff, Record: graphapi.Records(a.graphs()), Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 		Schemas: queueapi.Service(a.queue).Schemas,
 	})
@@ -44,6 +47,7 @@ func (a *App) handler() (http.Handler, error) {
 	newGitServer(a.repos, a.auth, a.config.Log).routes(rest)
 	loginapi.New(a.login, a.config.Log).Routes(rest)
 	shells.WorkerRoutes(rest)
+	shells.PeerRoutes(rest)
 	rest.Handle("/", pages)
 
 	services := []web.Service{

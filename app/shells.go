@@ -1,6 +1,8 @@
 package app
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"net"
 	"net/http"
 	"net/url"
@@ -11,8 +13,14 @@ import (
 )
 
 // shells joins people's terminals with those of tasks.
-func (a *App) shells() *shell.Hub {
-	return shell.New(a.shellWorker, a.config.Log)
+func (a *App) shells() (*shell.Hub, error) {
+	hub := shell.New(a.shellWorker, a.config.Log)
+	if a.config.InternalURL == "" {
+		return hub, nil
+	}
+	mac := hmac.New(sha256.New, a.config.Secrets.URLKey) // a key of its own, which all servers can make
+	mac.Write([]byte("shells between servers"))
+	return hub, hub.Among(shell.Peers{Pool: a.pool, Address: a.config.InternalURL, Key: mac.Sum(nil)})
 }
 
 // shellWorker says who signed the request of a worker.

@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,12 +45,44 @@ func (a *audit) String() string {
 	return a.buf.String()
 }
 
+// twoServers are servers on one database, and an address at which a worker reaches both: what it offers goes to the first,
+// and its ends of shells to the second.
+func twoServers(t *testing.T, log io.Writer) (first, second apptest.Server, front string) {
+	t.Helper()
+	var shared app.Config
+	first = apptest.Start(t, func(c *app.Config) {
+		c.Log, c.InternalURL = slog.New(slog.NewTextHandler(log, nil)), c.RootURL
+		shared = *c
+	})
+	second = apptest.Start(t, func(c *app.Config) {
+		c.Log, c.InternalURL, c.DatabaseURL, c.Secrets, c.DataDir = shared.Log, c.RootURL, shared.DatabaseURL, shared.Secrets, shared.DataDir
+	})
+	var ways []http.Handler
+	for _, s := range []apptest.Server{first, second} {
+		to, err := url.Parse(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ways = append(ways, httputil.NewSingleHostReverseProxy(to)) // the name that the worker has signed for stays
+	}
+	balancer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		way := ways[0]
+		if strings.HasPrefix(r.URL.Path, "/shell/worker/") && strings.Count(r.URL.Path, "/") == 5 {
+			way = ways[1]
+		}
+		way.ServeHTTP(w, r)
+	}))
+	t.Cleanup(balancer.CloseClientConnections) // before it is closed, which waits
+	t.Cleanup(balancer.Close)
+	return first, second, balancer.URL
+}
+
 // A person opens two shells in a running task with a real browser, sees what the task sees, and goes; then the task,
-// which is lent to people, ends.
+// which is lent to people, ends. There are two servers: the worker is at one, the first shell at the other.
 func TestShellsInABrowser(t *testing.T) {
 	log := &audit{}
-	server := apptest.Start(t, func(c *app.Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })
-	root, err := client.New(client.Config{RootURL: server.URL, Credentials: server.Root})
+	server, far, front := twoServers(t, log)
+	root, err := client.New(client.Config{RootURL: front, Credentials: server.Root})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +115,7 @@ func TestShellsInABrowser(t *testing.T) {
 		address, err := root.Locate(t.Context(), id, client.LatestRun, "private/generic-worker/shell.html")
 		return err == nil && strings.HasSuffix(address, "/shell/"+id+"/0")
 	})
-	site := &uitest.Site{URL: server.URL}
+	site, other := &uitest.Site{URL: far.URL}, &uitest.Site{URL: server.URL}
 	shown := `document.getElementById("terminal").innerText.includes`
 	first := site.Tab(t)
 	refused, err := http.Get(server.URL + "/shell/" + id + "/0") // a visitor may not
@@ -97,7 +132,7 @@ func TestShellsInABrowser(t *testing.T) {
 	first.Keys(t, "cat file; stty size; pwd\r")
 	first.Wait(t, shown+`("of-the-task")`)
 	first.Wait(t, `/\b\d\d \d\d+\b/.test(document.getElementById("terminal").innerText)`) // a size that no terminal has by itself
-	second := site.Tab(t)
+	second := other.Tab(t)
 	second.SignIn(t, server.Root.ClientID, server.Root.AccessToken)
 	second.Go(t, "/shell/"+id+"/0")
 	second.Wait(t, `document.getElementById("state").textContent === "connected"`)
@@ -107,6 +142,15 @@ func TestShellsInABrowser(t *testing.T) {
 	first.Wait(t, shown+`("from-the-second")`)
 	if st, err := root.Status(t.Context(), id); err != nil || st.State != task.Running {
 		t.Errorf("%s %v", st.State, err)
+	}
+	for _, tail := range []string{"socket", "abc/answer"} { // the way between servers is for servers
+		answer, err := http.Get(server.URL + "/shell/peer/" + id + "/0/" + tail)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = answer.Body.Close(); answer.StatusCode != http.StatusForbidden {
+			t.Errorf("%s without a pass: %s", tail, answer.Status)
+		}
 	}
 	first.Keys(t, "exit\r")
 	first.Wait(t, `document.getElementById("state").textContent === "ended"`)

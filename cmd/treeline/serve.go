@@ -20,15 +20,8 @@ import (
 	"github.com/treeline-ci/treeline/pools/provider/setup"
 )
 
-func newServeCommand() *cobra.Command {
-	var c app.Config
-	var repos []string
-	var verbose bool
-	outgoing := notifyFlags{}
-	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Run the server on a PostgreSQL of yours",
-		Long: `Runs the server. Any number of servers may share one database.
+// serveHelp is what the command says about itself.
+const serveHelp = `Runs the server. Any number of servers may share one database.
 
 Environment:
   DATABASE_URL        where PostgreSQL (15 or newer) is; required
@@ -45,6 +38,9 @@ Environment:
   TREELINE_OBJECT_STORES
                       a YAML file that says in which S3 buckets and directories, of which regions,
                       artifacts are kept besides TREELINE_DATA; optional
+  TREELINE_INTERNAL_URL
+                      where several servers share the work: how the others reach this one, such as
+                      http://10.0.0.3:8080; needed for shells in tasks
   TREELINE_LOGIN      a YAML file that says where people sign in, OpenID Connect providers and GitHub,
                       and which other sites may ask them for credentials; optional
   TREELINE_POOLS      a YAML file that says which providers worker pools have: this machine, containers,
@@ -72,7 +68,17 @@ Environment:
   TREELINE_SMTP_URL   the server by which mail is sent, such as smtp://user:password@mail.example.com:587
                       or smtps://…; optional, as are the settings of Slack and Matrix and the file
                       TREELINE_NOTIFY with all of them (docs/reference/notify.md)
-  TREELINE_MAIL_FROM  the address that mail comes from, such as Treeline <ci@example.com>`,
+  TREELINE_MAIL_FROM  the address that mail comes from, such as Treeline <ci@example.com>`
+
+func newServeCommand() *cobra.Command {
+	var c app.Config
+	var repos []string
+	var verbose bool
+	outgoing := notifyFlags{}
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   "Run the server on a PostgreSQL of yours",
+		Long:    serveHelp,
 		Example: `  DATABASE_URL=postgres://treeline@/treeline TREELINE_DATA=/var/lib/treeline treeline serve --listen 127.0.0.1:8080`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -118,7 +124,7 @@ Environment:
 			}
 			c.Secrets = secrets
 			c.DatabaseURL = os.Getenv("DATABASE_URL")
-			c.RootURL = os.Getenv("TREELINE_ROOT_URL")
+			c.RootURL, c.InternalURL = os.Getenv("TREELINE_ROOT_URL"), os.Getenv("TREELINE_INTERNAL_URL")
 			brokers(&c)
 			c.DataDir = filepath.Join(data, "objects")
 			for _, path := range repos {

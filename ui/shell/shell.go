@@ -3,7 +3,7 @@
 // and the two are joined here (taskcluster-map 16.4, interactive). What goes through is never kept; who opened
 // what, and for how long, is logged.
 //
-// Both ends meet in the memory of one server: with several replicas, route /shell/ by its path to one of them.
+// Both ends meet in the memory of one server. Where there are several, Among lets each find the one that has the worker.
 package shell
 
 import (
@@ -44,6 +44,7 @@ type Who struct {
 type Hub struct {
 	worker func(*http.Request) (Who, error)
 	log    *slog.Logger
+	peers  *Peers // nil: this is the only server
 
 	mu     sync.Mutex
 	offers map[string]*offer // by task and run
@@ -145,6 +146,17 @@ func (h *Hub) offer(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	ctx := conn.CloseRead(r.Context())
+	name := rand.Text()
+	if err := h.peers.note(ctx, r, name); err != nil {
+		h.log.Warn("other servers do not know of an offer of shells; they are told again", "error", err)
+	}
+	defer func() {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		if err := h.peers.forget(late, r, name); err != nil {
+			h.log.Warn("other servers still know of an offer of shells that is over", "error", err)
+		}
+	}()
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	for {
@@ -154,7 +166,11 @@ func (h *Hub) offer(w http.ResponseWriter, r *http.Request) {
 		case want := <-o.wanted:
 			err = wsjson.Write(ctx, conn, want)
 		case <-ping.C:
-			err = conn.Ping(ctx)
+			if err = conn.Ping(ctx); err == nil {
+				if err := h.peers.note(ctx, r, name); err != nil {
+					h.log.Warn("other servers may not know of an offer of shells", "error", err)
+				}
+			}
 		}
 		if err != nil {
 			return
@@ -164,9 +180,20 @@ func (h *Hub) offer(w http.ResponseWriter, r *http.Request) {
 
 // answer is the worker's end of one shell.
 func (h *Hub) answer(w http.ResponseWriter, r *http.Request) {
-	if !h.authorized(w, r) {
-		return
+	if h.authorized(w, r) && (h.offered(r) || !h.elsewhere(w, r, r.PathValue("session")+"/answer", Who{})) {
+		h.meet(w, r)
 	}
+}
+
+// offered says whether this server has the run's offer.
+func (h *Hub) offered(r *http.Request) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.offers[key(r)] != nil
+}
+
+// meet gives the worker's end of a shell to the person who waits for it.
+func (h *Hub) meet(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	var waiting chan *websocket.Conn
 	if o := h.offers[key(r)]; o != nil {
@@ -195,6 +222,9 @@ func (h *Hub) answer(w http.ResponseWriter, r *http.Request) {
 
 // view is a person's end of a shell.
 func (h *Hub) view(w http.ResponseWriter, r *http.Request, who Who) {
+	if !h.offered(r) && h.elsewhere(w, r, "socket", who) {
+		return
+	}
 	log := h.log.With("task", r.PathValue("task"), "run", r.PathValue("run"), "clientId", who.ClientID)
 	session := rand.Text()
 	waiting := make(chan *websocket.Conn)

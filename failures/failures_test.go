@@ -112,7 +112,7 @@ func TestFailuresOfAPush(t *testing.T) {
 	r.end(t, "g2", "t7", "test-f", "failed")
 	r.end(t, "other", "t8", "test-g", "failed")
 	r.readAll(t)
-	h, err := r.Health(t.Context(), "r", 2, failures.Base{Revision: strings.Repeat("0", 40), Known: true}, 1, nothingSaid)
+	h, err := r.Health(t.Context(), "r", 2, failures.Base{ID: 1, Revision: strings.Repeat("0", 40), Known: true}, nothingSaid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestFailuresOfAPush(t *testing.T) {
 		}
 	})
 	t.Run("while the parent is not finished nothing is new", func(t *testing.T) {
-		h, err := r.Health(t.Context(), "r", 2, failures.Base{Revision: "00", Known: true, Unfinished: 2}, 1, nothingSaid)
+		h, err := r.Health(t.Context(), "r", 2, failures.Base{ID: 1, Revision: "00", Known: true, Unfinished: 2}, nothingSaid)
 		if err != nil || h.Groups[0].Kind != failures.Unsure {
 			t.Errorf("got %+v, %v", h.Groups[0], err)
 		}
@@ -152,7 +152,7 @@ func TestFailuresOfAPush(t *testing.T) {
 		said := func(_ context.Context, ids []string) (map[string]failures.Said, error) {
 			return map[string]failures.Said{"t2": {Class: "intermittent", Settled: true, By: "ada"}}, nil
 		}
-		h, err := r.Health(t.Context(), "r", 2, failures.Base{Known: true}, 1, said)
+		h, err := r.Health(t.Context(), "r", 2, failures.Base{ID: 1, Known: true}, said)
 		if err != nil || h.Groups[0].Test != "test-f" || h.Groups[1].Kind != failures.Known {
 			t.Errorf("got %+v, %v", h.Groups[0], err)
 		}
@@ -199,7 +199,7 @@ func TestWhatCannotBeReadIsTriedAgain(t *testing.T) {
 	r.artifacts["t public/logs/live.log"] = "Error: no\n"
 	r.end(t, "g1", "t", "test-a", "failed")
 	r.readAll(t)
-	h, err := r.Health(t.Context(), "r", 1, failures.Base{}, 0, nothingSaid)
+	h, err := r.Health(t.Context(), "r", 1, failures.Base{}, nothingSaid)
 	if err != nil || h.Reading != 1 || len(h.Groups) != 0 {
 		t.Fatalf("got %+v, %v", h, err)
 	}
@@ -208,7 +208,7 @@ func TestWhatCannotBeReadIsTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.readAll(t)
-	h, err = r.Health(t.Context(), "r", 1, failures.Base{}, 0, nothingSaid)
+	h, err = r.Health(t.Context(), "r", 1, failures.Base{}, nothingSaid)
 	if err != nil || h.Reading != 0 || len(h.Groups) != 1 {
 		t.Errorf("got %+v, %v", h, err)
 	}

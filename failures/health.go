@@ -39,14 +39,14 @@ type Health struct {
 type Classified func(ctx context.Context, taskIDs []string) (map[string]Said, error)
 
 // Health compares the failures of a push with another push of its repository. base.Push is filled in here.
-func (f *Failures) Health(ctx context.Context, repository string, push int64, base Base, basePush int64, said Classified) (Health, error) {
+func (f *Failures) Health(ctx context.Context, repository string, push int64, base Base, said Classified) (Health, error) {
 	var h Health
-	ids, err := f.numbers(ctx, repository, push, basePush)
+	ids, err := f.numbers(ctx, repository, push, base.ID)
 	if err != nil || ids[push] == 0 {
 		return h, err
 	}
 	id := ids[push]
-	base.Push = ids[basePush]
+	base.Push = ids[base.ID]
 	facts := &facts{base: base}
 	if err := f.groups(ctx, id, &h); err != nil {
 		return h, err

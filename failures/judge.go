@@ -81,6 +81,7 @@ type tally struct{ passed, failed int }
 
 // Base is the push that one is compared with.
 type Base struct {
+	ID         int64 // the push's, within the repository; 0 when it is not Known
 	Push       int64 // of this room; 0: nothing of it has ended
 	Revision   string
 	Known      bool // there is such a push
@@ -258,6 +259,9 @@ func (f *facts) failedBefore(g *Group) (string, bool) {
 		return "", false
 	}
 	for _, r := range f.recent[min(1, len(f.recent)):] {
+		if f.base.ID != 0 && r.Push > f.base.ID {
+			continue // what came in between is not what one compares with
+		}
 		ran := false
 		for _, label := range g.labels {
 			t := f.outcomes[r.id][label]

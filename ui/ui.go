@@ -17,22 +17,27 @@ import (
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/object"
+	manager "github.com/treeline-ci/treeline/pools"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/gauge"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui/access"
 	"github.com/treeline-ci/treeline/ui/actions"
+	"github.com/treeline-ci/treeline/ui/again"
 	"github.com/treeline-ci/treeline/ui/calendar"
 	"github.com/treeline-ci/treeline/ui/create"
 	"github.com/treeline-ci/treeline/ui/diffview"
 	"github.com/treeline-ci/treeline/ui/find"
 	"github.com/treeline-ci/treeline/ui/groups"
+	"github.com/treeline-ci/treeline/ui/health"
 	"github.com/treeline-ci/treeline/ui/hookview"
 	"github.com/treeline-ci/treeline/ui/jobs"
 	"github.com/treeline-ci/treeline/ui/live"
 	"github.com/treeline-ci/treeline/ui/logs"
 	"github.com/treeline-ci/treeline/ui/page"
+	"github.com/treeline-ci/treeline/ui/pools"
 	"github.com/treeline-ci/treeline/ui/session"
 	"github.com/treeline-ci/treeline/ui/shell"
 	"github.com/treeline-ci/treeline/ui/tasks"
@@ -73,8 +78,10 @@ type Deps struct {
 	Change func(ctx context.Context, taskGroupID string) (groups.Change, error)
 	// Starter writes a first configuration for a repository; nil: there is no quickstart.
 	Starter func(ctx context.Context, repository string) (create.Starter, error)
-	Schemas fs.FS      // of the queue's requests
-	Shells  *shell.Hub // interactive shells; nil: none
+	Schemas fs.FS          // of the queue's requests
+	Pools   *manager.Pools // worker pools
+	Gauge   *gauge.Gauge   // how task queues stand
+	Shells  *shell.Hub     // interactive shells; nil: none
 	Rest
 	RootURL string // as people reach it, such as "http://localhost:8080"
 	Version string // shown in the footer
@@ -123,16 +130,19 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 	stream := &live.Live{Feed: d.Feed, Push: d.Push, Cron: d.Cron, Log: log}
 	offers := &actions.Pages{Queue: d.Queue, Push: d.Push, Actions: d.Actions}
 	viewer := &logs.Pages{Queue: d.Queue, Push: d.Push, Live: stream, Objects: d.Objects, Pool: d.Pool, RootURL: d.RootURL, Log: log}
+	repeat := &again.Again{Queue: d.Queue, Actions: d.Actions, Log: log}
 	reasons := &why.Why{Queue: d.Queue, Push: d.Push, Record: d.Record}
 	rest, artifacts := d.rest(viewer)
 	return append(rest, []area{
-		stream, offers, viewer, reasons,
+		stream, offers, viewer, reasons, repeat,
+		&health.Pages{Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream},
 		&find.Pages{Queue: d.Queue, Push: d.Push},
 		&overview{Queue: d.Queue, Push: d.Push, Live: stream},
-		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Objects: d.Objects, Actions: offers, Live: stream, Log: log},
+		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{Artifact: artifacts.Show, Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Log: log},
 		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Repositories: d.repositoryNames},
+		&pools.Pages{Pools: d.Pools, Queue: d.Queue, Gauge: d.Gauge, Live: stream, Log: log},
 		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue},
 		&calendar.Pages{Cron: d.Cron, Push: d.Push, Queue: d.Queue, Log: log},
 		&diffview.Pages{Stored: d.GraphDiff},

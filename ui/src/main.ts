@@ -15,10 +15,15 @@ const pages: Record<string, () => Promise<Page>> = {
   hook: () => import("./shell/form.ts"),
   hooks: () => import("./shell/outline.ts"),
   log: () => import("./log/page.tsx"),
+  health: () => import("./health/page.tsx"),
   authedit: () => import("./access/edit.ts"),
   index: () => import("./index/page.ts"),
   indexentry: () => import("./index/page.ts"),
   create: () => import("./create/page.tsx"),
+  pools: () => import("./pools/page.tsx"),
+  queues: () => import("./pools/page.tsx"),
+  pool: () => import("./pools/page.tsx"),
+  worker: () => import("./pools/page.tsx"),
   quickstart: () => import("./create/quickstart.ts"),
 };
 

@@ -22,7 +22,7 @@ var Statements = slices.Concat([]pg.Statement{
 	pickSQL, line.LookSQL, linesSQL, marksSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
 	otherPrioritySQL,
-	cellsSQL, listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
+	cellsSQL, needsSQL, listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
 	claimsOfSQL,
 	expiredClaimsSQL, passedDeadlinesSQL,
 }, artifact.Statements, insert.Statements, removal.Statements, roster.Statements, why.Statements, weigh.Statements)

@@ -72,7 +72,7 @@ var allowed = map[string][]string{
 	"pools/poolsapi":           append(leaves, "pools"),
 	"secrets/secretsapi":       append(leaves, "secrets"),
 	"purgecache/purgecacheapi": append(leaves, "purgecache"),
-	"ui":                       append(leaves, "failures", "cron", "hooks", "login", "queue", "push", "triage", "index", "object", "auth", "taskgraph/explain", "workers/payload", "secrets", "notify", "purgecache", "event/pulse"),
+	"ui":                       append(leaves, "pools", "failures", "cron", "hooks", "login", "queue", "push", "triage", "index", "object", "auth", "taskgraph/explain", "workers/payload", "secrets", "notify", "purgecache", "event/pulse"),
 	"app/intake":               append(leaves, "templates", "taskgraph", "queue", "push", "history", "object", "localgit", "workers"),
 	"app":                      {"*"},
 	"cmd":                      {"*"},

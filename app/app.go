@@ -42,6 +42,7 @@ import (
 	"github.com/treeline-ci/treeline/purgecache"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/gauge"
 	"github.com/treeline-ci/treeline/secrets"
 )
 
@@ -75,6 +76,7 @@ type App struct {
 	secrets   *secrets.Secrets
 	purges    *purgecache.PurgeCache
 	pools     *pools.Pools
+	gauge     *gauge.Gauge
 	repos     map[string]*localgit.Repo
 	github    *github.GitHub // nil without an App
 	mercurial map[string]*hg.Repo
@@ -197,7 +199,8 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	a.queue = queue.New(queue.Deps{
 		Pool: a.queuePool, Log: c.Log, Wake: a.feed.Wake, ClaimTimeout: c.ClaimTimeout,
 		Index: indexWriter{a.index, c.Log}, Uploads: uploads{a.objects},
-		Issuer: hawk.Credentials{ClientID: queueClient, AccessToken: c.Secrets.QueueToken},
+		Issuer:      hawk.Credentials{ClientID: queueClient, AccessToken: c.Secrets.QueueToken},
+		Quarantined: auditQuarantine,
 	})
 	a.makeFailures()
 	for _, local := range c.Repositories {
@@ -220,6 +223,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	if err := a.makePools(ctx); err != nil {
 		return err
 	}
+	a.makeGauge()
 	if err := a.makeGitHub(ctx); err != nil {
 		return err
 	}
@@ -325,6 +329,7 @@ func (a *App) startLoops(ctx context.Context) error {
 	a.startNotify(ctx)
 	a.startHooks(ctx)
 	a.startPools(ctx)
+	a.startGauge(ctx)
 	a.startTreeherder(ctx)
 	if err := a.startPulse(ctx); err != nil {
 		return err

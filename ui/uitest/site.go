@@ -29,8 +29,10 @@ import (
 	"github.com/treeline-ci/treeline/login/loginapi"
 	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/object/objectapi"
+	"github.com/treeline-ci/treeline/pools"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/gauge"
 	"github.com/treeline-ci/treeline/queue/queueapi"
 	"github.com/treeline-ci/treeline/queue/queuetest"
 	"github.com/treeline-ci/treeline/task"
@@ -59,6 +61,10 @@ type Site struct {
 	// Login is the room of people.
 	Login *login.Login
 	Cron  *cron.Calendar
+	// Pools are worker pools of the providers "static" and "cloud"; nothing looks after them unless a test does.
+	Pools *pools.Pools
+	// Gauge is asked anew at every page.
+	Gauge *gauge.Gauge
 	// Triage is what was said of failures.
 	Triage *triage.Book
 	Hooks  *hooks.Hooks
@@ -106,16 +112,19 @@ func New(t testing.TB, options ...Option) *Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Env = queuetest.On(t, pool, func(d *queue.Deps) { d.Wake, d.Uploads = feed.Wake, uploads{s.objects} })
+	s.Env = queuetest.On(t, pool, func(d *queue.Deps) {
+		d.Wake, d.Uploads, d.Quarantined = feed.Wake, uploads{s.objects}, auditQuarantine
+	})
 	s.Failures = failing.New(failing.Rooms{Pool: pool, Queue: s.Queue, Push: s.Push, Objects: s.objects, Wake: feed.Wake, Log: log})
 	s.Failures.Start(t.Context(), feed)
 	t.Cleanup(s.Failures.Stop)
 	s.Cron = cron.New(pool, func() {}, log)
 	s.Triage = triage.New(pool, feed.Wake)
 	s.Hooks = newHooks(t, s)
+	s.addPools(t)
 	pages, err := ui.New(ui.Deps{
 		Rest:  newRest(t, s),
-		Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Objects: s.objects, Pool: pool, Failures: s.Failures, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
+		Pools: s.Pools, Gauge: s.Gauge, Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Objects: s.objects, Pool: pool, Failures: s.Failures, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
 		Schemas: queueapi.Service(s.Queue).Schemas,
 	})
 	if err != nil {

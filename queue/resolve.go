@@ -55,9 +55,9 @@ func (q *Queue) report(ctx context.Context, id string, run int, reason task.Reas
 // their order, and all see the outcome of the last.
 func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]) ([]combine.Answer[task.Status], error) {
 	var ids, completed []string
-	var shelf shelving
+	var shelf artifact.Arriving
 	for _, c := range calls {
-		shelf.want(c.Item)
+		shelf.Want(c.Item.id, c.Item.run, c.Item.artifacts)
 		ids = append(ids, c.Item.id)
 		if c.Item.reason == task.ReasonCompleted {
 			completed = append(completed, c.Item.id)
@@ -69,10 +69,9 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 	err := q.change(ctx, func(ctx context.Context, c *change) error {
 		answers = make([]combine.Answer[task.Status], len(calls))
 		var open []Artifact
-		shelf.made = nil
 		records, err := c.lockBy(ctx, lockToResolveSQL, ids, func(b *pgx.Batch) {
 			artifact.QueueUnfinished(b, completed, &open)
-			shelf.look(b)
+			shelf.QueueRead(b)
 		}, completed)
 		if err != nil {
 			return err
@@ -85,7 +84,7 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 			r := byID[call.Item.id]
 			resolves, err := call.Item.judge(r)
 			if resolves && call.Item.reason == task.ReasonCompleted {
-				err = artifact.Uploaded(slices.DeleteFunc(slices.Clone(open), func(a Artifact) bool { return call.Item.finishes(&a) }), call.Item.id, call.Item.run)
+				err = artifact.Uploaded(artifact.Without(open, call.Item.id, call.Item.run, call.Item.artifacts), call.Item.id, call.Item.run)
 				resolves = err == nil
 			}
 			if resolves {
@@ -100,7 +99,7 @@ func (q *Queue) reportTogether(ctx context.Context, calls []combine.Call[report]
 				}
 			}
 		}
-		artifact.QueuePublish(&c.late, shelf.made)
+		shelf.QueuePublish(&c.late)
 		if err := c.save(ctx, changed); err != nil {
 			return err
 		}
@@ -151,4 +150,14 @@ func because(run *task.Run) string {
 		return ""
 	}
 	return "/" + string(run.ReasonResolved)
+}
+
+// shelve makes the artifacts of a report that resolves its run; they are told of before the run's end.
+func (c *change) shelve(shelf *artifact.Arriving, p report, r *record) error {
+	run := r.run(p.run)
+	made, err := shelf.Make(&r.Status, run, p.artifacts, task.At(r.now))
+	for _, a := range made {
+		c.tellArtifact(r, *run, a)
+	}
+	return err
 }

@@ -54,9 +54,6 @@ func CheckWhole(list []Whole) error {
 	return nil
 }
 
-// Found notes what the object store holds of an artifact of type object.
-func (w *Whole) Found(c Content) { w.found = c }
-
 // Of makes the artifact, which is Present, of a task's run as of now; see New.Of. there is what is known of the name
 // before, nil: nothing. changed is false when that is the same.
 func (w *Whole) Of(s *task.Status, run *task.Run, there *Artifact, now time.Time) (a Artifact, changed bool, err error) {

@@ -69,6 +69,7 @@ type Site struct {
 	Triage *triage.Book
 	Hooks  *hooks.Hooks
 
+	rooms
 	log         *slog.Logger
 	loginConfig login.Config
 	objects     *object.Store
@@ -123,6 +124,7 @@ func New(t testing.TB, options ...Option) *Site {
 	s.Hooks = newHooks(t, s)
 	s.addPools(t)
 	pages, err := ui.New(ui.Deps{
+		Rest:  newRest(t, s),
 		Rest:  newRest(t, s),
 		Pools: s.Pools, Gauge: s.Gauge, Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Objects: s.objects, Pool: pool, Failures: s.Failures, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
 		Schemas: queueapi.Service(s.Queue).Schemas,

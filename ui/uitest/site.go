@@ -125,7 +125,6 @@ func New(t testing.TB, options ...Option) *Site {
 	s.addPools(t)
 	pages, err := ui.New(ui.Deps{
 		Rest:  newRest(t, s),
-		Rest:  newRest(t, s),
 		Pools: s.Pools, Gauge: s.Gauge, Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Objects: s.objects, Pool: pool, Failures: s.Failures, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
 		Schemas: queueapi.Service(s.Queue).Schemas,
 	})

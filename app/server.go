@@ -34,11 +34,12 @@ func (a *App) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	lab := a.lab()
 	pages, err := ui.New(ui.Deps{
 		Rest:   ui.Rest{Index: a.index, Secrets: a.secrets},
 		Shells: shells, Queue: a.queue, Pools: a.pools, Gauge: a.gauge, Push: a.push, Failures: a.failures, Triage: triage.New(a.pool, a.feed.Wake), Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
 		Objects: a.objects, Pool: a.pool, GraphDiff: a.graphDiff, Record: graphapi.Records(a.graphs()), Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
-		Schemas: queueapi.Service(a.queue).Schemas,
+		Schemas: queueapi.Service(a.queue).Schemas, Lab: lab, Starter: lab.Starter,
 	})
 	if err != nil {
 		return nil, err

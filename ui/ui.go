@@ -28,6 +28,7 @@ import (
 	"github.com/treeline-ci/treeline/ui/again"
 	"github.com/treeline-ci/treeline/ui/calendar"
 	"github.com/treeline-ci/treeline/ui/create"
+	"github.com/treeline-ci/treeline/ui/debug"
 	"github.com/treeline-ci/treeline/ui/diffview"
 	"github.com/treeline-ci/treeline/ui/find"
 	"github.com/treeline-ci/treeline/ui/groups"
@@ -78,6 +79,8 @@ type Deps struct {
 	Change func(ctx context.Context, taskGroupID string) (groups.Change, error)
 	// Starter writes a first configuration for a repository; nil: there is no quickstart.
 	Starter func(ctx context.Context, repository string) (create.Starter, error)
+	// Lab tries configurations; nil: there is no page for that.
+	Lab     debug.Lab
 	Schemas fs.FS          // of the queue's requests
 	Pools   *manager.Pools // worker pools
 	Gauge   *gauge.Gauge   // how task queues stand
@@ -143,6 +146,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 		&tasks.Pages{Artifact: artifacts.Show, Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Log: log},
 		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Repositories: d.repositoryNames},
 		&pools.Pages{Pools: d.Pools, Queue: d.Queue, Gauge: d.Gauge, Live: stream, Log: log},
+		&debug.Pages{Lab: d.Lab, Repositories: d.repositoryNames, Starter: d.starterFiles},
 		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue},
 		&calendar.Pages{Cron: d.Cron, Push: d.Push, Queue: d.Queue, Log: log},
 		&diffview.Pages{Stored: d.GraphDiff},
@@ -158,6 +162,19 @@ func (d Deps) repositoryNames(ctx context.Context) ([]string, error) {
 		names[i] = r.Name
 	}
 	return names, err
+}
+
+// starterFiles are the files of the quickstart by path.
+func (d Deps) starterFiles(ctx context.Context, repository string) (map[string]string, error) {
+	if d.Starter == nil {
+		return nil, nil
+	}
+	s, err := d.Starter(ctx, repository)
+	files := map[string]string{}
+	for _, f := range s.Files {
+		files[f.Name] = f.Content
+	}
+	return files, err
 }
 
 // guard sets what every answer carries: no foreign content, no framing, no guessing of types.

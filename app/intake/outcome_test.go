@@ -149,17 +149,17 @@ func TestScopesThatAreNotHeld(t *testing.T) {
 
 func TestDecisionTaskIDFollowsFromThePush(t *testing.T) {
 	p := push.Push{Repository: "r", ID: 1, Revision: "a"}
-	id := decisionTaskID(p)
-	if id != decisionTaskID(p) {
+	id := DecisionTaskID(p)
+	if id != DecisionTaskID(p) {
 		t.Error("it differs for the same push")
 	}
 	for i := range int64(200) {
-		if other := decisionTaskID(push.Push{Repository: "r", ID: i}); !slug.Valid(other) || other[0] < 'A' || other[0] > 'f' {
+		if other := DecisionTaskID(push.Push{Repository: "r", ID: i}); !slug.Valid(other) || other[0] < 'A' || other[0] > 'f' {
 			t.Errorf("%s does not start with a letter", other)
 		}
 	}
 	for _, other := range []push.Push{{Repository: "r", ID: 2, Revision: "a"}, {Repository: "r", ID: 1, Revision: "b"}, {Repository: "s", ID: 1, Revision: "a"}} {
-		if decisionTaskID(other) == id {
+		if DecisionTaskID(other) == id {
 			t.Errorf("%+v has the same", other)
 		}
 	}

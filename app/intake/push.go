@@ -86,7 +86,7 @@ func (in *Intake) render(ctx context.Context, p push.Push) (push.Repository, []t
 	tasks, err := Asked(tree, event(templates.Push{
 		Repository: repository.URL, Project: p.Repository, Role: Role(repository), Level: in.Level(repository, p.Branch),
 		Owner: p.Email, Branch: p.Branch, Revision: p.Revision, BaseRevision: p.Base, Comment: p.Message,
-		PushID: p.ID, PushlogID: p.Number(), Time: p.Time, Now: time.Now(), DecisionTaskID: decisionTaskID(p), RootURL: in.RootURL,
+		PushID: p.ID, PushlogID: p.Number(), Time: p.Time, Now: time.Now(), DecisionTaskID: DecisionTaskID(p), RootURL: in.RootURL,
 	}))
 	return repository, tasks, err
 }
@@ -123,8 +123,8 @@ func (in *Intake) create(ctx context.Context, repository push.Repository, p push
 	return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: state})
 }
 
-// decisionTaskID follows from the push, so that taking a push twice makes one decision.
-func decisionTaskID(p push.Push) string {
+// DecisionTaskID follows from the push, so that taking a push twice makes one decision.
+func DecisionTaskID(p push.Push) string {
 	return derivedID("decision", p.Repository, strconv.FormatInt(p.ID, 10), p.Revision)
 }
 

@@ -24,6 +24,7 @@ const pages: Record<string, () => Promise<Page>> = {
   queues: () => import("./pools/page.tsx"),
   pool: () => import("./pools/page.tsx"),
   worker: () => import("./pools/page.tsx"),
+  debug: () => import("./debug/page.tsx"),
   quickstart: () => import("./create/quickstart.ts"),
 };
 

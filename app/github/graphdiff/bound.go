@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// errBeyond is in the chain of the cause of a context that a limit ended.
-var errBeyond = errors.New("the graph is too large to be compared in the server")
+// ErrBeyond is in the chain of the cause of a context that a limit ended.
+var ErrBeyond = errors.New("the graph is too large to be compared in the server")
 
 const lookEvery = 50 * time.Millisecond
 
-// bound gives a context that ends after a time, or when the process has grown by so many bytes meanwhile. What the
+// Bound gives a context that ends after a time, or when the process has grown by so many bytes meanwhile. What the
 // rest of the server does counts too: better no comparison than no server.
-func bound(ctx context.Context, limit time.Duration, memory uint64) (context.Context, context.CancelFunc) {
+func Bound(ctx context.Context, limit time.Duration, memory uint64) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	began, tick := heap(), time.NewTicker(lookEvery)
 	end := time.NewTimer(limit)
@@ -27,10 +27,10 @@ func bound(ctx context.Context, limit time.Duration, memory uint64) (context.Con
 			case <-ctx.Done():
 				return
 			case <-end.C:
-				cancel(fmt.Errorf("%w: it took more than %v", errBeyond, limit))
+				cancel(fmt.Errorf("%w: it took more than %v", ErrBeyond, limit))
 			case <-tick.C:
 				if now := heap(); now > began+memory {
-					cancel(fmt.Errorf("%w: it took more than %d MB", errBeyond, memory>>20))
+					cancel(fmt.Errorf("%w: it took more than %d MB", ErrBeyond, memory>>20))
 				}
 			}
 		}

@@ -101,10 +101,10 @@ func Compare(ctx context.Context, r Request) (Outcome, error) {
 	}
 	began := time.Now()
 	c := &comparison{Request: r}
-	bounded, cancel := bound(ctx, r.Limit, r.Memory)
+	bounded, cancel := Bound(ctx, r.Limit, r.Memory)
 	defer cancel()
 	err := c.compare(bounded)
-	if cause := context.Cause(bounded); err != nil && ctx.Err() == nil && errors.Is(cause, errBeyond) {
+	if cause := context.Cause(bounded); err != nil && ctx.Err() == nil && errors.Is(cause, ErrBeyond) {
 		c.out = Outcome{Concerned: true, Beyond: cause.Error()}
 		err = nil
 	}

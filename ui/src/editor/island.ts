@@ -67,7 +67,7 @@ export function island(area: HTMLTextAreaElement, options: Options): Editor {
         lineNumbers(), foldGutter(), lintGutter(), history(), drawSelection(), indentOnInput(), bracketMatching(), highlightActiveLine(),
         highlightActiveLineGutter(), highlightSelectionMatches(), search({ top: true }), options.language === "json" ? json() : yaml(),
         syntaxHighlighting(colours), syntaxHighlighting(defaultHighlightStyle, { fallback: true }), theme,
-        EditorView.contentAttributes.of({ "aria-label": options.label, spellcheck: "false" }),
+        EditorView.contentAttributes.of({ "aria-label": options.label, spellcheck: "false", tabindex: "0" }),
         EditorView.updateListener.of((u) => {
           if (u.docChanged) {
             area.value = u.state.doc.toString();

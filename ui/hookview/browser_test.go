@@ -1,4 +1,4 @@
-package uitest_test
+package hookview_test
 
 import (
 	"encoding/json"

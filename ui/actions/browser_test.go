@@ -1,4 +1,4 @@
-package uitest_test
+package actions_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package uitest_test
+package calendar_test
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue/queuetest"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
@@ -246,11 +247,9 @@ func TestTheCalendarWithNothingInIt(t *testing.T) {
 
 func TestTasksOfANightlyStandWithThePushOfTheirRevision(t *testing.T) {
 	s := uitest.New(t)
-	group, _ := sample(t, s)
-	p, err := s.Push.ByTaskGroup(t.Context(), group)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.Repository(t, "sample")
+	p := s.Record(t, push.Push{Repository: "sample"})
+	s.Decide(t, p, uitest.Job{State: task.Completed, Name: "build", Platform: "linux64", Symbol: "B"})
 	step := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -267,14 +266,14 @@ func TestTasksOfANightlyStandWithThePushOfTheirRevision(t *testing.T) {
 
 	tab := s.Tab(t)
 	tab.Go(t, "/jobs?repo=sample")
-	tab.Wait(t, `document.querySelectorAll("b.c").length === 13 && document.querySelector("#live").dataset.live === "live"`)
+	tab.Wait(t, `document.querySelectorAll("b.c").length === 2 && document.querySelector("#live").dataset.live === "live"`)
 	step(s.Cron.SetGroup(t.Context(), run.ID, run.TaskID, run.TaskID, p.ID))
 	s.Create(t, run.TaskID, queuetest.Define(queuetest.In(run.TaskID)))
-	tab.Wait(t, `document.querySelectorAll("b.c").length === 14`)
+	tab.Wait(t, `document.querySelectorAll("b.c").length === 3`)
 	if _, err := s.Queue.Cancel(t.Context(), run.TaskID); err != nil {
 		t.Fatal(err)
 	}
 	tab.Wait(t, fmt.Sprintf(`document.querySelector("b.c[data-id='%s']").className.includes("cancelled")`, run.TaskID))
 	tab.Go(t, "/jobs?repo=sample")
-	tab.Wait(t, `document.querySelectorAll("b.c").length === 14`)
+	tab.Wait(t, `document.querySelectorAll("b.c").length === 3`)
 }

@@ -25,7 +25,7 @@ GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.
 # One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
 export CGO_ENABLED = 0
 
-.PHONY: run test test-ui lint build ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github soak upgrade-test clean
+.PHONY: run test test-ui lint build ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -82,6 +82,10 @@ bench-ui: need-test ui
 bench-taskgraph: need-run bin/treeline
 	bin/treeline bench taskgraph --runs $(RUNS) $(if $(filter 1,$(LARGE)),--large)
 	@echo; TREELINE_BENCH_LARGE=$(filter 1,$(LARGE)) $(GO) test -run '^$$' -bench 'Generate|Run$$' -benchmem -benchtime 3x -p 1 ./taskgraph ./taskgraph/optimize
+
+# 200 projects and 2,000 grants, applied by treeline admin.
+bench-admin: need-test
+	TREELINE_ADMIN_SCALE=1 $(GO) test -count 1 -run ManyProjects -v ./cmd/treeline/admincmd
 
 # Webhooks at 1,000 a second over HTTP, as fast as they go, and one after the other up to the task.
 bench-github: need-run

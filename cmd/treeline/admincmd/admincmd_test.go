@@ -139,6 +139,7 @@ checks:
 `
 
 func TestADeploymentIsWhatItsDirectorySays(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t, apptest.Start(t))
 	d.write("acme.yml", acme)
 	d.has(d.admin(false, "check"), "2 of 2 checks hold")

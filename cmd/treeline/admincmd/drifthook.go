@@ -70,7 +70,7 @@ func (d drift) text() (string, error) {
 	group, _, _ := strings.Cut(d.id, "/")
 	scheduler := "admin-" + group
 	scopes := []string{
-		"queue:create-task:lowest:" + d.queue, "queue:scheduler-id:" + scheduler,
+		"queue:create-task:lowest:" + d.queue, "queue:create-task:project:none", "queue:scheduler-id:" + scheduler,
 		"auth:list-roles", "auth:list-clients", "hooks:list-hooks:*", "worker-manager:list-worker-pools", "secrets:list-secrets",
 	}
 	if d.denylist {

@@ -79,7 +79,6 @@ type pushed struct {
 	State    push.State  `json:"state"`
 	GroupID  string      `json:"groupId"`
 	Error    *push.Error `json:"error"`
-	Cells    []any       `json:"cells"`
 }
 
 // pushes returns the newest pushes.

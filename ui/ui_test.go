@@ -106,14 +106,18 @@ func TestJobs(t *testing.T) {
 		body := b.Get(t, "/ui/api/jobs?repo=sample").Body
 		var data struct {
 			Pushes []struct {
-				ID    int64
-				Cells []struct{ ID, State, Symbol, Group, Platform string }
+				ID      int64
+				Counts  map[string]int
+				Columns struct {
+					N   int
+					IDs string
+				}
 			}
 		}
 		if err := json.Unmarshal([]byte(body), &data); err != nil {
 			t.Fatal(err)
 		}
-		if len(data.Pushes) != 2 || len(data.Pushes[1].Cells) != 4 || strings.Contains(body, `"cells":null`) {
+		if len(data.Pushes) != 2 || data.Pushes[1].Columns.N != 4 || len(data.Pushes[1].Columns.IDs) != 4*22 || data.Pushes[1].Counts["failed"] != 1 || strings.Contains(body, `":null`) && strings.Count(body, `":null`) != strings.Count(body, `"error":null`) {
 			t.Errorf("got %s", body)
 		}
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui/cell"
 	"github.com/treeline-ci/treeline/ui/page"
 )
@@ -53,7 +54,19 @@ type message struct {
 	Push     int64      `json:"push,omitempty"`
 	Task     *cell.Move `json:"task,omitempty"`
 	Artifact string     `json:"artifact,omitempty"` // the task whose artifact is new
-	Pool     string     `json:"pool,omitempty"`     // the worker pool or task queue, of kind "pool"
+	Said     *said      `json:"said,omitempty"`
+	Pool     string     `json:"pool,omitempty"` // the worker pool or task queue, of kind "pool"
+}
+
+// said is what counts of a task's classification; shell/data.ts describes it.
+type said struct {
+	ID    int64        `json:"id"`
+	Task  string       `json:"task"`
+	Class triage.Class `json:"class"`
+	Bug   string       `json:"bug"`
+	Note  string       `json:"note"`
+	By    string       `json:"by"`
+	Time  int64        `json:"time"`
 }
 
 // Path is the address of the stream of a page, beginning where the page's data was read; "" for
@@ -297,6 +310,15 @@ func messageOf(e *event.Event) *message {
 			return nil
 		}
 		m.Repo, m.Push = e.Topic, body.ID
+	case e.Kind == triage.Kind:
+		var body struct {
+			Classification triage.Classification `json:"classification"`
+		}
+		if json.Unmarshal(e.Payload, &body) != nil {
+			return nil
+		}
+		c := body.Classification
+		m.Said = &said{c.ID, c.TaskID, c.Class, c.Bug, c.Note, c.By, c.Time.UnixMilli()}
 	case e.Kind == "artifact-created":
 		m.Artifact = e.TaskID
 	case e.TaskID != "":

@@ -1,54 +1,82 @@
-// Which cells are shown, from the parameters of the URL. Names and meanings are Treeherder's
-// (section 1.6 of the UI study). One default differs on purpose: tasks that wait for others are
-// shown, because a small graph is easier to follow when all of it is there.
-import type { Cell, Push, State } from "../shell/data.ts";
+// Which cells are shown, from the parameters of the URL. Names, meanings and defaults are Treeherder's
+// (section 1.6 of the UI study).
+import type { Cell, State } from "../shell/data.ts";
 
-/** The words of resultStatus, by the state they stand for. */
-const STATUS_WORDS: [string, State[]][] = [
-  ["testfailed", ["failed"]],
-  ["busted", ["failed"]],
-  ["exception", ["exception"]],
-  ["success", ["passed"]],
-  ["retry", ["retried"]],
-  ["usercancel", ["cancelled"]],
-  ["superseded", []],
-  ["running", ["running"]],
-  ["pending", ["pending"]],
-  ["unscheduled", ["unscheduled"]],
-];
+/** The words of resultStatus as chips and cells have them; "busted" is written beside "testfailed", which is the same here. */
+export type Status = "testfailed" | "exception" | "success" | "retry" | "usercancel" | "superseded" | "running" | "pending" | "unscheduled";
 
-export const ALL_STATES: State[] = ["failed", "exception", "running", "pending", "unscheduled", "passed", "cancelled", "retried"];
+export const STATUSES: Status[] = ["testfailed", "exception", "success", "retry", "usercancel", "superseded", "running", "pending", "unscheduled"];
+export const DEFAULT: Status[] = ["testfailed", "exception", "success", "retry", "usercancel", "running", "pending"];
+
+const OF_STATE: Record<State, Status> = {
+  failed: "testfailed", exception: "exception", passed: "success", retried: "retry", cancelled: "usercancel", running: "running", pending: "pending", unscheduled: "unscheduled",
+};
+
+export const statusOf = (c: Cell): Status => (c.state === "exception" && c.reason === "superseded" ? "superseded" : OF_STATE[c.state]);
+
+/** Classes that still want somebody to look. */
+const UNCLASSIFIED = new Set([1, 6, 7, 8]);
+
+export const classOf = (c: Cell): number => c.said?.class ?? 1;
+
+/** Whether somebody has said what a failure is, so that nobody need look. */
+export const settled = (c: Cell): boolean => !UNCLASSIFIED.has(classOf(c));
 
 export interface Filter {
-  states: Set<State>;
+  statuses: Set<Status>;
   tiers: Set<number>;
   words: string[];
   fields: [string, string][];
+  classified: boolean;
+  unclassified: boolean;
+  classes: Set<number>; // empty: any
+  paths: string[]; // of tests
+  tests: Set<string> | null; // names of the tasks that run these; null while that is not known
 }
 
-const FIELDS = ["job_type_name", "job_type_symbol", "job_group_name", "job_group_symbol", "platform"];
+export const FIELDS: [string, string][] = [
+  ["job_type_name", "Name"], ["job_type_symbol", "Symbol"], ["job_group_name", "Group"], ["job_group_symbol", "Group symbol"], ["platform", "Platform"],
+  ["failure_classification_id", "Class"], ["test_paths", "Test path"],
+];
 
-export function parseFilter(params: URLSearchParams): Filter {
-  const list = (name: string) => (params.get(name) ?? "").split(",").map((s) => s.trim()).filter(Boolean);
-  const words = list("resultStatus");
-  const states = new Set<State>(words.length === 0 ? ALL_STATES : STATUS_WORDS.filter(([w]) => words.includes(w)).flatMap(([, s]) => s));
+export function parseFilter(params: URLSearchParams, tests: Set<string> | null = null): Filter {
+  const all = (name: string) => [...params.getAll(name), ...params.getAll("filter-" + name)];
+  const list = (name: string) => all(name).flatMap((v) => v.split(",")).map((s) => s.trim()).filter(Boolean);
+  const words = list("resultStatus").map((w) => (w === "busted" ? "testfailed" : w));
+  const statuses = new Set(words.length === 0 ? DEFAULT : STATUSES.filter((s) => words.includes(s)));
   const tiers = new Set(list("tier").map(Number).filter((n) => n >= 1 && n <= 3));
   if (tiers.size === 0) for (const t of [1, 2]) tiers.add(t);
+  const states = list("classifiedState");
   const fields: [string, string][] = [];
-  for (const f of FIELDS) {
-    for (const v of [...params.getAll(f), ...params.getAll("filter-" + f)]) if (v !== "") fields.push([f, v.toLowerCase()]);
+  for (const f of ["job_type_name", "job_type_symbol", "job_group_name", "job_group_symbol", "platform"]) {
+    for (const v of all(f)) if (v !== "") fields.push([f, v.toLowerCase()]);
   }
-  return { states, tiers, words: (params.get("searchStr") ?? "").toLowerCase().split(/[\s,]+/).filter(Boolean), fields };
+  return {
+    statuses, tiers, fields, tests, words: all("searchStr").join(" ").toLowerCase().split(/[\s,]+/).filter(Boolean),
+    classified: states.length === 0 || states.includes("classified"), unclassified: states.length === 0 || states.includes("unclassified"),
+    classes: new Set(list("failure_classification_id").map(Number).filter((n) => n >= 1 && n <= 8)), paths: list("test_paths"),
+  };
 }
 
-/** The value of resultStatus for a set of states; null when it is the default. */
-export function formatStates(states: Set<State>): string | null {
-  if (ALL_STATES.every((s) => states.has(s))) return null;
-  return STATUS_WORDS.filter(([, list]) => list.length > 0 && list.every((s) => states.has(s))).map(([w]) => w).join(",") || "none";
+/** The value of resultStatus for a set; null when it is the default. */
+export function formatStatuses(set: Set<Status>): string | null {
+  if (set.size === DEFAULT.length && DEFAULT.every((s) => set.has(s))) return null;
+  return STATUSES.filter((s) => set.has(s)).map((s) => (s === "testfailed" ? "testfailed,busted" : s)).join(",") || "none";
+}
+
+/** The value of tier; null when it is the default. */
+export function formatTiers(set: Set<number>): string | null {
+  const list = [1, 2, 3].filter((t) => set.has(t));
+  return list.join(",") === "1,2" || list.length === 0 ? null : list.join(",");
 }
 
 export function matches(c: Cell, f: Filter): boolean {
-  if (!f.states.has(c.state) || !f.tiers.has(Math.min(3, Math.max(1, c.tier)))) return false;
+  // What ran again counts as a retry where what passed is not asked for.
+  if (!f.statuses.has(statusOf(c)) && !(c.runs > 1 && f.statuses.has("retry") && !f.statuses.has("success"))) return false;
+  if (!f.tiers.has(Math.min(3, Math.max(1, c.tier)))) return false;
+  if (!f.classified || !f.unclassified) if (!(settled(c) ? f.classified : f.unclassified)) return false;
+  if (f.classes.size > 0 && !f.classes.has(classOf(c))) return false;
+  if (f.paths.length > 0 && !f.tests?.has(c.name)) return false;
   if (f.words.length > 0) {
     const text = `${c.platform} ${c.groupName} ${c.group} ${c.name} ${c.symbol} ${c.id}`.toLowerCase();
     if (!f.words.every((w) => text.includes(w))) return false;
@@ -65,7 +93,7 @@ export function matches(c: Cell, f: Filter): boolean {
 }
 
 export interface Group {
-  key: string; // symbol and tier
+  key: string; // platform, symbol and tier
   symbol: string; // "?" for cells that stand alone
   name: string;
   tier: number;
@@ -76,6 +104,8 @@ export interface Row {
   platform: string;
   groups: Group[];
 }
+
+export const groupKey = (c: Cell): string => `${c.platform}|${c.group}|${c.tier}`;
 
 const padded = (s: string): string => s.replace(/\d+/g, (d) => d.padStart(6, "0"));
 
@@ -106,14 +136,18 @@ export function arrange(cells: Iterable<Cell>): Row[] {
     if (!groups) rows.set(c.platform, (groups = new Map()));
     const key = `${c.group}|${c.tier}`;
     let g = groups.get(key);
-    if (!g) groups.set(key, (g = { key, symbol: c.group, name: c.groupName, tier: c.tier, cells: [] }));
+    if (!g) groups.set(key, (g = { key: groupKey(c), symbol: c.group, name: c.groupName, tier: c.tier, cells: [] }));
     g.cells.push(c);
   }
   return [...rows.entries()]
     .sort(([a], [b]) => platformOrder(a, b))
     .map(([platform, groups]) => {
       const list = [...groups.values()];
-      for (const g of list) g.cells.sort((a, b) => order(padded(a.symbol), padded(b.symbol)) || order(padded(a.name), padded(b.name)) || order(a.id, b.id));
+      for (const g of list) {
+        const keyed = g.cells.map((c) => ({ c, symbol: padded(c.symbol), name: padded(c.name) }));
+        keyed.sort((a, b) => order(a.symbol, b.symbol) || order(a.name, b.name) || order(a.c.id, b.c.id));
+        g.cells = keyed.map((k) => k.c);
+      }
       // Cells without a group come first; then groups by the length of their symbol.
       const rank = (g: Group) => (g.symbol === "?" ? -1 : g.symbol.length);
       list.sort((a, b) => rank(a) - rank(b) || order(a.symbol, b.symbol) || a.tier - b.tier);
@@ -126,19 +160,4 @@ export function count(cells: Iterable<Cell>): Partial<Record<State, number>> {
   const out: Partial<Record<State, number>> = {};
   for (const c of cells) out[c.state] = (out[c.state] ?? 0) + 1;
   return out;
-}
-
-/** What a person wants to know first about a push. */
-export function verdict(p: Pick<Push, "state">, cells: Cell[]): { state: State; text: string } {
-  if (p.state === "failed") return { state: "failed", text: "No tasks: the decision failed" };
-  if (p.state === "ignored") return { state: "cancelled", text: "Nothing to do" };
-  const n = count(cells);
-  const failures = (n.failed ?? 0) + (n.exception ?? 0);
-  const open = (n.running ?? 0) + (n.pending ?? 0) + (n.unscheduled ?? 0);
-  const percent = cells.length > 0 ? Math.floor(((cells.length - open) / cells.length) * 100) : 0;
-  if (failures > 0) return { state: "failed", text: open > 0 ? `${failures} failed so far, ${percent}%` : `${failures} failed` };
-  if (cells.length === 0 || p.state === "received" || p.state === "deciding") return { state: "running", text: "Deciding" };
-  if (open > 0) return { state: "running", text: `${percent}%` };
-  if ((n.cancelled ?? 0) > 0) return { state: "cancelled", text: n.cancelled === cells.length ? "Cancelled" : `${n.cancelled} cancelled` };
-  return { state: "passed", text: "All passed" };
 }

@@ -1,195 +1,386 @@
-// The job grid of one push: plain inline boxes, one listener, drawn by hand. Rows are drawn anew
-// when their arrangement changes; a task that only changes state touches its own cell.
-import type { Cell, State } from "../shell/data.ts";
-import { WORD, bad } from "../shell/look.tsx";
+// The job grid of one push: only the lines in view are in the page. They are plain inline boxes with one listener; a task
+// that changes its state touches its own cell.
+import { bootOf, type Cell } from "../shell/data.ts";
+import { WORD } from "../shell/look.tsx";
 import { duration } from "../shell/time.ts";
-import { arrange, count, matches, type Filter, type Group } from "./filter.ts";
+import { arrange, classOf, matches, settled, type Filter, type Row } from "./filter.ts";
+import { cellWidth, layOut, signature, stays, type Item, type Layout, type Line } from "./layout.ts";
 
-// Groups up to this size show every cell; larger ones show what a person must look at and counts.
-const OPEN_GROUP = 24;
+const OVERSCAN = 8; // lines
+const RELAY_MS = 150; // between two arrangements of the same push
+
+export const CLASS_WORD: Record<number, string> = {
+  1: "not classified", 2: "fixed by commit", 3: "expected fail", 4: "intermittent", 5: "infra", 6: "new failure not classified", 7: "autoclassified intermittent",
+  8: "intermittent needs bug id",
+};
 
 export interface GridEvents {
-  select(id: string): void;
+  select(id: string, e: MouseEvent): void;
   open(id: string): void;
+  blank(): void;
+  hover(cell: HTMLElement | null, c: Cell | null): void;
+  dragged(ids: string[]): void;
 }
+
+/** Whether a task ended since somebody looked. */
+export type Fresh = (c: Cell) => boolean;
 
 export class JobGrid {
   readonly box: HTMLElement;
-  private cells = new Map<string, Cell>();
+  layout: Layout = { lines: [], cells: new Map(), order: [], columns: 0, passing: 0, folded: new Set() };
+  private rows: Row[] = [];
+  private all = new Map<string, Cell>();
   private filter: Filter;
   private selected = "";
   private everything = false;
+  private readonly pinned: (id: string) => boolean;
+  private readonly fresh: Fresh;
   private readonly expanded = new Set<string>();
-  private readonly drawn = new Map<string, HTMLElement>(); // by task id
+  private readonly closed = new Set<string>();
+  private drawn = new Map<number, { line: HTMLElement; sig: string }>();
+  private readonly cells = new Map<string, HTMLElement>(); // in the page, by task
+  private width = 0;
+  private ch = 0;
+  private height = 24;
+  private own = false;
+  private relaying: ReturnType<typeof setTimeout> | undefined;
+  private relaid = 0;
+  private readonly note: HTMLElement;
+  private readonly observer: ResizeObserver;
 
-  constructor(box: HTMLElement, filter: Filter, events: GridEvents) {
+  constructor(box: HTMLElement, filter: Filter, events: GridEvents, pinned: (id: string) => boolean, fresh: Fresh) {
     this.box = box;
     this.filter = filter;
-    box.classList.add("grid");
-    box.setAttribute("role", "grid");
-    box.addEventListener("click", (e) => {
-      const target = (e.target as Element).closest<HTMLElement>("[data-id], [data-group]");
-      if (target?.dataset["id"]) events.select(target.dataset["id"]);
+    this.pinned = pinned;
+    this.fresh = fresh;
+    box.className = "grid";
+    box.replaceChildren();
+    this.note = make("p", "muted small");
+    box.after(this.note);
+    this.listen(events);
+    this.observer = new ResizeObserver(() => this.resized());
+    this.observer.observe(box);
+    this.measure();
+  }
+
+  stop(): void {
+    this.observer.disconnect();
+    clearTimeout(this.relaying);
+    this.note.remove();
+    this.box.replaceChildren();
+  }
+
+  private listen(events: GridEvents): void {
+    const of = (e: Event) => (e.target as Element).closest<HTMLElement>("[data-id], [data-group]");
+    this.box.addEventListener("click", (e) => {
+      const target = of(e);
+      if (target?.dataset["id"]) events.select(target.dataset["id"], e);
       else if (target?.dataset["group"]) this.toggle(target.dataset["group"]);
+      else events.blank();
     });
-    box.addEventListener("auxclick", (e) => {
-      const id = (e.target as Element).closest<HTMLElement>("[data-id]")?.dataset["id"];
+    this.box.addEventListener("auxclick", (e) => {
+      const id = of(e)?.dataset["id"];
       if (e.button === 1 && id) events.open(id);
     });
-    box.addEventListener("mouseover", (e) => {
+    this.box.addEventListener("mouseover", (e) => {
       const cell = (e.target as Element).closest<HTMLElement>("[data-id]");
-      if (cell) this.tip(cell);
+      events.hover(cell, cell ? this.all.get(cell.dataset["id"]!)! : null);
     });
-    box.addEventListener("mouseleave", hideTip);
+    this.box.addEventListener("mouseleave", () => events.hover(null, null));
+    this.drag(events);
+  }
+
+  // drag with ctrl held gathers the cells between where it begins and where it ends.
+  private drag(events: GridEvents): void {
+    let from = "";
+    this.box.addEventListener("pointerdown", (e) => {
+      from = (e.ctrlKey || e.metaKey) && e.button === 0 ? ((e.target as Element).closest<HTMLElement>("[data-id]")?.dataset["id"] ?? "") : "";
+      if (from) e.preventDefault(); // no text is marked
+    });
+    this.box.addEventListener("pointerup", (e) => {
+      const to = (document.elementFromPoint(e.clientX, e.clientY) as Element | null)?.closest<HTMLElement>("[data-id]")?.dataset["id"] ?? "";
+      if (from && to && from !== to) events.dragged(this.between(from, to));
+      from = "";
+    });
+  }
+
+  /** The tasks drawn between two, both included, in reading order. */
+  between(a: string, b: string): string[] {
+    const ids = this.layout.order.map((c) => c.id);
+    const [i, j] = [ids.indexOf(a), ids.indexOf(b)].sort((x, y) => x - y) as [number, number];
+    return i < 0 ? [] : ids.slice(i, j + 1);
+  }
+
+  private measure(): void {
+    const probe = make("b", "c", "0".repeat(100));
+    probe.style.cssText = "position:absolute;visibility:hidden;padding:0;border:0;margin:0";
+    this.box.append(probe);
+    this.ch = probe.getBoundingClientRect().width / 100 || 7.6;
+    probe.remove();
+    this.own = matchMedia("(max-width: 760px)").matches;
+    this.height = this.own ? 30 : 24;
+    this.width = this.box.clientWidth;
+  }
+
+  private resized(): void {
+    if (this.box.clientWidth === this.width || this.box.clientWidth === 0) return;
+    this.measure();
+    this.lay();
   }
 
   set(cells: Iterable<Cell>): void {
-    this.cells = new Map([...cells].map((c) => [c.id, c]));
-    this.draw();
+    this.all = new Map();
+    for (const c of cells) this.all.set(c.id, c);
+    this.rows = arrange(this.all.values());
+    this.lay();
   }
 
   show(filter: Filter, everything: boolean): void {
+    if (everything !== this.everything) {
+      this.expanded.clear();
+      this.closed.clear();
+    }
     this.filter = filter;
     this.everything = everything;
-    this.draw();
+    this.lay();
   }
 
-  /** Shows that tasks moved; the cells were changed by the caller. */
+  /** Shows that tasks changed; the cells were changed by the caller. */
   moved(cells: Cell[]): void {
-    // Where a cell comes, goes or is only counted, the arrangement changes: once for all of them.
-    if (cells.some((c) => !this.drawn.has(c.id) || !matches(c, this.filter))) {
-      this.draw();
-      return;
+    let same = true;
+    for (const c of cells) {
+      const line = this.layout.cells.get(c.id);
+      const item = line === undefined ? undefined : this.layout.lines[line]!.items.find((i) => i.kind === "cell" && i.cell === c);
+      // A cell that comes, goes, is only counted or changes its width moves others.
+      if (!item || item.w !== cellWidth(c, this.ch) || !this.keeps(c, item)) same = false;
+      else this.repaint(c.id);
     }
-    for (const c of cells) paint(this.drawn.get(c.id)!, c, c.id === this.selected);
+    if (!same) this.relay();
   }
 
-  select(id: string): void {
-    const before = this.drawn.get(this.selected);
-    const was = this.cells.get(this.selected);
-    this.selected = this.cells.has(id) ? id : "";
-    if (before && was) paint(before, was, false);
-    const now = this.cells.get(this.selected);
-    if (!now) return;
-    if (!this.drawn.has(id)) {
-      this.expanded.add(groupKey(now));
-      this.draw();
-    }
-    const cell = this.drawn.get(id);
-    if (!cell) return;
-    paint(cell, now, true);
-    cell.scrollIntoView({ block: "nearest", inline: "nearest" });
-    if (this.box.contains(document.activeElement) || document.activeElement === document.body) cell.focus({ preventScroll: true });
+  private keeps(c: Cell, item: Item): boolean {
+    if (!matches(c, this.filter)) return false;
+    if (item.kind !== "cell" || stays(c, this.selected)) return true;
+    return this.isOpen(item.group);
   }
 
-  /** The tasks that are drawn as cells, in reading order. */
-  order(): string[] {
-    return [...this.box.querySelectorAll<HTMLElement>("[data-id]")].map((e) => e.dataset["id"]!);
+  private isOpen(group: string): boolean {
+    return !this.layout.folded.has(group);
   }
 
-  /** All tasks that pass the filter, in reading order, drawn as cells or not. */
-  shown(): Cell[] {
-    return arrange(this.visible()).flatMap((r) => r.groups.flatMap((g) => g.cells));
+  // relay arranges anew, a little later and at most a few times a second.
+  private relay(): void {
+    if (this.relaying !== undefined) return;
+    const wait = Math.max(0, this.relaid + RELAY_MS - performance.now());
+    this.relaying = setTimeout(() => this.lay(), wait);
   }
 
-  element(id: string): HTMLElement | undefined {
-    return this.drawn.get(id);
+  repaint(id: string): void {
+    const cell = this.cells.get(id);
+    const c = this.all.get(id);
+    if (cell && c) this.paint(cell, c);
   }
 
-  private *visible(): Iterable<Cell> {
-    for (const c of this.cells.values()) if (matches(c, this.filter)) yield c;
+  repaintAll(): void {
+    for (const id of this.cells.keys()) this.repaint(id);
   }
 
-  private stays(c: Cell): boolean {
-    return bad(c.state) || c.id === this.selected;
+  /** Marks a task as selected, and brings it into view. */
+  select(id: string, reveal: boolean): void {
+    const before = this.selected;
+    this.selected = this.all.has(id) ? id : "";
+    if (before === this.selected) return;
+    const c = this.all.get(id);
+    // What a folded group shows may have to change for either.
+    if ((c && !this.layout.cells.has(id)) || (before && this.layout.cells.has(before) && !stays(this.all.get(before)!, ""))) this.lay();
+    this.repaint(before);
+    if (!c) return;
+    if (reveal) this.reveal(id);
+    this.repaint(id);
+    this.focus();
   }
 
-  private toggle(key: string): void {
-    if (!this.expanded.delete(key)) this.expanded.add(key);
+  private focus(): void {
+    const active = document.activeElement;
+    if (active === document.body || active?.closest(".grid")) this.cells.get(this.selected)?.focus({ preventScroll: true });
+  }
+
+  reveal(id: string): void {
+    const line = this.layout.cells.get(id);
+    if (line === undefined) return;
+    const top = this.box.getBoundingClientRect().top + line * this.height;
+    const [from, to] = viewOf();
+    if (top < from || top + this.height > to) scrollBy({ top: top - (from + to) / 2 + this.height / 2, behavior: "instant" });
     this.draw();
   }
 
-  private draw(): void {
-    hideTip();
-    const focused = (document.activeElement as HTMLElement | null)?.dataset["id"];
-    this.drawn.clear();
-    const rows = arrange(this.visible());
-    this.box.setAttribute("aria-rowcount", String(rows.length));
-    this.box.replaceChildren(
-      ...rows.map((row, i) => {
-        const line = make("div", "g-row");
-        line.setAttribute("role", "row");
-        line.setAttribute("aria-rowindex", String(i + 1));
-        const name = make("span", "g-plat", row.platform);
-        name.setAttribute("role", "rowheader");
-        name.title = row.platform;
-        const cells = make("div", "g-cells");
-        for (const g of row.groups) cells.append(this.group(row.platform, g), " ");
-        line.append(name, cells);
-        return line;
-      }),
+  toggle(key: string): void {
+    if (this.isOpen(key)) {
+      this.expanded.delete(key);
+      this.closed.add(key);
+    } else {
+      this.closed.delete(key);
+      this.expanded.add(key);
+    }
+    this.lay();
+  }
+
+  /** Opens or closes the group of a task. */
+  toggleOf(c: Cell): void {
+    this.toggle(`${c.platform}|${c.group}|${c.tier}`);
+  }
+
+  private lay(): void {
+    clearTimeout(this.relaying);
+    this.relaying = undefined;
+    this.relaid = performance.now();
+    this.layout = layOut(
+      this.rows,
+      { filter: this.filter, everything: this.everything, expanded: this.expanded, closed: this.closed, selected: this.selected },
+      { ch: this.ch, width: Math.max(120, this.own ? this.width : this.width - 162), own: this.own },
     );
-    if (rows.length === 0 && this.cells.size > 0) this.box.append(make("p", "muted small", `None of ${this.cells.size} tasks passes the filter.`));
-    const entry = this.drawn.get(this.selected) ?? this.box.querySelector<HTMLElement>("[data-id]");
-    if (entry) entry.tabIndex = 0;
-    if (focused) this.drawn.get(focused)?.focus({ preventScroll: true });
+    const { lines, columns, passing } = this.layout;
+    this.box.style.height = `${lines.length * this.height}px`;
+    if (lines.length > 0) {
+      this.box.setAttribute("role", "grid");
+      this.box.setAttribute("aria-label", this.box.dataset["name"] ?? "Tasks");
+      this.box.setAttribute("aria-rowcount", String(lines.length));
+      this.box.setAttribute("aria-colcount", String(columns));
+    } else for (const a of ["role", "aria-label", "aria-rowcount", "aria-colcount", "aria-busy"]) this.box.removeAttribute(a);
+    this.note.textContent = passing === 0 && this.all.size > 0 ? `None of ${this.all.size.toLocaleString()} tasks passes the filter.` : "";
+    this.draw();
   }
 
-  private group(platform: string, g: Group): HTMLElement {
-    const box = make("span", "g-group");
-    const key = `${platform}|${g.key}`;
-    const all = this.everything || this.expanded.has(key) || g.cells.length <= OPEN_GROUP;
-    const alone = g.symbol === "?";
-    if (!alone) {
-      const symbol = make("span", "g-sym", g.symbol);
-      symbol.dataset["group"] = key;
-      symbol.title = g.name ? `${g.name}: ${g.cells.length} tasks` : `${g.cells.length} tasks`;
-      box.append(symbol, "(");
+  /** Draws the lines in view, and takes away the others. */
+  draw(): void {
+    const at = this.box.getBoundingClientRect();
+    const lines = this.layout.lines;
+    const first = Math.max(0, Math.floor(-at.top / this.height) - OVERSCAN);
+    const last = Math.min(lines.length, Math.ceil((innerHeight - at.top) / this.height) + OVERSCAN);
+    const focused = (document.activeElement as HTMLElement | null)?.dataset["id"];
+    let lost = false;
+    for (const [i, d] of this.drawn) {
+      if (i >= first && i < last && signature(lines[i]!) === d.sig) continue;
+      if (focused && d.line.querySelector(`[data-id="${focused}"]`)) lost = true;
+      this.drop(i, d.line);
     }
-    const cells = all ? g.cells : g.cells.filter((c) => this.stays(c));
-    for (const c of cells) {
-      const cell = make("b", "");
-      paint(cell, c, c.id === this.selected);
-      this.drawn.set(c.id, cell);
-      box.append(cell, "\u200b"); // a place to break the line, without width
+    for (let i = first; i < last; i++) {
+      if (this.drawn.has(i)) continue;
+      const line = this.line(lines[i]!, i);
+      this.drawn.set(i, { line, sig: signature(lines[i]!) });
+      this.insert(i, line);
     }
-    if (!all) box.append(...this.rest(key, g.cells.filter((c) => !this.stays(c))));
-    if (!alone) box.append(")");
-    if (g.tier > 1) box.append(make("span", "g-tier", ` tier ${g.tier}`));
-    return box;
+    if (lines.length > 0) this.box.ariaBusy = this.drawn.size === 0 ? "true" : null;
+    if (lost && focused) this.cells.get(focused)?.focus({ preventScroll: true });
+    if (!this.cells.has(this.selected)) this.entry();
   }
 
-  // rest counts by state what a large group does not show.
-  private rest(key: string, cells: Cell[]): HTMLElement[] {
-    return Object.entries(count(cells)).map(([state, n]) => {
-      const more = make("span", `g-more st-${state}`, `+${n} ${WORD[state as State]}`);
-      more.dataset["group"] = key;
-      return more;
-    });
+  private insert(i: number, line: HTMLElement): void {
+    for (const [j, d] of this.drawn) {
+      if (j === i + 1) {
+        d.line.before(line);
+        return;
+      }
+    }
+    const after = this.drawn.get(i - 1);
+    if (after) after.line.after(line);
+    else this.box.append(line);
   }
 
-  private tip(cell: HTMLElement): void {
-    const c = this.cells.get(cell.dataset["id"]!);
-    if (c) showTip(cell, describe(c));
+  // entry lets the tab key into a grid in which nothing is selected.
+  private entry(): void {
+    const first = this.box.querySelector<HTMLElement>("b.c");
+    if (first && !this.box.querySelector('b.c[tabindex="0"]')) first.tabIndex = 0;
+  }
+
+  private drop(i: number, line: HTMLElement): void {
+    for (const cell of line.querySelectorAll<HTMLElement>("b.c")) if (this.cells.get(cell.dataset["id"]!) === cell) this.cells.delete(cell.dataset["id"]!);
+    line.remove();
+    this.drawn.delete(i);
+  }
+
+  private line(l: Line, i: number): HTMLElement {
+    const line = make("div", l.head ? "g-row head" : "g-row");
+    line.setAttribute("role", "row");
+    line.setAttribute("aria-rowindex", String(i + 1));
+    line.style.top = `${i * this.height}px`;
+    const name = make("span", "g-plat", l.head ? l.platform : "");
+    name.setAttribute("role", "rowheader");
+    name.setAttribute("aria-colindex", "1");
+    if (l.head) name.title = l.platform;
+    else name.setAttribute("aria-label", l.platform);
+    const cells = make("div", "g-cells");
+    cells.setAttribute("role", "presentation");
+    let column = 1;
+    for (const it of l.items) cells.append(this.item(it, it.kind === "close" ? 0 : ++column));
+    line.append(name, cells);
+    return line;
+  }
+
+  private item(it: Item, column: number): HTMLElement {
+    switch (it.kind) {
+      case "cell": {
+        const cell = make("b", "");
+        cell.setAttribute("role", "gridcell");
+        cell.setAttribute("aria-colindex", String(column));
+        this.paint(cell, it.cell);
+        this.cells.set(it.cell.id, cell);
+        return cell;
+      }
+      case "open": {
+        const symbol = make("span", "g-sym", it.text + "(");
+        symbol.dataset["group"] = it.group;
+        symbol.title = it.title;
+        symbol.setAttribute("role", "gridcell");
+        symbol.setAttribute("aria-colindex", String(column));
+        symbol.setAttribute("aria-label", `Group ${it.text}, ${it.title}`);
+        return symbol;
+      }
+      case "more": {
+        const more = make("span", `g-more st-${it.state}`, `+${it.n}`);
+        more.prepend(icon("st-" + it.state));
+        more.dataset["group"] = it.group;
+        more.dataset["n"] = String(it.n);
+        more.dataset["state"] = it.state;
+        more.title = `${it.n} ${WORD[it.state]}: open the group`;
+        more.setAttribute("role", "gridcell");
+        more.setAttribute("aria-colindex", String(column));
+        more.setAttribute("aria-label", `${it.n} more ${WORD[it.state]}`);
+        return more;
+      }
+      case "close":
+        return make("span", "g-end", it.text);
+    }
+  }
+
+  private paint(cell: HTMLElement, c: Cell): void {
+    const selected = c.id === this.selected;
+    const said = c.said && c.said.class > 1 ? (settled(c) ? " done" : " said") : "";
+    cell.className = `c ${c.state}${said}${selected ? " sel" : ""}${this.pinned(c.id) ? " pin" : ""}${this.fresh(c) ? " fresh" : ""}`;
+    cell.dataset["id"] = c.id;
+    cell.tabIndex = selected ? 0 : -1;
+    cell.setAttribute("aria-label", nameOf(c));
+    cell.setAttribute("aria-selected", String(selected));
+    cell.textContent = c.symbol;
+    const mark = (c.runs > 1 ? String(c.runs) : "") + (said ? (c.said!.class === 7 ? "☆" : "★") : "");
+    if (mark) cell.dataset["mark"] = mark;
+    else delete cell.dataset["mark"];
   }
 }
 
-const groupKey = (c: Cell): string => `${c.platform}|${c.group}|${c.tier}`;
+/** What a screen reader says of a cell. */
+export const nameOf = (c: Cell): string => `${c.name}, ${WORD[c.state]}, ${CLASS_WORD[classOf(c)]}, ${c.platform}`;
 
 export function describe(c: Cell): string {
   const took = c.started ? duration((c.ended || Date.now()) - c.started) : "";
-  return [c.name, WORD[c.state], took, c.runs > 1 ? `run ${c.runs} of ${c.runs}` : ""].filter(Boolean).join(" · ");
+  const said = c.said && c.said.class > 1 ? `${CLASS_WORD[c.said.class]}${c.said.bug ? ` (${c.said.bug})` : ""}` : "";
+  return [c.name, WORD[c.state], took, c.runs > 1 ? `run ${c.runs} of ${c.runs}` : "", said].filter(Boolean).join(" · ");
 }
 
-function paint(cell: HTMLElement, c: Cell, selected: boolean): void {
-  cell.className = `c ${c.state}${selected ? " sel" : ""}`;
-  cell.dataset["id"] = c.id;
-  cell.tabIndex = selected ? 0 : -1;
-  cell.setAttribute("role", "gridcell");
-  cell.setAttribute("aria-label", `${c.name}, ${WORD[c.state]}, ${c.platform}`);
-  cell.setAttribute("aria-selected", String(selected));
-  cell.textContent = c.symbol;
-  if (c.runs > 1) cell.append(make("sup", "", String(c.runs)));
+/** The part of the window in which a cell can be seen: below the bars, above the panel. */
+export function viewOf(): [number, number] {
+  const dock = document.querySelector(".dock")?.getBoundingClientRect();
+  return [160, Math.max(220, (dock ? dock.top : innerHeight) - 8)];
 }
 
 function make(tag: string, name: string, text = ""): HTMLElement {
@@ -199,17 +390,12 @@ function make(tag: string, name: string, text = ""): HTMLElement {
   return e;
 }
 
-function showTip(at: HTMLElement, text: string): void {
-  hideTip();
-  const tip = make("div", "tip", text);
-  tip.id = "tip";
-  document.body.append(tip);
-  const r = at.getBoundingClientRect();
-  const own = tip.getBoundingClientRect();
-  tip.style.left = `${Math.max(6, Math.min(r.left, innerWidth - own.width - 6))}px`;
-  tip.style.top = `${r.bottom + own.height + 12 < innerHeight ? r.bottom + 6 : r.top - own.height - 6}px`;
-}
-
-function hideTip(): void {
-  document.getElementById("tip")?.remove();
+function icon(name: string): SVGElement {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `${bootOf().icons}#${name}`);
+  svg.append(use);
+  return svg;
 }

@@ -1,177 +1,210 @@
 // The pushes of a repository.
+import { effect, signal } from "@preact/signals";
 import { render } from "preact";
-import { signal } from "@preact/signals";
-import { act, get } from "../shell/api.ts";
-import { bootOf, type Cell, type JobsData, type Message, type Push, type State } from "../shell/data.ts";
 import { toggleActions } from "../shell/actions.tsx";
+import { get } from "../shell/api.ts";
+import type { Cell, JobsData } from "../shell/data.ts";
 import { bind } from "../shell/keys.tsx";
 import { onMessages } from "../shell/live.ts";
-import { bad, ended, Icon, WORD } from "../shell/look.tsx";
-import { toast } from "../shell/toast.tsx";
+import { ended, WORD } from "../shell/look.tsx";
 import { plural } from "../shell/time.ts";
+import { toast } from "../shell/toast.tsx";
 import { query, setQuery } from "../shell/url.ts";
-import { formatStates, parseFilter, type Filter } from "./filter.ts";
+import { Bar, everything, filter, only, readUrl, setFilter, toggle } from "./bar.tsx";
+import { act, undo } from "./deeds.ts";
+import { arrange, matches } from "./filter.ts";
 import { JobGrid } from "./grid.ts";
-import { Panel } from "./panel.tsx";
+import { beside } from "./layout.ts";
+import { api, cellOf, cellsById, data, ensure, needsLook, older, pushes, PushModel, receive, select, selected, unclassified, unseen } from "./model.ts";
+import { logPage, nextTab, Panel, rawLog } from "./panel.tsx";
+import { clear, focusField, open as pinsOpen, pin, Pinboard, pinned, save, togglePin } from "./pins.tsx";
 import { PushView } from "./push.tsx";
+import { hideTip, hover } from "./tip.ts";
 
-const data = bootOf<JobsData>().data;
-
-const pushes = signal<Push[]>(data.pushes);
-const unseen = signal<Push[]>([]);
-const older = signal(data.older);
-const filter = signal<Filter>(parseFilter(query()));
-const everything = signal(query().get("group_state") === "expanded");
 const folded = signal(new Set((query().get("collapsedPushes") ?? "").split(",").filter(Boolean)));
-const selected = signal((query().get("selectedTaskRun") ?? "").split(".")[0]!.slice(0, 22));
+const said = signal(0); // counts what changed of the selected task
 
-const grids = new Map<number, JobGrid>();
-const known = new Map<string, { push: number; cell: Cell }>(); // by task id
+// When this person last looked at this repository, before now.
+const SEEN = `treeline.seen.${data.repo}`;
+let seen = Number(localStorage.getItem(SEEN)) || 0;
+const seenAt = signal(seen);
 
-function index(list: Push[]): void {
-  for (const p of list) for (const c of p.cells) known.set(c.id, { push: p.id, cell: c });
+const fresh = (c: Cell): boolean => seen > 0 && c.ended > seen && ended(c.state);
+
+function remember(): void {
+  localStorage.setItem(SEEN, String(Date.now()));
 }
 
-function gridOf(box: HTMLElement, push: Push): JobGrid {
-  let grid = grids.get(push.id);
-  if (grid?.box !== box) {
-    grid = new JobGrid(box, filter.value, { select, open: (id) => window.open(`/tasks/${id}`) });
-    grids.set(push.id, grid);
-  }
+function gridOf(box: HTMLElement, push: PushModel): void {
+  if (push.grid?.box === box) return;
+  push.grid?.stop();
+  const grid = new JobGrid(
+    box, filter.value,
+    {
+      select: clicked, open: (id) => window.open(`/tasks/${id}?tab=log`), blank: () => select(""), hover,
+      dragged: (ids) => pin(ids),
+    },
+    pinned, fresh,
+  );
+  push.grid = grid;
   grid.show(filter.value, everything.value);
-  grid.set(push.cells);
-  grid.select(selected.value);
-  return grid;
+  grid.set(push.cells ?? []);
+  if (cellsById.get(selected.value)?.push === push) grid.select(selected.value, false);
+  look();
 }
 
-function select(id: string): void {
-  selected.value = id;
-  const cell = cellOf(id);
-  setQuery({ selectedTaskRun: cell ? `${id}.${Math.max(0, cell.run)}` : null });
-  for (const g of grids.values()) g.select(id);
+let anchor = "";
+
+// clicked selects a task; with ctrl it is pinned, with shift all from the last one on are.
+function clicked(id: string, e: MouseEvent): void {
+  if (e.shiftKey) {
+    const grid = cellsById.get(id)?.push.grid;
+    const from = anchor || selected.value;
+    const ids = grid && from ? grid.between(from, id) : [];
+    pin(ids.length > 0 ? ids : [id]);
+  } else if (e.ctrlKey || e.metaKey) togglePin(id);
+  else select(id);
+  anchor = id;
 }
 
-const cellOf = (id: string): Cell | undefined => known.get(id)?.cell;
+let frame = 0;
 
-const shown = (): JobGrid[] => pushes.value.filter((p) => !folded.value.has(String(p.id))).flatMap((p) => grids.get(p.id) ?? []);
+// look draws what is in view, and reads tasks of pushes that come near it.
+function look(): void {
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    for (const p of pushes.value) {
+      if (!p.grid) continue;
+      const at = p.grid.box.getBoundingClientRect();
+      if (at.bottom < -innerHeight || at.top > 2 * innerHeight) {
+        p.grid.draw();
+        continue;
+      }
+      p.near = performance.now();
+      if (p.cells) p.grid.draw();
+      else if (p.stats.value.total > 0) void ensure(p).then(() => p.grid?.draw());
+    }
+  });
+}
+
+const shown = (): PushModel[] => pushes.value.filter((p) => !folded.value.has(String(p.id)) && p.grid);
+
+// drawnCells are the tasks drawn as cells, in reading order.
+const drawnCells = (): Cell[] => shown().flatMap((p) => p.grid!.layout.order);
+
+// passing are all tasks of a push that pass the filter, in reading order, drawn as cells or not.
+const passing = (p: PushModel): Cell[] => arrange((p.cells ?? []).filter((c) => matches(c, filter.value))).flatMap((r) => r.groups.flatMap((g) => g.cells));
 
 // step goes to the next of a list, round and round.
-function step(list: string[], by: number): void {
+function step(list: Cell[], by: number): void {
   if (list.length === 0) return;
-  const at = list.indexOf(selected.value);
-  select(list[at < 0 ? (by > 0 ? 0 : list.length - 1) : (at + by + list.length) % list.length]!);
+  const at = list.findIndex((c) => c.id === selected.value);
+  select(list[at < 0 ? (by > 0 ? 0 : list.length - 1) : (at + by + list.length) % list.length]!.id);
 }
 
-function stepFailure(by: number): void {
-  const all = shown().flatMap((g) => g.shown());
-  const list = all.filter((c) => bad(c.state)).map((c) => c.id);
-  if (list.length === 0) {
-    toast("No failures among the shown tasks.");
-    return;
+// stepFailure goes to the next failure that nobody has classified, also in pushes whose tasks are not here yet.
+async function stepFailure(by: number): Promise<void> {
+  const list = shown().filter((p) => p.stats.value.unclassified > 0 || cellsById.get(selected.value)?.push === p);
+  if (by < 0) list.reverse();
+  const here = list.findIndex((p) => p === cellsById.get(selected.value)?.push);
+  // The push of the selection is looked at first from there on, and last up to there.
+  const order = here < 0 ? list : [...list.slice(here), ...list.slice(0, here), list[here]!];
+  for (let i = 0; i < order.length; i++) {
+    const p = order[i]!;
+    if (!p.cells) await ensure(p);
+    let cells = passing(p);
+    if (by < 0) cells.reverse();
+    const at = cells.findIndex((c) => c.id === selected.value);
+    if (at >= 0) cells = i === 0 && here >= 0 ? cells.slice(at + 1) : cells.slice(0, at + 1);
+    const next = cells.find(needsLook);
+    if (next) return select(next.id);
   }
-  const at = all.findIndex((c) => c.id === selected.value);
-  if (at < 0 || list.includes(selected.value)) return step(list, by);
-  // From a cell that is no failure: the nearest in that direction.
-  const next = by > 0 ? all.slice(at).find((c) => bad(c.state)) : all.slice(0, at).findLast((c) => bad(c.state));
-  select(next?.id ?? list[by > 0 ? 0 : list.length - 1]!);
+  toast("No unclassified failure among the shown tasks.");
 }
 
-// stepRow goes to the cell nearest above or below.
 function stepRow(by: number): void {
-  const cells = shown().flatMap((g) => g.order().map((id) => ({ id, at: g.element(id)!.getBoundingClientRect() })));
-  const now = cells.find((c) => c.id === selected.value);
-  if (!now) return step(cells.map((c) => c.id), by);
-  const lines = cells.filter((c) => (c.at.top - now.at.top) * by > 4);
-  if (lines.length === 0) return;
-  const next = by > 0 ? Math.min(...lines.map((c) => c.at.top)) : Math.max(...lines.map((c) => c.at.top));
-  const line = lines.filter((c) => Math.abs(c.at.top - next) < 4);
-  select(line.reduce((a, b) => (Math.abs(b.at.left - now.at.left) < Math.abs(a.at.left - now.at.left) ? b : a)).id);
+  const list = shown();
+  const here = list.findIndex((p) => p === cellsById.get(selected.value)?.push);
+  if (here < 0) return step(drawnCells(), by);
+  const next = beside(list[here]!.grid!.layout, selected.value, by);
+  if (next) return select(next.id);
+  for (let i = here + by; i >= 0 && i < list.length; i += by) {
+    const cells = list[i]!.grid!.layout.order;
+    if (cells.length > 0) return select(cells[by > 0 ? 0 : cells.length - 1]!.id);
+  }
 }
 
-function rerunSelected(): void {
-  const cell = cellOf(selected.value);
-  if (!cell) toast("Select a task first: j goes to the next failure.");
-  else if (!ended(cell.state)) toast(`${cell.name} is ${WORD[cell.state]}; only what has ended can run again.`);
-  else void act("rerun", cell.id);
+// stepPush goes to the push above or below the one that is at the top of the view.
+function stepPush(by: number): void {
+  const tops = pushes.value.map((p) => ({ p, top: document.getElementById(`push-${p.id}`)?.getBoundingClientRect().top ?? 0 }));
+  const next = by > 0 ? tops.find((t) => t.top > 120) : tops.findLast((t) => t.top < 90);
+  const to = next && document.getElementById(`push-${next.p.id}`);
+  if (!to) return;
+  scrollBy({ top: to.getBoundingClientRect().top - 100, behavior: "instant" });
+  to.focus({ preventScroll: true });
 }
 
-function setFilter(change: Record<string, string | null>, push: boolean): void {
-  setQuery(change, push);
-  readUrl();
+const HINT = "Select a task first: j goes to the next failure.";
+
+function withSelected(f: (c: Cell) => void): () => void {
+  return () => {
+    const c = cellOf(selected.value);
+    if (c) f(c);
+    else toast(HINT);
+  };
 }
 
-function readUrl(): void {
-  filter.value = parseFilter(query());
-  everything.value = query().get("group_state") === "expanded";
-  for (const g of grids.values()) g.show(filter.value, everything.value);
+function rerun(c: Cell): void {
+  if (!ended(c.state)) toast(`${c.name} is ${WORD[c.state]}; only what has ended can run again.`);
+  else void act("rerun", [c.id], () => `${c.name} runs again.`);
 }
 
-function toggle(states: State[]): void {
-  const next = new Set(filter.value.states);
-  const on = states.every((s) => next.has(s));
-  for (const s of states) on ? next.delete(s) : next.add(s);
-  setFilter({ resultStatus: formatStates(next) }, true);
-}
-
-function only(states: State[]): void {
-  const now = filter.value.states;
-  const same = now.size === states.length && states.every((s) => now.has(s));
-  setFilter({ resultStatus: same ? null : formatStates(new Set(states)) }, true);
-}
-
-const CHIPS: { name: string; icon: string; states: State[] }[] = [
-  { name: "failed", icon: "st-failed", states: ["failed", "exception"] },
-  { name: "passed", icon: "st-passed", states: ["passed"] },
-  { name: "in progress", icon: "st-running", states: ["running", "pending"] },
-  { name: "waiting", icon: "st-unscheduled", states: ["unscheduled"] },
-  { name: "cancelled", icon: "st-cancelled", states: ["cancelled"] },
-];
-
-function Bar() {
-  const f = filter.value;
-  const text = query().get("searchStr") ?? "";
-  return (
-    <div class="bar" role="toolbar" aria-label="Filter">
-      <input
-        class="input" type="search" data-find placeholder="Filter tasks" aria-label="Filter tasks" defaultValue={text}
-        onInput={(e) => setFilter({ searchStr: e.currentTarget.value }, false)}
-      />
-      {CHIPS.map((c) => (
-        <button key={c.name} type="button" class="chip" aria-pressed={c.states.every((s) => f.states.has(s))} onClick={() => toggle(c.states)}>
-          <Icon name={c.icon} class={`st-${c.states[0]}`} />{c.name}
-        </button>
-      ))}
-      <button type="button" class="chip" aria-pressed={everything.value} onClick={() => setFilter({ group_state: everything.value ? null : "expanded" }, true)}>
-        <Icon name="grid" />all cells
-      </button>
-      {f.fields.map(([field, value]) => (
-        <button type="button" class="chip remove" onClick={() => setFilter({ [field]: null, ["filter-" + field]: null }, true)}>
-          {field}: {value} ×
-        </button>
-      ))}
-    </div>
-  );
+function pinAnd(name: "bug" | "note"): (c: Cell) => void {
+  return (c) => {
+    pin([c.id]);
+    focusField(name);
+  };
 }
 
 function App() {
   const list = pushes.value;
+  void seenAt.value;
   return (
     <>
+      <h1 class="visually-hidden">Pushes of {data.repo}</h1>
       <Bar />
-      <div class={selected.value ? "with-panel" : ""}>
-        <div class="pushes">
-          {unseen.value.length > 0 && (
-            <button type="button" class="button primary new-pushes" onClick={showUnseen}>{plural(unseen.value.length, "new push", "new pushes")}</button>
-          )}
-          {list.length === 0 && <p class="muted">No push matches.</p>}
-          {list.map((p) => (
-            <PushView key={p.id} repo={data.repo} push={p} folded={folded.value.has(String(p.id))} fold={() => fold(p.id)} grid={gridOf} />
-          ))}
-          {older.value && <button type="button" class="button" onClick={() => void loadOlder()}>Older pushes</button>}
-        </div>
-        {selected.value && <Panel id={selected.value} close={() => select("")} />}
+      <div class="pushes">
+        {unseen.value.length > 0 && (
+          <button type="button" class="button primary new-pushes" onClick={showUnseen}>{plural(unseen.value.length, "new push", "new pushes")}</button>
+        )}
+        {list.length === 0 && <p class="muted">No push matches. Take a filter away, or push something.</p>}
+        {list.map((p) => (
+          <PushView
+            key={p.id} repo={data.repo} push={p} folded={folded.value.has(String(p.id))} fold={() => fold(p.id)} grid={gridOf} filter={() => filter.value}
+            fresh={(of) => (of.cells ?? []).reduce((n, c) => n + (fresh(c) ? 1 : 0), 0)}
+          />
+        ))}
+        {older.value && (
+          <p class="older">
+            <button type="button" class="button" data-older="10" onClick={() => void loadOlder(10)}>10 older pushes</button>
+            <button type="button" class="button" data-older="20" onClick={() => void loadOlder(20)}>20</button>
+            <button type="button" class="button" data-older="50" onClick={() => void loadOlder(50)}>50</button>
+          </p>
+        )}
       </div>
+      <Dock />
     </>
+  );
+}
+
+function Dock() {
+  const id = selected.value;
+  if (!id && !pinsOpen.value) return null;
+  return (
+    <div class="dock">
+      {pinsOpen.value && <Pinboard />}
+      {id && <Panel id={id} version={said.value} />}
+    </div>
   );
 }
 
@@ -179,7 +212,9 @@ function fold(id: number): void {
   const next = new Set(folded.value);
   if (!next.delete(String(id))) {
     next.add(String(id));
-    grids.delete(id);
+    const p = pushes.value.find((x) => x.id === id);
+    p?.grid?.stop();
+    if (p) p.grid = null;
   }
   folded.value = next;
   setQuery({ collapsedPushes: [...next].join(",") });
@@ -191,110 +226,99 @@ function showUnseen(): void {
   scrollTo({ top: 0 });
 }
 
-// api is this page's address as the data's: the same parameters choose the same pushes.
-function api(more: Record<string, string | number>): string {
-  const params = query();
-  params.set("repo", data.repo);
-  for (const [k, v] of Object.entries(more)) params.set(k, String(v));
-  return `/ui/api/jobs?${params}`;
-}
-
-async function loadOlder(): Promise<void> {
+async function loadOlder(n: number): Promise<void> {
   const last = pushes.value[pushes.value.length - 1];
-  const more = await get<JobsData>(api({ before: last?.id ?? 0 }));
-  index(more.pushes);
-  pushes.value = [...pushes.value, ...more.pushes];
+  const more = await get<JobsData>(api({ before: last?.id ?? 0, count: n }));
+  const here = new Set(pushes.value.map((p) => p.id));
+  pushes.value = [...pushes.value, ...more.pushes.filter((p) => !here.has(p.id)).map((p) => new PushModel(p))];
   older.value = more.older;
-}
-
-const stale = new Set<number>();
-let refreshing: ReturnType<typeof setTimeout> | undefined;
-
-// refresh reads pushes anew, a moment later and all at once.
-function refresh(id: number): void {
-  stale.add(id);
-  refreshing ??= setTimeout(async () => {
-    const ids = [...stale];
-    stale.clear();
-    refreshing = undefined;
-    try {
-      const fresh = await get<JobsData>(api({ push: ids.join(",") }));
-      merge(fresh.pushes);
-    } catch {
-      setTimeout(() => ids.forEach(refresh), 2000);
-    }
-  }, 120);
-}
-
-function merge(fresh: Push[]): void {
-  index(fresh);
-  const replace = (list: Push[]) => list.map((p) => fresh.find((f) => f.id === p.id) ?? p);
-  const here = new Set([...pushes.value, ...unseen.value].map((p) => p.id));
-  const added = fresh.filter((p) => !here.has(p.id)).sort((a, b) => b.id - a.id);
-  const top = scrollY < 120 && !document.querySelector("dialog[open]");
-  unseen.value = replace(top ? unseen.value : [...added, ...unseen.value]);
-  pushes.value = [...(top ? added : []), ...replace(pushes.value)];
-  for (const p of fresh) grids.get(p.id)?.set(p.cells);
-}
-
-function receive(list: Message[]): void {
-  const moved = new Map<number, Cell[]>(); // by push
-  for (const m of list) {
-    if (m.kind === "reset") {
-      for (const p of pushes.value) refresh(p.id);
-    } else if (m.push !== undefined && m.repo === data.repo) {
-      refresh(m.push);
-    } else if (m.task) {
-      const hit = known.get(m.task.id);
-      if (hit) {
-        Object.assign(hit.cell, m.task);
-        const cells = moved.get(hit.push);
-        if (cells) cells.push(hit.cell);
-        else moved.set(hit.push, [hit.cell]);
-      } else {
-        const owner = [...pushes.value, ...unseen.value].find((p) => p.groupId !== "" && p.groupId === m.groupId);
-        if (owner) refresh(owner.id);
-      }
-    }
-  }
-  for (const [id, cells] of moved) grids.get(id)?.moved(cells);
-  // A copy, so that the push's header is drawn again; the cells stay the same objects.
-  if (moved.size > 0) pushes.value = pushes.value.map((p) => (moved.has(p.id) ? { ...p } : p));
-  title();
+  requestAnimationFrame(readUrl);
 }
 
 function title(): void {
-  const failures = pushes.value.reduce((n, p) => n + p.cells.filter((c) => bad(c.state)).length, 0);
-  document.title = `${failures > 0 ? `[${failures}] ` : ""}${data.repo} · Treeline`;
+  const n = unclassified();
+  const one = pushes.value.length === 1 && query().has("revision") ? pushes.value[0] : undefined;
+  const head = one ? `${one.stats.value.percent}% - ` : "";
+  const tail = one ? `: ${one.info.value.message.split("\n", 1)[0]}` : "";
+  document.title = `${head}${n > 0 ? `[${n}] ` : ""}${data.repo}${tail} · Treeline`;
 }
+
+const findBox = (): HTMLInputElement | null => document.querySelector<HTMLInputElement>("[data-find]");
 
 function keys(): void {
   const section = "Pushes";
-  bind(section, "j n", "next failure", () => stepFailure(1));
-  bind(section, "k p", "previous failure", () => stepFailure(-1));
-  const cells = () => shown().flatMap((g) => g.order());
-  bind(section, "arrowright", "next task", () => step(cells(), 1));
-  bind(section, "arrowleft", "previous task", () => step(cells(), -1));
+  bind(section, "j n", "next unclassified failure", () => void stepFailure(1));
+  bind(section, "k p", "previous unclassified failure", () => void stepFailure(-1));
+  bind(section, "arrowright", "next task", () => step(drawnCells(), 1));
+  bind(section, "arrowleft", "previous task", () => step(drawnCells(), -1));
   bind(section, "arrowdown", "task below", () => stepRow(1));
   bind(section, "arrowup", "task above", () => stepRow(-1));
+  bind(section, "]", "next push", () => stepPush(1));
+  bind(section, "[", "previous push", () => stepPush(-1));
   bind(section, "enter", "open the selected task", () => selected.value && location.assign(`/tasks/${selected.value}`));
-  bind(section, "l", "open its log", () => selected.value && location.assign(`/tasks/${selected.value}?tab=log`));
-  bind(section, "r", "run the selected task again", rerunSelected);
+  bind(section, "r", "run the selected task again", withSelected(rerun));
+  bind(section, "l", "open its log", withSelected((c) => location.assign(logPage() || `/tasks/${c.id}?tab=log`)));
+  bind(section, "L", "open its raw log", withSelected((c) => location.assign(rawLog() || `/tasks/${c.id}?tab=log`)));
   bind(section, "a", "actions on the selected task", toggleActions);
-  bind(section, "f", "focus the filter", () => document.querySelector<HTMLElement>("[data-find]")?.focus());
-  bind(section, "u q", "only failures", () => only(["failed", "exception"]));
+  bind(section, "space x", "pin the selected task, or unpin it", withSelected((c) => togglePin(c.id)));
+  bind(section, "b", "pin the selected task and write a bug", withSelected(pinAnd("bug")));
+  bind(section, "c", "pin the selected task and write a comment", withSelected(pinAnd("note")));
+  bind(section, "ctrl+enter", "classify what is pinned", () => void save());
+  bind(section, "ctrl+shift+u", "clear the pinboard", clear);
+  bind(section, "ctrl+backspace", "take back the class of the selected task", withSelected((c) => (c.said ? void undo([c.said.id]) : toast(`${c.name} is not classified.`))));
+  bind(section, "t", "next tab of the details", nextTab);
+  bind(section, "f", "focus the filter", () => findBox()?.focus());
+  bind(section, "ctrl+shift+f", "clear the filter's text", () => {
+    if (findBox()) findBox()!.value = "";
+    setFilter({ searchStr: null }, true);
+  });
+  bind(section, "u", "only unclassified failures", () => only(["testfailed", "exception"], "unclassified"));
+  bind(section, "q", "only failures, also classified, retried and cancelled ones", () => only(["testfailed", "exception", "retry", "usercancel"], null));
   bind(section, "i", "show or hide what is in progress", () => toggle(["running", "pending"]));
   bind(section, "s", "show or hide what waits for others", () => toggle(["unscheduled"]));
-  bind(section, "e", "show all cells of large groups", () => setFilter({ group_state: everything.value ? null : "expanded" }, true));
-  addEventListener("treeline:escape", () => select(""));
+  bind(section, "e", "open or close the group of the selected task, or all groups", () => {
+    const hit = cellsById.get(selected.value);
+    if (hit) hit.push.grid?.toggleOf(hit.cell);
+    else setFilter({ group_state: everything.value ? null : "expanded" }, true);
+  });
+  addEventListener("treeline:escape", () => {
+    hideTip();
+    select("");
+  });
   addEventListener("popstate", readUrl);
 }
 
+function visibility(): void {
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "hidden") return remember();
+    seen = Number(localStorage.getItem(SEEN)) || seen;
+    seenAt.value = seen;
+    for (const p of pushes.value) p.grid?.repaintAll();
+  });
+  addEventListener("pagehide", remember);
+}
+
+// first selects what the URL names, as Treeherder's links do.
+function first(): void {
+  const wanted = (query().get("selectedTaskRun") ?? query().get("selectedJob") ?? "").slice(0, 22);
+  if (wanted && cellOf(wanted)) requestAnimationFrame(() => select(wanted));
+}
+
 export function start(root: HTMLElement): void {
-  index(data.pushes);
   root.replaceChildren();
   render(<App />, root);
   keys();
-  title();
-  onMessages(receive);
+  visibility();
+  effect(title);
+  onMessages((list) => {
+    receive(list);
+    if (list.some((m) => m.said?.task === selected.value)) said.value++;
+  });
+  addEventListener("scroll", () => {
+    hideTip();
+    look();
+  }, { passive: true });
+  addEventListener("resize", look, { passive: true });
+  if (filter.value.paths.length > 0) readUrl();
+  first();
 }

@@ -1,5 +1,7 @@
 // What the server writes into a page and answers under /ui/api. Lists are never null.
 
+import type { Columns } from "./cells.ts";
+
 export type State = "unscheduled" | "pending" | "running" | "passed" | "failed" | "exception" | "cancelled" | "retried";
 
 /** A task as the grid and the tables show it. Times are milliseconds since 1970, 0 for none. */
@@ -19,10 +21,23 @@ export interface Cell {
   scheduled: number;
   started: number;
   ended: number;
+  before?: number; // milliseconds that earlier runs worked
+  said?: Said; // what somebody said of it
+}
+
+/** What somebody said of a task: a class by Treeherder's numbers, with a bug or a note. Class 1 and id 0: nothing. */
+export interface Said {
+  id: number;
+  task: string;
+  class: number;
+  bug: string;
+  note: string;
+  by: string;
+  time: number;
 }
 
 /** What changes of a cell when its task moves. */
-export type Move = Pick<Cell, "id" | "state" | "reason" | "run" | "runs" | "scheduled" | "started" | "ended">;
+export type Move = Pick<Cell, "id" | "state" | "reason" | "run" | "runs" | "scheduled" | "started" | "ended" | "before">;
 
 export interface Commit {
   revision: string;
@@ -52,9 +67,13 @@ export interface Push {
   time: number;
   state: "received" | "deciding" | "decided" | "failed" | "ignored";
   groupId: string;
+  groups: string[]; // its own first, then those of cron
   error: PushError | null;
   decisionMillis: number;
-  cells: Cell[];
+  counts: Partial<Record<State, number>>;
+  columns: Columns | null; // its tasks; null: to be asked for
+  classes: Said[];
+  known: string[]; // names of what failed in the push before
 }
 
 export interface JobsData {
@@ -64,7 +83,7 @@ export interface JobsData {
 }
 
 export interface Act {
-  name: "rerun" | "cancel" | "schedule";
+  name: "rerun" | "cancel" | "schedule" | "priority" | "purge" | "retrigger";
   label: string;
   allowed: boolean;
   possible: boolean;
@@ -161,6 +180,28 @@ export interface TaskData {
   scopes: string[];
   push: { repo: string; id: number; revision: string; subject: string } | null;
   actions: boolean; // whether some may be offered
+  why: Why;
+  summaryHtml: string; // what the run says of itself, made harmless
+  lines: { test: string; message: string; line: number; excerpt: string }[]; // that tell of the failure
+  reading: boolean; // these are still being read
+  normal: { seconds: number; runs: number }; // how long runs that pass take, zero when not known
+  scopesSaid: { scope: string; says: string }[];
+  caches: string[];
+  curl: string;
+  label: string;
+  classify: string; // the scope that classifying takes, "" where nothing can be classified
+  canClassify: boolean;
+  artifactCount: number; // of all; artifacts holds the first ones
+}
+
+/** Why a task is there, and why it does not run yet. */
+export interface Why {
+  text: string;
+  waits: string;
+  link: string;
+  rule: string; // where the rule stands, as file:line
+  source: string; // that place at the forge
+  later: boolean; // it is being read: ask again
 }
 
 export interface GroupData {
@@ -179,9 +220,10 @@ export interface LogData {
   taskId: string;
   run: number;
   name: string;
-  bytes: string; // address that says where the text is; "" when it lives elsewhere
+  bytes: string; // address that tells of the text; "" when it lives elsewhere
   raw: string;
   growing: boolean;
+  failed?: boolean; // the run failed
 }
 
 /** What somebody has chosen for all pages. */
@@ -209,6 +251,7 @@ export interface Message {
   push?: number;
   task?: Move;
   artifact?: string;
+  said?: Said;
   pool?: string; // of kind "pool": something happened to this worker pool or task queue; at most once a second
 }
 

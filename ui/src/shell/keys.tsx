@@ -38,9 +38,15 @@ function off(key: string): boolean {
 
 export function listen(): void {
   addEventListener("keydown", (e) => {
-    if ((e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey && e.key === "k") {
-      e.preventDefault(); // in fields too: it writes nothing
-      table.find((b) => b.keys.includes("ctrl+k"))?.run(e);
+    if ((e.ctrlKey || e.metaKey) && !e.altKey) {
+      // In fields too: these write nothing. Only what a page binds is taken from the browser.
+      const combination = `ctrl+${e.shiftKey ? "shift+" : ""}${e.key.toLowerCase()}`;
+      const hit = table.find((b) => b.keys.includes(combination));
+      const writes = typing(e.target) && e.key === "Backspace";
+      if (hit && !writes && !document.querySelector("dialog[open]")) {
+        e.preventDefault();
+        hit.run(e);
+      }
       return;
     }
     if (e.ctrlKey || e.metaKey || e.altKey || e.isComposing) return;

@@ -136,7 +136,7 @@ func (ps *Pages) entries(ctx context.Context) (withPool, without []entry, err er
 			ids = append(ids, p.ID)
 		}
 		e := entryOf(p.ID, byID[p.ID])
-		e.HasPool, e.Provider, e.Capacity, e.Errors = true, p.ProviderID, p.RunningCapacity, errs[p.ID]
+		e.HasPool, e.Provider, e.Capacity, e.Errors = true, p.ProviderID, max(p.RunningCapacity, e.Running), errs[p.ID]
 		e.Leaving = p.ProviderID == manager.NullProvider
 		c := readConfig(p.Config)
 		if e.Paused = paused(c) && !e.Leaving; c.Max != nil {

@@ -132,7 +132,7 @@ func (ps *Pages) find(v *page.Visit, id string) (*subject, error) {
 // capacity is how many tasks the workers can do at once.
 func (s *subject) capacity() int {
 	if s.Pool != nil {
-		return s.Pool.RunningCapacity
+		return max(s.Pool.RunningCapacity, s.Line.Running)
 	}
 	return max(s.Line.Workers-s.Line.Quarantined, s.Line.Running)
 }

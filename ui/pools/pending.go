@@ -3,6 +3,7 @@ package pools
 import (
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue/gauge"
@@ -62,20 +63,19 @@ var created = map[string]string{
 
 // reason says why a run has its place in the line.
 func reason(w gauge.Waiting, before int) string {
-	same := before - w.Higher
-	var text string
-	switch {
-	case before == 0:
-		text = "It is next."
-	case w.Higher == before:
-		text = count(w.Higher, "task", "tasks") + " of higher priority before it; it is the first of its own."
-	case w.Own == same:
-		text = "Behind " + count(same, "task", "tasks") + " of its own group."
-	default:
-		text = "Groups take turns: " + count(w.Own, "task", "tasks") + " of its own before it, " + grouped(same-w.Own) + " of others."
-	}
-	if w.Higher > 0 && w.Higher < before {
-		text += " " + count(w.Higher, "task", "tasks") + " of higher priority."
+	text := "It is next."
+	if before > 0 {
+		var parts []string
+		if w.Higher > 0 {
+			parts = append(parts, count(w.Higher, "task", "tasks")+" of higher priority")
+		}
+		if w.Own > 0 {
+			parts = append(parts, grouped(w.Own)+" of its own group")
+		}
+		if others := before - w.Higher - w.Own; others > 0 {
+			parts = append(parts, grouped(others)+" of other groups, which take turns")
+		}
+		text = "After " + strings.Join(parts, ", ") + "."
 	}
 	if again := created[w.Created]; again != "" {
 		text += " " + again

@@ -73,6 +73,8 @@ export class Table {
     this.box.setAttribute("aria-label", "Workers");
     const body = element("div", "v-body");
     body.tabIndex = 0;
+    body.setAttribute("role", "rowgroup");
+    body.setAttribute("aria-label", "Workers");
     this.box.append(this.head(), body);
     this.rows = new Rows(body, { height: ROW, overscan: 20, draw: (i) => this.row(i) }, "", "v-lines");
     old.replaceWith(this.box);

@@ -17,6 +17,7 @@ type Step struct {
 	Body   json.RawMessage // what it is to be; nil: it goes
 	Expect json.RawMessage // what must be there before; nil: nothing
 	Why    Action
+	At     string // where the directory says so; "" for what goes
 }
 
 // Phase is steps that can be made in any order, or at once. All of a phase are done before the next.
@@ -38,7 +39,7 @@ func (p *Plan) Phases() ([]Phase, error) {
 	}
 	var hooksGone, powersFirst, middle, powersSecond, hooksMade, rest []Step
 	for _, c := range p.Changes {
-		step := Step{c.Key, c.After, c.Before, c.Action}
+		step := Step{c.Key, c.After, c.Before, c.Action, c.At}
 		switch {
 		case c.Action == Missing:
 		case c.Kind == resource.Role || c.Kind == resource.Client:
@@ -72,7 +73,7 @@ func split(s Step, mid json.RawMessage, grows bool) (first, second []Step) {
 	case same(mid, s.Expect):
 		return nil, []Step{s}
 	default:
-		return []Step{{s.Key, mid, s.Expect, s.Why}}, []Step{{s.Key, s.Body, mid, s.Why}}
+		return []Step{{s.Key, mid, s.Expect, s.Why, s.At}}, []Step{{s.Key, s.Body, mid, s.Why, s.At}}
 	}
 }
 

@@ -147,15 +147,17 @@ func (s Set) Sorted() []Resource {
 type Pattern struct {
 	Kind Kind
 	ID   string
+	Not  bool // what it names is taken from what others name
 }
 
-// ParsePattern reads a pattern such as role:repo:github.com/acme/*.
+// ParsePattern reads a pattern such as role:repo:github.com/acme/*; one that begins with ! takes away.
 func ParsePattern(text string) (Pattern, error) {
-	kind, id, ok := strings.Cut(text, ":")
+	rest, not := strings.CutPrefix(text, "!")
+	kind, id, ok := strings.Cut(rest, ":")
 	if !ok || id == "" || !slices.Contains(Kinds(), Kind(kind)) {
 		return Pattern{}, fmt.Errorf("%.200q is no pattern of resources: write kind:id, such as role:repo:github.com/acme/*, with one of the kinds %s", text, kindNames())
 	}
-	return Pattern{Kind(kind), id}, nil
+	return Pattern{Kind(kind), id, not}, nil
 }
 
 func kindNames() string {
@@ -166,7 +168,13 @@ func kindNames() string {
 	return strings.Join(names, ", ")
 }
 
-func (p Pattern) String() string { return string(p.Kind) + ":" + p.ID }
+func (p Pattern) String() string {
+	text := string(p.Kind) + ":" + p.ID
+	if p.Not {
+		return "!" + text
+	}
+	return text
+}
 
 // Match reports whether a resource is one that the pattern names.
 func (p Pattern) Match(k Key) bool { return k.Kind == p.Kind && Glob(p.ID, k.ID) }
@@ -194,15 +202,24 @@ func Glob(pattern, text string) bool {
 	}
 }
 
-// Patterns are patterns together: what one of them names.
+// Patterns are patterns together: what one of them names and none takes away.
 type Patterns []Pattern
 
-// Match reports whether one of the patterns names the resource.
+// Match reports whether the patterns name the resource.
 func (ps Patterns) Match(k Key) bool {
-	return slices.ContainsFunc(ps, func(p Pattern) bool { return p.Match(k) })
+	named := false
+	for _, p := range ps {
+		if p.Match(k) {
+			if p.Not {
+				return false
+			}
+			named = true
+		}
+	}
+	return named
 }
 
 // Kind reports whether resources of a kind are named.
 func (ps Patterns) Kind(k Kind) bool {
-	return slices.ContainsFunc(ps, func(p Pattern) bool { return p.Kind == k })
+	return slices.ContainsFunc(ps, func(p Pattern) bool { return p.Kind == k && !p.Not })
 }

@@ -33,7 +33,20 @@ func TestParsePattern(t *testing.T) {
 	if err != nil || !p.Match(resource.Key{Kind: resource.Role, ID: "repo:github.com/acme/app:*"}) || p.Match(resource.Key{Kind: resource.Client, ID: "repo:github.com/acme/app:*"}) {
 		t.Error(p, err)
 	}
-	for _, bad := range []string{"", "role", "role:", "rolle:x", "Role:x"} {
+	var both resource.Patterns
+	for _, text := range []string{"!hook:*/own-*", "hook:acme/*"} {
+		p, err := resource.ParsePattern(text)
+		if err != nil || p.String() != text {
+			t.Error(p, err)
+		}
+		both = append(both, p)
+	}
+	for id, want := range map[string]bool{"acme/x": true, "acme/own-x": false, "other/x": false} {
+		if got := both.Match(resource.Key{Kind: resource.Hook, ID: id}); got != want {
+			t.Errorf("%s: %v", id, got)
+		}
+	}
+	for _, bad := range []string{"", "role", "!", "!role", "role:", "rolle:x", "Role:x"} {
 		if _, err := resource.ParsePattern(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}

@@ -67,7 +67,7 @@ func (s *Server) phase(ctx context.Context, phase plan.Phase, done func(string, 
 			case needsSecond(err):
 				waiting = append(waiting, err.Error())
 			default:
-				return fmt.Errorf("admin: %s: %s %s: %w", phase.Name, step.Why, step.Key, err)
+				return fmt.Errorf("%s%s %s: %w", placed(step.At), step.Why, step.Key, err)
 			}
 			return nil
 		})
@@ -80,6 +80,13 @@ func (s *Server) phase(ctx context.Context, phase plan.Phase, done func(string, 
 		return &Waiting{waiting}
 	}
 	return ctx.Err()
+}
+
+func placed(at string) string {
+	if at == "" {
+		return ""
+	}
+	return at + ": "
 }
 
 // needsSecond reports whether a write was refused for want of a second person.

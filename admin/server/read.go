@@ -208,7 +208,7 @@ func (s *Server) hooks(managed resource.Patterns) func(context.Context, func(res
 // mayHold reports whether a pattern names hooks whose ids begin so.
 func mayHold(managed resource.Patterns, prefix string) bool {
 	for _, p := range managed {
-		if p.Kind != resource.Hook {
+		if p.Kind != resource.Hook || p.Not {
 			continue
 		}
 		fixed, _, star := strings.Cut(p.ID, "*")

@@ -2,6 +2,7 @@ package admincmd_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -201,6 +202,20 @@ func TestADeploymentIsWhatItsDirectorySays(t *testing.T) {
 				t.Errorf("%s shows what it should not", f)
 			}
 		}
+	})
+	t.Run("what the server refuses has its place", func(t *testing.T) {
+		d := &desk{t, d.url, d.c, d.dir}
+		d.write("more.yml", "hooks:\n  project-acme/bad: {owner: \"a b@acme.example\", task: {}}\n")
+		d.refuses("more.yml:2: create hook project-acme/bad: ", "apply")
+		var plan struct {
+			Changes []struct{ Kind, ID, Action, At string }
+			Growth  []any
+		}
+		must(t, json.Unmarshal([]byte(d.admin(true, "diff", "--json")), &plan))
+		if len(plan.Changes) != 1 || plan.Changes[0].Action != "create" || plan.Changes[0].At != "more.yml:2" || plan.Growth == nil {
+			t.Errorf("%+v", plan)
+		}
+		must(t, os.Remove(filepath.Join(d.dir, "more.yml")))
 	})
 	t.Run("a check that does not hold keeps all from being done", func(t *testing.T) {
 		d := &desk{t, d.url, d.c, d.dir}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/treeline-ci/treeline/internal/slug"
-	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/cells"
 	"github.com/treeline-ci/treeline/queue/queuetest"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -40,7 +40,7 @@ func TestCells(t *testing.T) {
 
 	got := map[string]string{}
 	var order []string
-	see := func(c *queue.Cell) {
+	see := func(c *cells.Cell) {
 		got[c.TaskID] = fmt.Sprintf("%s %s %s [%s] %s", c.TaskGroupID, c.State, c.Name, c.Kind, c.Treeherder)
 		order = append(order, c.TaskGroupID+c.TaskID)
 		if last := c.Last; (last == nil) != (c.State == task.Unscheduled) || last != nil && string(last.State) != string(c.State) && c.State != task.Unscheduled {
@@ -50,7 +50,7 @@ func TestCells(t *testing.T) {
 			t.Errorf("run again: %+v after %v", c.Last, c.Before)
 		}
 	}
-	if err := e.Queue.Cells(t.Context(), queue.Look{Groups: []string{one, two, slug.New()}}, see); err != nil {
+	if err := e.Queue.Cells(t.Context(), cells.Look{Groups: []string{one, two, slug.New()}}, see); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -60,11 +60,11 @@ func TestCells(t *testing.T) {
 		t.Errorf("not in order: %v", order)
 	}
 	clear(got)
-	if err := e.Queue.Cells(t.Context(), queue.Look{Groups: []string{one, two}, States: []task.State{task.Failed, task.Completed}}, see); err != nil || len(got) != 2 {
+	if err := e.Queue.Cells(t.Context(), cells.Look{Groups: []string{one, two}, States: []task.State{task.Failed, task.Completed}}, see); err != nil || len(got) != 2 {
 		t.Errorf("got %v, %v", got, err)
 	}
 	clear(got)
-	if err := e.Queue.Cells(t.Context(), queue.Look{Groups: []string{one}, States: []task.State{task.Failed}, Bare: true}, see); err != nil || len(got) != 1 {
+	if err := e.Queue.Cells(t.Context(), cells.Look{Groups: []string{one}, States: []task.State{task.Failed}, Bare: true}, see); err != nil || len(got) != 1 {
 		t.Errorf("got %v, %v", got, err)
 	}
 	for _, bare := range got {
@@ -81,21 +81,21 @@ func BenchmarkCells(b *testing.B) {
 	b.Run("of 10000 tasks", func(b *testing.B) {
 		for b.Loop() {
 			n := 0
-			if err := e.Queue.Cells(b.Context(), queue.Look{Groups: groups[:1]}, func(*queue.Cell) { n++ }); err != nil || n < 10_000 {
+			if err := e.Queue.Cells(b.Context(), cells.Look{Groups: groups[:1]}, func(*cells.Cell) { n++ }); err != nil || n < 10_000 {
 				b.Fatal(n, err)
 			}
 		}
 	})
 	b.Run("bare of 10000 tasks", func(b *testing.B) {
 		for b.Loop() {
-			if err := e.Queue.Cells(b.Context(), queue.Look{Groups: groups[:1], Bare: true}, func(*queue.Cell) {}); err != nil {
+			if err := e.Queue.Cells(b.Context(), cells.Look{Groups: groups[:1], Bare: true}, func(*cells.Cell) {}); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	b.Run("failed of 10000 tasks", func(b *testing.B) {
 		for b.Loop() {
-			if err := e.Queue.Cells(b.Context(), queue.Look{Groups: groups[:1], States: []task.State{task.Failed, task.Exception}}, func(*queue.Cell) {}); err != nil {
+			if err := e.Queue.Cells(b.Context(), cells.Look{Groups: groups[:1], States: []task.State{task.Failed, task.Exception}}, func(*cells.Cell) {}); err != nil {
 				b.Fatal(err)
 			}
 		}

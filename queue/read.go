@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/queue/cells"
 	"github.com/treeline-ci/treeline/queue/paging"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -127,6 +128,11 @@ func (q *Queue) Dependents(ctx context.Context, id string, limit int, token stri
 	page := DependentsPage{TaskID: id}
 	page.Tasks, page.Next, err = paging.Cut(items, limit, func(i Item) []any { return []any{i.Status.TaskID} })
 	return page, err
+}
+
+// Cells passes tasks of groups to each, as grids show them; see cells.Read.
+func (q *Queue) Cells(ctx context.Context, look cells.Look, each func(*cells.Cell)) error {
+	return cells.Read(ctx, q.deps.Pool, look, each)
 }
 
 // Counts says how many tasks are in each state; states without a task are missing.

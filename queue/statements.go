@@ -5,6 +5,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/artifact"
+	"github.com/treeline-ci/treeline/queue/cells"
 	"github.com/treeline-ci/treeline/queue/insert"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/queue/removal"
@@ -22,7 +23,7 @@ var Statements = slices.Concat([]pg.Statement{
 	pickSQL, line.LookSQL, linesSQL, marksSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
 	otherPrioritySQL,
-	cellsSQL, needsSQL, listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
+	needsSQL, listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
 	claimsOfSQL,
 	expiredClaimsSQL, passedDeadlinesSQL,
-}, artifact.Statements, insert.Statements, removal.Statements, roster.Statements, why.Statements, weigh.Statements)
+}, artifact.Statements, cells.Statements, insert.Statements, removal.Statements, roster.Statements, why.Statements, weigh.Statements)

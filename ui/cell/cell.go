@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/cells"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/prose"
 )
@@ -82,7 +83,7 @@ type treeherder struct {
 const maxSymbol = 24 // characters
 
 // ofQueue is a task as a cell.
-func ofQueue(q *queue.Cell) Cell {
+func ofQueue(q *cells.Cell) Cell {
 	c := Cell{Move: moveOf(q), Name: Name(q.Name, q.TaskID), Queue: q.TaskQueueID}
 	var th treeherder
 	if len(q.Treeherder) > 0 {
@@ -111,7 +112,7 @@ func ofQueue(q *queue.Cell) Cell {
 	return c
 }
 
-func moveOf(q *queue.Cell) Move {
+func moveOf(q *cells.Cell) Move {
 	s := task.Status{TaskID: q.TaskID, State: q.State}
 	if q.Last != nil {
 		s.Runs = []task.Run{*q.Last}
@@ -228,11 +229,11 @@ func List(ctx context.Context, q *queue.Queue, group string) ([]Cell, queue.Grou
 	if err != nil {
 		return []Cell{}, g, err
 	}
-	cells, places := []Cell{}, interned{}
-	err = q.Cells(ctx, queue.Look{Groups: []string{group}}, func(c *queue.Cell) {
-		if len(cells) < MaxListed {
-			cells = append(cells, places.cell(c))
+	list, places := []Cell{}, interned{}
+	err = q.Cells(ctx, cells.Look{Groups: []string{group}}, func(c *cells.Cell) {
+		if len(list) < MaxListed {
+			list = append(list, places.cell(c))
 		}
 	})
-	return cells, g, err
+	return list, g, err
 }

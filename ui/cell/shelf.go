@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/cells"
 )
 
 // Shelf reads the cells of groups. What of them never changes it keeps at hand for the next time, of the groups that were
@@ -39,7 +40,7 @@ func (s *Shelf) List(ctx context.Context, groups []string) (map[string][]Cell, e
 		}
 	}
 	missed := map[string]bool{}
-	err := s.Queue.Cells(ctx, queue.Look{Groups: known, Bare: true}, func(q *queue.Cell) {
+	err := s.Queue.Cells(ctx, cells.Look{Groups: known, Bare: true}, func(q *cells.Cell) {
 		c := have[q.TaskGroupID][q.TaskID]
 		if c == nil {
 			missed[q.TaskGroupID] = true
@@ -57,7 +58,7 @@ func (s *Shelf) List(ctx context.Context, groups []string) (map[string][]Cell, e
 		fresh = append(fresh, g)
 	}
 	places := interned{}
-	err = s.Queue.Cells(ctx, queue.Look{Groups: fresh}, func(q *queue.Cell) {
+	err = s.Queue.Cells(ctx, cells.Look{Groups: fresh}, func(q *cells.Cell) {
 		out[q.TaskGroupID] = append(out[q.TaskGroupID], places.cell(q))
 	})
 	if err != nil {
@@ -126,7 +127,7 @@ func (i interned) of(s string) string {
 	return s
 }
 
-func (i interned) cell(q *queue.Cell) Cell {
+func (i interned) cell(q *cells.Cell) Cell {
 	c := ofQueue(q)
 	c.Platform, c.Group, c.GroupName, c.Queue, c.Symbol = i.of(c.Platform), i.of(c.Group), i.of(c.GroupName), i.of(c.Queue), i.of(c.Symbol)
 	return c

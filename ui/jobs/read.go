@@ -11,6 +11,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/cells"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui/cell"
@@ -288,7 +289,7 @@ func (r *reading) cancelled(ctx context.Context, taken int) error {
 			}
 		}
 	}
-	return r.Queue.Cells(ctx, queue.Look{Groups: groups, States: []task.State{task.Exception}, Bare: true}, func(c *queue.Cell) {
+	return r.Queue.Cells(ctx, cells.Look{Groups: groups, States: []task.State{task.Exception}, Bare: true}, func(c *cells.Cell) {
 		if c.Last != nil && (c.Last.ReasonResolved == task.ReasonCanceled) {
 			of[c.TaskGroupID].Counts["exception"]--
 			of[c.TaskGroupID].Counts["cancelled"]++
@@ -314,7 +315,7 @@ func (r *reading) known(ctx context.Context, taken int) error {
 			groups = append(groups, group)
 		}
 	}
-	return r.Queue.Cells(ctx, queue.Look{Groups: groups, States: []task.State{task.Failed, task.Exception}}, func(c *queue.Cell) {
+	return r.Queue.Cells(ctx, cells.Look{Groups: groups, States: []task.State{task.Failed, task.Exception}}, func(c *cells.Cell) {
 		for _, p := range before[c.TaskGroupID] {
 			p.Known = append(p.Known, cell.Name(c.Name, c.TaskID))
 		}

@@ -1,4 +1,5 @@
-package queue
+// Package cells reads what grids of many tasks show of each: a narrow part of its row. It only reads.
+package cells
 
 import (
 	"context"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/task"
@@ -33,18 +35,18 @@ type Look struct {
 	Bare   bool         // without Name, Kind and Treeherder, which never change and are the dear part
 }
 
-// Cells passes tasks to each, those of a group together, sorted by id. It reads them in one statement, however many
+// Read passes tasks to each, those of a group together, sorted by id. It reads them in one statement, however many
 // there are. A cell is each's only until it returns.
-func (q *Queue) Cells(ctx context.Context, look Look, each func(*Cell)) error {
+func Read(ctx context.Context, pool *pgxpool.Pool, look Look, each func(*Cell)) error {
 	if len(look.Groups) == 0 {
 		return nil
 	}
-	rows, err := q.deps.Pool.Query(ctx, cellsSQL.Text, look.Groups, texts(look.States), look.Bare)
+	rows, err := pool.Query(ctx, readSQL.Text, look.Groups, texts(look.States), look.Bare)
 	if err != nil {
-		return fmt.Errorf("queue: %s: %w", cellsSQL.Name, pg.Classify(err))
+		return fmt.Errorf("queue: %s: %w", readSQL.Name, pg.Classify(err))
 	}
-	if err := scanCells(rows, each); err != nil {
-		return fmt.Errorf("queue: %s: %w", cellsSQL.Name, pg.Classify(err))
+	if err := scan(rows, each); err != nil {
+		return fmt.Errorf("queue: %s: %w", readSQL.Name, pg.Classify(err))
 	}
 	return nil
 }
@@ -57,8 +59,8 @@ func texts(states []task.State) []string {
 	return out
 }
 
-// scanCells joins the rows of a task's runs.
-func scanCells(rows pgx.Rows, each func(*Cell)) error {
+// scan joins the rows of a task's runs.
+func scan(rows pgx.Rows, each func(*Cell)) error {
 	defer rows.Close()
 	var (
 		c, next                   Cell
@@ -89,7 +91,7 @@ func scanCells(rows pgx.Rows, each func(*Cell)) error {
 			c.Before += l.Resolved.Sub(l.Started.Time)
 		}
 		c.Last = &task.Run{
-			RunID: *runID, State: task.State(*state), ReasonResolved: task.ReasonResolved(text(reason)),
+			RunID: *runID, State: task.State(*state), ReasonResolved: task.ReasonResolved(orEmpty(reason)),
 			Scheduled: task.At(*scheduled), Started: instant(started), Resolved: instant(ended),
 		}
 	}
@@ -97,6 +99,21 @@ func scanCells(rows pgx.Rows, each func(*Cell)) error {
 		each(&c)
 	}
 	return rows.Err()
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func instant(t *time.Time) *task.Time {
+	if t == nil {
+		return nil
+	}
+	at := task.At(*t)
+	return &at
 }
 
 // describe reads name, kind and place from the parts that the database cut out, or where it could not from the whole.
@@ -121,11 +138,14 @@ func (c *Cell) describe(whole bool, metadata, tags, extra []byte) {
 	c.Name, c.Kind, c.Treeherder = strings.TrimSpace(m.Name), t["kind"], e.Treeherder
 }
 
+// Statements lists every statement of the package, for tests that have PostgreSQL parse them.
+var Statements = []pg.Statement{readSQL}
+
 // The database cuts out the few fields that are shown, which is most of what this costs. It refuses escapes that are no
 // character of its own (U+0000, half a surrogate pair): a text with any escape goes out whole.
-var cellsSQL = pg.Statement{Name: "queue.cells", Text: `
+var readSQL = pg.Statement{Name: "queue.cells", Text: `
 SELECT t.task_id, t.task_group_id, t.task_queue_id, t.state, d.*, r.*
-FROM (SELECT * FROM tasks WHERE task_group_id = ANY($1) AND ` + notExpired + ` AND (cardinality($2::text[]) = 0 OR state = ANY($2))) t LEFT JOIN LATERAL (
+FROM (SELECT * FROM tasks WHERE task_group_id = ANY($1) AND (expires > now() OR state IN ('unscheduled', 'pending', 'running')) AND (cardinality($2::text[]) = 0 OR state = ANY($2))) t LEFT JOIN LATERAL (
     SELECT w.whole,
         CASE WHEN w.whole THEN metadata ELSE metadata->'name' END,
         CASE WHEN w.whole THEN tags ELSE tags->'kind' END,

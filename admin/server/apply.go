@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -49,16 +50,18 @@ func (s *Server) Apply(ctx context.Context, phases []plan.Phase, done func(phase
 }
 
 func (s *Server) phase(ctx context.Context, phase plan.Phase, done func(string, plan.Step)) error {
-	group, going := errgroup.WithContext(ctx)
+	// A failure begins no more steps, and lets those end that are under way: what they did is known then.
+	var group errgroup.Group
 	group.SetLimit(atOnce)
+	var failed atomic.Bool
 	var mu sync.Mutex
 	var waiting []string
 	for _, step := range phase.Steps {
-		if going.Err() != nil {
+		if failed.Load() || ctx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			err := s.step(going, step)
+			err := s.step(ctx, step)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -67,6 +70,7 @@ func (s *Server) phase(ctx context.Context, phase plan.Phase, done func(string, 
 			case needsSecond(err):
 				waiting = append(waiting, err.Error())
 			default:
+				failed.Store(true)
 				return fmt.Errorf("%s%s %s: %w", placed(step.At), step.Why, step.Key, err)
 			}
 			return nil

@@ -113,3 +113,15 @@ func (r *run) certify() error {
 	r.log.Say("Certificate: %d artifacts, signed with this worker's key.", len(r.digests))
 	return errors.Join(r.uploadBytes(trust.Certificate, "application/json", certificate), r.uploadBytes(trust.Signature, "application/octet-stream", signature))
 }
+
+// trusted checks that the task's definition was signed by somebody whom the worker trusts, if it asks for that.
+func (r *run) trusted() error {
+	if len(r.w.TaskKeys) == 0 {
+		return nil
+	}
+	key, err := trust.VerifyTask(r.w.TaskKeys, r.taskID, r.claim.Task)
+	if err == nil {
+		r.log.Say("The task's definition is signed by key %s.", key)
+	}
+	return err
+}

@@ -57,17 +57,19 @@ type Config struct {
 	MaxLog       int64         // bytes of output that are kept of one run
 	LogEvery     time.Duration // how often a growing log is sent; 0: the log's own default
 
-	Engine          engine.Engine      // what runs the commands; nil: the process engine without control groups
-	TaskUsers       uint32             // the first of Capacity users, by number, of which each run has one to itself; 0: RunAs for all
-	Limits          engine.Limits      // of each task
-	AllowPrivileged bool               // containers may be privileged, if the task's scopes say so
-	ImageDigests    bool               // images of registries must be named by digest
-	MinFree         int64              // bytes of disk that are kept free: caches go, and tasks are stopped for it; 0: nobody looks
-	CacheBudget     int64              // bytes of caches that are kept between tasks; 0: no limit
-	ImageBudget     int64              // bytes of images made of artifacts that are kept; 0: no limit
-	SigningKey      ed25519.PrivateKey // signs certificates of artifacts; nil: tasks that want them are refused
-	Monitor         time.Duration      // runs at least so long get an artifact of what they used; 0: DefaultMonitor
-	StorePatience   time.Duration      // how long an artifact waits for a store that does not answer; 0: DefaultPatience
+	Engine          engine.Engine       // what runs the commands; nil: the process engine without control groups
+	TaskUsers       uint32              // the first of Capacity users, by number, of which each run has one to itself; 0: RunAs for all
+	Limits          engine.Limits       // of each task
+	AllowPrivileged bool                // containers may be privileged, if the task's scopes say so
+	ImageDigests    bool                // images of registries must be named by digest
+	MinFree         int64               // bytes of disk that are kept free: caches go, and tasks are stopped for it; 0: nobody looks
+	CacheBudget     int64               // bytes of caches that are kept between tasks; 0: no limit
+	ImageBudget     int64               // bytes of images made of artifacts that are kept; 0: no limit
+	SigningKey      ed25519.PrivateKey  // signs certificates of artifacts; nil: tasks that want them are refused
+	SignTasks       bool                // sign, with SigningKey, the definitions of tasks that tasks create through their proxy
+	TaskKeys        []ed25519.PublicKey // run only tasks whose definitions one of these signed; nil: all
+	Monitor         time.Duration       // runs at least so long get an artifact of what they used; 0: DefaultMonitor
+	StorePatience   time.Duration       // how long an artifact waits for a store that does not answer; 0: DefaultPatience
 
 	Forget bool            // caches are not kept
 	Drain  <-chan struct{} // when it closes, nothing more is claimed and runs go on to their end; nil: never
@@ -91,6 +93,8 @@ func (c *Config) complete() error {
 		return fault.New(fault.Invalid, "task queue %q must be of the form provisionerId/workerType", c.TaskQueueID)
 	case c.Capacity < 0 || c.Capacity > maxCapacity:
 		return fault.New(fault.Invalid, "capacity %d must be between 1 and %d", c.Capacity, maxCapacity)
+	case c.SignTasks && c.SigningKey == nil:
+		return fault.New(fault.Invalid, "to sign tasks a worker needs a key")
 	case c.Dir == "":
 		return fault.New(fault.Invalid, "a worker needs a directory")
 	}

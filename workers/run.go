@@ -16,6 +16,7 @@ import (
 	"github.com/treeline-ci/treeline/workers/feature/image"
 	"github.com/treeline-ci/treeline/workers/feature/mounts"
 	"github.com/treeline-ci/treeline/workers/feature/proxy"
+	"github.com/treeline-ci/treeline/workers/feature/trust"
 	"github.com/treeline-ci/treeline/workers/payload"
 )
 
@@ -68,6 +69,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("workers: %w", err)
 	}
 	defer w.proxy.Close()
+	if w.SignTasks {
+		w.proxy.SignTasks(func(taskID string, definition []byte) ([]byte, error) {
+			return trust.SignTask(w.SigningKey, taskID, definition)
+		})
+	}
 	guarding, endGuard := context.WithCancel(w.shutdown)
 	defer endGuard()
 	go w.disk.keep(guarding)

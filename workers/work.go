@@ -140,6 +140,9 @@ func (r *run) workInside() outcome {
 	if err != nil {
 		r.log.Error("%v", err)
 		result = outcome{task.ReasonMalformedPayload, "the payload is malformed"}
+	} else if err := r.trusted(); err != nil {
+		r.log.Error("%v", err)
+		result = outcome{task.ReasonMalformedPayload, "This worker runs only tasks whose definitions are signed by those it trusts."}
 	} else {
 		r.payload = p
 		if !r.bare() {

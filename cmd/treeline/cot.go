@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/ed25519"
+	"io"
 	"os"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 
 func newCotCommand() *cobra.Command {
 	return newRemoteGroup("cot", "Chain of trust: check what workers certify", "Works on tasks of the server named by TASKCLUSTER_ROOT_URL.",
-		newCotVerify, newCotKey)
+		newCotVerify, newCotKey, newCotSign)
 }
 
 func newCotVerify(r *remote) *cobra.Command {
@@ -113,4 +114,35 @@ func newCotKey(*remote) *cobra.Command {
 			return err
 		},
 	}
+}
+
+func newCotSign(*remote) *cobra.Command {
+	var key string
+	cmd := &cobra.Command{
+		Use: "sign-task TASK", Short: "Sign the definition of a task, for workers that run signed tasks alone", Args: cobra.ExactArgs(1),
+		Long: `Reads the definition of a task from standard input and writes it with a signature in its extra, which
+is good for the task id TASK alone. All of the definition is signed but its priority.`,
+		Example: "  treeline cot sign-task fN1SbArXTPSVFNUvaOlinQ --key /etc/treeline/release.key <task.json >signed.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			private, err := trust.ReadKey(key)
+			if err != nil {
+				return err
+			}
+			definition, err := io.ReadAll(cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			signed, err := trust.SignTask(private, args[0], definition)
+			if err != nil {
+				return err
+			}
+			cmd.Println(string(signed))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&key, "key", "", "file with the key to sign with (treeline cot new-key)")
+	if err := cmd.MarkFlagRequired("key"); err != nil {
+		cmd.PrintErrln(err) // the flag is defined above
+	}
+	return cmd
 }

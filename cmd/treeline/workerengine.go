@@ -25,6 +25,7 @@ import (
 // confinement is the flags about what tasks run in.
 type confinement struct {
 	engine, image, network, key string
+	taskKeys                    []string
 	noGroups, setuid            bool
 }
 
@@ -45,6 +46,8 @@ func (o *confinement) flags(cmd *cobra.Command, c *workers.Config) {
 	f.Var((*byteSize)(&c.ImageBudget), "image-budget", "disk for images that tasks made, as 20G (default no limit)")
 	f.BoolVar(&c.ImageDigests, "require-image-digest", false, "refuse images that are named without a digest")
 	f.BoolVar(&c.AllowPrivileged, "allow-privileged", false, "allow privileged containers to tasks with the scope for them")
+	f.BoolVar(&c.SignTasks, "sign-tasks", false, "sign, with --signing-key, the definitions of tasks that tasks create through their proxy: for decision tasks")
+	f.StringArrayVar(&o.taskKeys, "task-key", nil, "run only tasks whose definitions this public key signed, or one of those in a file (repeatable)")
 	f.StringVar(&o.key, "signing-key", "", "file with the key that signs certificates of artifacts (treeline cot new-key)")
 }
 
@@ -54,6 +57,16 @@ func (o *confinement) apply(ctx context.Context, c *workers.Config) (closeEngine
 		if c.SigningKey, err = trust.ReadKey(o.key); err != nil {
 			return nil, err
 		}
+	}
+	for _, text := range o.taskKeys {
+		more, err := publicKeys(text)
+		if err != nil {
+			return nil, err
+		}
+		if len(more) == 0 {
+			return nil, fault.New(fault.BadArguments, "--task-key: %s holds no key", text)
+		}
+		c.TaskKeys = append(c.TaskKeys, more...)
 	}
 	name := agentName(c.Dir)
 	switch o.engine {

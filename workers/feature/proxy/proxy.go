@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
 )
 
 const loopback = "127.0.0.1"
@@ -32,6 +33,7 @@ type Server struct {
 	address string
 	http    *http.Server
 	log     *slog.Logger
+	sign    Signer // of tasks that are created; nil: they go as they are
 
 	mu    sync.RWMutex
 	tasks map[string]func() *client.Client // by secret path
@@ -128,6 +130,10 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *client.Clien
 	to, err := url.Parse(target)
 	if err != nil {
 		fail(w, http.StatusBadRequest, "InvalidRequestArguments", "the path cannot be read")
+		return
+	}
+	if err := s.signed(r, path); err != nil {
+		fail(w, http.StatusBadRequest, "InputError", fault.Message(err))
 		return
 	}
 	forward := &httputil.ReverseProxy{

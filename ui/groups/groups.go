@@ -6,9 +6,11 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -31,6 +33,7 @@ type groupJSON struct {
 	Cells    []cell.Cell `json:"cells"`
 	Cut      bool        `json:"cut"`
 	Actions  bool        `json:"actions"` // whether actions may be offered
+	Acts     []actJSON   `json:"acts"`
 	Change   Change      `json:"-"`
 }
 
@@ -60,7 +63,11 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /tasks", func(v *page.Visit) error { return v.Redirect("/tasks/groups") })
 	k.Page("GET /tasks/groups", ps.groups)
 	k.Page("GET /tasks/groups/{group}", ps.group)
+	k.Data("POST /tasks/groups/{group}/{act}", ps.act)
+	k.Data("GET /tasks/groups/{group}/{file}", ps.export)
 	k.Data("GET /ui/api/groups/{group}", ps.groupData)
+	k.Data("GET /ui/api/groups/{group}/graph", ps.graphData)
+	k.Data("GET /ui/api/groups/{group}/around", ps.around)
 	return k.Add(markup)
 }
 
@@ -74,22 +81,80 @@ func (ps *Pages) group(v *page.Visit) error {
 	if err != nil {
 		return err
 	}
-	chosen := data.Cells
-	if state := v.R.FormValue("state"); state != "" {
-		chosen = slices.DeleteFunc(slices.Clone(chosen), func(c cell.Cell) bool { return c.State != state })
+	o := outline{groupJSON: data, Counts: countsOf(data.Cells), State: v.R.FormValue("state"), Query: v.R.FormValue("q"), View: v.R.FormValue("view"), Ask: v.R.FormValue("ask"), Stats: statsOf(data.Cells, time.Now()), CSRF: v.Session.CSRF()}
+	if o.View == "stats" || o.View == "graph" {
+		if o.Graph, err = ps.graphOf(v.R.Context(), id, data.Cells); err != nil {
+			return err
+		}
 	}
-	slices.SortFunc(chosen, func(a, b cell.Cell) int { return cell.Rank(a.State) - cell.Rank(b.State) })
-	shown := chosen[:min(len(chosen), maxGroupRows)]
-	return v.Show(http.StatusOK, page.View{
-		Title: data.Title, Name: "group", Repo: data.Repo, Stream: stream,
-		Body: struct {
-			groupJSON
-			Counts map[string]int
-			Shown  []cell.Cell
-			More   int
-			State  string
-		}{data, countsOf(data.Cells), shown, len(chosen) - len(shown), v.R.FormValue("state")},
-	}, data)
+	o.choose()
+	return v.Show(http.StatusOK, page.View{Title: data.Title, Name: "group", Repo: data.Repo, Stream: stream, Body: o}, data)
+}
+
+// outline is a group for browsers without script.
+type outline struct {
+	groupJSON
+	Counts                  map[string]int
+	Shown                   []cell.Cell
+	More                    int
+	State, Query, View, Ask string
+	Stats                   Stats
+	Graph                   graphJSON
+	CSRF                    string
+}
+
+// choose filters and sorts the tasks.
+func (o *outline) choose() {
+	words := strings.Fields(strings.ToLower(o.Query))
+	chosen := slices.DeleteFunc(slices.Clone(o.Cells), func(c cell.Cell) bool {
+		text := strings.ToLower(c.Name + " " + c.Queue + " " + c.ID)
+		return o.State != "" && c.State != o.State || slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
+	})
+	slices.SortStableFunc(chosen, func(a, b cell.Cell) int {
+		if o.View == "timeline" {
+			// What has not begun comes last.
+			return cmp.Compare(uint64(a.Scheduled)-1, uint64(b.Scheduled)-1)
+		}
+		return cell.Rank(a.State) - cell.Rank(b.State)
+	})
+	o.Shown = chosen[:min(len(chosen), maxGroupRows)]
+	o.More = len(chosen) - len(o.Shown)
+}
+
+// Waited and Ran are a task's times as people read them; "" for none.
+func (o outline) Waited(c cell.Cell) string {
+	if c.Scheduled == 0 {
+		return ""
+	}
+	waited, _ := times(&c.Move, time.Now())
+	return lasted(waited)
+}
+
+// Ran is how long a task ran.
+func (o outline) Ran(c cell.Cell) string {
+	if c.Started == 0 {
+		return ""
+	}
+	_, ran := times(&c.Move, time.Now())
+	return lasted(ran)
+}
+
+// Lasted is a duration in milliseconds as people read it.
+func (o outline) Lasted(ms int64) string { return lasted(ms) }
+
+func lasted(ms int64) string {
+	d := time.Duration(ms) * time.Millisecond
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm %02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh %02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd %02dh", int(d.Hours())/24, int(d.Hours())%24)
 }
 
 func countsOf(cells []cell.Cell) map[string]int {
@@ -106,7 +171,7 @@ func (ps *Pages) groupData(v *page.Visit) (any, error) {
 
 func (ps *Pages) readGroup(v *page.Visit, id string) (groupJSON, error) {
 	ctx := v.R.Context()
-	if err := v.Allow(scope.String("queue:list-task-group:" + id)); err != nil {
+	if err := v.Allow(seeGroup(id)); err != nil {
 		return groupJSON{}, err
 	}
 	cells, g, err := cell.List(ctx, ps.Queue, id)
@@ -115,6 +180,7 @@ func (ps *Pages) readGroup(v *page.Visit, id string) (groupJSON, error) {
 	}
 	data := groupJSON{ID: id, Title: "Task group", Sealed: g.Sealed != nil, Expires: g.Expires.UnixMilli(), Cells: cells, Cut: len(cells) >= cell.MaxListed}
 	data.Actions = ps.Actions.Offers(v)
+	data.Acts = acts(v, g, statsOf(cells, time.Now()).Open)
 	p, err := ps.Push.ByTaskGroup(ctx, id)
 	switch {
 	case err == nil && v.Allow(page.SeePushes) == nil:

@@ -21,9 +21,19 @@ export const COLUMNS: Column[] = [
 
 const collator = new Intl.Collator(undefined, { numeric: true });
 
+// Names are compared once, not at each sorting.
+const ranked = new WeakMap<Cell, number>();
+
+/** Ranks the names of all the cells among which select is going to choose. */
+export function rank(cells: Cell[]): void {
+  if (cells.every((c) => ranked.has(c))) return;
+  [...cells].sort((a, b) => collator.compare(a.name, b.name) || (a.id < b.id ? -1 : 1)).forEach((c, i) => ranked.set(c, i));
+}
+
 /** The cells in a state ("" for all) with all words in name or queue, in an order ("-ran" is falling). */
 export function select(cells: Cell[], state: State | "", text: string, sort: string): Cell[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  rank(cells);
   const list = cells.filter((c) => {
     if (state !== "" && c.state !== state) return false;
     const all = `${c.name} ${c.queue} ${c.id}`.toLowerCase();
@@ -39,9 +49,10 @@ export function select(cells: Cell[], state: State | "", text: string, sort: str
       if (x !== y) {
         if (x === LATE) return 1;
         if (y === LATE) return -1;
+        if (column.key === "name") return sign * (ranked.get(a)! - ranked.get(b)!);
         return sign * (typeof x === "string" ? collator.compare(x, String(y)) : x - Number(y));
       }
     }
-    return STATES.indexOf(a.state) - STATES.indexOf(b.state) || collator.compare(a.name, b.name);
+    return STATES.indexOf(a.state) - STATES.indexOf(b.state) || ranked.get(a)! - ranked.get(b)!;
   });
 }

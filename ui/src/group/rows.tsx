@@ -1,0 +1,73 @@
+// Rows of tasks of which only those in view are in the page.
+import type { RefObject } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { bootOf, type Cell, type State } from "../shell/data.ts";
+import { WORD } from "../shell/look.tsx";
+import { Rows } from "../shell/rows.ts";
+import { beat, chosen, moved } from "./model.ts";
+
+/** Keeps a window of rows in step with a list; extra is what else the rows show. */
+export function useRows(list: Cell[], height: number, role: "row" | "option", draw: (c: Cell, row: HTMLElement) => void, extra: unknown = 0): RefObject<HTMLDivElement | null> {
+  const box = useRef<HTMLDivElement>(null);
+  const rows = useRef<Rows>(null);
+  const now = useRef({ list, draw });
+  now.current = { list, draw };
+  useEffect(() => {
+    rows.current = new Rows(box.current!, {
+      height, overscan: 20,
+      draw: (i) => {
+        const c = now.current.list[i]!;
+        const row = document.createElement("div");
+        row.className = "v-row" + (i === chosen.value ? " sel" : "") + (moved.value.has(c.id) ? " moved" : "");
+        row.setAttribute("role", role);
+        if (role === "option") {
+          row.id = `o-${c.id}`;
+          row.setAttribute("aria-selected", String(i === chosen.value));
+          row.dataset["i"] = String(i);
+        } else row.setAttribute("aria-rowindex", String(i + 2));
+        row.style.height = `${height}px`;
+        now.current.draw(c, row);
+        return row;
+      },
+    }, "", "v-lines");
+    return () => rows.current?.stop();
+  }, []);
+  useEffect(() => {
+    rows.current?.set(list.length);
+  }, [list, beat.value, moved.value, extra]);
+  useEffect(() => {
+    rows.current?.redraw();
+    if (chosen.value >= 0 && chosen.value < list.length) rows.current?.reveal(chosen.value);
+  }, [chosen.value]);
+  return box;
+}
+
+export function cell(row: HTMLElement, name: string, content: string | Node, title = ""): void {
+  const e = document.createElement("span");
+  e.className = name;
+  if (row.getAttribute("role") === "row") e.setAttribute("role", "cell");
+  if (title) e.title = title;
+  e.append(content);
+  row.append(e);
+}
+
+export function linkTo(c: Cell): HTMLElement {
+  const a = document.createElement("a");
+  a.href = `/tasks/${c.id}`;
+  a.textContent = c.name;
+  a.title = c.name;
+  return a;
+}
+
+export function mark(s: State): HTMLElement {
+  const e = document.createElement("span");
+  e.className = `status st-${s}`;
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `${bootOf().icons}#st-${s}`);
+  svg.append(use);
+  e.append(svg, WORD[s]);
+  return e;
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -31,12 +32,14 @@ type Gauge struct {
 	Log  *slog.Logger
 	// Standings tells what workers the pools have; nil: there are no pools.
 	Standings func(context.Context) (map[string]Standing, error)
-	// Age is how old what Lines answers may be; a second when zero, not kept at all when negative.
+	// Age is how old what Lines answers may be; a second when zero. When negative, nothing is kept.
 	Age time.Duration
 
-	mu     sync.Mutex
-	lines  []Line
-	looked time.Time
+	mu      sync.Mutex
+	lines   []Line
+	looked  time.Time
+	records map[string]kept
+	reads   singleflight.Group
 
 	cancel context.CancelFunc
 	loop   sync.WaitGroup
@@ -61,7 +64,7 @@ func failed(s pg.Statement, err error) error {
 
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.
 var Statements = []pg.Statement{
-	linesSQL, waitsSQL, roundSQL, samplesSQL, thinSQL, historySQL, workersSQL, stripSQL, pendingSQL, busySQL,
+	linesSQL, waitsSQL, roundSQL, samplesSQL, thinSQL, historySQL, workersSQL, outcomesSQL, stripSQL, pendingSQL, busySQL,
 }
 
 // seconds is a duration of so many.

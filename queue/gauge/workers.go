@@ -18,7 +18,6 @@ type Worker struct {
 	Quarantine  time.Time // until when it gets none; zero: it is not in quarantine
 	Running     int       // tasks it has now
 	Latest      Latest    // its last run that was claimed; zero: there was none, or its task has expired
-	Outcomes    Outcomes  // of its last runs, at most 20
 }
 
 // Latest is a run with the name of its task.
@@ -41,7 +40,7 @@ func (g *Gauge) Workers(ctx context.Context, taskQueueID string) ([]Worker, erro
 			state    *string
 			run      *int
 		)
-		err = row.Scan(&w.Group, &w.ID, &w.First, &w.Last, &held, &w.Running, &id, &run, &state, &name, &w.Outcomes.Runs, &w.Outcomes.Failed)
+		err = row.Scan(&w.Group, &w.ID, &w.First, &w.Last, &held, &w.Running, &id, &run, &state, &name)
 		if held != nil {
 			w.Quarantine = *held
 		}
@@ -54,6 +53,88 @@ func (g *Gauge) Workers(ctx context.Context, taskQueueID string) ([]Worker, erro
 		return w, err
 	}, taskQueueID)
 }
+
+// Name names a worker within its task queue.
+func (w *Worker) Name() string { return w.Group + "/" + w.ID }
+
+// Record is what the workers of a task queue did lately: by group and id with a slash between, of the last runs of each, at
+// most 20, and of all.
+type Record struct {
+	Of  map[string]Outcomes
+	All Outcomes
+}
+
+const (
+	// recordAge is how old a record may be, and knownAge how old one that is better than none.
+	recordAge = 15 * time.Second
+	knownAge  = 10 * time.Minute
+)
+
+// Record reads what workers did. For many of them that takes seconds: it is read once for all who ask meanwhile, and kept.
+func (g *Gauge) Record(ctx context.Context, taskQueueID string) (*Record, error) {
+	if r, at := g.known(taskQueueID); r != nil && g.Age >= 0 && time.Since(at) < recordAge {
+		return r, nil
+	}
+	// Who asked first may leave, and the others still want it.
+	got := g.reads.DoChan(taskQueueID, func() (any, error) { return g.record(context.WithoutCancel(ctx), taskQueueID) })
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case x := <-got:
+		r, _ := x.Val.(*Record)
+		return r, x.Err
+	}
+}
+
+// Known is the last record that was read, nil when there is none that is of use.
+func (g *Gauge) Known(taskQueueID string) *Record {
+	r, at := g.known(taskQueueID)
+	if time.Since(at) > knownAge {
+		return nil
+	}
+	return r
+}
+
+type kept struct {
+	*Record
+	at time.Time
+}
+
+func (g *Gauge) known(taskQueueID string) (*Record, time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	k := g.records[taskQueueID]
+	return k.Record, k.at
+}
+
+func (g *Gauge) record(ctx context.Context, taskQueueID string) (*Record, error) {
+	asked := time.Now()
+	found, err := g.Pool.Query(ctx, outcomesSQL.Text, taskQueueID)
+	if err != nil {
+		return nil, failed(outcomesSQL, err)
+	}
+	r := &Record{Of: map[string]Outcomes{}}
+	var group, id string
+	var o Outcomes
+	_, err = pgx.ForEachRow(found, []any{&group, &id, &o.Runs, &o.Failed}, func() error {
+		r.Of[group+"/"+id] = o
+		r.All = r.All.Add(o)
+		return nil
+	})
+	if err != nil {
+		return nil, failed(outcomesSQL, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.records == nil || len(g.records) > maxRecords {
+		g.records = map[string]kept{}
+	}
+	g.records[taskQueueID] = kept{r, asked}
+	return r, nil
+}
+
+// maxRecords is how many task queues' records are kept.
+const maxRecords = 1000
 
 // Past is a run that a worker did, or does.
 type Past struct {
@@ -84,23 +165,24 @@ const (
 )
 
 var (
-	// The runs of all the workers are looked up in one go.
 	workersSQL = pg.Statement{Name: "queue.gauge-workers", Text: `
 WITH w AS MATERIALIZED (
     SELECT worker_group, worker_id, w.first_claim, w.last_active, d.quarantine_until, d.recent
     FROM queue_workers w LEFT JOIN worker_details d USING (task_queue_id, worker_group, worker_id)
     WHERE task_queue_id = $1 AND greatest(w.last_active + interval '1 day', d.expires) > now()),
-past AS (
-    SELECT w.worker_group, w.worker_id, count(*) FILTER (WHERE ` + counted + `)::int AS runs, count(*) FILTER (WHERE ` + blamed + `)::int AS failed
-    FROM w, unnest(w.recent) x JOIN runs r ON r.task_id = split_part(x, '/', 1) AND r.run_id = split_part(x, '/', 2)::smallint
-    GROUP BY w.worker_group, w.worker_id),
 c AS (SELECT worker_group, worker_id, count(*)::int AS n FROM claims WHERE task_queue_id = $1 GROUP BY worker_group, worker_id)
 SELECT w.worker_group, w.worker_id, w.first_claim, w.last_active, CASE WHEN w.quarantine_until > now() THEN w.quarantine_until END, coalesce(c.n, 0),
-    r.task_id, r.run_id, r.state, d.metadata->>'name', coalesce(past.runs, 0), coalesce(past.failed, 0)
-FROM w LEFT JOIN past USING (worker_group, worker_id) LEFT JOIN c USING (worker_group, worker_id)
+    r.task_id, r.run_id, r.state, d.metadata->>'name'
+FROM w LEFT JOIN c USING (worker_group, worker_id)
 LEFT JOIN runs r ON r.task_id = split_part(w.recent[cardinality(w.recent)], '/', 1) AND r.run_id = split_part(w.recent[cardinality(w.recent)], '/', 2)::smallint
 LEFT JOIN definitions d ON d.task_id = r.task_id
 ORDER BY w.worker_group, w.worker_id`}
+
+	outcomesSQL = pg.Statement{Name: "queue.gauge-outcomes", Text: `
+SELECT d.worker_group, d.worker_id, count(*) FILTER (WHERE ` + counted + `)::int, count(*) FILTER (WHERE ` + blamed + `)::int
+FROM worker_details d, unnest(d.recent) x JOIN runs r ON r.task_id = split_part(x, '/', 1) AND r.run_id = split_part(x, '/', 2)::smallint
+WHERE d.task_queue_id = $1
+GROUP BY d.worker_group, d.worker_id`}
 
 	stripSQL = pg.Statement{Name: "queue.gauge-strip", Text: `
 SELECT r.task_id, r.run_id, coalesce(m.metadata->>'name', ''), r.state, coalesce(r.reason_resolved, ''), r.started, r.resolved, ` + counted + `, ` + blamed + `

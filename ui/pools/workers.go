@@ -51,10 +51,15 @@ type table struct {
 	Now     int64  `json:"now"` // when it was read, by this server
 	MayHold string `json:"mayHold"`
 	MayEnd  string `json:"mayEnd"` // what is missing for it, "" when nothing is
+	Late    bool   `json:"late"`   // what the workers did is not there yet: it takes a while to read
 }
 
+// fewWorkers is how many may be asked about what they did while a page waits.
+const fewWorkers = 1000
+
 // workers reads the workers of a pool or task queue: those that asked for work, and those that its provider makes.
-func (ps *Pages) workers(ctx context.Context, s *subject) (*table, error) {
+// With wait it waits for what they did, however many they are.
+func (ps *Pages) workers(ctx context.Context, s *subject, wait bool) (*table, error) {
 	if err := ps.Queue.Roster().Flush(ctx); err != nil {
 		return nil, err
 	}
@@ -67,16 +72,21 @@ func (ps *Pages) workers(ctx context.Context, s *subject) (*table, error) {
 		return nil, err
 	}
 	now := time.Now()
-	var all gauge.Outcomes
-	for i := range seen {
-		all = all.Add(seen[i].Outcomes)
+	did, err := ps.record(ctx, s.ID, len(seen), wait)
+	if err != nil {
+		return nil, err
 	}
-	t := &table{Pool: s.ID, Rate: rate(all.Rate()), Runs: all.Runs, Now: now.UnixMilli(), Rows: make([]row, 0, len(seen)+len(made))}
+	late := did == nil
+	if late {
+		did = &gauge.Record{}
+	}
+	t := &table{Pool: s.ID, Rate: rate(did.All.Rate()), Runs: did.All.Runs, Late: late, Now: now.UnixMilli(), Rows: make([]row, 0, len(seen)+len(made))}
 	for i := range seen {
 		w := &seen[i]
 		r := rowOf(w, now)
-		r.Suspect = gauge.Suspect(w.Outcomes, all, len(seen))
-		name := w.Group + "/" + w.ID
+		name := w.Name()
+		own := did.Of[name]
+		r.Runs, r.Failed, r.Suspect = own.Runs, own.Failed, gauge.Suspect(own, did.All, len(seen))
 		r.Errors = errs[name]
 		if m := made[name]; m != nil {
 			r.join(m)
@@ -91,6 +101,14 @@ func (ps *Pages) workers(ctx context.Context, s *subject) (*table, error) {
 	}
 	slices.SortFunc(t.Rows, byName)
 	return t, nil
+}
+
+// record is what the workers of a task queue did lately; nil when that is not known and nobody waits for it.
+func (ps *Pages) record(ctx context.Context, id string, workers int, wait bool) (*gauge.Record, error) {
+	if wait || workers <= fewWorkers {
+		return ps.Gauge.Record(ctx, id)
+	}
+	return ps.Gauge.Known(id), nil
 }
 
 func byName(a, b row) int { return cmp.Or(natural(a.Group, b.Group), natural(a.ID, b.ID)) }
@@ -140,7 +158,7 @@ func (ps *Pages) made(ctx context.Context, s *subject) (map[string]*manager.Work
 func rowOf(w *gauge.Worker, now time.Time) row {
 	r := row{
 		Group: w.Group, ID: w.ID, Running: w.Running, Since: w.First.UnixMilli(), Last: w.Last.UnixMilli(),
-		TaskID: w.Latest.TaskID, RunID: w.Latest.RunID, Task: w.Latest.Name, Runs: w.Outcomes.Runs, Failed: w.Outcomes.Failed,
+		TaskID: w.Latest.TaskID, RunID: w.Latest.RunID, Task: w.Latest.Name,
 	}
 	if !w.Quarantine.IsZero() {
 		r.Held = w.Quarantine.UnixMilli()
@@ -223,7 +241,7 @@ func (ps *Pages) workersTab(v *page.Visit, s *subject) (*workersTab, error) {
 		t.Why = fault.Message(err)
 		return t, nil
 	}
-	all, err := ps.workers(v.R.Context(), s)
+	all, err := ps.workers(v.R.Context(), s, false)
 	if err != nil {
 		return nil, err
 	}
@@ -381,7 +399,7 @@ func (ps *Pages) workersData(v *page.Visit) (any, error) {
 	if err := v.Allow(seeWorkers(id)); err != nil {
 		return nil, err
 	}
-	t, err := ps.workers(v.R.Context(), s)
+	t, err := ps.workers(v.R.Context(), s, v.R.FormValue("wait") != "")
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ export class Table {
   private readonly box: HTMLElement;
   private readonly tick = document.createElement("input");
   private readonly count: HTMLElement;
-  private data: Workers = { rows: [], pool: "", rate: "", runs: 0, now: 0, mayHold: "", mayEnd: "" };
+  private data: Workers = { rows: [], pool: "", rate: "", runs: 0, now: 0, mayHold: "", mayEnd: "", late: false };
   private names: string[] = [];
   private shown: Worker[] = [];
   private chosen = new Set<string>();
@@ -182,8 +182,10 @@ export class Table {
   async load(): Promise<void> {
     if (this.busy) return;
     this.busy = true;
+    const path = `/ui/api/pools/workers?pool=${encodeURIComponent(this.pool)}`;
     try {
-      this.take(await get<Workers>(`/ui/api/pools/workers?pool=${encodeURIComponent(this.pool)}`));
+      this.take(await get<Workers>(path));
+      if (this.data.late) this.take(await get<Workers>(path + "&wait=1"));
     } catch {
       // The header says when the server is away; the table keeps what it knows.
     } finally {

@@ -28,6 +28,7 @@ export interface Workers {
   now: number;
   mayHold: string;
   mayEnd: string;
+  late: boolean; // what the workers did comes with another request
 }
 
 export const nameOf = (w: Worker): string => `${w.g}/${w.i}`;

@@ -44,6 +44,8 @@ type Config struct {
 	AccessKeyID        string            `yaml:"accessKeyId"`
 	SecretAccessKey    string            `yaml:"secretAccessKey"`    // or the next
 	SecretAccessKeyEnv string            `yaml:"secretAccessKeyEnv"` // a variable of the environment that holds it
+	InstanceRole       bool              `yaml:"instanceRole"`       // instead of a key: the role of the instance that the server runs on
+	Metadata           string            `yaml:"metadataUrl"`        // of that instance, where it is not EC2's own
 	Certificates       map[string]string `yaml:"certificates"`       // by region, in PEM: with which EC2 signs identity documents
 	Endpoint           string            `yaml:"endpoint"`           // of EC2, instead of the region's own
 
@@ -56,6 +58,7 @@ type Config struct {
 type Provider struct {
 	Config
 	certificates map[string]*x509.Certificate
+	signer       aws.CredentialsProvider
 
 	mu      sync.Mutex
 	regions map[string]calls
@@ -79,10 +82,11 @@ func New(c Config) (*Provider, error) {
 	if c.SecretAccessKeyEnv != "" {
 		c.SecretAccessKey = os.Getenv(c.SecretAccessKeyEnv)
 	}
-	if c.AccessKeyID == "" || c.SecretAccessKey == "" {
-		return nil, fault.New(fault.Invalid, "accessKeyId and secretAccessKey (or secretAccessKeyEnv) are needed")
+	keyed := c.AccessKeyID != "" && c.SecretAccessKey != ""
+	if keyed == c.InstanceRole {
+		return nil, fault.New(fault.Invalid, "either accessKeyId and secretAccessKey (or secretAccessKeyEnv) are needed, or instanceRole: true")
 	}
-	p := &Provider{Config: c, certificates: map[string]*x509.Certificate{}, regions: map[string]calls{}}
+	p := &Provider{Config: c, certificates: map[string]*x509.Certificate{}, regions: map[string]calls{}, signer: c.credentials()}
 	for region, text := range c.Certificates {
 		block, _ := pem.Decode([]byte(text))
 		if block == nil || !isRegion(region) {
@@ -148,9 +152,7 @@ func (p *Provider) region(region string) (calls, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.regions[region].run == nil {
-		o := ec2.Options{Region: region, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: p.AccessKeyID, SecretAccessKey: p.SecretAccessKey}, nil
-		})}
+		o := ec2.Options{Region: region, Credentials: p.signer}
 		if p.HTTP != nil {
 			o.HTTPClient = p.HTTP
 		}

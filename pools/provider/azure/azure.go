@@ -36,6 +36,8 @@ import (
 const (
 	tagLaunch = "treeline-launch"
 	tagRoot   = "treeline-root-url"
+	// tagAdopted is on machines that a deployment made, once they are like ours.
+	tagAdopted = "treeline-adopted"
 	// windowsName is the most characters that Windows takes as a machine's name.
 	windowsName = 15
 	looksAtOnce = 8
@@ -64,8 +66,9 @@ type Config struct {
 // Provider makes machines. It is safe for concurrent use.
 type Provider struct {
 	Config
-	machines func() (*armcompute.VirtualMachinesClient, error)
-	attested *attested.Verifier
+	machines    func() (*armcompute.VirtualMachinesClient, error)
+	deployments func() (*arm.Client, error)
+	attested    *attested.Verifier
 }
 
 // New returns a provider; nobody is asked anything before there is something to do.
@@ -86,14 +89,15 @@ func New(c Config) (*Provider, error) {
 	if p.attested, err = attested.New([]byte(c.Roots), []byte(c.Intermediates), c.HTTP); err != nil {
 		return nil, err
 	}
+	options := arm.ClientOptions{ClientOptions: policy.ClientOptions{Transport: c.HTTP}, DisableRPRegistration: true}
+	if c.Endpoint != "" {
+		options.Cloud = cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: c.Endpoint, Audience: c.Endpoint}}}
+		options.InsecureAllowCredentialWithHTTP = strings.HasPrefix(c.Endpoint, "http://")
+	}
 	p.machines = sync.OnceValues(func() (*armcompute.VirtualMachinesClient, error) {
-		options := arm.ClientOptions{ClientOptions: policy.ClientOptions{Transport: c.HTTP}, DisableRPRegistration: true}
-		if c.Endpoint != "" {
-			options.Cloud = cloud.Configuration{Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: c.Endpoint, Audience: c.Endpoint}}}
-			options.InsecureAllowCredentialWithHTTP = strings.HasPrefix(c.Endpoint, "http://")
-		}
 		return armcompute.NewVirtualMachinesClient(c.Subscription, p.credential(), &options)
 	})
+	p.deployments = sync.OnceValues(func() (*arm.Client, error) { return p.newDeployments(&options) })
 	return p, nil
 }
 
@@ -140,9 +144,11 @@ type launchConfig struct {
 	Location      string          `json:"location"`
 	SubnetID      string          `json:"subnetId"`
 	ARMDeployment json.RawMessage `json:"armDeployment"`
+	ARMGroup      string          `json:"armDeploymentResourceGroup"`
 	Tags          map[string]any  `json:"tags"`
 	WorkerManager struct {
-		PublicIP bool `json:"publicIp"`
+		PublicIP       bool `json:"publicIp"`
+		KeepDeployment bool `json:"keepDeployment"`
 	} `json:"workerManager"`
 }
 
@@ -162,14 +168,14 @@ func (p *Provider) Check(config json.RawMessage) error {
 	return nil
 }
 
-// machine reads a launch config: what Azure knows of virtual machines, and what is ours.
+// machine reads a launch config: what Azure knows of virtual machines, nil where a deployment makes it, and what is ours.
 func machine(text json.RawMessage) (*armcompute.VirtualMachineProperties, launchConfig, error) {
 	var c launchConfig
 	if err := json.Unmarshal(text, &c); err != nil {
 		return nil, c, err
 	}
 	if len(c.ARMDeployment) > 0 {
-		return nil, c, fault.New(fault.Invalid, "armDeployment is not supported: describe the machine with hardwareProfile, storageProfile and subnetId")
+		return nil, c, deployable(&c)
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil {
@@ -204,9 +210,24 @@ func nameOf(key string) (string, error) {
 	return "vm-" + hex.EncodeToString(b), nil
 }
 
-// data is what is remembered of a machine.
+// data is what is remembered of a machine. That of one by a deployment has no vmId: it is made later.
 type data struct {
-	VMID string `json:"vmId"`
+	VMID     string            `json:"vmId,omitempty"`
+	Group    string            `json:"resourceGroup,omitempty"` // the provider's own when empty
+	Deployed bool              `json:"deployed,omitempty"`
+	Keep     bool              `json:"keepDeployment,omitempty"`
+	Tags     map[string]string `json:"tags,omitempty"` // that it is to get
+}
+
+// known is what is remembered of an instance.
+func (p *Provider) known(i provider.Instance) (d data, err error) {
+	if len(i.Data) > 0 {
+		err = json.Unmarshal(i.Data, &d)
+	}
+	if d.Group == "" {
+		d.Group = p.ResourceGroup
+	}
+	return d, err
 }
 
 // Launch implements provider.Scaler.
@@ -218,6 +239,9 @@ func (p *Provider) Launch(ctx context.Context, l provider.Launch) (provider.Inst
 	name, err := nameOf(l.Key)
 	if err != nil {
 		return provider.Instance{}, errors.Join(provider.ErrRefused, err)
+	}
+	if m == nil {
+		return p.deploy(ctx, c, l, name)
 	}
 	if err := p.complete(m, c, l, name); err != nil {
 		return provider.Instance{}, errors.Join(provider.ErrRefused, err)
@@ -240,7 +264,7 @@ func (p *Provider) Launch(ctx context.Context, l provider.Launch) (provider.Inst
 	if there.Properties == nil || there.Properties.VMID == nil {
 		return provider.Instance{}, fault.New(fault.Unavailable, "azure: %s has no vmId yet", name)
 	}
-	remembered, err := json.Marshal(data{strings.ToLower(*there.Properties.VMID)})
+	remembered, err := json.Marshal(data{VMID: strings.ToLower(*there.Properties.VMID)})
 	return provider.Instance{Group: c.Location, ID: name, Key: l.Key, Data: remembered}, err
 }
 
@@ -262,7 +286,7 @@ func (p *Provider) tags(c launchConfig, l provider.Launch) map[string]*string {
 
 // complete adds to a machine what is ours.
 func (p *Provider) complete(m *armcompute.VirtualMachineProperties, c launchConfig, l provider.Launch, name string) error {
-	words, err := json.Marshal(map[string]string{"workerPoolId": l.WorkerPoolID, "providerId": l.ProviderID, "workerGroup": c.Location, "rootUrl": l.RootURL})
+	words, err := registration(c, l)
 	if err != nil {
 		return err
 	}
@@ -301,6 +325,11 @@ func (p *Provider) complete(m *armcompute.VirtualMachineProperties, c launchConf
 	return nil
 }
 
+// registration is what the worker needs to know to register.
+func registration(c launchConfig, l provider.Launch) ([]byte, error) {
+	return json.Marshal(map[string]string{"workerPoolId": l.WorkerPoolID, "providerId": l.ProviderID, "workerGroup": c.Location, "rootUrl": l.RootURL})
+}
+
 // password is a machine's own: the same when it is asked for again.
 func (p *Provider) password(key string) string {
 	sum := hmac.New(sha256.New, p.Secret)
@@ -322,111 +351,18 @@ func kind(err error) error {
 	return err
 }
 
-// Look implements provider.Scaler.
-func (p *Provider) Look(ctx context.Context, list []provider.Instance) ([]provider.Health, error) {
-	api, err := p.machines()
-	if err != nil {
-		return nil, fmt.Errorf("azure: %w", err)
-	}
-	out, errs := make([]provider.Health, len(list)), make([]error, len(list))
-	limit := make(chan struct{}, looksAtOnce)
-	var all sync.WaitGroup
-	for n, i := range list {
-		limit <- struct{}{}
-		all.Go(func() {
-			defer func() { <-limit }()
-			found, err := api.Get(ctx, p.ResourceGroup, i.ID, &armcompute.VirtualMachinesClientGetOptions{Expand: to.Ptr(armcompute.InstanceViewTypesInstanceView)})
-			switch {
-			case missing(err):
-			case err != nil:
-				errs[n] = fmt.Errorf("azure: get %s: %w", i.ID, err)
-			default:
-				out[n] = health(&found.VirtualMachine)
-			}
-		})
-	}
-	all.Wait()
-	return out, errors.Join(errs...)
-}
-
-// health reads a machine's states: of its power, and, while that is not known, of its making.
-func health(m *armcompute.VirtualMachine) provider.Health {
-	if m.Properties == nil {
-		return provider.Starting
-	}
-	if view := m.Properties.InstanceView; view != nil {
-		for _, s := range view.Statuses {
-			switch code := deref(s.Code); code {
-			case "PowerState/running":
-				return provider.Running
-			case "PowerState/starting":
-				return provider.Starting
-			case "PowerState/stopping", "PowerState/stopped", "PowerState/deallocating", "PowerState/deallocated":
-				return provider.Stopping
-			}
-		}
-	}
-	switch deref(m.Properties.ProvisioningState) {
-	case "Failed", "Canceled", "Deleting":
-		return provider.Stopping
-	}
-	return provider.Starting
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-// Stop implements provider.Scaler.
-func (p *Provider) Stop(ctx context.Context, i provider.Instance) error {
-	api, err := p.machines()
-	if err != nil {
-		return fmt.Errorf("azure: %w", err)
-	}
-	_, err = api.BeginDelete(ctx, p.ResourceGroup, i.ID, &armcompute.VirtualMachinesClientBeginDeleteOptions{ForceDeletion: to.Ptr(true)})
-	if err != nil && !missing(err) {
-		return fmt.Errorf("azure: delete %s: %w", i.ID, err)
-	}
-	return nil
-}
-
-// List implements provider.Scaler.
-func (p *Provider) List(ctx context.Context, _ []json.RawMessage) ([]provider.Found, error) {
-	api, err := p.machines()
-	if err != nil {
-		return nil, fmt.Errorf("azure: %w", err)
-	}
-	var found []provider.Found
-	for pages := api.NewListPager(p.ResourceGroup, nil); pages.More(); {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("azure: list %s: %w", p.ResourceGroup, err)
-		}
-		for _, m := range page.Value {
-			if deref(m.Tags[tagRoot]) != p.RootURL || deref(m.Tags["provider-id"]) != p.ProviderID {
-				continue
-			}
-			f := provider.Found{Instance: provider.Instance{Group: deref(m.Location), ID: deref(m.Name), Key: deref(m.Tags[tagLaunch])}}
-			if m.Properties != nil && m.Properties.TimeCreated != nil {
-				f.Created = *m.Properties.TimeCreated
-			}
-			found = append(found, f)
-		}
-	}
-	return found, nil
-}
-
 // Verify implements provider.Provider: the document is Microsoft's, and of that very machine.
 func (p *Provider) Verify(ctx context.Context, i provider.Instance, proof provider.Proof) error {
 	doc, err := p.attested.Verify(ctx, proof.Content, time.Now())
 	if err != nil {
 		return err
 	}
-	var known data
-	if err := json.Unmarshal(i.Data, &known); err != nil {
+	known, err := p.known(i)
+	if err == nil && known.Deployed {
+		known.VMID, err = p.identityOf(ctx, known, i.ID)
+		known.VMID = strings.ToLower(known.VMID)
+	}
+	if err != nil {
 		return err
 	}
 	if known.VMID == "" || strings.ToLower(doc.VMID) != known.VMID {

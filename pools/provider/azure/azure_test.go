@@ -37,6 +37,8 @@ type endpoint struct {
 	mu sync.Mutex
 	by map[string]map[string]any // machines by name
 	n  int
+	// deployments by name, with their states; each makes its machine when it is looked at again.
+	deployments map[string]map[string]any
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -61,6 +63,10 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(401, map[string]any{})
 		return
 	}
+	if name, ok := strings.CutPrefix(r.URL.Path, "/subscriptions/"+subscription+"/resourcegroups/ci/providers/Microsoft.Resources/deployments/"); ok {
+		e.deploy(w, r, name, answer)
+		return
+	}
 	name, ok := strings.CutPrefix(r.URL.Path, "/subscriptions/"+subscription+"/resourceGroups/ci/providers/Microsoft.Compute/virtualMachines")
 	name = strings.TrimPrefix(name, "/")
 	there := e.by[name]
@@ -79,9 +85,149 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(404, map[string]any{"error": map[string]any{"code": "ResourceNotFound"}})
 	case r.Method == "GET":
 		answer(200, there)
+	case r.Method == "PATCH":
+		var m map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			e.t.Error(err)
+		}
+		there["tags"], there["patched"] = m["tags"], m["properties"]
+		answer(200, there)
 	case r.Method == "DELETE":
 		delete(e.by, name)
 		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// deploy answers about deployments: one runs until it is looked at a second time, and has made its machine then.
+func (e *endpoint) deploy(w http.ResponseWriter, r *http.Request, name string, answer func(int, any)) {
+	if e.deployments == nil {
+		e.deployments = map[string]map[string]any{}
+	}
+	name, cancel := strings.CutSuffix(name, "/cancel")
+	there := e.deployments[name]
+	switch {
+	case r.Method == "PUT":
+		var d map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
+			e.t.Error(err)
+		}
+		p, _ := d["properties"].(map[string]any)
+		if strings.Contains(fmt.Sprint(p["parameters"]), "Huge") {
+			answer(400, map[string]any{"error": map[string]any{"code": "InvalidTemplateDeployment", "message": "quota"}})
+			return
+		}
+		p["provisioningState"] = "Accepted"
+		e.deployments[name] = d
+		answer(201, d)
+	case there == nil:
+		answer(404, map[string]any{"error": map[string]any{"code": "DeploymentNotFound"}})
+	case cancel:
+		answer(409, map[string]any{"error": map[string]any{"code": "DeploymentCannotBeCancelled"}})
+	case r.Method == "DELETE":
+		delete(e.deployments, name)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		p, _ := there["properties"].(map[string]any)
+		answer(200, there)
+		if p["provisioningState"] == "Accepted" {
+			p["provisioningState"] = "Succeeded"
+			parameters, _ := p["parameters"].(map[string]any)
+			e.n++
+			e.by[name] = map[string]any{"name": name, "location": "westeurope", "tags": value(parameters["tags"]), "properties": map[string]any{
+				"vmId": fmt.Sprintf("VM-%d", e.n), "provisioningState": "Succeeded", "timeCreated": time.Now().UTC().Format(time.RFC3339),
+				"instanceView":   map[string]any{"statuses": []any{map[string]any{"code": "PowerState/running"}}},
+				"storageProfile": map[string]any{"osDisk": map[string]any{"name": "os"}},
+				"networkProfile": map[string]any{"networkInterfaces": []any{map[string]any{"id": "/nic"}}},
+			}}
+		}
+	}
+}
+
+// value is a parameter's.
+func value(parameter any) any {
+	p, _ := parameter.(map[string]any)
+	return p["value"]
+}
+
+func deployed(size string) json.RawMessage {
+	return json.RawMessage(`{"armDeployment": {"mode": "Incremental", "parameters": {"location": {"value": "westeurope"}, "size": {"value": "` + size + `"}},
+		"template": {"parameters": {"location": {"type": "string"}, "size": {"type": "string"}, "vmName": {"type": "string"}, "tags": {"type": "object"}}, "resources": []}}, "workerConfig": {}}`)
+}
+
+// TestDeployments has machines made by templates.
+func TestDeployments(t *testing.T) {
+	e := &endpoint{t: t, by: map[string]map[string]any{}}
+	server := httptest.NewServer(e)
+	t.Cleanup(server.Close)
+	microsoft := newAuthority(t, "eu.metadata.azure.com")
+	p, err := azure.New(azure.Config{
+		Subscription: subscription, ResourceGroup: "ci", Tenant: "t", ClientID: "c", ClientSecret: "s", Endpoint: server.URL, TokenURL: server.URL + "/token",
+		Roots: microsoft.roots, Intermediates: microsoft.intermediates, ProviderID: "prov", RootURL: root, Secret: []byte("k"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	launch := provider.Launch{Key: "AAAAAAAAAAAAAAAAAAAAAA", WorkerPoolID: "proj/work", ProviderID: "prov", Owner: "ada@example.com", RootURL: root, Config: deployed("Small")}
+	i, err := p.Launch(t.Context(), launch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := p.Launch(t.Context(), launch); err != nil || again.ID != i.ID || again.Group != "westeurope" {
+		t.Errorf("the same launch: %+v, %v", again, err)
+	}
+	looks := func(want provider.Health) {
+		t.Helper()
+		got, err := p.Look(t.Context(), []provider.Instance{i})
+		if err != nil || got[0] != want {
+			t.Errorf("health %v, %v; want %v", got, err, want)
+		}
+	}
+	delete(e.by, i.ID) // asking again has ended the double's deployment
+	e.deployments[i.ID]["properties"].(map[string]any)["provisioningState"] = "Accepted"
+	looks(provider.Starting)
+	looks(provider.Running)
+	machine := e.by[i.ID]
+	text, err := json.Marshal(machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"treeline-adopted":"true"`, `"worker-pool-id":"proj/work"`, `"deleteOption":"Delete"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the machine has no %s: %s", want, text)
+		}
+	}
+	if len(e.deployments) > 0 {
+		t.Error("the deployment's record stays")
+	}
+	looks(provider.Running)
+	id, _ := machine["properties"].(map[string]any)["vmId"].(string)
+	if err := p.Verify(t.Context(), i, provider.Proof{RootURL: root, Content: microsoft.proof(t, strings.ToLower(id), nil)}); err != nil {
+		t.Errorf("its worker: %v", err)
+	}
+	if p.Verify(t.Context(), i, provider.Proof{RootURL: root, Content: microsoft.proof(t, "other", nil)}) == nil {
+		t.Error("another machine's worker is taken")
+	}
+	if found, err := p.List(t.Context(), []json.RawMessage{deployed("Small")}); err != nil || len(found) != 1 || found[0].ID != i.ID || found[0].Key != launch.Key {
+		t.Errorf("found: %+v, %v", found, err)
+	}
+	if err := p.Stop(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+	looks(provider.Gone)
+	launch.Key, launch.Config = "BAAAAAAAAAAAAAAAAAAAAA", deployed("Huge")
+	if _, err := p.Launch(t.Context(), launch); !errors.Is(err, provider.ErrRefused) {
+		t.Errorf("a deployment that Azure refuses: %v", err)
+	}
+	for text, ok := range map[string]bool{
+		string(deployed("Small")): true,
+		`{"armDeployment": {"mode": "Incremental", "parameters": {"location": {"value": "x"}}, "templateLink": {"id": "/t"}}}`:                 true,
+		`{"armDeployment": {"mode": "Incremental", "parameters": {"location": {"value": "x"}}, "template": {"parameters": {}}}}`:               false,
+		`{"armDeployment": {"mode": "Incremental", "parameters": {}, "templateLink": {"id": "/t"}}}`:                                           false,
+		`{"armDeployment": {"mode": "Incremental", "parameters": {"location": {"value": "x"}}, "templateLink": {"id": "/t"}, "template": {}}}`: false,
+	} {
+		if err := p.Check(json.RawMessage(`{"launchConfigs": [` + text + `]}`)); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 

@@ -26,8 +26,13 @@ func funcs() template.FuncMap {
 		"states":   cell.States,
 		"word":     prose.Word,
 		"passages": passages,
+		"past":     func(millis int64) bool { return time.UnixMilli(millis).Before(time.Now()) },
+		// plainact reports whether an act on a task takes nothing but a press.
+		"plainact": func(name string) bool {
+			return slices.Contains([]string{"rerun", "cancel", "schedule", "retrigger"}, name)
+		},
 		"acticon": func(name string) string {
-			return map[string]string{"rerun": "rerun", "cancel": "stop", "schedule": "play"}[name]
+			return map[string]string{"rerun": "rerun", "cancel": "stop", "schedule": "play", "retrigger": "rerun"}[name]
 		},
 		"icon": func(file, name string, class ...string) iconView {
 			return iconView{file, name, strings.Join(class, " ")}

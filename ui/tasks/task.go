@@ -16,17 +16,22 @@ import (
 	"strings"
 
 	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/failures"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
-	"github.com/treeline-ci/treeline/queue/why"
+	waits "github.com/treeline-ci/treeline/queue/why"
 	"github.com/treeline-ci/treeline/task"
+	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui/actions"
+	"github.com/treeline-ci/treeline/ui/again"
 	"github.com/treeline-ci/treeline/ui/cell"
 	"github.com/treeline-ci/treeline/ui/live"
 	"github.com/treeline-ci/treeline/ui/logs"
 	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/prose"
+	"github.com/treeline-ci/treeline/ui/why"
 )
 
 // taskView is what the task page's template shows.
@@ -77,6 +82,7 @@ type taskJSON struct {
 	Scopes          []string        `json:"scopes"`
 	Push            *pushLink       `json:"push"`
 	Actions         bool            `json:"actions"` // whether actions may be offered
+	extras
 }
 
 type runJSON struct {
@@ -111,10 +117,8 @@ type pushLink struct {
 	Subject  string `json:"subject"`
 }
 
-const maxDependents = 100 // shown
-
 func tabs() [][2]string {
-	return [][2]string{{"summary", "Summary"}, {"log", "Log"}, {"artifacts", "Artifacts"}, {"definition", "Definition"}, {"deps", "Dependencies"}}
+	return [][2]string{{"summary", "Summary"}, {"log", "Log"}, {"artifacts", "Artifacts"}, {"definition", "Definition"}, {"tests", "Tests"}, {"deps", "Dependencies"}, {"similar", "Similar"}, {"history", "History"}}
 }
 
 //go:embed html/*.html
@@ -125,11 +129,19 @@ type Pages struct {
 	// Artifact shows an artifact of a task.
 	Artifact func(v *page.Visit, id, name string) error
 
-	Queue   *queue.Queue
-	Push    *push.Log
-	Actions *actions.Pages
-	Logs    *logs.Pages
-	Live    *live.Live
+	Queue    *queue.Queue
+	Push     *push.Log
+	Actions  *actions.Pages
+	Logs     *logs.Pages
+	Live     *live.Live
+	Why      *why.Why
+	Failures *failures.Failures
+	Triage   *triage.Book
+	Again    *again.Again
+	Objects  *object.Store // summaries are read from it; nil: there are none
+	// Purge has a cache of a worker pool dropped; nil: nobody can.
+	Purge   func(ctx context.Context, workerPoolID, cacheName string) error
+	RootURL string // as people reach this server
 	Log     *slog.Logger
 }
 
@@ -139,6 +151,12 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /tasks/{task}/{rest...}", ps.part)
 	k.Data("GET /ui/api/tasks/{task}", ps.taskData)
 	k.Data("POST /ui/api/tasks/{task}/{act}", ps.act)
+	k.Data("GET /ui/api/tasks/{task}/artifacts", ps.artifacts)
+	k.Data("GET /ui/api/tasks/{task}/dependents", ps.dependents)
+	k.Data("GET /ui/api/tasks/{task}/around", ps.around)
+	k.Data("GET /ui/api/tasks/{task}/tests", ps.tests)
+	k.Data("GET /ui/api/tasks/{task}/similar", ps.similar)
+	k.Data("GET /ui/api/tasks/{task}/said", ps.said)
 	return k.Add(markup)
 }
 
@@ -202,7 +220,9 @@ func (ps *Pages) readTask(v *page.Visit, id string, run int) (taskJSON, error) {
 		}
 		data.Run = run
 	}
-	data.Acts = actsOn(v, item.Status)
+	if data.Acts, err = ps.actsOn(v, &item); err != nil {
+		return taskJSON{}, err
+	}
 	data.Actions = ps.Actions.Offers(v)
 	if data.YAML, err = prose.YAML(item.Task); err != nil {
 		return taskJSON{}, err
@@ -220,7 +240,10 @@ func (ps *Pages) readTask(v *page.Visit, id string, run int) (taskJSON, error) {
 	if name != "" {
 		data.Log, data.LogPage = logs.BytesPath(id, data.Run, name), logs.ViewerPath(id, data.Run, name)
 	}
-	return data, ps.addPush(ctx, v, &data)
+	if err := ps.addPush(ctx, v, &data); err != nil {
+		return taskJSON{}, err
+	}
+	return data, ps.addMore(ctx, v, &data, &item)
 }
 
 // describe is what the task itself tells.
@@ -272,7 +295,7 @@ func (ps *Pages) addNeighbours(ctx context.Context, v *page.Visit, data *taskJSO
 	if v.Allow(scope.String("queue:list-dependent-tasks:"+data.ID)) != nil {
 		return nil
 	}
-	page, err := ps.Queue.Dependents(ctx, data.ID, maxDependents, "")
+	page, err := ps.Queue.Dependents(ctx, data.ID, shownDependents, "")
 	if err != nil {
 		return err
 	}
@@ -330,7 +353,7 @@ func (ps *Pages) addWaiting(ctx context.Context, v *page.Visit, data *taskJSON, 
 
 // atLeast is a number that was not counted beyond the limit.
 func atLeast(n int) string {
-	if n == why.MaxCounted {
+	if n == waits.MaxCounted {
 		return fmt.Sprintf("At least %d", n)
 	}
 	return strconv.Itoa(n)

@@ -176,7 +176,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		{ClientID: queueClient, AccessToken: c.Secrets.QueueToken, Scopes: []string{"*"}, Description: "Signs the credentials of tasks."},
 		{ClientID: poolsClient, AccessToken: c.Secrets.poolsIssuer().AccessToken, Scopes: []string{"*"}, Description: "Signs the credentials of workers."},
 	}, append(people, c.StaticClients...)...)
-	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, Ring: a.ring, Wake: a.feed.Wake, Log: c.Log})
+	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, People: login.Issuer, Ring: a.ring, Wake: a.feed.Wake, Log: c.Log})
 	if err != nil {
 		return err
 	}

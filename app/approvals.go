@@ -20,15 +20,19 @@ func (a *App) proposing(endpoints []web.Endpoint) {
 		endpoints[i].Handle = func(ctx context.Context, r *web.Request) (any, error) {
 			out, err := handle(ctx, r)
 			if guarded, ok := errors.AsType[*auth.Guarded](err); ok {
-				return nil, a.propose(ctx, guarded)
+				caller, err := r.Caller(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return nil, a.propose(ctx, caller, guarded)
 			}
 			return out, err
 		}
 	}
 }
 
-func (a *App) propose(ctx context.Context, g *auth.Guarded) error {
-	p, err := a.auth.Propose(ctx, g)
+func (a *App) propose(ctx context.Context, caller auth.Caller, g *auth.Guarded) error {
+	p, err := a.auth.Propose(ctx, caller, g)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/apptest"
@@ -95,6 +96,16 @@ func TestTwoPersons(t *testing.T) {
 		p.does(phone, "auth", "POST", approve, nil, nil, "somebody else must approve")
 		puppet := p.client(phone, "puppet")
 		p.does(puppet, "auth", "POST", approve, nil, nil, "has made or changed the client")
+		// Whoever may make clients can sign in any name, which makes nobody two persons.
+		posing := func(name string) *client.Client {
+			temp, err := hawk.CreateTemporary(ann.Credentials(), hawk.TempOptions{ClientID: name, Scopes: []string{"*"}, Start: time.Now().Add(-time.Minute), Expiry: time.Now().Add(time.Hour)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p.root.WithCredentials(temp)
+		}
+		p.does(posing("github/2|bob/laptop"), "auth", "POST", approve, nil, nil, "not with temporary credentials in another name")
+		p.does(posing("zed"), "auth", "PUT", path, role, nil, "not with temporary credentials in another name")
 		p.does(ann, "auth", "PUT", path, role, nil, "needs the approval") // nothing happened yet
 		p.does(bob, "auth", "POST", approve, nil, nil, "")
 		p.does(bob, "auth", "POST", approve, nil, nil, "") // again is no error

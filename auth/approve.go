@@ -31,8 +31,11 @@ type Approval struct {
 const approvalLasts = "3 days"
 
 // Propose keeps a change for a second person to see, and returns it. The same change, asked for again by
-// the same client, is the same proposal.
-func (a *Auth) Propose(ctx context.Context, g *Guarded) (Approval, error) {
+// the same client, is the same proposal. caller is who asked.
+func (a *Auth) Propose(ctx context.Context, caller Caller, g *Guarded) (Approval, error) {
+	if err := a.inPerson(caller); err != nil {
+		return Approval{}, err
+	}
 	var out Approval
 	err := pg.Tx(ctx, a.pool, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, forgetApprovalSQL.Text, g.Digest, g.Proposer); err != nil {
@@ -81,7 +84,11 @@ func oneApproval(rows pgx.Rows, err error, what string) (Approval, error) {
 
 // Decide approves or refuses an open proposal. Whoever proposed it may refuse it, and not approve it,
 // neither with another client of the same person nor with one that the proposer has changed.
-func (a *Auth) Decide(ctx context.Context, actor, id string, approve bool) (Approval, error) {
+func (a *Auth) Decide(ctx context.Context, caller Caller, id string, approve bool) (Approval, error) {
+	if err := a.inPerson(caller); err != nil {
+		return Approval{}, err
+	}
+	actor := caller.ClientID
 	state, action := "refused", "change refused"
 	if approve {
 		state, action = "approved", "change approved"
@@ -117,9 +124,19 @@ func (a *Auth) Decide(ctx context.Context, actor, id string, approve bool) (Appr
 	return out, nil
 }
 
+// inPerson refuses temporary credentials in the name of somebody else: whoever may create clients could
+// speak with any name. The server's own, for people who have signed in, are those people's.
+func (a *Auth) inPerson(c Caller) error {
+	if c.ClientID == "" || c.Issuer != c.ClientID && (a.people == "" || c.Issuer != a.people) {
+		return fault.New(fault.Forbidden, "What needs two persons is asked for and approved with a client's own credentials, "+
+			"or by people who have signed in, not with temporary credentials in another name.")
+	}
+	return nil
+}
+
 // second tells whether a client is another person's than the proposer's.
 func second(ctx context.Context, tx pgx.Tx, proposer, actor string) error {
-	if actor == "" || person(proposer) == person(actor) {
+	if person(proposer) == person(actor) {
 		return fault.New(fault.Forbidden, "%s asked for this change: somebody else must approve it.", proposer)
 	}
 	var made bool

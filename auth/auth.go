@@ -39,6 +39,7 @@ type Config struct {
 	EncryptionKey []byte           // 32 bytes; a ring of this key alone, when Ring is nil
 	Now           func() time.Time // the clock that signatures are checked by; nil: time.Now
 	KeepAudit     time.Duration    // how long audit rows are kept; 0: 30 days
+	People        string           // the client that signs the credentials of people who have signed in; "" for none
 	Wake          func()           // called after a change, for the feed to look; may be nil
 }
 
@@ -56,6 +57,7 @@ type Auth struct {
 	vault     vault
 	now       func() time.Time
 	keepAudit time.Duration
+	people    string
 	wake      func()
 	copies    copies
 
@@ -69,7 +71,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{pool: pool, log: cfg.Log, vault: v, now: cfg.Now, keepAudit: cfg.KeepAudit, wake: cfg.Wake}
+	a := &Auth{pool: pool, log: cfg.Log, vault: v, now: cfg.Now, keepAudit: cfg.KeepAudit, people: cfg.People, wake: cfg.Wake}
 	if a.now == nil {
 		a.now = time.Now
 	}

@@ -134,7 +134,7 @@ func (a *Auth) identify(ctx context.Context, clients directory, id, ext string, 
 	if err != nil {
 		return Caller{}, err
 	}
-	caller := Caller{ClientID: id, Scopes: all, Expires: client.Expires, Scheme: schemeHawk}
+	caller := Caller{ClientID: id, Issuer: owner, Scopes: all, Expires: client.Expires, Scheme: schemeHawk}
 	if cert != nil {
 		if err := a.checkCertificate(*cert, id, client, own); err != nil {
 			return Caller{}, err

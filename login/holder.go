@@ -30,7 +30,7 @@ func (l *Login) Caller(ctx context.Context, h Holder) (auth.Caller, error) {
 			return auth.Caller{}, err
 		}
 		scopes, err := l.expand(ctx, p)
-		return auth.Caller{ClientID: p.Identity, Scopes: scopes, Expires: p.Until}, err
+		return auth.Caller{ClientID: p.Identity, Issuer: p.Identity, Scopes: scopes, Expires: p.Until}, err
 	case h.Certificate != "":
 		return l.deps.Auth.TemporaryCallerFor(ctx, h.ClientID, h.Certificate)
 	}

@@ -134,7 +134,7 @@ func (d door) decide(approve bool) func(context.Context, *web.Request) (any, err
 		if err != nil {
 			return nil, err
 		}
-		if p, err = d.auth.Decide(ctx, actor.ClientID, p.ID, approve); err != nil {
+		if p, err = d.auth.Decide(ctx, actor, p.ID, approve); err != nil {
 			return nil, err
 		}
 		return toApproval(p), nil

@@ -79,6 +79,7 @@ type Endpoint struct {
 // Caller is who made a request.
 type Caller struct {
 	ClientID string    // "" for an anonymous caller
+	Issuer   string    // the client whose access token stands behind it: another one for named temporary credentials
 	Scopes   []string  // expanded
 	Expires  time.Time // of the credentials
 	Scheme   string    // "hawk"; "none" for an anonymous caller

@@ -149,9 +149,9 @@ func ended(v *page.Visit) bool { return v.Session.ClientID == "" || v.Post() != 
 // they wrote.
 func (ps *Pages) refused(v *page.Visit, e *editor, err error) (status int, ok bool) {
 	if guarded, needs := errors.AsType[*auth.Guarded](err); needs {
-		a, perr := ps.Auth.Propose(v.R.Context(), guarded)
+		a, perr := ps.Auth.Propose(v.R.Context(), v.Caller(), guarded)
 		if perr != nil {
-			return 0, false
+			return ps.refused(v, e, perr)
 		}
 		e.Problem = "This change needs a second person. It is kept as proposal " + a.ID + " until " + a.Expires.UTC().Format("2 Jan 15:04") + " UTC; once somebody else has approved it, save it again."
 		return http.StatusConflict, true

@@ -33,6 +33,7 @@ type Session struct {
 	Scopes   []string // expanded, as they are now
 	Token    []byte   // the cookie's; nil when not signed in
 	Holder   login.Holder
+	Issuer   string // as of auth.Caller
 }
 
 // CSRF returns a token that only pages of this session hold. It looks different each time, so that
@@ -129,7 +130,7 @@ func (s *Store) Of(r *http.Request) (Session, error) {
 		}
 		switch {
 		case err == nil:
-			return Session{who.ClientID, caller.Scopes, token, who.Holder}, nil
+			return Session{who.ClientID, caller.Scopes, token, who.Holder, caller.Issuer}, nil
 		case errors.Is(err, fault.Unavailable): // the person's provider; what everybody may see stays open
 			s.Log.WarnContext(ctx, "a person is taken for a visitor", "identity", who.ClientID, "error", err)
 		case !errors.Is(err, fault.NotFound) && !errors.Is(err, fault.Unauthenticated):

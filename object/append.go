@@ -75,8 +75,15 @@ func (s *Store) appendPiece(ctx context.Context, id, offset int64, piece []byte)
 		return size, fits, fmt.Errorf("object: append: %w", err)
 	}
 	s.growth.grown(id)
+	if s.watch != nil {
+		s.watch(ctx, id, size)
+	}
 	return size, fits, nil
 }
+
+// Watch has f called with the size of each upload with Append after it has grown by a piece of at most 64 KiB, in the call
+// that brings the piece: f must be quick. It is for the start of the program.
+func (s *Store) Watch(f func(ctx context.Context, id, size int64)) { s.watch = f }
 
 // unmark takes the mark of seal off when the upload was not sealed after all; when it was, the file
 // counts as moved.

@@ -66,6 +66,7 @@ type Store struct {
 	key     []byte
 	maxSize int64
 	growth  growth
+	watch   func(ctx context.Context, id, size int64) // nil: nobody does
 	copies  copies
 	sweeper sweeper
 

@@ -47,6 +47,7 @@ type Pages struct {
 func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /logviewer", ps.old)
 	ps.indexes = lineindex.New(ps.Pool, openLog(ps.Objects), ps.Log)
+	ps.Objects.Watch(ps.indexes.Grown)
 	ps.searching = make(chan struct{}, searches)
 	k.Stream("GET /ui/api/logs/{task}/{run}/{name...}", ps.read)
 	return k.Add(markup)

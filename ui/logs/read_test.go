@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -135,4 +136,32 @@ func TestLogsThatCannotBeRead(t *testing.T) {
 			t.Errorf("status %d: %s", status, body)
 		}
 	})
+}
+
+func TestIndexIsMadeWhileTheLogGrows(t *testing.T) {
+	s := uitest.New(t)
+	id := s.Task(t, task.Running, uitest.Named("test"))
+	log := s.Log(t, id)
+	for range 5 {
+		log.Write(t, strings.Repeat("a line of a log that nobody looks at yet\n", 25_000))
+	}
+	log.Finish(t, task.Completed)
+	late := time.After(10 * time.Second)
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		var lines int
+		err := s.Pool.QueryRow(t.Context(), `SELECT coalesce(max((convert_from(body, 'UTF8')::json->>'lines')::int), 0) FROM log_indexes`).Scan(&lines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines == 125_000 {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("the index kept has %d lines", lines)
+		}
+	}
 }

@@ -91,6 +91,19 @@ func (l *Logs) Of(ctx context.Context, object int64, expires time.Time) *Index {
 	return x
 }
 
+const (
+	ahead = 4 << 20             // bytes: the index of a log that grows is brought up to date each time when it has so many more
+	hoard = 30 * 24 * time.Hour // how long an index is kept that nobody has asked for
+)
+
+// Grown says that a log has grown by a piece to a size. The index of a large log is made while it grows, so that it is
+// there when somebody asks.
+func (l *Logs) Grown(ctx context.Context, object, size int64) {
+	if size >= ahead && size%ahead < 64<<10 {
+		l.Of(ctx, object, time.Now().Add(hoard))
+	}
+}
+
 // forget drops the index that was used longest ago when there are too many. The caller has the lock.
 func (l *Logs) forget() {
 	if len(l.known) < kept {

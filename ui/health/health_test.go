@@ -276,3 +276,35 @@ func TestHealth(t *testing.T) {
 		}
 	})
 }
+
+// size is how many tasks push n has.
+func (s *site) size(t testing.TB, n int) int {
+	t.Helper()
+	counts, err := s.Queue.GroupCounts(t.Context(), []string{s.group[rev(n)]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := 0
+	for _, c := range counts[s.group[rev(n)]] {
+		total += c
+	}
+	return total
+}
+
+// passNewest has a pending task of a name of push n pass.
+func (s *site) passNewest(t testing.TB, n int, name string) {
+	t.Helper()
+	list, err := s.Queue.ListGroup(t.Context(), s.group[rev(n)], 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range list.Tasks {
+		if i.Task.Metadata.Name == name && i.Status.State == task.Pending {
+			if _, err := s.Queue.ReportCompleted(t.Context(), i.Status.TaskID, s.Run(t, i.Status.TaskID)); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("no pending task is called %s", name)
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"strings"
 
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/yuin/goldmark"
@@ -33,8 +34,14 @@ func Markdown(text string) template.HTML {
 	policy.RequireParseableURLs(true)
 	policy.RequireNoFollowOnLinks(true)
 	policy.RequireNoReferrerOnLinks(true)
-	return template.HTML(policy.SanitizeBytes(out.Bytes()))
+	return template.HTML(lower.Replace(string(policy.SanitizeBytes(out.Bytes()))))
 }
+
+// lower moves headings below those of the pages, which have one h1 and h2s of their own.
+var lower = strings.NewReplacer(
+	"<h1>", "<h3>", "</h1>", "</h3>", "<h2>", "<h4>", "</h2>", "</h4>", "<h3>", "<h5>", "</h3>", "</h5>", "<h4>", "<h6>", "</h4>", "</h6>",
+	"<h5>", "<h6>", "</h5>", "</h6>",
+)
 
 // YAML writes a definition as people write them.
 func YAML(d task.Definition) (string, error) {

@@ -13,6 +13,8 @@ func (ps *Pages) part(v *page.Visit) error {
 	switch rest {
 	case "":
 		return v.Redirect("/tasks/" + id)
+	case "connect": // a shell in an interactive task (package connect)
+		return v.Redirect("/connect/" + id)
 	case "definition":
 		return v.Redirect("/tasks/" + id + "?tab=definition")
 	}

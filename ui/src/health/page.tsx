@@ -250,7 +250,7 @@ function Strip({ list }: { list: Mark[] }) {
   const failed = list.filter((m) => m.state === "failed").length;
   const passed = list.filter((m) => m.state === "passed").length;
   return (
-    <span class="strip" role="img" aria-label={`Of the last ${plural(list.length, "push", "pushes")} it failed on ${failed} and passed on ${passed}`}>
+    <span class="push-strip" role="img" aria-label={`Of the last ${plural(list.length, "push", "pushes")} it failed on ${failed} and passed on ${passed}`}>
       {list.map((m) => <i key={m.push} class={m.state} title={`${short(m.revision)}: ${m.state || "did not run"}`} />)}
     </span>
   );

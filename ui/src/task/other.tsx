@@ -78,7 +78,7 @@ export function Similar({ d }: { d: TaskData }) {
           <>
             <p class="similar-head">
               <b>{label}</b> passed on {passed} of the last {plural(similar.length, "push", "pushes")} that ran it{" "}
-              <span class="strip" aria-hidden="true">{similar.toReversed().map((s) => <i key={s.push} class={s.state === "exception" ? "" : s.state} title={`${s.revision.slice(0, 10)}: ${s.state}`} />)}</span>
+              <span class="push-strip" aria-hidden="true">{similar.toReversed().map((s) => <i key={s.push} class={s.state === "exception" ? "" : s.state} title={`${s.revision.slice(0, 10)}: ${s.state}`} />)}</span>
             </p>
             <div class="card table-box">
               <table class="list">

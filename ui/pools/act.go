@@ -108,6 +108,7 @@ func (ps *Pages) do(v *page.Visit, d deed) ([]result, error) {
 		}
 		keys, at = append(keys, k), append(at, i)
 	}
+	defer ps.tables.changed(d.pool.ID)
 	errs, err := ps.carryOut(v.R.Context(), d, keys, v.Session.ClientID)
 	if err != nil {
 		return nil, err

@@ -49,10 +49,13 @@ type lists struct {
 	More    int  // that fit but are not shown
 	Priced  bool // some have a price
 	Alone   int  // task queues without a pool, on the page of pools
-	Total   string
+	Others  []entry
 }
 
-const maxEntries = 500
+const (
+	maxEntries = 500
+	maxOthers  = 20 // task queues without a pool that stand below the pools
+)
 
 // config is the part of a pool's config that lists look at.
 type config struct {
@@ -82,6 +85,8 @@ func (ps *Pages) list(v *page.Visit) error {
 	}
 	body := sorted(v, all, [][2]string{{"name", "Name"}, {"pending", "Pending"}, {"running", "Running"}, {"used", "Capacity used"}, {"wait", "Wait"}, {"errors", "Errors"}})
 	body.Alone = len(alone)
+	slices.SortStableFunc(alone, func(a, b entry) int { return b.Active.Compare(a.Active) })
+	body.Others = alone[:min(len(alone), maxOthers)]
 	return v.Show(http.StatusOK, page.View{Title: "Worker pools", Name: "pools", Stream: stream, Body: body}, nil)
 }
 

@@ -35,6 +35,8 @@ type Pages struct {
 	Live  *live.Live
 	Log   *slog.Logger
 
+	tables tables
+
 	mu     sync.Mutex
 	sparks map[string][]gauge.Point // of the last day, as of drawn
 	drawn  time.Time

@@ -107,6 +107,11 @@ func TestPagesOfPools(t *testing.T) {
 		want(t, b.Get(t, "/worker-manager"), http.StatusOK, "main", "No worker pool yet", "createWorkerPool")
 		want(t, b.Get(t, "/queues"), http.StatusOK, "main", "No task queue yet", "treeline worker run")
 	})
+	t.Run("workers without any pool, as those of treeline dev, are shown all the same", func(t *testing.T) {
+		claims(t, s, "local/work", "dev-1", task.Completed)
+		want(t, b.Get(t, "/worker-manager"), http.StatusOK, "#others tbody", "local/work 0 0 1")
+		want(t, b.Get(t, ui.Path("local/work")), http.StatusOK, "#workers tbody", "rack/dev-1 idle", "test-0 passed")
+	})
 	s.WorkerPool(t, "p/linux", "cloud", twoConfigs)
 	s.WorkerPool(t, "p/paused", "cloud", `{"minCapacity": 0, "maxCapacity": 0, "launchConfigs": [{}]}`)
 	claims(t, s, "p/linux", "machine-1", task.Completed, task.Running)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
@@ -60,6 +61,9 @@ const fewWorkers = 1000
 // workers reads the workers of a pool or task queue: those that asked for work, and those that its provider makes.
 // With wait it waits for what they did, however many they are.
 func (ps *Pages) workers(ctx context.Context, s *subject, wait bool) (*table, error) {
+	if t := ps.tables.of(s.ID); t != nil && !wait {
+		return t, nil
+	}
 	if err := ps.Queue.Roster().Flush(ctx); err != nil {
 		return nil, err
 	}
@@ -100,7 +104,50 @@ func (ps *Pages) workers(ctx context.Context, s *subject, wait bool) (*table, er
 		t.Rows = append(t.Rows, r)
 	}
 	slices.SortFunc(t.Rows, byName)
+	if len(t.Rows) > fewWorkers {
+		ps.tables.keep(t)
+	}
 	return t, nil
+}
+
+// tables keeps large tables for a moment: a page's script asks for what its outline was made of.
+type tables struct {
+	mu   sync.Mutex
+	last map[string]lastTable
+}
+
+type lastTable struct {
+	table
+	at time.Time
+}
+
+const tableAge = 2 * time.Second
+
+func (ts *tables) of(pool string) *table {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t, ok := ts.last[pool]
+	if !ok || time.Since(t.at) > tableAge {
+		delete(ts.last, pool)
+		return nil
+	}
+	return &t.table
+}
+
+func (ts *tables) keep(t *table) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.last == nil || len(ts.last) > 20 {
+		ts.last = map[string]lastTable{}
+	}
+	ts.last[t.Pool] = lastTable{*t, time.Now()}
+}
+
+// changed forgets the table of a pool in which something was done.
+func (ts *tables) changed(pool string) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.last, pool)
 }
 
 // record is what the workers of a task queue did lately; nil when that is not known and nobody waits for it.

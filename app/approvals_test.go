@@ -139,6 +139,19 @@ func TestTwoPersons(t *testing.T) {
 			p.does(ann, c.service, c.method, c.path, c.in, nil, "")
 		}
 	})
+	t.Run("what no room records is in the audit log", func(t *testing.T) {
+		p := persons{t, p.server, p.root}
+		p.does(ann, "index", "DELETE", "/task/some.where", nil, nil, "")
+		var log struct {
+			AuditHistory []struct{ ClientID, ActionType, EntityID string }
+		}
+		if err := p.root.Call(t.Context(), "auth", http.MethodGet, "/audit", map[string][]string{"entityType": {"index"}}, nil, &log); err != nil {
+			t.Fatal(err)
+		}
+		if len(log.AuditHistory) != 1 || log.AuditHistory[0].ClientID != "github/1|ann/laptop" || log.AuditHistory[0].EntityID != "some.where" || log.AuditHistory[0].ActionType != "deleted" {
+			t.Errorf("%+v", log)
+		}
+	})
 	t.Run("the audit log tells who, what, and who approved", func(t *testing.T) {
 		p := persons{t, p.server, p.root}
 		var log struct {

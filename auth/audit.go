@@ -54,6 +54,12 @@ func audit(ctx context.Context, tx pgx.Tx, r Record) error {
 	return err
 }
 
+// Note writes a record of what was done elsewhere already.
+func (a *Auth) Note(ctx context.Context, r Record) error {
+	r.Own = true
+	return pg.Tx(ctx, a.pool, func(ctx context.Context, tx pgx.Tx) error { return Audit(ctx, tx, r) })
+}
+
 func nullText[T ~string | ~[]byte](s T) *string {
 	if len(s) == 0 {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
@@ -102,12 +103,45 @@ func TestManyJobs(t *testing.T) {
 		uitest.Eval[any](t, tab, `document.querySelector("[data-menu=add]").click()`)
 		tab.Wait(t, `document.activeElement?.placeholder === "Search 13,000 jobs"`)
 		tab.Keys(t, "moch lin")
-		tab.Wait(t, `document.querySelectorAll(".label-list li").length === 50 && document.querySelector(".label-list li").innerText.includes("linux64/opt-mochitest")`)
+		tab.Wait(t, `document.querySelectorAll(".job-labels li").length === 50 && document.querySelector(".job-labels li").innerText.includes("linux64/opt-mochitest")`)
 		longest := uitest.Eval[float64](t, tab, `Math.max(...performance.getEntriesByName("treeline-fuzzy").map(e => e.duration))`)
 		t.Logf("the slowest search took %.0f ms", longest)
 		tab.Inspect(t, "jobs-add")
 		if got := tab.Text(t, "#add-jobs .why"); !strings.Contains(got, "no action add-new-jobs") {
 			t.Errorf("without the action it says %q", got)
 		}
+	})
+	t.Run("J12: older pushes come, the filter still works, and another repository begins without a selection", func(t *testing.T) {
+		s.Repository(t, "old")
+		for i := range 35 {
+			p := s.Record(t, push.Push{Repository: "old", Message: fmt.Sprint(i)})
+			if i < 3 {
+				s.Decide(t, p, uitest.Job{State: task.Completed, Name: "build", Platform: "linux", Symbol: "B"}, uitest.Job{State: task.Failed, Name: "test", Platform: "mac", Group: "T", Symbol: "1"})
+			}
+		}
+		tab.Go(t, "/jobs?repo=old&platform=mac")
+		tab.Wait(t, `document.querySelectorAll("section.push").length === 10`)
+		uitest.Eval[any](t, tab, `document.querySelector('[data-older="20"]').click()`)
+		tab.Wait(t, `document.querySelectorAll("section.push").length === 30`)
+		uitest.Eval[any](t, tab, `document.querySelector('[data-older="10"]').click()`)
+		tab.Wait(t, `document.querySelectorAll("section.push").length === 35 && document.querySelector("[data-older]") === null`)
+		tab.Keys(t, "j")
+		tab.Wait(t, `document.querySelector("b.c.sel")?.getAttribute("aria-label") === "test, failed, not classified, mac opt"`)
+		if got := uitest.Eval[bool](t, tab, `[...document.querySelectorAll("b.c")].some(e => !e.getAttribute("aria-label").endsWith("mac opt"))`); got {
+			t.Error("tasks of other platforms are shown")
+		}
+		tab.Go(t, "/jobs?repo=large")
+		tab.Wait(t, `document.querySelector("b.c") !== null && document.querySelector("b.c.sel") === null && !location.search.includes("selected")`)
+	})
+	t.Run("a push far down is read when one comes near it", func(t *testing.T) {
+		tab.Go(t, "/jobs?repo=old")
+		uitest.Eval[any](t, tab, `document.querySelector('[data-older="50"]').click()`)
+		tab.Wait(t, `document.querySelectorAll("section.push").length === 35`)
+		tab.Keys(t, "]")
+		tab.Wait(t, `document.activeElement.id === "push-34"`)
+		tab.Keys(t, "[")
+		tab.Wait(t, `document.activeElement.id === "push-35"`)
+		uitest.Eval[any](t, tab, `scrollTo(0, document.body.scrollHeight)`)
+		tab.Wait(t, `document.querySelectorAll("#push-1 b.c").length === 3`)
 	})
 }

@@ -72,10 +72,17 @@ func (s *Site) Artifact(t testing.TB, id, name, contentType, content string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.objects.CreateUpload(ctx, object.UploadRequest{
-		Name: u.Name, ProjectID: u.ProjectID, UploadID: u.UploadID, Expires: u.Expires.Time,
-		Inline: &object.InlineUpload{ContentType: contentType, Data: base64.StdEncoding.EncodeToString([]byte(content))},
-	})
+	r := object.UploadRequest{Name: u.Name, ProjectID: u.ProjectID, UploadID: u.UploadID, Expires: u.Expires.Time}
+	const maxInline = 8 << 10
+	if len(content) <= maxInline {
+		r.Inline = &object.InlineUpload{ContentType: contentType, Data: base64.StdEncoding.EncodeToString([]byte(content))}
+	} else {
+		r.Append = &object.AppendUpload{ContentType: contentType}
+	}
+	o, err := s.objects.CreateUpload(ctx, r)
+	if err == nil && r.Append != nil {
+		(&Log{site: s, target: o.Append}).Write(t, content)
+	}
 	if err == nil {
 		err = s.objects.FinishUpload(ctx, u.Name, u.ProjectID, u.UploadID, nil)
 	}

@@ -51,7 +51,7 @@ function keys(e: KeyboardEvent): void {
   if (by !== 0) {
     e.preventDefault();
     marked.value = Math.max(0, Math.min(hits.value.length - 1, marked.value + by));
-    document.querySelector(".label-list .now")?.scrollIntoView({ block: "nearest" });
+    document.querySelector(".job-labels .now")?.scrollIntoView({ block: "nearest" });
   } else if (e.key === "Enter") {
     e.preventDefault();
     if (e.ctrlKey || e.metaKey) void trigger();
@@ -63,6 +63,8 @@ function Marked({ hit }: { hit: Hit }) {
   const at = new Set(hit.at);
   return <>{[...hit.label].map((letter, i) => (at.has(i) ? <mark>{letter}</mark> : letter))}</>;
 }
+
+const focusIt = (field: HTMLElement | null): void => field?.focus();
 
 function Dialog() {
   const f = found.value;
@@ -78,15 +80,15 @@ function Dialog() {
         {f && (
           <>
             <input
-              class="input" type="text" list={undefined} aria-label="Search jobs" placeholder={`Search ${plural(f.labels.length, "job")}`} value={query.value} autoFocus
-              role="combobox" aria-expanded="true" aria-controls="label-list" aria-activedescendant={hits.value.length > 0 ? `label-${marked.value}` : undefined}
+              class="input" type="text" list={undefined} aria-label="Search jobs" placeholder={`Search ${plural(f.labels.length, "job")}`} value={query.value} ref={focusIt}
+              role="combobox" aria-expanded="true" aria-controls="job-labels" aria-activedescendant={hits.value.length > 0 ? `label-${marked.value}` : undefined}
               onInput={(e) => look(e.currentTarget.value)} onKeyDown={keys}
             />
-            <ul class="label-list" id="label-list" role="listbox" aria-label="Jobs" aria-multiselectable="true">
+            <ul class="job-labels" id="job-labels" role="listbox" aria-label="Jobs" aria-multiselectable="true">
               {hits.value.map((h, i) => (
                 <li key={h.label} id={`label-${i}`} role="option" aria-selected={chosen.value.has(h.label)} class={i === marked.value ? "now" : ""} onClick={() => toggle(h.label)}>
                   <span class="check" aria-hidden="true">{chosen.value.has(h.label) ? "✓" : ""}</span>
-                  <Marked hit={h} />
+                  <span class="label"><Marked hit={h} /></span>
                 </li>
               ))}
             </ul>
@@ -129,7 +131,7 @@ export async function openAdd(of: string): Promise<void> {
   try {
     found.value ??= await get<Labels>(`/ui/api/jobs/labels/${of}`);
     look(query.value);
-    dialog.querySelector<HTMLElement>("input")?.focus();
+    dialog.querySelector<HTMLElement>("input")?.focus(); // where it was there before
   } catch (error) {
     problem.value = error instanceof Refused ? error.message : "The server cannot be reached.";
   }

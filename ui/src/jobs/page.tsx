@@ -49,7 +49,7 @@ function gridOf(box: HTMLElement, push: PushModel): void {
   push.grid = grid;
   grid.show(filter.value, everything.value);
   grid.set(push.cells ?? []);
-  if (cellsById.get(selected.value)?.push === push) grid.select(selected.value, false);
+  if (cellsById.get(selected.value)?.push === push) grid.select(selected.value, true);
   look();
 }
 
@@ -68,6 +68,7 @@ function clicked(id: string, e: MouseEvent): void {
 }
 
 let frame = 0;
+let painted = false;
 
 // look draws what is in view, and reads tasks of pushes that come near it.
 function look(): void {
@@ -84,10 +85,15 @@ function look(): void {
       if (p.cells) p.grid.draw();
       else if (p.stats.value.total > 0) void ensure(p).then(() => p.grid?.draw());
     }
+    if (painted || !document.querySelector("b.c")) return;
+    painted = true;
+    requestAnimationFrame(() => performance.mark("treeline-cells")); // how fast the page is: see make bench-ui
   });
 }
 
-const shown = (): PushModel[] => pushes.value.filter((p) => !folded.value.has(String(p.id)) && p.grid);
+const unfolded = (): PushModel[] => pushes.value.filter((p) => !folded.value.has(String(p.id)));
+
+const shown = (): PushModel[] => unfolded().filter((p) => p.grid);
 
 // drawnCells are the tasks drawn as cells, in reading order.
 const drawnCells = (): Cell[] => shown().flatMap((p) => p.grid!.layout.order);
@@ -104,7 +110,7 @@ function step(list: Cell[], by: number): void {
 
 // stepFailure goes to the next failure that nobody has classified, also in pushes whose tasks are not here yet.
 async function stepFailure(by: number): Promise<void> {
-  const list = shown().filter((p) => p.stats.value.unclassified > 0 || cellsById.get(selected.value)?.push === p);
+  const list = unfolded().filter((p) => p.stats.value.unclassified > 0 || cellsById.get(selected.value)?.push === p);
   if (by < 0) list.reverse();
   const here = list.findIndex((p) => p === cellsById.get(selected.value)?.push);
   // The push of the selection is looked at first from there on, and last up to there.

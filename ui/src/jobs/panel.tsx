@@ -221,7 +221,7 @@ function Facts({ d, c, id }: { d: TaskData | null; c: Cell | undefined; id: stri
         {run ? <><dt>{run.started || run.ended ? "Waited" : "Not started, queued for"}</dt><dd class="num">{duration((run.started || run.ended || now.value) - run.scheduled)}</dd></> : null}
         {run?.started ? <><dt>Ran</dt><dd class="num">{duration((run.ended || now.value) - run.started)}</dd></> : null}
         {run?.ended ? <><dt>Ended</dt><dd><When at={run.ended} /></dd></> : null}
-        {run?.worker && <><dt>Worker</dt><dd class="mono">{run.worker}</dd></>}
+        {run?.worker && <><dt>Worker</dt><dd class="mono"><a href={`/workers/${d?.queue ?? c?.queue ?? ""}/${run.worker}`}>{run.worker}</a></dd></>}
         {d && ended(d.state) && d.expires < now.value && <><dt>Kept</dt><dd><span class="tag">Expired</span></dd></>}
       </dl>
     </>

@@ -133,6 +133,7 @@ func New(d Deps) (http.Handler, error) {
 // areas are the pages by subject.
 func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 	stream := &live.Live{Feed: d.Feed, Push: d.Push, Cron: d.Cron, Log: log}
+	machines := &pools.Pages{Pools: d.Pools, Queue: d.Queue, Gauge: d.Gauge, Live: stream, Log: log}
 	offers := &actions.Pages{Queue: d.Queue, Push: d.Push, Actions: d.Actions}
 	viewer := &logs.Pages{Queue: d.Queue, Push: d.Push, Live: stream, Objects: d.Objects, Pool: d.Pool, RootURL: d.RootURL, Log: log}
 	repeat := &again.Again{Queue: d.Queue, Actions: d.Actions, Log: log}
@@ -141,7 +142,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 	return append(rest, []area{
 		stream, offers, viewer, reasons, repeat,
 		&health.Pages{Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream},
-		&find.Pages{Queue: d.Queue, Push: d.Push},
+		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits}},
 		&overview{Queue: d.Queue, Push: d.Push, Live: stream},
 		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
@@ -150,7 +151,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 			Triage: d.Triage, Again: repeat, Objects: d.Objects, Purge: d.Purge, RootURL: d.RootURL, Log: log,
 		},
 		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Repositories: d.repositoryNames},
-		&pools.Pages{Pools: d.Pools, Queue: d.Queue, Gauge: d.Gauge, Live: stream, Log: log},
+		machines,
 		&debug.Pages{Lab: d.Lab, Repositories: d.repositoryNames, Starter: d.starterFiles},
 		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue},
 		&calendar.Pages{Cron: d.Cron, Push: d.Push, Queue: d.Queue, Log: log},

@@ -48,6 +48,7 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /worker-manager/{pool...}", ps.pool)
 	k.Page("POST /worker-manager/{pool...}", ps.post)
 	k.Page("GET /queues", ps.queues)
+	k.Page("GET /queues/{queue...}", ps.queue)
 	k.Page("GET /provisioners", to("/queues"))
 	k.Page("GET /provisioners/{provisioner}", ps.provisioner)
 	k.Page("GET /provisioners/{provisioner}/worker-types", ps.provisioner)
@@ -175,6 +176,9 @@ func moved(v *page.Visit, path string) error {
 	http.Redirect(v.W, v.R, path, http.StatusFound)
 	return nil
 }
+
+// queue leads to the page of a task queue, which is that of its pool, if it has one.
+func (ps *Pages) queue(v *page.Visit) error { return moved(v, Path(v.R.PathValue("queue"))) }
 
 // provisioner shows the task queues of one.
 func (ps *Pages) provisioner(v *page.Visit) error {

@@ -150,7 +150,7 @@ func TestPagesOfPools(t *testing.T) {
 		worker := "/provisioners/p/worker-types/linux/workers/rack/machine-1"
 		for from, to := range map[string]string{
 			"/worker-manager/p%2Flinux/errors": ui.Path("p/linux") + "?tab=errors", "/worker-manager/p%2Flinux/launch-configs": ui.Path("p/linux") + "?tab=launch-configs",
-			"/worker-manager/p%2Flinux/workers": ui.Path("p/linux") + "?tab=workers", "/provisioners": "/queues", "/provisioners/p": "/queues?q=p%2F",
+			"/worker-manager/p%2Flinux/workers": ui.Path("p/linux") + "?tab=workers", "/provisioners": "/queues", "/queues/p/linux": ui.Path("p/linux"), "/queues/p%2Flinux": ui.Path("p/linux"), "/provisioners/p": "/queues?q=p%2F",
 			"/provisioners/p/worker-types/linux": ui.Path("p/linux"), "/provisioners/p/worker-types/linux/pending-tasks": ui.Path("p/linux") + "?tab=pending",
 			"/workers/p/linux:rack:machine-1": worker, "/workers/p%2Flinux/rack:machine-1": worker, "/workers/p/linux/rack/machine-1": worker, worker: worker,
 		} {
@@ -158,6 +158,21 @@ func TestPagesOfPools(t *testing.T) {
 			if got := d.URL.RequestURI(); got != to || d.Status != http.StatusOK {
 				t.Errorf("%s leads to %s (%d), want %s", from, got, d.Status, to)
 			}
+		}
+	})
+	t.Run("a task names its worker and its queue, and the palette finds queues", func(t *testing.T) {
+		id := claims(t, s, "hand/made", "laptop", task.Completed)[0]
+		d := b.Get(t, "/tasks/"+id)
+		for _, href := range []string{"/workers/hand/made/rack/laptop", "/queues/hand/made"} {
+			if len(d.Find("a[href="+href+"]")) == 0 {
+				t.Errorf("the task's page has no link to %s", href)
+			}
+			if got := b.Get(t, href); got.Status != http.StatusOK {
+				t.Errorf("%s: status %d", href, got.Status)
+			}
+		}
+		if got := b.Get(t, "/ui/api/find?q=hand").Body; !strings.Contains(got, ui.Path("hand/made")) {
+			t.Errorf("the palette finds %s", got)
 		}
 	})
 	t.Run("what nobody may do is shown with what is missing", func(t *testing.T) {

@@ -1,18 +1,15 @@
 // The first tab: why the task is there, how it went, and what it left.
 import { useEffect, useState } from "preact/hooks";
 import type { Run, TaskData } from "../shell/data.ts";
-import { get } from "../shell/api.ts";
 import { Copy, ended, Icon, Status, Waits, When } from "../shell/look.tsx";
 import { duration, now } from "../shell/time.ts";
 import { tailOf } from "../log/stream.ts";
 import { ArtifactTable } from "./artifacts.tsx";
-import { task } from "./model.ts";
 
 export function Summary({ d }: { d: TaskData }) {
   return (
     <div class="columns">
       <div class="stack">
-        <WhyCard d={d} />
         {d.waiting.length > 0 && (
           <section class="card" aria-label="Why it does not run yet">
             <header><h2>Why it does not run yet</h2></header>
@@ -45,33 +42,6 @@ export function Summary({ d }: { d: TaskData }) {
 // Html shows Markdown that the server has turned into a few harmless tags.
 function Html({ html }: { html: string }) {
   return <div class="markdown" dangerouslySetInnerHTML={{ __html: html }} />;
-}
-
-const LATER_MS = 1000;
-
-function WhyCard({ d }: { d: TaskData }) {
-  useEffect(() => {
-    if (!d.why.later) return;
-    const timer = setTimeout(() => {
-      get<TaskData["why"]>(`/ui/api/why/${d.id}`).then((why) => (task.value = { ...task.value, why }), () => undefined);
-    }, LATER_MS);
-    return () => clearTimeout(timer);
-  }, [d.why]);
-  if (d.why.text === "" && !d.why.later) return null;
-  return (
-    <section class="card why-card" aria-label="Why it is there">
-      <header><h2>Why it is there</h2></header>
-      <div class="body">
-        {d.why.later ? <p class="muted" aria-busy="true">The decision's record is being read…</p> : <p>{d.why.text}</p>}
-        {d.why.text && (
-          <p class="small">
-            {d.why.rule && <>Rule: {d.why.source ? <a href={d.why.source} rel="noopener noreferrer nofollow"><code>{d.why.rule}</code></a> : <code>{d.why.rule}</code>} · </>}
-            <a href={d.why.link}>the whole story</a>
-          </p>
-        )}
-      </div>
-    </section>
-  );
 }
 
 function Failures({ d }: { d: TaskData }) {
@@ -145,7 +115,7 @@ function Runs({ d }: { d: TaskData }) {
               {r.started ? duration((r.ended || now.value) - r.started) : r.ended ? "" : `waiting ${duration(now.value - r.scheduled)}`}
             </span>
             <span class="detail">
-              {r.sentence} {r.worker && <>On <span class="mono">{r.worker}</span>. </>}
+              {r.sentence} {r.worker && <>On <a class="mono" href={`/workers/${d.queue}/${r.worker}`}>{r.worker}</a>. </>}
               <When at={r.ended || r.started || r.scheduled} />
             </span>
             {r.id === d.run && <Stepper r={r} />}

@@ -35,8 +35,9 @@ func (a *App) handler() (http.Handler, error) {
 		return nil, err
 	}
 	lab := a.lab()
+	self := &itself{}
 	pages, err := ui.New(ui.Deps{
-		Rest:   ui.Rest{Index: a.index, Secrets: a.secrets},
+		Rest:   a.rest(self),
 		Shells: shells, Queue: a.queue, Pools: a.pools, Gauge: a.gauge, Push: a.push, Failures: a.failures, Triage: triage.New(a.pool, a.feed.Wake), Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
 		Objects: a.objects, Pool: a.pool, GraphDiff: a.graphDiff, Record: graphapi.Records(a.graphs()), Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 		Schemas: queueapi.Service(a.queue).Schemas, Lab: lab, Starter: lab.Starter,
@@ -64,8 +65,9 @@ func (a *App) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return web.Mount(services, a.auth, web.Options{
+	options := web.Options{
 		RootURL: a.config.RootURL, Build: build(), Fallback: rest, Healthy: a.pool.Ping, Log: a.config.Log,
 		LocalNames: a.config.LocalNames, References: references, Schemas: payload.Published(),
-	})
+	}
+	return self.mount(services, a.auth, options)
 }

@@ -214,7 +214,7 @@ func failed(what string, err error) error {
 
 // Statements are the room's SQL, for the test that prepares each.
 func Statements() []pg.Statement {
-	return []pg.Statement{purgeSQL, requestsSQL, allSQL, pruneSQL}
+	return []pg.Statement{forgetSQL, purgeSQL, requestsSQL, allSQL, pruneSQL}
 }
 
 var (

@@ -33,6 +33,7 @@ import (
 	"github.com/treeline-ci/treeline/ui/find"
 	"github.com/treeline-ci/treeline/ui/groups"
 	"github.com/treeline-ci/treeline/ui/health"
+	"github.com/treeline-ci/treeline/ui/home"
 	"github.com/treeline-ci/treeline/ui/hookview"
 	"github.com/treeline-ci/treeline/ui/jobs"
 	"github.com/treeline-ci/treeline/ui/live"
@@ -52,9 +53,6 @@ var dist embed.FS
 
 //go:embed src/style/*.css src/icons.svg src/favicon.svg
 var sources embed.FS
-
-//go:embed html/*.html
-var markup embed.FS
 
 // Deps are what the pages show and need. All must be given, but for Actions and GraphDiff.
 type Deps struct {
@@ -138,12 +136,11 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 	viewer := &logs.Pages{Queue: d.Queue, Push: d.Push, Live: stream, Objects: d.Objects, Pool: d.Pool, RootURL: d.RootURL, Log: log}
 	repeat := &again.Again{Queue: d.Queue, Actions: d.Actions, Log: log}
 	reasons := &why.Why{Queue: d.Queue, Push: d.Push, Record: d.Record}
-	rest, artifacts := d.rest(viewer)
+	rest, artifacts := d.rest(viewer, stream)
 	return append(rest, []area{
 		stream, offers, viewer, reasons, repeat,
 		&health.Pages{Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream},
 		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits}},
-		&overview{Queue: d.Queue, Push: d.Push, Live: stream},
 		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{
@@ -156,7 +153,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue},
 		&calendar.Pages{Cron: d.Cron, Push: d.Push, Queue: d.Queue, Log: log},
 		&diffview.Pages{Stored: d.GraphDiff},
-		&access.Pages{Auth: d.Auth, Login: d.Login, Sessions: sessions, Log: log},
+		&access.Pages{Auth: d.Auth, Login: d.Login, Sessions: sessions, Settings: &home.Settings{Pool: d.Pool}, Log: log},
 	}...)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/ui/home"
 	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/session"
 )
@@ -20,6 +21,7 @@ type Pages struct {
 	Auth     *auth.Auth
 	Login    *login.Login
 	Sessions *session.Store
+	Settings *home.Settings
 	Log      *slog.Logger
 }
 
@@ -33,6 +35,7 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Data("POST /login/credentials", ps.credentials)
 	k.Page("GET /profile", ps.profile)
 	k.Page("POST /profile/sessions", ps.endSessions)
+	k.Page("POST /profile/settings", ps.settings)
 	k.Page("POST /profile/clients", ps.deleteClient)
 	k.Page("GET /auth/clients/create", ps.clientPage)
 	k.Page("POST /auth/clients/create", ps.clientDecision)

@@ -78,7 +78,7 @@ func (ps *Pages) startSession(v *page.Visit, who session.Begun, expires time.Tim
 		}
 	}
 	ps.Sessions.SetCookie(v.W, token, expires)
-	return nil
+	return ps.bring(ctx, v, who.Holder)
 }
 
 // agentOf is what the browser calls itself, as far as it is printable.

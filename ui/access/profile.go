@@ -2,6 +2,7 @@ package access
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/login"
+	"github.com/treeline-ci/treeline/ui/home"
 	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/session"
 )
@@ -27,6 +29,9 @@ type profile struct {
 	Clients  []auth.Client
 	More     bool   // clients than are shown
 	Make     string // where to make a client
+	Choices  home.Choices
+	KeysOff  bool
+	Deeds    []record // lately
 }
 
 func (ps *Pages) profile(v *page.Visit) error {
@@ -52,6 +57,15 @@ func (ps *Pages) profile(v *page.Visit) error {
 	if p.More = len(p.Clients) > most; p.More {
 		p.Clients = p.Clients[:most]
 	}
+	if p.Choices, _, err = ps.Settings.Of(ctx, v.Session); err != nil {
+		return err
+	}
+	p.KeysOff = slices.Contains(p.Choices.Keys, "*")
+	deeds, err := ps.Auth.ClientHistory(ctx, v.Session.ClientID, 0, 10)
+	if err != nil {
+		return err
+	}
+	p.Deeds = recordsOf(deeds)
 	own, err := ps.Login.Beyond(ctx, v.Session.Scopes)
 	if err != nil {
 		return err

@@ -272,6 +272,9 @@ func (l *Live) filter(ctx context.Context, asked topics) func(*event.Event) *mes
 			}
 		}
 		in("all=1")
+		if e.Kind == "tree-changed" {
+			in("trees=1")
+		}
 		of := owner{}
 		if strings.HasPrefix(e.Kind, "push-") {
 			l.owners.set(e.TaskGroupID, owner{repo: e.Topic})
@@ -301,6 +304,9 @@ func (l *Live) filter(ctx context.Context, asked topics) func(*event.Event) *mes
 
 func messageOf(e *event.Event) *message {
 	m := &message{Kind: e.Kind, GroupID: e.TaskGroupID}
+	if e.Kind == "tree-changed" {
+		m.Repo = e.Topic
+	}
 	switch {
 	case strings.HasPrefix(e.Kind, "push-"):
 		var body struct {

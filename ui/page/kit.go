@@ -48,6 +48,7 @@ type Deps struct {
 // concurrent use.
 type Kit struct {
 	Deps
+	each  []func(*Visit, *View) error
 	mux   *http.ServeMux
 	pages map[string]*template.Template
 }
@@ -117,6 +118,9 @@ func (k *Kit) Stream(pattern string, h func(*Visit) (any, error)) { k.mux.Handle
 
 // Raw answers a pattern with a handler as it is.
 func (k *Kit) Raw(pattern string, h http.Handler) { k.mux.Handle(pattern, h) }
+
+// Each has f look at the view of every page before it is shown.
+func (k *Kit) Each(f func(*Visit, *View) error) { k.each = append(k.each, f) }
 
 // Mux is for rooms that bring addresses of their own.
 func (k *Kit) Mux() *http.ServeMux { return k.mux }

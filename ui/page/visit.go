@@ -42,9 +42,13 @@ type View struct {
 	Assets *Assets
 	About  string // version
 	Stream string // address of the page's stream of events, by live.Path; "" for none
+	Trees  []Tree // that are not open, or have a message
 	Boot   template.JS
 	Body   any
 }
+
+// Tree is what the header says of a repository.
+type Tree struct{ Repository, State, Reason, Message, Href string }
 
 // boot is what the script finds in the page; shell/data.ts describes it.
 type boot struct {
@@ -113,6 +117,11 @@ func (v *Visit) Show(status int, w View, data any) error {
 			return err
 		}
 		w.Repos = repos
+	}
+	for _, f := range k.each {
+		if err := f(v, &w); err != nil {
+			return err
+		}
 	}
 	script, err := json.Marshal(boot{w.CSRF, w.User, w.Stream, k.Assets.path(k.Assets.Worker), k.Assets.path(k.Assets.Icons), v.Settings(), data})
 	if err != nil {
@@ -189,6 +198,16 @@ func themeOf(r *http.Request) string {
 		return ""
 	}
 	return c.Value
+}
+
+// KeepTheme gives the browser a theme to keep: light, dark, or "" for the system's.
+func (v *Visit) KeepTheme(theme string) {
+	if theme == "" {
+		theme = "system"
+	}
+	http.SetCookie(v.W, &http.Cookie{
+		Name: themeCookie, Value: theme, Path: "/", MaxAge: 365 * 24 * 3600, Secure: v.Kit.Secure(), SameSite: http.SameSiteLaxMode,
+	})
 }
 
 // NextTheme moves to the next theme, for browsers without script.

@@ -18,12 +18,17 @@ const hush = "hush-hush-0815"
 // post opens a page and sends a form of it, with its hidden fields.
 func post(t *testing.T, b *uitest.Browser, path string, form url.Values) *uitest.Document {
 	t.Helper()
-	for _, n := range b.Get(t, path).Find("form [type=hidden]") {
-		if name := uitest.Attr(n, "name"); !form.Has(name) {
+	fill(form, b.Get(t, path))
+	return b.Post(t, path, form)
+}
+
+// fill takes over the hidden fields of a page.
+func fill(form url.Values, d *uitest.Document) {
+	for _, n := range d.Find("form [type=hidden]") {
+		if name := uitest.Attr(n, "name"); name == "csrf" || name == "seen" {
 			form.Set(name, uitest.Attr(n, "value"))
 		}
 	}
-	return b.Post(t, path, form)
 }
 
 func TestSecretPages(t *testing.T) {
@@ -89,7 +94,8 @@ func TestSecretPages(t *testing.T) {
 			t.Errorf("got %q", d.Text("textarea"))
 		}
 		form := url.Values{"act": {"review"}, "value": {"token: new-one\nurl: x\n"}, "expires": {"2 days"}}
-		d = post(t, admin, path, form)
+		fill(form, d)
+		d = admin.Post(t, path, form)
 		if got := d.Text("#review li"); got != "+ url (new)\n± token (another value)\n− user (removed)" {
 			t.Errorf("got %q", got)
 		}
@@ -98,8 +104,8 @@ func TestSecretPages(t *testing.T) {
 		if d = admin.Post(t, path, form); d.Status != http.StatusConflict || !strings.Contains(d.Text("textarea"), "new-one") {
 			t.Errorf("a conflict: %d", d.Status)
 		}
-		form.Del("seen")
-		if d = post(t, admin, path, form); d.Status != http.StatusOK {
+		fill(form, d)
+		if d = admin.Post(t, path, form); d.Status != http.StatusOK {
 			t.Errorf("saved: %d %s", d.Status, d.Text("#problem"))
 		}
 		if s, err := site.Secrets.Get(t.Context(), "test", "project/web/key"); err != nil || string(s.Value) != `{"token":"new-one","url":"x"}` {
@@ -123,7 +129,8 @@ func TestSecretPages(t *testing.T) {
 		if d := site.Browser(t).Post(t, api, form); d.Status != http.StatusUnauthorized || !strings.Contains(d.Text("textarea"), "long text") {
 			t.Errorf("without a session: %d", d.Status)
 		}
-		if d := post(t, writer, api, form); d.Status != http.StatusOK {
+		fill(form, post(t, writer, api, url.Values{"act": {"edit"}}))
+		if d := writer.Post(t, api, form); d.Status != http.StatusOK {
 			t.Errorf("got %d %s", d.Status, d.Text("main"))
 		}
 		if s, err := site.Secrets.Get(t.Context(), "test", "project/api/key"); err != nil || string(s.Value) != `{"token":"long text"}` {

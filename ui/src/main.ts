@@ -5,7 +5,7 @@ type Page = { start: (root: HTMLElement) => void };
 
 // Each is a part of its own that only its page loads.
 const pages: Record<string, () => Promise<Page>> = {
-  home: () => import("./shell/outline.ts"),
+  home: () => import("./home/page.ts"),
   groups: () => import("./shell/outline.ts"),
   jobs: () => import("./jobs/page.tsx"),
   task: () => import("./task/page.tsx"),
@@ -16,6 +16,8 @@ const pages: Record<string, () => Promise<Page>> = {
   hooks: () => import("./shell/outline.ts"),
   log: () => import("./log/page.tsx"),
   health: () => import("./health/page.tsx"),
+  pulse: () => import("./pulse/page.ts"),
+  profile: () => import("./access/profile.ts"),
   authedit: () => import("./access/edit.ts"),
   index: () => import("./index/page.ts"),
   indexentry: () => import("./index/page.ts"),

@@ -10,12 +10,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/index"
 	"github.com/treeline-ci/treeline/internal/crypt"
+	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/notify"
+	"github.com/treeline-ci/treeline/purgecache"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/secrets"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui"
+	"github.com/treeline-ci/treeline/ui/small"
+	"github.com/treeline-ci/treeline/ui/trees"
 )
 
 // newRest makes the rooms of the smaller pages.
@@ -30,13 +36,31 @@ func newRest(t testing.TB, s *Site) ui.Rest {
 	}
 	s.Index = index.New(s.Pool)
 	s.Secrets = secrets.New(secrets.Deps{Pool: s.Pool, Ring: ring, Audit: audit, Log: s.log})
-	return ui.Rest{Index: s.Index, Secrets: s.Secrets}
+	s.Trees = &trees.Book{Pool: s.Pool, Wake: s.Feed.Wake}
+	s.Purges = purgecache.New(s.Pool)
+	s.Notify = notify.New(notify.Deps{Pool: s.Pool, Log: s.log, Wake: s.Feed.Wake, RootURL: s.URL, Task: s.Queue.Task})
+	site := func() http.Handler { return s.site }
+	return ui.Rest{Index: s.Index, Secrets: s.Secrets, Trees: s.Trees, Purges: s.Purges, Notify: s.Notify, Pulse: pulse.NewMapping("taskcluster"), Site: site, Try: func() http.Handler { return s.try }}
 }
 
 // rooms are those of the smaller pages.
 type rooms struct {
-	Index   *index.Index
-	Secrets *secrets.Secrets
+	Index     *index.Index
+	Secrets   *secrets.Secrets
+	Trees     *trees.Book
+	Purges    *purgecache.PurgeCache
+	Notify    *notify.Notify
+	site, try http.Handler
+}
+
+// mounted keeps the whole server for its own pages, and a second way into its API for calls that are tried.
+func (s *Site) mounted(t testing.TB, site http.Handler, services ...web.Service) {
+	t.Helper()
+	var err error
+	s.site = site
+	if s.try, err = web.Mount(services, small.Authenticator{}, web.Options{RootURL: s.URL, Log: s.log}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Part asks for a part of a file, as "bytes=0-9".

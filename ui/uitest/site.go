@@ -135,6 +135,7 @@ func New(t testing.TB, options ...Option) *Site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.mounted(t, site, objectapi.Service(s.objects))
 	s.server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s.gate(site)}}
 	s.server.Start()
 	t.Cleanup(func() {

@@ -1,3 +1,4 @@
+DROP INDEX pushes_email;
 ALTER TABLE indexed_tasks DROP COLUMN indexed;
 ALTER TABLE indexed_tasks DROP COLUMN former;
 DROP TABLE ui_settings;

@@ -32,3 +32,6 @@ CREATE TABLE ui_settings (
 -- What stood at a path before, the newest first, and when what stands there came.
 ALTER TABLE indexed_tasks ADD COLUMN former jsonb NOT NULL DEFAULT '[]';
 ALTER TABLE indexed_tasks ADD COLUMN indexed timestamptz NOT NULL DEFAULT now();
+
+-- Whose pushes the first page shows.
+CREATE INDEX pushes_email ON pushes (lower(email), pushed DESC);

@@ -4,6 +4,7 @@ import { bind, listen, toggleHelp } from "./keys.tsx";
 import { connect, showLiveness } from "./live.ts";
 import { absolute, now, relative, setZone, tick } from "./time.ts";
 import { mountToasts, toast } from "./toast.tsx";
+import { watchTrees } from "../trees/mark.ts";
 import { remember } from "./visited.ts";
 
 const THEMES = ["system", "light", "dark"];
@@ -89,6 +90,7 @@ export function start(): void {
   });
   document.getElementById("help")?.addEventListener("click", toggleHelp);
   listen();
+  watchTrees();
   showLiveness();
   connect();
   copies();

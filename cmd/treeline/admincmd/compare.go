@@ -249,8 +249,9 @@ func refusal(t *tree.Tree, p *plan.Plan, how applying) error {
 	return nil
 }
 
-// usual is what import takes when nothing is named: all but what the server makes for actions of trees.
-var usual = []string{"!hook:*/in-tree-action-*", "!role:hook-id:*/in-tree-action-*", "role:*", "client:*", "hook:*", "worker-pool:*", "secret:*", "denylist:*"}
+// usual is what import takes when nothing is named: all but what the server makes for actions of trees, and
+// the clients of people who sign in.
+var usual = []string{"!client:*|*", "!hook:*/in-tree-action-*", "!role:hook-id:*/in-tree-action-*", "role:*", "client:*", "hook:*", "worker-pool:*", "secret:*", "denylist:*"}
 
 func (o *options) imports() *cobra.Command {
 	var patterns []string

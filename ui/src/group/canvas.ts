@@ -283,10 +283,16 @@ export class TimelineCanvas {
       const b = Math.min(width + 4, x(bar.begin));
       if (b - a > 0.5) g.fillRect(a, y, b - a, BAR);
     }
-    for (const state of Object.keys(FILLS) as State[]) {
+    const byState = new Map<State, typeof bars>();
+    for (const b of bars) {
+      if (b.bar.cell.started === 0) continue;
+      const list = byState.get(b.bar.state);
+      if (list) list.push(b);
+      else byState.set(b.bar.state, [b]);
+    }
+    for (const [state, list] of byState) {
       g.fillStyle = colors[FILLS[state]]!;
-      for (const { bar, y } of bars) {
-        if (bar.state !== state || bar.cell.started === 0) continue;
+      for (const { bar, y } of list) {
         const a = Math.max(-4, x(bar.begin));
         g.fillRect(a, y, Math.max(1.5, Math.min(width + 4, x(bar.to)) - a), BAR);
       }

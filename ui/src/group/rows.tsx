@@ -4,25 +4,25 @@ import { useEffect, useRef } from "preact/hooks";
 import { bootOf, type Cell, type State } from "../shell/data.ts";
 import { WORD } from "../shell/look.tsx";
 import { Rows } from "../shell/rows.ts";
-import { beat, chosen, moved } from "./model.ts";
+import { beat, moved } from "./model.ts";
 
-/** Keeps a window of rows in step with a list; extra is what else the rows show. */
-export function useRows(list: Cell[], height: number, role: "row" | "option", draw: (c: Cell, row: HTMLElement) => void, extra: unknown = 0): RefObject<HTMLDivElement | null> {
+/** Keeps a window of rows in step with a list, of which the one at a place is chosen; extra is what else the rows show. */
+export function useRows(list: Cell[], at: number, height: number, role: "row" | "option", draw: (c: Cell, row: HTMLElement) => void, extra: unknown = 0): RefObject<HTMLDivElement | null> {
   const box = useRef<HTMLDivElement>(null);
   const rows = useRef<Rows>(null);
-  const now = useRef({ list, draw });
-  now.current = { list, draw };
+  const now = useRef({ list, at, draw });
+  now.current = { list, at, draw };
   useEffect(() => {
     rows.current = new Rows(box.current!, {
       height, overscan: 20,
       draw: (i) => {
         const c = now.current.list[i]!;
         const row = document.createElement("div");
-        row.className = "v-row" + (i === chosen.value ? " sel" : "") + (moved.value.has(c.id) ? " moved" : "");
+        row.className = "v-row" + (i === now.current.at ? " sel" : "") + (moved.value.has(c.id) ? " moved" : "");
         row.setAttribute("role", role);
         if (role === "option") {
           row.id = `o-${c.id}`;
-          row.setAttribute("aria-selected", String(i === chosen.value));
+          row.setAttribute("aria-selected", String(i === now.current.at));
           row.dataset["i"] = String(i);
         } else row.setAttribute("aria-rowindex", String(i + 2));
         row.style.height = `${height}px`;
@@ -37,8 +37,8 @@ export function useRows(list: Cell[], height: number, role: "row" | "option", dr
   }, [list, beat.value, moved.value, extra]);
   useEffect(() => {
     rows.current?.redraw();
-    if (chosen.value >= 0 && chosen.value < list.length) rows.current?.reveal(chosen.value);
-  }, [chosen.value]);
+    if (at >= 0 && at < list.length) rows.current?.reveal(at);
+  }, [at]);
   return box;
 }
 

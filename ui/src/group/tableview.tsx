@@ -1,6 +1,6 @@
 import { duration } from "../shell/time.ts";
 import { setQuery } from "../shell/url.ts";
-import { chooseKind, group, kinds, listed, relist, sort, state, text } from "./model.ts";
+import { chooseKind, chosen, group, kinds, listed, relist, sort, state, text } from "./model.ts";
 import { cell, linkTo, mark, useRows } from "./rows.tsx";
 import { COLUMNS, type Column } from "./table.ts";
 
@@ -19,7 +19,7 @@ function all(): void {
 
 export function Table() {
   const list = listed.value;
-  const box = useRows(list, 32, "row", (c, row) => {
+  const box = useRows(list, chosen.value, 32, "row", (c, row) => {
     cell(row, "", linkTo(c));
     cell(row, "", mark(c.state));
     cell(row, "opt muted mono", c.queue, c.queue);

@@ -79,7 +79,9 @@ export function TimelineView() {
 
 // TimeList has what the time line draws, for the keyboard and for screen readers.
 function TimeList({ cells, from, critical }: { cells: typeof listed.value; from: number; critical: Set<string> }) {
-  const box = useRows(cells, 44, "option", (c, row) => {
+  const at = listed.value[chosen.value]?.id;
+  const now = useMemo(() => cells.findIndex((c) => c.id === at), [cells, at]);
+  const box = useRows(cells, now, 44, "option", (c, row) => {
     const end = c.ended || Date.now();
     const link = document.createElement("a");
     link.href = `/tasks/${c.id}`;
@@ -94,10 +96,9 @@ function TimeList({ cells, from, critical }: { cells: typeof listed.value; from:
     const id = cells[Math.max(0, Math.min(cells.length - 1, i))]?.id;
     chosen.value = listed.value.findIndex((c) => c.id === id);
   };
-  const now = () => cells.findIndex((c) => c.id === listed.value[chosen.value]?.id);
   return (
     <div
-      class="card time-list" ref={box} role="listbox" tabIndex={0} aria-label="Tasks in the order in which they could run" aria-activedescendant={chosen.value >= 0 ? `o-${listed.value[chosen.value]?.id}` : undefined}
+      class="card time-list" ref={box} role="listbox" tabIndex={0} aria-label="Tasks in the order in which they could run" aria-activedescendant={at ? `o-${at}` : undefined}
       onClick={(e) => {
         const i = (e.target as HTMLElement).closest<HTMLElement>("[data-i]")?.dataset["i"];
         if (i !== undefined) choose(Number(i));
@@ -107,7 +108,7 @@ function TimeList({ cells, from, critical }: { cells: typeof listed.value; from:
         if (step === undefined) return;
         e.preventDefault();
         e.stopPropagation();
-        choose(now() + step);
+        choose(now + step);
       }}
     />
   );

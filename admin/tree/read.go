@@ -79,8 +79,8 @@ func readFile(dir fs.FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	err = errors.Join(err, f.Close())
 	if err == nil && len(text) > maxFile {
 		err = fmt.Errorf("%s: it has more than %d bytes; split it", name, maxFile)
 	}

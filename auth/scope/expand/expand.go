@@ -139,7 +139,7 @@ func (r *Resolver) match(s string, yield func(g *grants, param string)) {
 	}
 }
 
-// expand returns the normalized closure of scopes under the roles. A set that grows beyond all reason
+// Expand returns the normalized closure of scopes under the roles. A set that grows beyond all reason
 // is a fault of kind Invalid.
 func (r *Resolver) Expand(scopes []string) ([]string, error) {
 	all := scope.Normalize(scopes)
@@ -171,7 +171,7 @@ func (r *Resolver) Expand(scopes []string) ([]string, error) {
 	return scope.Normalize(all), nil
 }
 
-// checkRoles reports as a fault of kind Invalid a scope whose parameter cannot be filled in one way
+// Check reports as a fault of kind Invalid a scope whose parameter cannot be filled in one way
 // only, and a chain of roles that leads back to itself, each role taken with the parameter "*".
 func Check(roles []Role) error {
 	for _, role := range roles {

@@ -77,7 +77,7 @@ func TestKeys(t *testing.T) {
 	t.Run("? shows the keys of this page, and closes again", func(t *testing.T) {
 		tab.Keys(t, "?")
 		tab.Wait(t, `document.querySelector("dialog").open`)
-		if got := tab.Text(t, "dialog"); !strings.Contains(got, "next failure") || !strings.Contains(got, "search") {
+		if got := tab.Text(t, "dialog"); !strings.Contains(got, "next unclassified failure") || !strings.Contains(got, "search") {
 			t.Errorf("got %q", got)
 		}
 		tab.Shot(t, "keys")

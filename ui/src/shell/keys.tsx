@@ -43,7 +43,7 @@ export function listen(): void {
       const combination = `ctrl+${e.shiftKey ? "shift+" : ""}${e.key.toLowerCase()}`;
       const hit = table.find((b) => b.keys.includes(combination));
       const writes = typing(e.target) && e.key === "Backspace";
-      if (hit && !writes && !document.querySelector("dialog[open]")) {
+      if (hit && !writes && (combination === "ctrl+k" || !document.querySelector("dialog[open]"))) {
         e.preventDefault();
         hit.run(e);
       }

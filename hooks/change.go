@@ -20,6 +20,8 @@ const (
 	hookCreated = "hook-created"
 	hookUpdated = "hook-updated"
 	hookDeleted = "hook-deleted"
+
+	hookFired = "hook-fired" // for pages; nothing of it goes to listeners
 )
 
 // Create makes a hook and returns it with its defaults. The same definition again changes nothing;

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/hooks/payload"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -272,8 +273,15 @@ func (h *Hooks) record(ctx context.Context, hook *Hook, a attempt, outcome error
 const maxError = 64 << 10
 
 func recordIn(ctx context.Context, tx pgx.Tx, hook *Hook, a attempt, outcome error) error {
-	_, err := tx.Exec(ctx, recordSQL.Text, hook.Group, hook.ID, a.taskID, string(a.by), a.scheduled, a.missed, explained(outcome))
-	return err
+	tag, err := tx.Exec(ctx, recordSQL.Text, hook.Group, hook.ID, a.taskID, string(a.by), a.scheduled, a.missed, explained(outcome))
+	if err != nil || tag.RowsAffected() == 0 {
+		return err
+	}
+	body, err := json.Marshal(map[string]any{"hookGroupId": hook.Group, "hookId": hook.ID, "taskId": a.taskID, "failed": outcome != nil})
+	if err != nil {
+		return err
+	}
+	return event.Append(ctx, tx, event.Event{Kind: hookFired, Topic: hook.Name(), Payload: body})
 }
 
 // explained is an error's text for the hook's page; "" without one.

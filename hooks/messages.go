@@ -271,7 +271,7 @@ func messageTaskID(m *stored) string {
 
 var (
 	versionSQL = pg.Statement{Name: "hooks.version", Text: `SELECT version FROM hook_changes`}
-	boundSQL   = pg.Statement{Name: "hooks.bound", Text: `SELECT hook_group_id, hook_id, bindings, bound FROM hook_definitions WHERE bindings <> '[]'`}
+	boundSQL   = pg.Statement{Name: "hooks.bound", Text: `SELECT hook_group_id, hook_id, bindings, bound FROM hook_definitions WHERE bindings <> '[]' AND paused IS NULL`}
 
 	putMessageSQL = pg.Statement{Name: "hooks.put_message", Text: `
 INSERT INTO hook_messages (hook_group_id, hook_id, message_id, exchange, routing_key, payload) VALUES ($1, $2, $3, $4, $5, $6::text::json)

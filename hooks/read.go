@@ -21,17 +21,19 @@ type row struct {
 	failures                  int
 	bound                     time.Time
 	bindingError              string
+	paused                    *time.Time
+	pausedBy                  string
 	now                       time.Time // of the database, when it was read
 }
 
 const rowColumns = `hook_group_id, hook_id, metadata, schedule, bindings, task, trigger_schema, sealed_trigger_token, sealed_next_task_id,
-	next_date, due, failures, bound, binding_error, clock_timestamp()`
+	next_date, due, failures, bound, binding_error, paused, paused_by, clock_timestamp()`
 
 func scanRow(from pgx.CollectableRow) (row, error) {
 	var r row
 	var metadata, bindings []byte
 	err := from.Scan(&r.Group, &r.ID, &metadata, &r.Schedule, &bindings, (*[]byte)(&r.Task), (*[]byte)(&r.TriggerSchema), &r.sealedToken, &r.sealedTaskID,
-		&r.next, &r.due, &r.failures, &r.bound, &r.bindingError, &r.now)
+		&r.next, &r.due, &r.failures, &r.bound, &r.bindingError, &r.paused, &r.pausedBy, &r.now)
 	if err == nil {
 		err = json.Unmarshal(metadata, &r.Metadata)
 	}
@@ -95,10 +97,12 @@ func (h *Hooks) Groups(ctx context.Context) ([]string, error) {
 // Status is how a hook stands.
 type Status struct {
 	Hook
-	Next         time.Time // of the schedule; zero: never
-	Due          time.Time // when it is fired or tried again; later than Next after failures
-	Failures     int       // in a row, of fires that nobody called for
-	BindingError string    // why messages of an exchange do not come
+	Next         time.Time  // of the schedule; zero: never
+	Due          time.Time  // when it is fired or tried again; later than Next after failures
+	Failures     int        // in a row, of fires that nobody called for
+	BindingError string     // why messages of an exchange do not come
+	Paused       *time.Time // since when it fires only when called for; nil: it is not paused
+	PausedBy     string
 	Last         *LastFire
 }
 
@@ -111,7 +115,7 @@ func (h *Hooks) Status(ctx context.Context, group, id string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Hook: r.Hook, Failures: r.failures, BindingError: r.bindingError}
+	s := Status{Hook: r.Hook, Failures: r.failures, BindingError: r.bindingError, Paused: r.paused, PausedBy: r.pausedBy}
 	if r.next != nil {
 		s.Next, s.Due = r.next.UTC(), r.due.UTC()
 	}
@@ -133,6 +137,7 @@ type Line struct {
 	LastError       string // begins with the reason; cut off
 	LastTaskID      string
 	BindingError    string
+	Paused          *time.Time
 }
 
 // Overview returns up to limit hooks by group and id, after the given hook ("", "" from the first on).
@@ -204,7 +209,7 @@ UPDATE hook_definitions SET sealed_trigger_token = $3, modified = now() WHERE ho
 
 	overviewSQL = pg.Statement{Name: "hooks.overview", Text: `
 SELECT d.hook_group_id, d.hook_id, d.metadata->>'name', d.schedule, jsonb_array_length(d.bindings), d.next_date, d.failures,
-	last.fired, coalesce(left(last.error, 300), ''), coalesce(last.task_id, ''), d.binding_error
+	last.fired, coalesce(left(last.error, 300), ''), coalesce(last.task_id, ''), d.binding_error, d.paused
 FROM hook_definitions d LEFT JOIN LATERAL (
 	SELECT fired, error, task_id FROM hook_fires f
 	WHERE f.hook_group_id = d.hook_group_id AND f.hook_id = d.hook_id ORDER BY fired DESC, task_id DESC LIMIT 1) last ON true

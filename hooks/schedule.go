@@ -217,7 +217,7 @@ func (h *Hooks) tell(ctx context.Context, f Failure) {
 var (
 	claimSQL = pg.Statement{Name: "hooks.claim", Text: `
 WITH due AS MATERIALIZED (
-	SELECT hook_group_id AS g, hook_id AS h FROM hook_definitions WHERE due <= now() ORDER BY due LIMIT $1 FOR UPDATE SKIP LOCKED)
+	SELECT hook_group_id AS g, hook_id AS h FROM hook_definitions WHERE due <= now() AND paused IS NULL ORDER BY due LIMIT $1 FOR UPDATE SKIP LOCKED)
 UPDATE hook_definitions SET due = now() + $2 FROM due WHERE hook_group_id = g AND hook_id = h
 RETURNING ` + rowColumns}
 
@@ -228,7 +228,7 @@ WHERE hook_group_id = $1 AND hook_id = $2 AND sealed_next_task_id = $3`}
 	retrySQL = pg.Statement{Name: "hooks.retry", Text: `
 UPDATE hook_definitions SET due = now() + $4, failures = failures + 1 WHERE hook_group_id = $1 AND hook_id = $2 AND sealed_next_task_id = $3`}
 
-	unlockSQL = pg.Statement{Name: "hooks.until_due", Text: `SELECT min(due) - clock_timestamp() FROM hook_definitions WHERE due IS NOT NULL`}
+	unlockSQL = pg.Statement{Name: "hooks.until_due", Text: `SELECT min(due) - clock_timestamp() FROM hook_definitions WHERE due IS NOT NULL AND paused IS NULL`}
 
 	failedSQL = pg.Statement{Name: "hooks.failures", Text: `
 SELECT failures, now() FROM hook_definitions WHERE hook_group_id = $1 AND hook_id = $2 AND failures > 0 FOR UPDATE`}

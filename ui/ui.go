@@ -27,6 +27,7 @@ import (
 	"github.com/treeline-ci/treeline/ui/actions"
 	"github.com/treeline-ci/treeline/ui/again"
 	"github.com/treeline-ci/treeline/ui/calendar"
+	"github.com/treeline-ci/treeline/ui/connect"
 	"github.com/treeline-ci/treeline/ui/create"
 	"github.com/treeline-ci/treeline/ui/debug"
 	"github.com/treeline-ci/treeline/ui/diffview"
@@ -110,26 +111,22 @@ func New(d Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range d.areas(log, sessions) {
+	for _, a := range d.areas(log, sessions, terminalOf(assets)) {
 		if err := a.Register(kit); err != nil {
 			return nil, err
 		}
 	}
 	if d.Shells != nil {
-		script := ""
-		if assets.Terminal != "" {
-			script = "/ui/assets/" + assets.Terminal
-		}
 		d.Shells.PeopleRoutes(kit.Mux(), func(r *http.Request) (shell.Who, error) {
 			s, err := sessions.Of(r)
 			return shell.Who{ClientID: s.ClientID, Scopes: s.Scopes}, err
-		}, script)
+		})
 	}
 	return guard(http.NewCrossOriginProtection().Handler(kit)), nil
 }
 
 // areas are the pages by subject.
-func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
+func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) []area {
 	stream := &live.Live{Feed: d.Feed, Push: d.Push, Cron: d.Cron, Log: log}
 	machines := &pools.Pages{Pools: d.Pools, Queue: d.Queue, Gauge: d.Gauge, Live: stream, Log: log}
 	offers := &actions.Pages{Queue: d.Queue, Push: d.Push, Actions: d.Actions}
@@ -150,7 +147,8 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store) []area {
 		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Repositories: d.repositoryNames},
 		machines,
 		&debug.Pages{Lab: d.Lab, Repositories: d.repositoryNames, Starter: d.starterFiles},
-		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue},
+		&connect.Pages{Queue: d.Queue, Live: stream, Shells: d.Shells, Script: terminal},
+		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue, Auth: d.Auth, Feed: d.Feed, Live: stream},
 		&calendar.Pages{Cron: d.Cron, Push: d.Push, Queue: d.Queue, Log: log},
 		&diffview.Pages{Stored: d.GraphDiff},
 		&access.Pages{Auth: d.Auth, Login: d.Login, Sessions: sessions, Settings: &home.Settings{Pool: d.Pool}, Log: log},
@@ -178,6 +176,14 @@ func (d Deps) starterFiles(ctx context.Context, repository string) (map[string]s
 		files[f.Name] = f.Content
 	}
 	return files, err
+}
+
+// terminalOf is the address of the terminal's script; "" when the program was built without it.
+func terminalOf(a *page.Assets) string {
+	if a.Terminal == "" {
+		return ""
+	}
+	return "/ui/assets/" + a.Terminal
 }
 
 // guard sets what every answer carries: no foreign content, no framing, no guessing of types.

@@ -5,13 +5,17 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/http"
+	"net/url"
 
+	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/cell"
+	"github.com/treeline-ci/treeline/ui/live"
 	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/prose"
 )
@@ -23,13 +27,20 @@ var markup embed.FS
 type Pages struct {
 	Hooks *hooks.Hooks
 	Queue *queue.Queue
+	Auth  *auth.Auth
+	Feed  *event.Feed
+	Live  *live.Live
 }
 
 // Register adds the pages to a kit.
 func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /hooks", ps.hookList)
+	k.Page("GET /hooks/create", ps.createForm)
+	k.Page("POST /hooks/create", func(v *page.Visit) error { return ps.save(v, true) })
 	k.Page("GET /hooks/{group}/{id...}", ps.hook)
-	k.Page("POST /hooks/{group}/{id...}", ps.triggerHook)
+	k.Page("POST /hooks/{group}/{id...}", ps.change)
+	k.Data("POST /ui/api/hooks/check", ps.checkData)
+	k.Stream("GET /ui/api/hooks/listen", ps.listen)
 	return k.Add(markup)
 }
 
@@ -49,9 +60,30 @@ func (ps *Pages) hookList(v *page.Visit) error {
 	return v.Show(http.StatusOK, page.View{Title: "Hooks", Name: "hooks", Body: body}, nil)
 }
 
-// hook shows a hook.
+// hook shows a hook: its page, or one of its tabs.
 func (ps *Pages) hook(v *page.Visit) error {
+	group, id := v.R.PathValue("group"), v.R.PathValue("id")
+	switch v.R.URL.Query().Get("tab") {
+	case "edit":
+		return ps.editForm(v, group, id)
+	case "bindings":
+		return ps.listenPage(v, group, id)
+	case "audit":
+		return ps.auditPage(v, group, id)
+	}
 	return ps.showHook(v, http.StatusOK, Try{Raw: v.R.FormValue("raw") != ""})
+}
+
+// change takes the forms of a hook's page.
+func (ps *Pages) change(v *page.Visit) error {
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, 8<<20)
+	switch do := v.R.PostFormValue("do"); do {
+	case "pause", "resume", "delete":
+		return ps.command(v, do)
+	case "save", "review", "check":
+		return ps.save(v, false)
+	}
+	return ps.triggerHook(v)
 }
 
 func (ps *Pages) showHook(v *page.Visit, status int, t Try) error {
@@ -59,16 +91,29 @@ func (ps *Pages) showHook(v *page.Visit, status int, t Try) error {
 	if err != nil {
 		return err
 	}
-	return v.Show(status, page.View{Title: "Hook " + p.Name(), Name: "hook", Body: struct {
-		*Page
-		Description template.HTML
-		CSRF        string
-	}{p, prose.Markdown(p.Metadata.Description), v.Session.CSRF()}}, nil)
+	roles, more, err := ps.triggers(v.R.Context(), p.Group, p.ID)
+	if err != nil {
+		return err
+	}
+	why := ""
+	if err := v.Allow(modify(p.Group, p.ID)); err != nil {
+		why = fault.Message(err)
+	}
+	return v.Show(status, page.View{
+		Title: "Hook " + p.Name(), Name: "hook", Stream: ps.Live.Path(v, url.Values{"hook": {p.Name()}}.Encode()),
+		Body: struct {
+			*Page
+			Description template.HTML
+			CSRF        string
+			Roles       []string
+			MoreRoles   bool
+			MayNot      string // why the visitor may not change it
+		}{p, prose.Markdown(p.Metadata.Description), v.Session.CSRF(), roles, more, why},
+	}, nil)
 }
 
 // triggerHook fires a hook for a form.
 func (ps *Pages) triggerHook(v *page.Visit) error {
-	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, 1<<20)
 	if err := v.Post(); err != nil {
 		return err
 	}

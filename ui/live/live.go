@@ -279,6 +279,8 @@ func (l *Live) filter(ctx context.Context, asked topics) func(*event.Event) *mes
 		if strings.HasPrefix(e.Kind, "push-") {
 			l.owners.set(e.TaskGroupID, owner{repo: e.Topic})
 			in("repo=" + e.Topic)
+		} else if strings.HasPrefix(e.Kind, "hook-") {
+			in("hook=" + e.Topic)
 		} else {
 			in("task=" + e.TaskID)
 			in("group=" + e.TaskGroupID)

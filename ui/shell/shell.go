@@ -9,11 +9,10 @@ package shell
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"fmt"
-	"html/template"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,6 +54,24 @@ type offer struct {
 	wanted  chan Wanted
 	waiting map[string]chan *websocket.Conn // by session
 	open    int
+	people  map[string]Person // by session
+}
+
+// Person is somebody with an open shell.
+type Person struct {
+	Who   string    `json:"who"`
+	Since time.Time `json:"since"`
+}
+
+// People are those who have shells of a run open through this server, in the order in which they came.
+func (h *Hub) People(taskID, run string) []Person {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.offers[taskID+"/"+run]
+	if o == nil {
+		return nil
+	}
+	return slices.SortedFunc(maps.Values(o.people), func(a, b Person) int { return a.Since.Compare(b.Since) })
 }
 
 // Wanted asks a worker for a shell.
@@ -74,9 +91,9 @@ func (h *Hub) WorkerRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /shell/worker/{task}/{run}/{session}", h.answer)
 }
 
-// PeopleRoutes are those that browsers use; person tells whose session a request belongs to, and script is the
-// address of the terminal's script.
-func (h *Hub) PeopleRoutes(mux *http.ServeMux, person func(*http.Request) (Who, error), script string) {
+// PeopleRoutes are those that browsers use besides the pages (package connect); person tells whose session a request
+// belongs to.
+func (h *Hub) PeopleRoutes(mux *http.ServeMux, person func(*http.Request) (Who, error)) {
 	allowed := func(next func(http.ResponseWriter, *http.Request, Who)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			who, err := person(r)
@@ -90,7 +107,6 @@ func (h *Hub) PeopleRoutes(mux *http.ServeMux, person func(*http.Request) (Who, 
 			next(w, r, who)
 		}
 	}
-	mux.HandleFunc("GET /shell/{task}/{run}", allowed(func(w http.ResponseWriter, r *http.Request, _ Who) { h.page(w, r, script) }))
 	mux.HandleFunc("GET /shell/{task}/{run}/socket", allowed(h.view))
 }
 
@@ -248,6 +264,7 @@ func (h *Hub) view(w http.ResponseWriter, r *http.Request, who Who) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		o.open--
+		delete(o.people, session)
 		delete(o.waiting, session)
 	}()
 	conn, err := websocket.Accept(w, r, nil) // of this site's own pages only
@@ -263,6 +280,12 @@ func (h *Hub) view(w http.ResponseWriter, r *http.Request, who Who) {
 	}
 	defer close(waiting)
 	began := time.Now()
+	h.mu.Lock()
+	if o.people == nil {
+		o.people = map[string]Person{}
+	}
+	o.people[session] = Person{Who: who.ClientID, Since: began}
+	h.mu.Unlock()
 	log.Info("shell opened", "session", session)
 	sent, received := join(r.Context(), conn, theirs)
 	log.Info("shell closed", "session", session, "took", time.Since(began).Round(time.Second), "typed", sent, "shown", received)
@@ -311,27 +334,4 @@ func join(ctx context.Context, person, worker *websocket.Conn) (sent, received i
 	both.Go(func() { pass(worker, person, &received) })
 	both.Wait()
 	return sent, received
-}
-
-var pageTemplate = template.Must(template.New("shell").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Shell of {{.Task}}</title>
-<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width, initial-scale=1">
-<style>html,body{height:100%;margin:0;background:#111;color:#ddd;font:14px system-ui,sans-serif}body{display:flex;flex-direction:column}
-header{display:flex;gap:1.5em;padding:.5em 1em;align-items:baseline}a{color:#9cf}#terminal{flex:1;min-height:0;padding:0 .5em}</style></head>
-<body><header><strong>Shell</strong><a href="/tasks/{{.Task}}">{{.Task}}</a><span>run {{.Run}}</span><span id="state" role="status">connecting</span>
-<a href="/shell/{{.Task}}/{{.Run}}" target="_blank">one more</a></header>
-<div id="terminal" data-socket="/shell/{{.Task}}/{{.Run}}/socket"></div>
-{{if .Script}}<script type="module" src="{{.Script}}"></script>{{else}}<p>This server was built without the pages' scripts: run "make ui" and build again.</p>{{end}}
-</body></html>
-`))
-
-// page shows a terminal. Its library writes style sheets of its own, which the policy of other pages forbids.
-func (h *Hub) page(w http.ResponseWriter, r *http.Request, script string) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'")
-	w.Header().Set("Cache-Control", "no-store")
-	err := pageTemplate.Execute(w, map[string]string{"Task": r.PathValue("task"), "Run": r.PathValue("run"), "Script": script})
-	if err != nil && !errors.Is(r.Context().Err(), context.Canceled) {
-		h.log.Warn("page", "error", fmt.Errorf("shell: %w", err))
-	}
 }

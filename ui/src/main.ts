@@ -12,7 +12,9 @@ const pages: Record<string, () => Promise<Page>> = {
   group: () => import("./group/page.tsx"),
   actions: () => import("./shell/outline.ts"),
   action: () => import("./shell/form.ts"),
-  hook: () => import("./shell/form.ts"),
+  hook: () => import("./hooks/hook.ts"),
+  hookedit: () => import("./hooks/edit.tsx"),
+  hooklisten: () => import("./hooks/listen.ts"),
   hooks: () => import("./shell/outline.ts"),
   log: () => import("./log/page.tsx"),
   health: () => import("./health/page.tsx"),
@@ -27,6 +29,8 @@ const pages: Record<string, () => Promise<Page>> = {
   pool: () => import("./pools/page.tsx"),
   worker: () => import("./pools/page.tsx"),
   debug: () => import("./debug/page.tsx"),
+  connect: () => import("./terminal/connect.ts"),
+  shell: () => import("./terminal/page.ts"),
   quickstart: () => import("./create/quickstart.ts"),
 };
 

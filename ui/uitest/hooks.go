@@ -5,6 +5,11 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/queue"
@@ -18,7 +23,23 @@ func newHooks(t testing.TB, s *Site) *hooks.Hooks {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own := pulse.NewMapping("")
 	return hooks.New(hooks.Deps{
+		Kinds: own.Kinds(), Own: own.Has,
+		Messages: func(e *event.Event) (hooks.Message, bool, error) {
+			m, ok, err := own.Of(e)
+			return hooks.Message{Exchange: m.Exchange, Keys: m.Keys, Payload: m.Body}, ok, err
+		},
+		Audit: func(ctx context.Context, tx pgx.Tx, d hooks.Deed) error {
+			r := auth.Record{EntityType: "hook", EntityID: d.Hook, ClientID: d.Actor, Action: d.Action, Own: d.Own}
+			if d.Before != nil {
+				r.Before = d.Before
+			}
+			if d.After != nil {
+				r.After = d.After
+			}
+			return auth.Audit(ctx, tx, r)
+		},
 		Pool: s.Pool, Ring: ring, Log: s.log, Wake: s.Feed.Wake,
 		Create: func(ctx context.Context, c hooks.Creation) error {
 			n := queue.NewTask{ID: c.TaskID}

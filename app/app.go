@@ -331,6 +331,7 @@ func (a *App) startLoops(ctx context.Context) error {
 	a.startPools(ctx)
 	a.startGauge(ctx)
 	a.startTreeherder(ctx)
+	a.startTrees(ctx)
 	if err := a.startPulse(ctx); err != nil {
 		return err
 	}

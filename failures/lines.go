@@ -12,7 +12,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/logtext"
 )
 
-// What workers leave of a run, by the names they give it (docs/reference/tests.md).
+// What workers leave of a run, by the names they give it (docs/reference/task-page.md).
 const summaryName = "public/test-summary.json"
 
 // logNames are the names of a run's log, the best first.

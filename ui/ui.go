@@ -84,8 +84,6 @@ type Deps struct {
 	Pools   *manager.Pools // worker pools
 	Gauge   *gauge.Gauge   // how task queues stand
 	Shells  *shell.Hub     // interactive shells; nil: none
-	// Purge has a cache of a worker pool dropped; nil: nobody can.
-	Purge func(ctx context.Context, workerPoolID, cacheName string) error
 	Rest
 	RootURL string // as people reach it, such as "http://localhost:8080"
 	Version string // shown in the footer
@@ -142,7 +140,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{
 			Artifact: artifacts.Show, Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Why: reasons, Failures: d.Failures,
-			Triage: d.Triage, Again: repeat, Objects: d.Objects, Purge: d.Purge, RootURL: d.RootURL, Log: log,
+			Triage: d.Triage, Again: repeat, Objects: d.Objects, Purge: d.purge(), RootURL: d.RootURL, Log: log,
 		},
 		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Repositories: d.repositoryNames},
 		machines,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -114,7 +115,7 @@ func failedTask(t *testing.T, s *uitest.Site, tab *uitest.Tab) {
 	log.Finish(t, task.Failed)
 	t.Run("it fails: the page says where, and why the task is there", func(t *testing.T) {
 		tab.Wait(t, `document.querySelector(".failing")?.innerText.includes("count_test.go:12: got 3, want 4")`)
-		tab.Wait(t, `document.querySelector(".why-card").innerText.includes("target_tasks_method: default wants it") && document.querySelector(".why-card").innerText.includes("ci/kinds/test/kind.yml:3")`)
+		tab.Wait(t, `document.querySelector(".why-line").innerText.includes("target_tasks_method: default wants it") && document.querySelector(".why-line").innerText.includes("ci/kinds/test/kind.yml:3")`)
 		tab.Shot(t, "task-failed")
 		if got := tab.Text(t, "dl.facts"); !strings.Contains(got, "May read the secret project/sample.") {
 			t.Errorf("the facts are %q", got)
@@ -183,9 +184,14 @@ func actsInPage(t *testing.T, s *uitest.Site, tab *uitest.Tab) {
 	}
 	uitest.Eval[bool](t, tab, `(() => { document.querySelector("#priority").value = "high"; document.querySelector("#priority").form.requestSubmit(); return true })()`)
 	tab.Wait(t, `document.querySelector("dl.facts").innerText.includes("high")`)
+	uitest.Eval[bool](t, tab, `(() => { document.querySelector("#more-acts input[name=cache]").form.requestSubmit(); return true })()`)
+	tab.Wait(t, `[...document.querySelectorAll(".toast")].some(e => e.innerText.includes("drop checkouts"))`)
+	if list, err := s.Purges.Requests(t.Context(), queuetest.TaskQueueID, time.Time{}); err != nil || len(list) != 1 {
+		t.Errorf("%d caches are purged: %v", len(list), err)
+	}
 	before := groupSize(t, s, id)
 	tab.Click(t, `[data-act="retrigger"]`)
-	tab.Wait(t, `document.querySelector(".toast").innerText.includes("is made again")`)
+	tab.Wait(t, `[...document.querySelectorAll(".toast")].some(e => e.innerText.includes("is made again"))`)
 	if got := groupSize(t, s, id); got != before+1 {
 		t.Errorf("the group has %d tasks, had %d", got, before)
 	}

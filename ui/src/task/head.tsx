@@ -1,12 +1,13 @@
 // The head of the task page: where it is, what it is, and what can be done.
+import { useEffect } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { act, post, Refused } from "../shell/api.ts";
+import { act, get, post, Refused } from "../shell/api.ts";
 import { ActionMenu } from "../shell/actions.tsx";
 import type { Act, TaskData } from "../shell/data.ts";
 import { bad, copy, Icon, Status } from "../shell/look.tsx";
 import { plural } from "../shell/time.ts";
 import { toast } from "../shell/toast.tsx";
-import { reload } from "./model.ts";
+import { reload, task } from "./model.ts";
 
 const ICON: Record<Act["name"], string> = { rerun: "rerun", cancel: "stop", schedule: "play", priority: "right", purge: "close", retrigger: "rerun" };
 const PRIORITIES = ["highest", "very-high", "high", "medium", "low", "very-low", "lowest"];
@@ -52,9 +53,31 @@ export function Head({ d }: { d: TaskData }) {
         <Status state={d.state} text={d.stateText} big />
         <span class="reason">{d.sentence}</span>
       </div>
-      {d.why.text && <p class="why-line">{d.why.text} <a href={d.why.link}>why</a></p>}
+      <WhyLine d={d} />
       {shown.filter((a) => a.why).map((a) => <p key={a.name} id={"why-" + a.name} class="why">{a.label}: {a.why}</p>)}
     </div>
+  );
+}
+
+const LATER_MS = 1000;
+
+// WhyLine says why the task is there, with where the rule stands.
+function WhyLine({ d }: { d: TaskData }) {
+  useEffect(() => {
+    if (!d.why.later) return;
+    const timer = setTimeout(() => {
+      get<TaskData["why"]>(`/ui/api/why/${d.id}`).then((why) => (task.value = { ...task.value, why }), () => undefined);
+    }, LATER_MS);
+    return () => clearTimeout(timer);
+  }, [d.why]);
+  if (d.why.later) return <p class="why-line" aria-busy="true">Why it is there is being read…</p>;
+  if (d.why.text === "") return null;
+  return (
+    <p class="why-line">
+      {d.why.text}{" "}
+      {d.why.rule && <>Rule: {d.why.source ? <a href={d.why.source} rel="noopener noreferrer nofollow"><code>{d.why.rule}</code></a> : <code>{d.why.rule}</code>} · </>}
+      <a href={d.why.link}>the whole story</a>
+    </p>
   );
 }
 

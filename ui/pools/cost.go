@@ -106,12 +106,12 @@ func (ps *Pages) spent(ctx context.Context, s *subject, since time.Duration) ([]
 
 // paid adds what the workers cost in all, from the samples.
 func (ps *Pages) paid(ctx context.Context, s *subject, since time.Duration, t *costTab) error {
-	const step = time.Hour
+	const step = 30 * time.Minute
 	points, err := ps.Gauge.History(ctx, []string{s.ID}, since, step)
 	if err != nil {
 		return err
 	}
-	sum, measured := total(points[s.ID], step)
+	sum, measured := total(points[s.ID], min(since, time.Duration(len(points[s.ID]))*step))
 	if !measured || sum < t.Amount {
 		return nil
 	}
@@ -120,11 +120,15 @@ func (ps *Pages) paid(ctx context.Context, s *subject, since time.Duration, t *c
 	return nil
 }
 
-func total(points []gauge.Point, step time.Duration) (sum float64, measured bool) {
+// total is what was paid over a time that points tell of: those at its ends tell of parts of a step only, so all count alike.
+func total(points []gauge.Point, long time.Duration) (sum float64, measured bool) {
 	for _, p := range points {
 		if p.Hourly != nil {
-			sum, measured = sum+*p.Hourly*step.Hours(), true
+			sum, measured = sum+*p.Hourly, true
 		}
+	}
+	if measured {
+		sum *= long.Hours() / float64(len(points))
 	}
 	return sum, measured
 }

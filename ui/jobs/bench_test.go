@@ -110,7 +110,7 @@ const scroll = `(async () => {
 
 // change cancels pending tasks as fast as the queue does, at most 500 a second, until ctx ends; what it returns says how
 // many a second.
-func change(b *testing.B, ctx context.Context, s *uitest.Site, group string) func() float64 {
+func change(b testing.TB, ctx context.Context, s *uitest.Site, group string) func() float64 {
 	var ids []string
 	err := s.Queue.Cells(b.Context(), cells.Look{Groups: []string{group}, States: []task.State{task.Pending}, Bare: true}, func(c *cells.Cell) { ids = append(ids, c.TaskID) })
 	if err != nil {

@@ -55,7 +55,7 @@ func TestJobs(t *testing.T) {
 	t.Run("the selection is in the URL and in the panel", func(t *testing.T) {
 		tab.Wait(t, fmt.Sprintf(`location.search.includes("selectedTaskRun=%s.0")`, ids["test-linux64-unit-2"]))
 		tab.Wait(t, `document.querySelector(".panel h2")?.innerText === "test-linux64-unit-2" && document.querySelector(".panel .facts") !== null`)
-		tab.Inspect(t, "jobs-selected")
+		tab.Shot(t, "jobs-selected")
 	})
 	t.Run("arrows go through the cells and rows", func(t *testing.T) {
 		tab.Keys(t, kb.ArrowRight)

@@ -144,6 +144,20 @@ func (a *App) Stop(ctx context.Context) error {
 
 func (a *App) onStop(f func(context.Context) error) { a.stops = append(a.stops, f) }
 
+// untilStop runs something until the server stops, which waits for its end.
+func (a *App) untilStop(ctx context.Context, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	a.onStop(func(context.Context) error {
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	})
+}
+
 func (a *App) openDatabase(ctx context.Context) (err error) {
 	if a.pool, err = pg.Open(ctx, a.config.DatabaseURL); err != nil {
 		return err

@@ -231,16 +231,7 @@ func (a *App) startMercurial(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("TREELINE_HGPUSHES_URL: %w", err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- a.hg.Listen(ctx, listener) }()
-	a.onStop(func(context.Context) error {
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			return err
-		}
-		return nil
-	})
+	a.untilStop(ctx, func(ctx context.Context) error { return a.hg.Listen(ctx, listener) })
 	return nil
 }
 

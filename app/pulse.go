@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 
 	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/internal/web"
@@ -17,16 +16,7 @@ func (a *App) startPulse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- publisher.Run(ctx, a.feed) }()
-	a.onStop(func(context.Context) error {
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			return err
-		}
-		return nil
-	})
+	a.untilStop(ctx, func(ctx context.Context) error { return publisher.Run(ctx, a.feed) })
 	return nil
 }
 

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 
 	"github.com/treeline-ci/treeline/app/treeherder"
 	"github.com/treeline-ci/treeline/event/pulse"
@@ -26,14 +25,5 @@ func (a *App) startTreeherder(ctx context.Context) {
 	room := treeherder.New(treeherder.Deps{
 		Queue: a.queue, Feed: a.feed, RootURL: a.config.RootURL, Log: a.config.Log,
 	})
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- room.Run(ctx) }()
-	a.onStop(func(context.Context) error {
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			return err
-		}
-		return nil
-	})
+	a.untilStop(ctx, room.Run)
 }

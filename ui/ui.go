@@ -39,6 +39,7 @@ import (
 	"github.com/treeline-ci/treeline/ui/jobs"
 	"github.com/treeline-ci/treeline/ui/live"
 	"github.com/treeline-ci/treeline/ui/logs"
+	"github.com/treeline-ci/treeline/ui/moved"
 	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/pools"
 	"github.com/treeline-ci/treeline/ui/session"
@@ -135,6 +136,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 	return append(rest, []area{
 		stream, offers, viewer, reasons, repeat,
 		&health.Pages{Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream},
+		moved.Pages{},
 		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits}},
 		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},

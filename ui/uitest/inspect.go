@@ -27,7 +27,7 @@ func (tab *Tab) Inspect(t testing.TB, name string) {
 		tab.Dark(t, look.dark)
 		tab.Shot(t, name+"-"+look.name)
 		if got := Eval[int](t, tab, `document.documentElement.scrollWidth - innerWidth`); got > 0 {
-			t.Errorf("%s, %s: the page is %d pixels too wide: %s", name, look.name, got, Eval[string](t, tab, widest))
+			t.Errorf("%s, %s: the page is %d pixels too wide: %s", name, look.name, got, Eval[string](t, tab, Widest))
 		}
 		if got := Eval[string](t, tab, `getComputedStyle(document.documentElement).backgroundColor`); (got == "rgb(18, 21, 23)") != look.dark {
 			t.Errorf("%s, %s: the background is %s", name, look.name, got)
@@ -41,8 +41,8 @@ func (tab *Tab) Inspect(t testing.TB, name string) {
 	tab.Dark(t, false)
 }
 
-// widest names the elements that stick out.
-const widest = `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map(e => e.tagName + "." + e.className).join(", ")`
+// Widest is a script that names the elements that stick out.
+const Widest = `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map(e => e.tagName + "." + e.className).join(", ")`
 
 // accessible runs axe-core in the page.
 func (tab *Tab) accessible(t testing.TB, where string) {

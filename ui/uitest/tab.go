@@ -14,9 +14,12 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/heapprofiler"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/memory"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -229,6 +232,25 @@ func (tab *Tab) Chord(t testing.TB, letter string) {
 			t.Fatalf("press ctrl+%s: %v", letter, err)
 		}
 	}
+}
+
+// Heap returns the bytes that the page's script holds, and the nodes of the page, after what is no longer needed is gone.
+func (tab *Tab) Heap(t testing.TB) (bytes float64, nodes int) {
+	t.Helper()
+	for range 2 { // what waits for a first round to be released goes with the second
+		if _, err := chromedp.Call(tab.ctx, heapprofiler.CollectGarbage, cdp.Empty{}); err != nil {
+			t.Fatalf("collect garbage: %v", err)
+		}
+	}
+	usage, err := chromedp.Call(tab.ctx, runtime.GetHeapUsage, cdp.Empty{})
+	if err != nil {
+		t.Fatalf("heap: %v", err)
+	}
+	counters, err := chromedp.Call(tab.ctx, memory.GetDOMCounters, cdp.Empty{})
+	if err != nil {
+		t.Fatalf("nodes: %v", err)
+	}
+	return usage.UsedSize, int(counters.Nodes)
 }
 
 // Click clicks the first element that matches.

@@ -69,7 +69,7 @@ func (v *Visit) Allow(want scope.Expr) error {
 
 // Caller is the visitor as rooms know callers.
 func (v *Visit) Caller() auth.Caller {
-	c := auth.Caller{ClientID: v.Session.ClientID, Scopes: v.Session.Scopes, Scheme: "session"}
+	c := auth.Caller{ClientID: v.Session.ClientID, Issuer: v.Session.Issuer, Scopes: v.Session.Scopes, Scheme: "session"}
 	if c.ClientID == "" {
 		c.Scheme = "none"
 	}

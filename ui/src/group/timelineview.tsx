@@ -53,7 +53,7 @@ export function TimelineView() {
     <div class="timeline">
       <div class="toolbar">
         <span class="muted small grow">
-          Hatched: waits for a worker. Solid: runs. Outlined: the critical path{graph.value && graph.value.takes > 0 ? `, ${duration(graph.value.takes)}` : ""}. Drag to move, ctrl and wheel to zoom.
+          Hatched: waits for a worker. Solid: runs. Outlined: the critical path{graph.value && graph.value.takes > 0 ? `, ${duration(graph.value.takes)}` : ""}. Drag to move, ctrl and wheel to zoom; a click on a bar, or enter in the list, opens the task.
         </span>
         <span class="seg" role="group" aria-label="Lanes">
           {(["pool", "kind"] as const).map((l) => (
@@ -83,11 +83,7 @@ function TimeList({ cells, from, critical }: { cells: typeof listed.value; from:
   const now = useMemo(() => cells.findIndex((c) => c.id === at), [cells, at]);
   const box = useRows(cells, now, 44, "option", (c, row) => {
     const end = c.ended || Date.now();
-    const link = document.createElement("a");
-    link.href = `/tasks/${c.id}`;
-    link.textContent = c.name;
-    link.tabIndex = -1;
-    cell(row, "name" + (critical.has(c.id) ? " critical" : ""), link, c.name);
+    cell(row, "name" + (critical.has(c.id) ? " critical" : ""), c.name, c.name);
     const line = document.createElement("span");
     line.append(mark(c.state), ` +${duration(c.scheduled - from)}, waited ${duration((c.started || end) - c.scheduled)}${c.started ? `, ran ${duration(end - c.started)}` : ""}${critical.has(c.id) ? ", critical" : ""}`);
     cell(row, "small muted", line);
@@ -102,6 +98,9 @@ function TimeList({ cells, from, critical }: { cells: typeof listed.value; from:
       onClick={(e) => {
         const i = (e.target as HTMLElement).closest<HTMLElement>("[data-i]")?.dataset["i"];
         if (i !== undefined) choose(Number(i));
+      }}
+      onDblClick={() => {
+        if (at) location.assign(`/tasks/${at}`);
       }}
       onKeyDown={(e) => {
         const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -1e9, End: 1e9 }[e.key];

@@ -16,8 +16,7 @@ func (Pages) Register(k *page.Kit) error {
 	for pattern, to := range map[string]func(v *page.Visit) string{
 		"GET /tasks/groups/{group}/tasks/{task}":           task,
 		"GET /tasks/groups/{group}/tasks/{task}/{rest...}": func(v *page.Visit) string { return task(v) + "/" + v.R.PathValue("rest") },
-		"GET /tasks/{task}/create":                         func(v *page.Visit) string { return "/tasks/create?from=" + url.QueryEscape(v.R.PathValue("task")) },
-		"GET /userguide":                                   func(*page.Visit) string { return "/docs" },
+		"GET /userguide": func(*page.Visit) string { return "/docs" },
 	} {
 		k.Page(pattern, func(v *page.Visit) error { return v.Redirect(to(v)) })
 	}

@@ -13,6 +13,8 @@ func (ps *Pages) part(v *page.Visit) error {
 	switch rest {
 	case "":
 		return v.Redirect("/tasks/" + id)
+	case "create": // a task like it; as an address of its own it would be in the way of the index's
+		return v.Redirect("/tasks/create?from=" + id)
 	case "connect": // a shell in an interactive task (package connect)
 		return v.Redirect("/connect/" + id)
 	case "definition":

@@ -197,6 +197,8 @@ export class JobGrid {
     if (!c) return;
     if (reveal) this.reveal(id);
     this.repaint(id);
+    // The one that let the tab key in gives way.
+    for (const e of this.box.querySelectorAll<HTMLElement>('b.c[tabindex="0"]')) if (e.dataset["id"] !== id) e.tabIndex = -1;
     this.focus();
   }
 

@@ -39,7 +39,7 @@ func TestTenThousandWorkers(t *testing.T) {
 		took := time.Since(began)
 		t.Logf("10,000 workers with 200,000 runs are there after %v; the page itself took %v ms, the data %v ms", took.Round(time.Millisecond),
 			uitest.Eval[float64](t, tab, `Math.round(performance.getEntriesByType("navigation")[0].responseEnd)`),
-			uitest.Eval[float64](t, tab, `Math.round(performance.getEntriesByName(location.origin + "/ui/api/pools/workers?pool=p%2Fhuge")[0].duration)`))
+			uitest.Eval[float64](t, tab, `Math.round(performance.getEntriesByName(location.origin + "/ui/api/pools/workers?pool=p%2Fhuge&first=1")[0].duration)`))
 		best = min(best, took)
 	}
 	if best > 2*time.Second { // a second, doubled for machines that do other things too

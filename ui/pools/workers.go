@@ -61,9 +61,6 @@ const fewWorkers = 1000
 // workers reads the workers of a pool or task queue: those that asked for work, and those that its provider makes.
 // With wait it waits for what they did, however many they are.
 func (ps *Pages) workers(ctx context.Context, s *subject, wait bool) (*table, error) {
-	if t := ps.tables.of(s.ID); t != nil && !wait {
-		return t, nil
-	}
 	if err := ps.Queue.Roster().Flush(ctx); err != nil {
 		return nil, err
 	}
@@ -121,7 +118,7 @@ type lastTable struct {
 	at time.Time
 }
 
-const tableAge = 2 * time.Second
+const tableAge = 10 * time.Second
 
 func (ts *tables) of(pool string) *table {
 	ts.mu.Lock()
@@ -446,7 +443,13 @@ func (ps *Pages) workersData(v *page.Visit) (any, error) {
 	if err := v.Allow(seeWorkers(id)); err != nil {
 		return nil, err
 	}
-	t, err := ps.workers(v.R.Context(), s, v.R.FormValue("wait") != "")
+	var t *table
+	if v.R.FormValue("first") != "" {
+		t = ps.tables.of(id)
+	}
+	if t == nil {
+		t, err = ps.workers(v.R.Context(), s, v.R.FormValue("wait") != "")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -184,7 +184,8 @@ export class Table {
     this.busy = true;
     const path = `/ui/api/pools/workers?pool=${encodeURIComponent(this.pool)}`;
     try {
-      this.take(await get<Workers>(path));
+      // What the page itself was made of will do at first.
+      this.take(await get<Workers>(this.data.rows.length === 0 ? path + "&first=1" : path));
       if (this.data.late) this.take(await get<Workers>(path + "&wait=1"));
     } catch {
       // The header says when the server is away; the table keeps what it knows.

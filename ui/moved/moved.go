@@ -16,6 +16,7 @@ func (Pages) Register(k *page.Kit) error {
 	for pattern, to := range map[string]func(v *page.Visit) string{
 		"GET /tasks/groups/{group}/tasks/{task}":           task,
 		"GET /tasks/groups/{group}/tasks/{task}/{rest...}": func(v *page.Visit) string { return task(v) + "/" + v.R.PathValue("rest") },
+		"GET /docs/reference/{where}/{service}/{what}":     func(v *page.Visit) string { return "/docs/" + url.PathEscape(v.R.PathValue("service")) },
 		"GET /userguide": func(*page.Visit) string { return "/docs" },
 	} {
 		k.Page(pattern, func(v *page.Visit) error { return v.Redirect(to(v)) })

@@ -31,7 +31,8 @@ var slugs = regexp.MustCompile(`[A-Za-z0-9_-]{22}`)
 func kindOf(address *url.URL) string {
 	steps := strings.Split(slugs.ReplaceAllString(address.Path, "ID"), "/")
 	for i := range steps {
-		if i > 1 && !(i == 2 && (steps[1] == "tasks" || steps[1] == "auth")) && steps[i] != "runs" && steps[i] != "logs" {
+		named := i < 2 || i == 2 && (steps[1] == "tasks" || steps[1] == "auth") || steps[i] == "runs" || steps[i] == "logs"
+		if !named {
 			steps[i] = "*"
 		}
 	}

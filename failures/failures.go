@@ -81,8 +81,8 @@ func (f *Failures) Start(ctx context.Context, feed *event.Feed) {
 			f.Log.ErrorContext(ctx, "failures are no longer recorded", "err", err)
 		}
 	})
-	f.loops.Go(func() { f.every(ctx, time.Second, f.fresh, f.ReadNext, "what failed runs left cannot be read") })
-	f.loops.Go(func() { f.every(ctx, time.Hour, nil, f.Forget, "old failures cannot be forgotten") })
+	f.loops.Go(func() { f.every(ctx, time.Second, f.fresh, f.ReadNext, "reading what failed runs left") })
+	f.loops.Go(func() { f.every(ctx, time.Hour, nil, f.Forget, "forgetting old failures") })
 }
 
 // Stop ends what Start began and waits for it.
@@ -94,13 +94,13 @@ func (f *Failures) Stop() {
 }
 
 // every does rounds until one finds nothing to do, and again after a time or a sign.
-func (f *Failures) every(ctx context.Context, pause time.Duration, sign <-chan struct{}, round func(context.Context) (int, error), complaint string) {
+func (f *Failures) every(ctx context.Context, pause time.Duration, sign <-chan struct{}, round func(context.Context) (int, error), what string) {
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for {
 		n, err := round(ctx)
 		if err != nil && !errors.Is(err, context.Canceled) {
-			f.Log.ErrorContext(ctx, complaint, "err", err)
+			f.Log.ErrorContext(ctx, "a round did not work", "round", what, "err", err)
 		}
 		if n > 0 && err == nil {
 			continue

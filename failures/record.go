@@ -28,7 +28,6 @@ type ended struct {
 	label, job    string
 	seconds       float64
 	at            time.Time
-	push          int64
 	Task
 }
 

@@ -132,15 +132,15 @@ func TestTaskPage(t *testing.T) {
 		id                           string
 	}{
 		{"unscheduled", "waiting", "It waits for 1 of 1 tasks.", "Schedule Cancel", s.Task(t, task.Unscheduled, queuetest.After(dependency))},
-		{"pending", "pending", "It waits for a worker.", "Cancel", s.Task(t, task.Pending)},
-		{"running", "running", "A worker is on it.", "Cancel", dependency},
-		{"completed", "passed", "It ran and succeeded in under a second.", "Rerun", s.Task(t, task.Completed)},
-		{"failed", "failed", "It ran and failed in under a second.", "Rerun", s.Task(t, task.Failed)},
-		{"malformed", "malformed-payload", "The worker does not understand", "Rerun", except(t, s, task.ReasonMalformedPayload)},
-		{"no resource", "resource-unavailable", "could not be had", "Rerun", except(t, s, task.ReasonResourceUnavailable)},
-		{"broken worker", "internal-error", "The worker broke", "Rerun", except(t, s, task.ReasonInternalError)},
-		{"cancelled", "cancelled", "Somebody cancelled it", "Rerun", cancelled(t, s)},
-		{"deadline", "deadline-exceeded", "Its deadline passed", "Rerun", overdue(t, s)},
+		{"pending", "pending", "It waits for a worker.", "Cancel Retrigger", s.Task(t, task.Pending)},
+		{"running", "running", "A worker is on it.", "Cancel Retrigger", dependency},
+		{"completed", "passed", "It ran and succeeded in under a second.", "Rerun Retrigger", s.Task(t, task.Completed)},
+		{"failed", "failed", "It ran and failed in under a second.", "Rerun Retrigger", s.Task(t, task.Failed)},
+		{"malformed", "malformed-payload", "The worker does not understand", "Rerun Retrigger", except(t, s, task.ReasonMalformedPayload)},
+		{"no resource", "resource-unavailable", "could not be had", "Rerun Retrigger", except(t, s, task.ReasonResourceUnavailable)},
+		{"broken worker", "internal-error", "The worker broke", "Rerun Retrigger", except(t, s, task.ReasonInternalError)},
+		{"cancelled", "cancelled", "Somebody cancelled it", "Rerun Retrigger", cancelled(t, s)},
+		{"deadline", "deadline-exceeded", "Its deadline passed", "Rerun Retrigger", overdue(t, s)},
 	} {
 		t.Run(c.name+" says why and offers what can be done", func(t *testing.T) {
 			d := b.Get(t, "/tasks/"+c.id)
@@ -167,7 +167,7 @@ func TestTaskPage(t *testing.T) {
 	})
 	t.Run("a visitor is told which scope is missing", func(t *testing.T) {
 		id := s.Task(t, task.Failed)
-		want := fmt.Sprintf("Rerun: sign in first; it needs queue:rerun-task:-/%s/%s.", id, id)
+		want := fmt.Sprintf("Rerun: sign in first; it needs queue:rerun-task:-/%s/%s.\nRetrigger: sign in first; it needs queue:create-task:project:none.", id, id)
 		if got := b.Get(t, "/tasks/"+id).Text(".why"); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -241,7 +241,7 @@ func TestActs(t *testing.T) {
 	}
 	t.Run("who may rerun gets a button, and it works without script", func(t *testing.T) {
 		page := b.Get(t, "/tasks/"+id)
-		if strings.Contains(page.Body, " disabled>") {
+		if strings.Contains(page.Text(".why"), "Rerun:") {
 			t.Error("the button is disabled")
 		}
 		d := b.Post(t, "/ui/api/tasks/"+id+"/rerun", url.Values{"csrf": {csrf(page)}})
@@ -302,7 +302,7 @@ func TestErrorsAndOldAddresses(t *testing.T) {
 		{"/tasks/groups/" + group + "?state=passed&view=timeline", 200, ""},
 		{"/tasks/groups", 200, ""},
 		{"/tasks", 200, "/tasks/groups"},
-		{"/push/sample/" + p.Revision, 200, "/jobs?repo=sample&revision=" + p.Revision},
+		{"/push/sample/" + p.Revision, 200, ""},
 		{"/logviewer", 404, ""},
 		{"/logviewer?task=" + ids[0] + ".0&lineNumber=3-7", 404, "/tasks/" + ids[0] + "/runs/0/logs/public/logs/live.log"},
 		{"/search?q=" + ids[0], 200, "/tasks/" + ids[0]},

@@ -71,8 +71,8 @@ func (l *Look) sgr(list []string) {
 		if err != nil && head != "" {
 			continue
 		}
-		switch {
-		case code == 38 || code == 48:
+		switch code {
+		case 38, 48:
 			args := list[i+1:]
 			if colons {
 				args = strings.Split(sub, ":")
@@ -83,7 +83,7 @@ func (l *Look) sgr(list []string) {
 				i += width(args)
 			}
 			l.extended(code, args)
-		case code == underline:
+		case underline:
 			l.on[underline] = !colons || sub != "0"
 		default:
 			l.attribute(code)

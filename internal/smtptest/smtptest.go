@@ -84,7 +84,7 @@ func Start(t testing.TB, o Options) *Server {
 		server.TLSConfig = config
 	}
 	ended := make(chan struct{})
-	go func() { defer close(ended); _ = server.Serve(listener) }() // ends with Close
+	go func() { defer close(ended); _ = server.Serve(listener) }()          // ends with Close
 	t.Cleanup(func() { _ = server.Close(); _ = listener.Close(); <-ended }) // a server that has not begun to serve does not know its listener
 	return s
 }

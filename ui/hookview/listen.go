@@ -71,7 +71,7 @@ func (ps *Pages) listen(v *page.Visit) (any, error) {
 			}
 		}
 	}()
-	return nil, pour(v.W, ctx, found) //nolint:revive // the answer has begun
+	return nil, pour(ctx, v.W, found)
 }
 
 func (ps *Pages) judge(h *hooks.Hook, e *event.Event, all bool) (heard, bool) {
@@ -87,7 +87,7 @@ func (ps *Pages) judge(h *hooks.Hook, e *event.Event, all bool) (heard, bool) {
 }
 
 // pour writes what is heard, a tenth of a second's together.
-func pour(w http.ResponseWriter, ctx context.Context, found <-chan heard) error {
+func pour(ctx context.Context, w http.ResponseWriter, found <-chan heard) error {
 	flush := http.NewResponseController(w).Flush
 	tick, beat := time.NewTicker(gatherHeard), time.NewTicker(beatHeard)
 	defer tick.Stop()

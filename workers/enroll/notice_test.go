@@ -62,7 +62,7 @@ func google(value, means string, taken *atomic.Bool) func(w http.ResponseWriter,
 		}
 		q := r.URL.Query()
 		waits := q.Get("wait_for_change") == "true" && q.Get("last_etag") == "one"
-		for waits && !(name == value && taken.Load()) {
+		for waits && (name != value || !taken.Load()) {
 			select {
 			case <-r.Context().Done():
 				return

@@ -150,7 +150,7 @@ func (m *making) ask(ctx context.Context) (setup.App, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_ = server.Shutdown(ctx) // the last page is on its way
-		_ = <-ended              // it says that it was shut down
+		<-ended                  // it says that it was shut down
 	}()
 	here := "http://" + listener.Addr().String() + "/"
 	fmt.Fprintf(m.out, "Open %s and press the buttons, there and at GitHub.\n", here)

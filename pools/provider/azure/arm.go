@@ -81,6 +81,7 @@ func (p *Provider) api(ctx context.Context, method, group, name string, body any
 	if err != nil {
 		return 0, nil, err
 	}
+	defer resp.Body.Close()
 	if !runtime.HasStatusCode(resp, http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent) {
 		return resp.StatusCode, nil, runtime.NewResponseError(resp)
 	}

@@ -144,13 +144,13 @@ func (m *making) ask(ctx context.Context) (setup.App, error) {
 	mux.HandleFunc("GET /{$}", m.page)
 	mux.HandleFunc("GET /done", m.returned)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = server.Serve(listener) }() // ends with Shutdown
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_ = server.Shutdown(ctx) // the last page is on its way
-		<-ended                  // it says that it was shut down
+		<-ended
 	}()
 	here := "http://" + listener.Addr().String() + "/"
 	fmt.Fprintf(m.out, "Open %s and press the buttons, there and at GitHub.\n", here)

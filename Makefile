@@ -30,9 +30,10 @@ export CGO_ENABLED = 0
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
 
+# Many tests wait, for a browser or a worker: three packages at a time keep two processors busy.
 test: need-test ui
 	$(GO) vet ./...
-	$(GO) test -vet=off -shuffle=on -timeout 15m ./...
+	$(GO) test -vet=off -shuffle=on -timeout 15m -p 3 ./...
 
 test-ui: need-test ui
 	$(GO) test -vet=off -tags uilong -timeout 40m ./ui/...
@@ -110,7 +111,8 @@ soak: need-run
 
 # The database is upgraded and downgraded under load while the previous program serves; it is built from
 # the git history.
-upgrade-test: need-test ui
+upgrade-# Many tests wait, for a browser or a worker: three packages at a time keep two processors busy.
+test: need-test ui
 	$(GO) test ./e2e -run '^TestUpgradeAndDowngradeUnderLoad$$' -v -count 1 -timeout 20m -upgrade
 
 clean:

@@ -111,8 +111,7 @@ soak: need-run
 
 # The database is upgraded and downgraded under load while the previous program serves; it is built from
 # the git history.
-upgrade-# Many tests wait, for a browser or a worker: three packages at a time keep two processors busy.
-test: need-test ui
+upgrade-test: need-test ui
 	$(GO) test ./e2e -run '^TestUpgradeAndDowngradeUnderLoad$$' -v -count 1 -timeout 20m -upgrade
 
 clean:

@@ -5,6 +5,7 @@
 # make ui     the pages' scripts and styles (ui/dist)
 # make bench  benchmarks; prints tables, asserts nothing
 # make test-ui  all browser tests, the long ones too
+# make gallery  the pictures of docs/images, of a real server
 # make bench-ui  how fast pages are in Chromium with 1,000 to 30,000 tasks and a log of 100 MB
 # make bench-taskgraph  the generator alone: RUNS=number LARGE=1
 # make bench-hg  what it costs to look at 1,000 Mercurial repositories in which nothing happens
@@ -25,7 +26,7 @@ GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.
 # One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
 export CGO_ENABLED = 0
 
-.PHONY: run test test-ui lint build ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test clean
+.PHONY: run test test-ui gallery lint build ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -37,6 +38,9 @@ test: need-test ui
 
 test-ui: need-test ui
 	$(GO) test -vet=off -tags uilong -timeout 40m ./ui/...
+
+gallery: need-test ui
+	GALLERY=$(CURDIR)/docs/images $(GO) test -vet=off -tags gallery -run '^TestGallery$$' -count 1 ./e2e
 
 lint: ui
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }

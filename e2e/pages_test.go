@@ -141,3 +141,20 @@ func TestOldAddressesLeadOn(t *testing.T) {
 		})
 	}
 }
+
+// brokenCase is a change to the sample after which one of its tests fails.
+var brokenCase = map[string]string{"test/cases/table.md": "| a |\n", "test/cases/table.html": "<table>\n"}
+
+// Somebody who comes to the first page sees the first line of an error after two clicks.
+func TestAnErrorIsTwoClicksAway(t *testing.T) {
+	m := shared(t)
+	revision := m.onBranch("tables", "Tables: first form", brokenCase)
+	m.resolved(revision, 3*time.Minute)
+	site := &uitest.Site{URL: strings.TrimSuffix(m.url("/"), "/")}
+	tab := site.Tab(t)
+	tab.Go(t, "/")
+	tab.Click(t, `main a[href*="`+revision+`"]`)
+	tab.Wait(t, `document.body.dataset.page === "jobs" && document.body.dataset.ready === "true" && document.querySelector("b.c.failed") !== null`)
+	tab.Click(t, "b.c.failed")
+	tab.Wait(t, `document.querySelector(".panel")?.innerText.includes("FAILED  test/cases/table.md")`)
+}

@@ -21,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/memory"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -320,4 +321,30 @@ func (tab *Tab) Shot(t testing.TB, name string) {
 	if err != nil {
 		t.Logf("no picture %s: %v", name, err)
 	}
+}
+
+// Picture writes what the window shows to a file, as WebP.
+func (tab *Tab) Picture(t testing.TB, file string) {
+	t.Helper()
+	quality := int64(82)
+	shot, err := chromedp.Call(tab.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatWebp, Quality: &quality})
+	if err != nil {
+		t.Fatalf("take a picture: %v", err)
+	}
+	if err := os.WriteFile(file, shot.Data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Rest waits until nothing has changed on the page for a while, seconds that are counted aside.
+func (tab *Tab) Rest(t testing.TB) {
+	t.Helper()
+	tab.Wait(t, `new Promise(rested => {
+		let timer = setTimeout(() => rested(true), 600)
+		new MutationObserver(l => {
+			if (l.every(m => m.target.closest?.("time, .live") || m.target.parentElement?.closest("time, .live"))) return
+			clearTimeout(timer)
+			timer = setTimeout(() => rested(true), 600)
+		}).observe(document.body, {subtree: true, childList: true, characterData: true})
+	})`)
 }

@@ -42,7 +42,7 @@ export function PushView({ repo, push: model, folded, fold, grid, fresh, filter 
         <button type="button" class="icon-button fold" aria-expanded={!folded} aria-label={folded ? "Unfold push" : "Fold push"} onClick={fold}><Icon name="right" /></button>
         <a class="muted when" href={`${here}&revision=${push.revision}`}><When at={push.time} /></a>
         <a class="who" href={`${here}&author=${encodeURIComponent(push.email || push.author)}`}>{push.author || push.email}</a>
-        {push.branch && <span class="tag"><Icon name="branch" /> {push.branch}</span>}
+        {push.branch && <span class="tag" title={push.branch}><Icon name="branch" /> {push.branch}</span>}
         <span class="push-verdict"><Status state={v.state} text={v.text} /></span>
         <span class="muted small num progress">{progress(s)}</span>
         <span class="counts"><Counts push={push} stats={s} /></span>

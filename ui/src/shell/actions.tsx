@@ -102,7 +102,7 @@ function step(box: HTMLElement, e: KeyboardEvent): void {
 
 /** Opens the menu of the page, or closes it. */
 export function toggleActions(): void {
-  const summary = document.querySelector<HTMLElement>("summary[data-actions]");
+  const summary = document.querySelector<HTMLElement>(".panel summary[data-actions]") ?? document.querySelector<HTMLElement>("summary[data-actions]");
   if (!summary) {
     toast("There are no actions here.");
     return;

@@ -8,7 +8,7 @@ import (
 )
 
 // looksFailed are lines by which programs tell that something is wrong, after the marks that workers put before lines.
-var looksFailed = regexp.MustCompile(`(?i)^(\S+[: ]\s*)?(fatal error|fatal|error|panic|e)(\[\w+\])?:\s|\berror(\[\w+\])?: |^--- FAIL|^FAIL\b|^not ok\b|TEST-UNEXPECTED|^\w*(Error|Exception): |assertion .*failed|^npm ERR!|: command not found|\*\*\* \[|segmentation fault`)
+var looksFailed = regexp.MustCompile(`(?i)^(\S+[: ]\s*)?(fatal error|fatal|error|panic|e)(\[\w+\])?:\s|\berror(\[\w+\])?: |^--- FAIL|^FAIL\b|(?-i:^FAILED\b)|^not ok\b|TEST-UNEXPECTED|^\w*(Error|Exception): |assertion .*failed|^npm ERR!|: command not found|\*\*\* \[|segmentation fault`)
 
 // marks are what workers put before a line: [task 2026-01-02T03:04:05.678Z] and its like.
 var marks = regexp.MustCompile(`^(\[[\w:.\- ]*\]\s*|\x1b\[[0-9;]*m)+`)

@@ -91,6 +91,7 @@ func TestFailing(t *testing.T) {
 	for line, want := range map[string]string{
 		"[task 2026-01-02T03:04:05.678Z] \x1b[31merror\x1b[0m: no such file": "error: no such file",
 		"main.go:3: error: x":                    "main.go:3: error: x",
+		"FAILED tests/test_a.py::test_b - x":     "FAILED tests/test_a.py::test_b - x",
 		"--- FAIL: TestX (0.00s)":                "--- FAIL: TestX (0.00s)",
 		"not ok 3 - x":                           "not ok 3 - x",
 		"TypeError: x is null":                   "TypeError: x is null",

@@ -202,7 +202,7 @@ func (w *world) end(id string, well bool) {
 // until waits until something is so.
 func (w *world) until(what string, good func() bool) {
 	w.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute) // a lease of a stalled machine runs out, and the work is taken again
 	for tick := time.NewTicker(10 * time.Millisecond); !good(); <-tick.C {
 		if time.Now().After(deadline) {
 			for _, r := range w.repo.CheckRuns(w.sha) {

@@ -109,7 +109,7 @@ func TestJobs(t *testing.T) {
 		tab.Wait(t, cellIs(running, "failed"))
 		tab.Wait(t, `document.title.startsWith("[2]") && document.querySelector(".unclassified b").innerText === "2"`)
 		tab.Wait(t, `document.querySelector(".push:last-of-type .push-verdict").innerText.trim() === "2 new failures"`)
-		if got := uitest.Eval[float64](t, tab, `shift`); got != 0 {
+		if got := uitest.Eval[float64](t, tab, `shift`); got >= 0.001 { // a part of a pixel is the width of a digit
 			t.Errorf("the layout shifted by %v", got)
 		}
 	})

@@ -36,7 +36,7 @@ function remember(): void {
 }
 
 function gridOf(box: HTMLElement, push: PushModel): void {
-  if (push.grid?.box === box) return;
+  if (push.grid?.box === box || folded.value.has(String(push.id))) return; // it may have been folded before it was drawn
   push.grid?.stop();
   const grid = new JobGrid(
     box, filter.value,

@@ -30,10 +30,18 @@ func TestEveryKeyDoesSomething(t *testing.T) {
 		tab.Go(t, path)
 		tab.Keys(t, "?")
 		tab.Wait(t, `document.querySelector("#keys[open]") !== null`)
-		keys := uitest.Eval[[]string](t, tab, `[...document.querySelectorAll("#keys dt")].flatMap(d => d.innerText.trim().split(/\s+/).length > 1 && d.querySelectorAll("kbd").length === 2 && d.innerText.trim().startsWith("g") ? [[...d.querySelectorAll("kbd")].map(k => k.innerText).join(">")] : [...d.querySelectorAll("kbd")].map(k => k.innerText))`)
+		// Keys that stand together are pressed one after the other; a space stands between those that do the same.
+		keys := uitest.Eval[[]string](t, tab, `[...document.querySelectorAll("#keys dt")].flatMap(d => {
+			const list = [[]]
+			for (const n of d.childNodes) n.nodeName === "KBD" ? list.at(-1).push(n.innerText) : list.push([])
+			return list.filter(k => k.length > 0).map(k => k.join(">"))
+		})`)
 		for _, key := range keys {
 			if key == "?" || key == "esc" || strings.HasPrefix(key, "ctrl") || strings.HasPrefix(key, "shift") {
 				continue // tested where they mean something
+			}
+			if key == "f" && strings.Contains(path, "/groups/") {
+				continue // what is shown whole fits already
 			}
 			t.Run(path[:5]+" "+key, func(t *testing.T) {
 				tab.Go(t, path)
@@ -62,14 +70,14 @@ func TestManyUpdatesLeaveNothingBehind(t *testing.T) {
 		tasks := 0
 		for range 10 {
 			var batch []queue.NewTask
-			for range 10 {
+			for range 25 {
 				batch = append(batch, queue.NewTask{ID: slug.New(), Definition: queuetest.Define(queuetest.In(group), uitest.Job{Name: "more", Platform: "linux"}.Define)})
 			}
 			if _, err := s.Queue.CreateBatch(t.Context(), batch); err != nil {
 				t.Fatal(err)
 			}
 			for _, b := range batch { // each is canceled and run again, over and over
-				for range 50 {
+				for range 20 {
 					if _, err := s.Queue.Cancel(t.Context(), b.ID); err != nil {
 						t.Fatal(err)
 					}

@@ -28,6 +28,11 @@ func MaxConns(n int32) Option {
 	return func(c *pgxpool.Config) { c.MaxConns = n }
 }
 
+// Application names the pool's connections in the database's list of them; the default is treeline, a server's.
+func Application(name string) Option {
+	return func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["application_name"] = name }
+}
+
 // KeepPlans has each connection prepare and plan a statement once, and run the kept plan from then
 // on: for pools whose statements all find their rows by keys. Planning is otherwise most of the
 // work of a short statement. The plans do not depend on arguments or on the sizes of tables: they

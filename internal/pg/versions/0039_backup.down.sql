@@ -1,0 +1,2 @@
+DROP TABLE backup_lineage;
+DROP TABLE backups;

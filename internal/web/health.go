@@ -50,7 +50,7 @@ func (s *site) healthy(ctx context.Context) error {
 func (s *site) heartbeat(w http.ResponseWriter, r *http.Request) {
 	headers(w.Header())
 	if err := s.healthy(r.Context()); err != nil {
-		s.Log.Warn("unhealthy", "err", err)
+		s.Log.WarnContext(r.Context(), "unhealthy", "err", err)
 		s.plainStatus(w, r, http.StatusServiceUnavailable, problem{fault.Message(err)})
 		return
 	}

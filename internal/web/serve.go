@@ -32,9 +32,10 @@ func (s *site) serve(w http.ResponseWriter, hr *http.Request, e *endpoint, param
 		trace = identifier()
 	}
 	out.Header().Set("X-For-Trace-Id", trace)
-	out.Header().Set("X-For-Request-Id", identifier())
-
-	ctx := hr.Context()
+	ctx := s.stamped(hr, out, e, params, trace)
+	hr = hr.WithContext(ctx)
+	r.HTTP = hr
+	defer func() { s.observe(ctx, e.service.Name, e.Name, out, began, hr.Method) }()
 	if hr.Method == http.MethodHead {
 		// Nothing of a body is sent: a handler that streams one ends when it would begin. Else it would
 		// hold the connection, on which the client has its answer already, for as long as it streams.
@@ -47,7 +48,7 @@ func (s *site) serve(w http.ResponseWriter, hr *http.Request, e *endpoint, param
 		err = s.reply(out, r, result)
 	case out.status != 0:
 		// The answer had begun; all that can be done is to cut it, so that nobody takes it for whole.
-		s.Log.Error("answer cut", "method", e.Name, "err", err)
+		s.Log.ErrorContext(ctx, "answer cut", "method", e.Name, "err", err)
 		panic(http.ErrAbortHandler)
 	}
 	if err != nil {
@@ -213,10 +214,10 @@ func (s *site) fail(w http.ResponseWriter, r *Request, err error) {
 			break
 		}
 		incident := identifier()
-		s.Log.Error("internal error", "incident", incident, "method", r.endpoint.Name, "params", r.shownParams(), "err", err)
+		s.Log.ErrorContext(r.HTTP.Context(), "internal error", "incident", incident, "method", r.endpoint.Name, "params", r.shownParams(), "err", err)
 		message = fmt.Sprintf("Internal error, incident %s; the server's log has the details.", incident)
 	case http.StatusServiceUnavailable:
-		s.Log.Warn("unavailable", "method", r.endpoint.Name, "err", err)
+		s.Log.WarnContext(r.HTTP.Context(), "unavailable", "method", r.endpoint.Name, "err", err)
 		w.Header().Set("Retry-After", "1")
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "hawk")

@@ -155,7 +155,7 @@ func (s *site) ServeHTTP(client http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("User-Agent: *\nDisallow: /\n")) // a robot that went away misses nothing
 	case s.Fallback != nil:
-		s.Fallback.ServeHTTP(w, r)
+		s.page(w, r)
 	default:
 		s.plainStatus(w, r, http.StatusNotFound, problem{"Not found"})
 	}

@@ -129,6 +129,8 @@ type Options struct {
 	// else a page of another site could, by pointing its own name here, read with a browser what
 	// people on this machine may read.
 	LocalNames bool
+	// Observe is told of each call and page when it has been answered; nil: nobody is. It must be quick.
+	Observe func(ctx context.Context, s Seen)
 	// Patience is how long a client may take to send a request's body, and to take each piece of an
 	// answer, before it is given up; 0 is two minutes.
 	Patience time.Duration

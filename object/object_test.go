@@ -331,8 +331,5 @@ func TestNamesNeverBecomePaths(t *testing.T) {
 }
 
 func TestStatements(t *testing.T) {
-	pgtest.PrepareAll(t, pgtest.DB(t), readSQL, readLockedSQL, readByIDSQL, deleteSQL, insertSQL, renewSQL, enterContentSQL, setContentSQL,
-		insertWholeSQL, keepSQL, finishSQL, expireSQL, abandonedSQL, prolongSQL, deleteUnfinishedSQL, unusedSQL, settleContentsSQL, completeSQL, enterSealedSQL,
-		sealSQL, keepTicketSQL, enterPartSQL, partsSQL, forgetPartsSQL, restartSQL, insertSignedSQL, extendSQL, copiesSQL, copyStateSQL, claimCopySQL,
-		renewCopySQL, finishCopySQL, failCopySQL, dropCopySQL, ticketUsedSQL, knownSQL, adoptSQL, strayLockedSQL, unadoptSQL, foundSQL, lostSQL, moveHomeSQL)
+	pgtest.PrepareAll(t, pgtest.DB(t), Statements()...)
 }

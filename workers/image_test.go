@@ -77,7 +77,7 @@ func (s *server) containers(change func(*workers.Config)) *agent {
 		s.t.Fatal(err)
 	}
 	return s.work(func(c *workers.Config) {
-		c.Engine = container.NewRunner(e, container.Options{Agent: "test", Image: podmantest.Image, Log: c.Log})
+		c.Engine = container.NewRunner(e, container.Options{Agent: "tasks", Image: podmantest.Image, Log: c.Log})
 		c.Capacity = 1
 		c.Limits = engine.Limits{PIDs: 200, Memory: 256 << 20}
 		if change != nil {

@@ -124,8 +124,10 @@ func (p *podman) stop() error {
 	if p.cmd != nil && p.cmd.Process != nil {
 		problems = append(problems, p.life.Close(), p.cmd.Wait())
 	}
-	if out, err := p.command("system", "reset", "--force").CombinedOutput(); err != nil && !strings.Contains(string(out), "does not exist") {
-		problems = append(problems, fmt.Errorf("reset: %w: %s", err, out))
+	// Not "system reset": it removes the networks of every Podman on this machine, as they share one folder.
+	overlay := filepath.Join(p.dir, "root", "overlay")
+	if out, err := exec.Command("umount", "--lazy", overlay).CombinedOutput(); err != nil && !strings.Contains(string(out), "not mounted") && !strings.Contains(string(out), "no mount point") {
+		problems = append(problems, fmt.Errorf("umount: %w: %s", err, out))
 	}
 	return errors.Join(append(problems, os.RemoveAll(p.dir))...)
 }

@@ -12,7 +12,7 @@ import (
 func TestTheContainerEngineIsAnEngine(t *testing.T) {
 	e := connect(t)
 	enginetest.Run(t, enginetest.Bench{
-		New:   func(*testing.T) engine.Engine { return container.NewRunner(e, container.Options{Agent: "test"}) },
+		New:   func(*testing.T) engine.Engine { return container.NewRunner(e, container.Options{Agent: "conformance"}) },
 		Image: podmantest.Image, User: &engine.User{Name: "task", UID: 1000, GID: 1000}, Limits: true,
 	})
 }

@@ -3,6 +3,7 @@ package page
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -40,21 +41,29 @@ func areas() []Area {
 	}
 }
 
-// Areas are those that this server has pages for. repo is the repository that is looked at, which some keep to.
-func (k *Kit) Areas(repo string) []Area {
-	var out []Area
-	for _, a := range areas() {
+// served are the areas that this server has pages for.
+func (k *Kit) served() []Area {
+	return slices.DeleteFunc(areas(), func(a Area) bool {
 		_, pattern := k.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: a.Path}})
-		if pattern == "/" || pattern == "" || strings.HasPrefix(a.Path, "/tasks/") && strings.Contains(pattern, "{task}") {
-			continue
+		return pattern == "/" || pattern == "" || strings.HasPrefix(a.Path, "/tasks/") && strings.Contains(pattern, "{task}")
+	})
+}
+
+// Areas are those that this server has pages for. repo is the repository that is looked at, which some keep to. It
+// must not be called before all pages are there.
+func (k *Kit) Areas(repo string) []Area {
+	out := slices.Clone(k.areas())
+	if repo == "" {
+		return out
+	}
+	query := "?" + url.Values{"repo": {repo}}.Encode()
+	for i := range out {
+		switch out[i].Key {
+		case "p":
+			out[i].Path = "/jobs" + query
+		case "c":
+			out[i].Path += query
 		}
-		switch {
-		case repo != "" && a.Key == "p":
-			a.Path = "/jobs?" + url.Values{"repo": {repo}}.Encode()
-		case repo != "" && a.Key == "c":
-			a.Path += "?" + url.Values{"repo": {repo}}.Encode()
-		}
-		out = append(out, a)
 	}
 	return out
 }

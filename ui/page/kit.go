@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzhttp"
 
@@ -51,11 +52,13 @@ type Kit struct {
 	each  []func(*Visit, *View) error
 	mux   *http.ServeMux
 	pages map[string]*template.Template
+	areas func() []Area // those that are served, found at the first look
 }
 
 // New returns a kit with the page of errors and the assets.
 func New(d Deps) (*Kit, error) {
 	k := &Kit{Deps: d, mux: http.NewServeMux(), pages: map[string]*template.Template{}}
+	k.areas = sync.OnceValue(k.served)
 	k.mux.Handle("GET /ui/assets/{name}", d.Assets.handler())
 	k.Page("/", func(*Visit) error { return ErrNoPage })
 	return k, k.Add(markup)

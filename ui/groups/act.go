@@ -3,7 +3,6 @@ package groups
 import (
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -67,15 +66,7 @@ func tasks(n int) string {
 // act seals or cancels a group, for the script and for plain forms.
 func (ps *Pages) act(v *page.Visit) (any, error) {
 	done, err := ps.tryAct(v)
-	if strings.Contains(v.R.Header.Get("Accept"), "application/json") {
-		return map[string]string{"message": done}, err
-	}
-	if err != nil {
-		v.Fail(err)
-		return nil, nil // the error page has been answered
-	}
-	http.Redirect(v.W, v.R, "/tasks/groups/"+v.R.PathValue("group"), http.StatusSeeOther)
-	return nil, nil // the redirect has been answered
+	return v.Answer(map[string]string{"message": done}, err, "/tasks/groups/"+v.R.PathValue("group"))
 }
 
 func (ps *Pages) tryAct(v *page.Visit) (string, error) {

@@ -278,14 +278,7 @@ func (ps *Pages) said(ctx context.Context, ids []string) (map[string]failures.Sa
 // retrigger makes tasks of a signature again: on each chosen platform one that failed so, a number of times.
 func (ps *Pages) retrigger(v *page.Visit) (any, error) {
 	answer, err := ps.tryRetrigger(v)
-	if strings.Contains(v.R.Header.Get("Accept"), "application/json") {
-		return answer, err
-	}
-	if err != nil {
-		v.Fail(err)
-		return nil, nil // the error page has been answered
-	}
-	return nil, v.Redirect(Path(v.R.PathValue("repo"), v.R.PathValue("revision")))
+	return v.Answer(answer, err, Path(v.R.PathValue("repo"), v.R.PathValue("revision")))
 }
 
 func (ps *Pages) tryRetrigger(v *page.Visit) (any, error) {

@@ -94,6 +94,19 @@ func (v *Visit) Redirect(to string) error {
 	return nil
 }
 
+// Answer answers a deed that scripts and plain forms ask for: scripts with JSON, forms with the page at to, or with an
+// error page. Its results are those of a handler of Kit.Data.
+func (v *Visit) Answer(answer any, err error, to string) (any, error) {
+	if strings.Contains(v.R.Header.Get("Accept"), "application/json") {
+		return answer, err
+	}
+	if err != nil {
+		v.Fail(err)
+		return nil, nil // the error page has been answered
+	}
+	return nil, v.Redirect(to)
+}
+
 // SignedIn sends visitors to the sign-in page, from which they come back; false says that the answer is given.
 func (v *Visit) SignedIn() bool {
 	if v.Session.ClientID != "" {

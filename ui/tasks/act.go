@@ -111,15 +111,7 @@ func purging(pool string, caches []string) scope.Expr {
 // act does a deed, for the script and for plain forms.
 func (ps *Pages) act(v *page.Visit) (any, error) {
 	answer, err := ps.tryAct(v)
-	if strings.Contains(v.R.Header.Get("Accept"), "application/json") {
-		return answer, err
-	}
-	if err != nil {
-		v.Fail(err)
-		return nil, nil // the error page has been answered
-	}
-	http.Redirect(v.W, v.R, "/tasks/"+url.PathEscape(v.R.PathValue("task")), http.StatusSeeOther)
-	return nil, nil // the redirect has been answered
+	return v.Answer(answer, err, "/tasks/"+url.PathEscape(v.R.PathValue("task")))
 }
 
 func (ps *Pages) tryAct(v *page.Visit) (map[string]any, error) {

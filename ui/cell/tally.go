@@ -11,21 +11,6 @@ type Tally struct {
 	N     int
 }
 
-// Tallies counts cells by state, those that need a look first.
-func Tallies(cells []Cell) []Tally {
-	counts := map[string]int{}
-	for _, c := range cells {
-		counts[c.State]++
-	}
-	var out []Tally
-	for _, s := range States() {
-		if counts[s] > 0 {
-			out = append(out, Tally{s, counts[s]})
-		}
-	}
-	return out
-}
-
 // TalliesOfCounts is Tallies for counts by the queue, which does not tell a cancelled task from
 // another exception.
 func TalliesOfCounts(counts map[task.State]int) []Tally {

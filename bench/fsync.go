@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // probeSize is the length of the probe's file: like a segment of a database's log it has its full
@@ -39,7 +40,7 @@ func ProbeSync(dir string, n int) (took Sample, err error) {
 		if _, err := f.WriteAt(page, int64(i*probePage%probeSize)); err != nil {
 			return nil, fmt.Errorf("bench: probe: %w", err)
 		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+		if err := sys.SyncData(f); err != nil {
 			return nil, fmt.Errorf("bench: probe: fdatasync: %w", err)
 		}
 		took = append(took, time.Since(began))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // machine is a treeline dev that runs for a benchmark, with the sample repository.
@@ -56,7 +57,7 @@ func startMachine(ctx context.Context, program, data string, workers int) (*mach
 	m.cmd = exec.Command(program, "dev", "--data", data, "--port", "0", "--workers", strconv.Itoa(workers))
 	m.cmd.Stdout, m.cmd.Stderr = m.said, m.said
 	// Of its own group: Ctrl-C is for us, and we end it politely.
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	m.cmd.SysProcAttr = sys.Bound(syscall.SIGTERM, true)
 	if err := m.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("bench: start treeline dev: %w", err)
 	}

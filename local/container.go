@@ -8,15 +8,14 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/signal"
 	"regexp"
 	"runtime"
 	"strings"
-	"syscall"
 
 	"golang.org/x/term"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/workers/engine/container"
 )
 
@@ -166,17 +165,10 @@ func (j *job) terminal() (*container.Terminal, func() error, error) {
 		return nil, nil, err
 	}
 	sizes := make(chan [2]uint, 1)
-	changes := make(chan os.Signal, 1)
-	signal.Notify(changes, syscall.SIGWINCH)
-	changes <- syscall.SIGWINCH // the size it has now
+	changes, unheard := sys.Resized()
 	done := make(chan struct{})
 	go func() {
-		for {
-			select {
-			case <-done:
-				return
-			case <-changes:
-			}
+		for { // first the size it has now
 			if width, height, err := term.GetSize(int(file.Fd())); err == nil {
 				select {
 				case sizes <- [2]uint{uint(height), uint(width)}:
@@ -184,11 +176,16 @@ func (j *job) terminal() (*container.Terminal, func() error, error) {
 					return
 				}
 			}
+			select {
+			case <-done:
+				return
+			case <-changes:
+			}
 		}
 	}()
 	t.Resize = sizes
 	return t, func() error {
-		signal.Stop(changes)
+		unheard()
 		close(done)
 		return term.Restore(int(file.Fd()), before)
 	}, nil

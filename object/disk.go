@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/object/store"
 )
 
@@ -68,14 +68,8 @@ func (d disk) locked(id int64, flag int, fn func(f *os.File) error) error {
 		return storage(err)
 	}
 	defer f.Close()
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, syscall.EINTR) {
-			return storage(err)
-		}
+	if err := sys.Lock(f, sys.Exclusive); err != nil {
+		return storage(err)
 	}
 	if !d.isPartial(id, f) {
 		return errMoved

@@ -18,6 +18,7 @@ import (
 
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/workers/payload"
 )
@@ -131,12 +132,12 @@ func (r *run) open(name string) (*os.File, fs.FileInfo, error) {
 // mayRead says whether the task itself could read a file: the worker can read more, and a hard link may lead to
 // any file of the file system.
 func (r *run) mayRead(info fs.FileInfo) bool {
-	s, ok := info.Sys().(*syscall.Stat_t)
+	uid, gid, ok := sys.Owner(info)
 	if !ok || r.user == nil || r.bare() {
 		return true
 	}
-	return s.Uid == r.user.UID || info.Mode().Perm()&0o004 != 0 ||
-		info.Mode().Perm()&0o040 != 0 && (s.Gid == r.user.GID || slices.Contains(r.user.Groups, s.Gid))
+	return uid == r.user.UID || info.Mode().Perm()&0o004 != 0 ||
+		info.Mode().Perm()&0o040 != 0 && (gid == r.user.GID || slices.Contains(r.user.Groups, gid))
 }
 
 var (

@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/workers/feature/mounts"
 )
 
@@ -83,9 +83,5 @@ func (d *disk) stopBiggest(free int64) {
 }
 
 func freeBytes(dir string) (int64, error) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return 0, err
-	}
-	return int64(s.Bavail) * int64(s.Bsize), nil
+	return sys.Free(dir)
 }

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/workers/scratch"
 )
@@ -57,7 +57,7 @@ func (w *worker) occupy() (release func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("workers: directory: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := sys.Lock(file, sys.Now); err != nil {
 		_ = file.Close() // nothing was written
 		return nil, fault.New(fault.Conflict, "directory %s is in use by another worker: give each one its own", w.Dir)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/treeline-ci/treeline/app/sample"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
@@ -151,7 +152,7 @@ func lock(data string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("dev: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := sys.Lock(f, sys.Now); err != nil {
 		f.Close()
 		return nil, fault.New(fault.Conflict, "%s is in use by another Treeline: stop that one, or give this one its own directory with --data", data)
 	}

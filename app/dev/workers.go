@@ -20,6 +20,7 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 const workerClientID = "static/treeline/worker"
@@ -90,8 +91,8 @@ func ownDir(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("dev: workers' directory: %w", err)
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !info.IsDir() || !ok || owner.Uid != uint32(os.Geteuid()) || info.Mode().Perm()&0o022 != 0 {
+	owner, _, ok := sys.Owner(info)
+	if !info.IsDir() || !ok || owner != uint32(os.Geteuid()) || info.Mode().Perm()&0o022 != 0 {
 		return "", fault.New(fault.Conflict, "%s is not this user's own directory: remove it, or give --data a directory that user %s can enter", dir, taskUser)
 	}
 	return dir, nil
@@ -185,7 +186,7 @@ func runWorker(ctx context.Context, c Config, id, dir, runAs, rootURL string, s 
 		"TASKCLUSTER_ACCESS_TOKEN="+s.WorkerToken, "TASKCLUSTER_CERTIFICATE=")
 	cmd.Stdout, cmd.Stderr = log, log
 	// A worker must not outlive a killed server: the next start runs one of the same name.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = sys.Bound(syscall.SIGKILL, false)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopGrace
 	c.Log.Log(ctx, slog.LevelDebug, "worker starts", "worker", id)

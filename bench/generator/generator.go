@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/taskgraph/synth"
 )
 
@@ -136,8 +136,8 @@ func (m measure) run(ctx context.Context, o Options, dir string) (Line, error) {
 		}
 		walls = append(walls, wall.Seconds())
 		cpus = append(cpus, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())
-		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			peaks = append(peaks, float64(usage.Maxrss)*1024/1e6)
+		if peak, ok := sys.Peak(cmd.ProcessState); ok {
+			peaks = append(peaks, float64(peak)/1e6)
 		}
 	}
 	return Line{

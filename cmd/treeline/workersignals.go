@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"syscall"
 
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/workers"
 )
 
@@ -17,7 +17,7 @@ func runWorker(ctx context.Context, c workers.Config, taken <-chan struct{}, clo
 	hurry, drain := make(chan struct{}), make(chan struct{})
 	c.Hurry, c.Drain = hurry, drain
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGHUP)
+	signal.Notify(signals, sys.Hurry, sys.Upgrade)
 	over := make(chan struct{})
 	upgrade := false
 	heeded := make(chan struct{})
@@ -36,10 +36,10 @@ func runWorker(ctx context.Context, c workers.Config, taken <-chan struct{}, clo
 				}
 			case s := <-signals:
 				switch {
-				case s == syscall.SIGHUP && !upgrade:
+				case s == sys.Upgrade && !upgrade:
 					upgrade = true
 					close(drain)
-				case s == syscall.SIGUSR1 && !hurried:
+				case s == sys.Hurry && !hurried:
 					hurried = true
 					close(hurry)
 				}
@@ -54,7 +54,7 @@ func runWorker(ctx context.Context, c workers.Config, taken <-chan struct{}, clo
 		return err
 	}
 	c.Log.Info("the worker becomes its new program", "program", c.Program)
-	if err := syscall.Exec(c.Program, os.Args, os.Environ()); err != nil {
+	if err := sys.Become(c.Program, os.Args, os.Environ()); err != nil {
 		return fmt.Errorf("become %s: %w", c.Program, err)
 	}
 	return nil

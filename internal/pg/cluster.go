@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // DatabaseName is the database that StartCluster makes for Treeline itself.
@@ -155,7 +156,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	if pid := c.PID(); pid > 0 {
-		_ = syscall.Kill(pid, syscall.SIGQUIT) // it may be gone by now, which is what we want
+		_ = sys.Kill(pid, syscall.SIGQUIT) // it may be gone by now, which is what we want
 	}
 	select {
 	case <-c.done:
@@ -188,11 +189,11 @@ func (c *Cluster) acquire(ctx context.Context) error {
 	}
 	deadline := time.Now().Add(15 * time.Second)
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := sys.Lock(f, sys.Now)
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) || ctx.Err() != nil {
+		if !errors.Is(err, sys.ErrLocked) || time.Now().After(deadline) || ctx.Err() != nil {
 			holder, _ := os.ReadFile(f.Name()) // only for the message
 			_ = f.Close()
 			return fault.Wrap(fault.Unavailable, err, "another Treeline (process %s) uses this data directory; stop it or choose another",

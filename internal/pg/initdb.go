@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // superuser is the role that owns a private cluster.
@@ -41,8 +42,8 @@ func findOwner(data string) (*owner, error) {
 		return nil, nil
 	}
 	if info, err := os.Stat(data); err == nil {
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
-			return &owner{name: strconv.Itoa(int(st.Uid)), uid: st.Uid, gid: st.Gid}, nil
+		if uid, gid, ok := sys.Owner(info); ok && uid != 0 {
+			return &owner{name: strconv.Itoa(int(uid)), uid: uid, gid: gid}, nil
 		}
 	}
 	for _, name := range []string{"postgres", "nobody"} {
@@ -60,12 +61,12 @@ func findOwner(data string) (*owner, error) {
 	return nil, fault.New(fault.Unavailable, "PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it as")
 }
 
-// credential is how a process of the owner is started.
-func (o *owner) credential() *syscall.Credential {
+// session is how a process of the owner is started.
+func (o *owner) session() *syscall.SysProcAttr {
 	if o == nil {
-		return nil
+		return sys.Session()
 	}
-	return &syscall.Credential{Uid: o.uid, Gid: o.gid}
+	return sys.SessionOf(o.uid, o.gid)
 }
 
 // give hands a file or directory to the owner.
@@ -86,15 +87,15 @@ func (o *owner) reaches(path string) bool {
 		if err != nil {
 			return false
 		}
-		st, ok := info.Sys().(*syscall.Stat_t)
+		uid, gid, ok := sys.Owner(info)
 		if !ok {
 			return false
 		}
 		bit := fs.FileMode(0o001)
 		switch {
-		case st.Uid == o.uid:
+		case uid == o.uid:
 			bit = 0o100
-		case st.Gid == o.gid:
+		case gid == o.gid:
 			bit = 0o010
 		}
 		if info.Mode().Perm()&bit == 0 {
@@ -178,8 +179,8 @@ func (c *Cluster) socketDir() (string, error) {
 		return "", err
 	}
 	// Somebody else could have made it first; then it protects nothing.
-	st, ok := info.Sys().(*syscall.Stat_t)
-	mine := ok && (st.Uid == uint32(os.Geteuid()) || (c.owner != nil && st.Uid == c.owner.uid))
+	uid, _, ok := sys.Owner(info)
+	mine := ok && (uid == uint32(os.Geteuid()) || (c.owner != nil && uid == c.owner.uid))
 	if !info.IsDir() || !mine {
 		return "", fault.New(fault.Invalid, "%s is not a directory of this user; remove it", dir)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // startLimit is how long a server may take to answer, crash recovery included.
@@ -52,7 +53,7 @@ func (c *Cluster) command(ctx context.Context, program, data string, args ...str
 	// A server process gives the memory of each statement back to the system, and asks for it again at the
 	// next, unless glibc is told to keep some.
 	cmd.Env = append(cmd.Env, "MALLOC_TOP_PAD_=4194304", "MALLOC_TRIM_THRESHOLD_=67108864")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: c.owner.credential()}
+	cmd.SysProcAttr = c.owner.session()
 	return cmd, closer, nil
 }
 
@@ -191,7 +192,7 @@ func (c *Cluster) running() (pid int, socket string) {
 // works reports whether a process is a server process of this directory: all of them have it as
 // their working directory. Where the system does not tell, being alive must do.
 func (c *Cluster) works(pid int) bool {
-	if err := syscall.Kill(pid, 0); err != nil && !errors.Is(err, syscall.EPERM) {
+	if err := sys.Kill(pid, 0); err != nil && !errors.Is(err, syscall.EPERM) {
 		return false
 	}
 	if _, err := os.Stat("/proc/self/cwd"); err != nil {
@@ -222,7 +223,7 @@ func (c *Cluster) clear(ctx context.Context) error {
 				continue
 			}
 			left++
-			_ = syscall.Kill(pid, syscall.SIGQUIT) // it may have ended meanwhile
+			_ = sys.Kill(pid, syscall.SIGQUIT) // it may have ended meanwhile
 		}
 		if left == 0 {
 			break
@@ -267,7 +268,7 @@ func (c *Cluster) answers(ctx context.Context, m *postmaster) error {
 
 // kill sends a signal and waits until the process is gone.
 func (m *postmaster) kill(ctx context.Context, sig syscall.Signal) error {
-	if err := syscall.Kill(m.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := sys.Kill(m.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
 	select {

@@ -9,10 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // Disk is a folder:
@@ -232,14 +232,9 @@ func (d *Disk) Tidy(ctx context.Context, age time.Duration, keep func(context.Co
 
 // exclusive locks a file against other processes and goroutines; shared locks may be held together.
 // The lock ends with the file's closing or the process.
-func lock(f *os.File, how int) error {
-	for {
-		err := syscall.Flock(int(f.Fd()), how)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, syscall.EINTR) {
-			return trouble(fmt.Errorf("lock %s: %w", f.Name(), err))
-		}
+func lock(f *os.File, how sys.How) error {
+	if err := sys.Lock(f, how); err != nil {
+		return trouble(fmt.Errorf("lock %s: %w", f.Name(), err))
 	}
+	return nil
 }

@@ -8,7 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // An upload in parts is one file that parts are written into at their offset. Joining renames it, so
@@ -44,7 +45,7 @@ func (d *Disk) PutPart(_ context.Context, ticket string, part Part, body io.Read
 		return "", trouble(err)
 	}
 	defer f.Close()
-	if err := lock(f, syscall.LOCK_SH); err != nil {
+	if err := lock(f, sys.Shared); err != nil {
 		return "", err
 	}
 	if !sameFile(path, f) { // it was joined since it was opened
@@ -53,7 +54,7 @@ func (d *Disk) PutPart(_ context.Context, ticket string, part Part, body io.Read
 	if _, err := f.WriteAt(buf, part.Offset); err != nil {
 		return "", trouble(err)
 	}
-	return part.SHA256, trouble(syscall.Fdatasync(int(f.Fd())))
+	return part.SHA256, trouble(sys.SyncData(f))
 }
 
 func sameFile(path string, f *os.File) bool {
@@ -100,7 +101,7 @@ func closeParts(path string) error {
 		return trouble(err)
 	}
 	defer f.Close()
-	if err := lock(f, syscall.LOCK_EX); err != nil {
+	if err := lock(f, sys.Exclusive); err != nil {
 		return err
 	}
 	if !sameFile(path, f) {

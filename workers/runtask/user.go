@@ -8,7 +8,6 @@ import (
 	osuser "os/user"
 	"path/filepath"
 	"strconv"
-	"syscall"
 )
 
 // usualUser is whom tasks run as unless they say otherwise; images have it with usualID as user and group.
@@ -98,11 +97,8 @@ func (r *runner) become(u *user) error {
 	if u == nil {
 		return nil
 	}
-	if err := errors.Join(syscall.Setgroups(u.groups), syscall.Setgid(u.gid), syscall.Setuid(u.uid)); err != nil {
-		return fmt.Errorf("become user %s: %w", u.name, err)
-	}
-	if syscall.Setuid(0) == nil {
-		return fmt.Errorf("become user %s: the rights of root could be had back", u.name)
+	if err := giveUp(u); err != nil {
+		return err
 	}
 	if home := r.env["HOME"]; home == "" || home == "/" || home == "/root" {
 		r.env["HOME"] = u.home

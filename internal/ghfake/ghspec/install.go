@@ -23,7 +23,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // The package of the description, its version and what its content must be.
@@ -46,7 +47,7 @@ func Install(ctx context.Context, routes []string) ([]byte, error) {
 		return nil, fmt.Errorf("ghspec: %w", err)
 	}
 	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+	if err := sys.Lock(lock, sys.Exclusive); err != nil {
 		return nil, fmt.Errorf("ghspec: lock: %w", err)
 	}
 	kept := filepath.Join(dir, "api.json")

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/pools/provider"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -147,7 +148,7 @@ func (p *Provider) start(ctx context.Context, home string, capacity int, config 
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.Program, slices.Concat(args, p.Args, config.Args)...)
 	cmd.Env = p.environment(config.Env)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = home, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = sys.Session()
 	if err := cmd.Start(); err != nil {
 		return errors.Join(provider.ErrRefused, fmt.Errorf("local: start a worker: %w", err))
 	}
@@ -155,13 +156,13 @@ func (p *Provider) start(ctx context.Context, home string, capacity int, config 
 		err := cmd.Wait()
 		p.log.Debug("a local worker has ended", "worker", filepath.Base(home), "err", err)
 	}()
-	began, err := startTime(cmd.Process.Pid)
+	began, err := sys.Began(cmd.Process.Pid)
 	if err == nil {
 		err = writeWhole(filepath.Join(home, pidFile), strconv.Itoa(cmd.Process.Pid)+" "+began)
 	}
 	if err != nil {
 		// Without its number it would be lost.
-		return errors.Join(fmt.Errorf("local: note a worker's process: %w", err), syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL))
+		return errors.Join(fmt.Errorf("local: note a worker's process: %w", err), sys.Kill(-cmd.Process.Pid, syscall.SIGKILL))
 	}
 	return nil
 }
@@ -226,7 +227,7 @@ func (p *Provider) alive(home string) (int, error) {
 		return 0, fault.New(fault.Internal, "local: %s is damaged", filepath.Join(home, pidFile))
 	}
 	// Another process may have the number by now.
-	now, err := startTime(pid)
+	now, err := sys.Began(pid)
 	if err != nil || now != began {
 		return 0, nil
 	}
@@ -290,11 +291,11 @@ func (p *Provider) Stop(_ context.Context, i provider.Instance) error {
 		if err := os.WriteFile(mark, nil, 0o600); err != nil {
 			return fmt.Errorf("local: %w", err)
 		}
-		return gone(syscall.Kill(pid, syscall.SIGTERM))
+		return gone(sys.Kill(pid, syscall.SIGTERM))
 	case err != nil:
 		return fmt.Errorf("local: %w", err)
 	case time.Since(info.ModTime()) > stopGrace:
-		return gone(syscall.Kill(-pid, syscall.SIGKILL))
+		return gone(sys.Kill(-pid, syscall.SIGKILL))
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // Group is the control group of one task.
@@ -105,7 +107,7 @@ func (g *Group) Kill() (int, error) {
 		}
 		for _, pid := range pids {
 			killed[pid] = true
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone, or be found again next round
+			_ = sys.Kill(pid, syscall.SIGKILL) // it may be gone, or be found again next round
 		}
 		time.Sleep(time.Duration(min(round+1, 10)) * time.Millisecond)
 	}

@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/creack/pty"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/workers/engine"
 	"github.com/treeline-ci/treeline/workers/engine/cgroup"
 )
@@ -128,7 +128,7 @@ func (s *sandbox) Env() []string {
 	if s.o.User != nil {
 		name = s.o.User.Name
 	}
-	return []string{"PATH=" + s.o.Path, "HOME=" + s.o.Work, "TMPDIR=" + s.o.Temp, "USER=" + name, "LANG=C.UTF-8"}
+	return append([]string{"PATH=" + s.o.Path, "HOME=" + s.o.Work, "TMPDIR=" + s.o.Temp, "USER=" + name, "LANG=C.UTF-8"}, systemEnv(s.o.Work, s.o.Temp)...)
 }
 
 func (s *sandbox) spec(c engine.Command) Spec {
@@ -313,7 +313,7 @@ func tidy(uid uint32) error {
 			if err != nil {
 				continue // somebody else removed it
 			}
-			if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == uid {
+			if owner, _, ok := sys.Owner(info); ok && owner == uid {
 				problems = append(problems, os.RemoveAll(filepath.Join(dir, e.Name())))
 			}
 		}

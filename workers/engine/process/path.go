@@ -24,11 +24,11 @@ func lookPath(spec Spec) (string, error) {
 		return "", errors.New("the command is empty")
 	}
 	name := spec.Argv[0]
-	if strings.Contains(name, "/") {
+	if strings.ContainsAny(name, separators) {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(spec.Dir, name)
 		}
-		return name, executable(name)
+		return found(name)
 	}
 	var denied error
 	for _, dir := range filepath.SplitList(pathOf(spec.Env)) {
@@ -38,8 +38,7 @@ func lookPath(spec Spec) (string, error) {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(spec.Dir, dir)
 		}
-		candidate := filepath.Join(dir, name)
-		err := executable(candidate)
+		candidate, err := found(filepath.Join(dir, name))
 		if err == nil {
 			return candidate, nil
 		}
@@ -63,6 +62,20 @@ func pathOf(env []string) string {
 	return path
 }
 
+// found is the file of a program: name, or with one of the endings that programs have on this system.
+func found(name string) (string, error) {
+	first := executable(name)
+	if first == nil {
+		return name, nil
+	}
+	for _, ending := range endings {
+		if executable(name+ending) == nil {
+			return name + ending, nil
+		}
+	}
+	return name, first
+}
+
 func executable(file string) error {
 	info, err := os.Stat(file)
 	switch {
@@ -70,7 +83,7 @@ func executable(file string) error {
 		return plain(err)
 	case info.IsDir():
 		return errors.New("is a directory")
-	case info.Mode()&0o111 == 0:
+	case !mayRun(info):
 		return fs.ErrPermission
 	}
 	return nil

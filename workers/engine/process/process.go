@@ -3,7 +3,8 @@
 //
 // Nothing of a command outlives it on purpose: when its leader ends, or is stopped, the whole
 // group is killed, and Sweep finds what left the group. On Linux the leader also dies with the
-// thread that started it, so that a killed worker does not leave it running.
+// thread that started it, so that a killed worker does not leave it running. On Windows the group is a
+// job, which ends with the worker; commands are ended at once there, since they cannot be asked.
 package process
 
 import (
@@ -101,10 +102,14 @@ func run(ctx context.Context, spec Spec) (Exit, error) {
 	if err := cmd.Start(); err != nil {
 		return Exit{}, &StartError{Program: spec.Argv[0], Err: plain(err)}
 	}
-	group := cmd.Process.Pid
+	group, err := adopt(cmd.Process)
+	if err != nil {
+		return Exit{}, errors.Join(fmt.Errorf("process: start %s: %w", spec.Argv[0], err), cmd.Process.Kill(), ended(cmd.Wait()))
+	}
+	defer group.close()
 	if spec.Enter != nil {
-		if err := enter(group, spec.Enter); err != nil {
-			killGroup(group, syscall.SIGKILL)
+		if err := enter(cmd.Process.Pid, spec.Enter); err != nil {
+			group.kill(syscall.SIGKILL)
 			return Exit{}, errors.Join(fmt.Errorf("process: start %s: %w", spec.Argv[0], err), ended(cmd.Wait()))
 		}
 	}
@@ -112,10 +117,10 @@ func run(ctx context.Context, spec Spec) (Exit, error) {
 	stopped := make(chan bool, 1)
 	go func() { stopped <- stopOn(ctx, stop, group, spec.Grace) }()
 
-	waitErr := awaitExit(group) // the leader is not reaped yet, so its number cannot be reused
+	waitErr := group.await() // the leader is not reaped yet, so its number cannot be reused
 	close(stop)
 	wasStopped := <-stopped
-	killGroup(group, syscall.SIGKILL)
+	group.kill(syscall.SIGKILL)
 	err = cmd.Wait()
 	if cmd.ProcessState == nil {
 		return Exit{}, fmt.Errorf("process: wait for %s: %w", spec.Argv[0], errors.Join(err, waitErr))
@@ -127,14 +132,14 @@ func run(ctx context.Context, spec Spec) (Exit, error) {
 
 // stopOn waits for the leader's end (stop) or for the context, then asks the group to end and
 // kills it after the grace time. It says whether the context was what ended the command.
-func stopOn(ctx context.Context, stop <-chan struct{}, group int, grace time.Duration) bool {
+func stopOn(ctx context.Context, stop <-chan struct{}, group group, grace time.Duration) bool {
 	select {
 	case <-stop:
 		return false
 	case <-ctx.Done():
 	}
 	if grace > 0 {
-		killGroup(group, syscall.SIGTERM)
+		group.kill(syscall.SIGTERM)
 		timer := time.NewTimer(grace)
 		defer timer.Stop()
 		select {
@@ -143,7 +148,7 @@ func stopOn(ctx context.Context, stop <-chan struct{}, group int, grace time.Dur
 		case <-timer.C:
 		}
 	}
-	killGroup(group, syscall.SIGKILL)
+	group.kill(syscall.SIGKILL)
 	<-stop
 	return true
 }
@@ -161,11 +166,6 @@ func name(argv []string) string {
 		return ""
 	}
 	return argv[0]
-}
-
-func killGroup(group int, sig syscall.Signal) {
-	// The group may be gone already, which is what we want.
-	_ = syscall.Kill(-group, sig)
 }
 
 func exitOf(state *os.ProcessState) Exit {

@@ -22,10 +22,10 @@ func attributes(s Spec) *syscall.SysProcAttr {
 	return attr
 }
 
-// awaitExit waits until a child has ended but leaves it to be reaped by a later wait.
-func awaitExit(pid int) error {
+// await waits until the leader has ended but leaves it to be reaped by a later wait.
+func (g group) await() error {
 	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		err := unix.Waitid(unix.P_PID, int(g), nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}

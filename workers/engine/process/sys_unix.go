@@ -19,10 +19,10 @@ func attributes(s Spec) *syscall.SysProcAttr {
 	return attr
 }
 
-// awaitExit waits until a child has ended but leaves it to be reaped by a later wait. Without
-// Linux's waitid an ended child is told by its group, which has no living member left.
-func awaitExit(pid int) error {
-	for syscall.Kill(-pid, 0) == nil {
+// await waits until the leader has ended but leaves it to be reaped by a later wait. Without
+// Linux's waitid an ended leader is told by its group, which has no living member left.
+func (g group) await() error {
+	for syscall.Kill(-int(g), 0) == nil {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return nil

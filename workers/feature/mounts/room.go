@@ -6,9 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/workers/engine"
 )
 
@@ -89,9 +89,7 @@ func Size(dir string) int64 {
 			return nil // it may just be going
 		}
 		if info, err := e.Info(); err == nil {
-			if s, ok := info.Sys().(*syscall.Stat_t); ok {
-				total += s.Blocks * 512
-			}
+			total += sys.Taken(info)
 		}
 		return nil
 	})
@@ -108,7 +106,7 @@ func own(path string, u *engine.User) error {
 	if err != nil {
 		return err
 	}
-	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid == u.UID && s.Gid == u.GID {
+	if uid, gid, ok := sys.Owner(info); ok && uid == u.UID && gid == u.GID {
 		return nil
 	}
 	return filepath.WalkDir(path, func(name string, _ fs.DirEntry, err error) error {

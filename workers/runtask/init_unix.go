@@ -1,3 +1,5 @@
+//go:build unix
+
 package runtask
 
 import (
@@ -40,4 +42,15 @@ func AsInit(ctx context.Context, argv, environ []string, out io.Writer) int {
 			return how.ExitStatus()
 		}
 	}
+}
+
+// giveUp gives up the rights of root for those of a user, in all threads and for good.
+func giveUp(u *user) error {
+	if err := errors.Join(syscall.Setgroups(u.groups), syscall.Setgid(u.gid), syscall.Setuid(u.uid)); err != nil {
+		return fmt.Errorf("become user %s: %w", u.name, err)
+	}
+	if syscall.Setuid(0) == nil {
+		return fmt.Errorf("become user %s: the rights of root could be had back", u.name)
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package local
+package sys
 
 import (
 	"bytes"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// startTime is when a process began, in the kernel's count: with the number it names a process for good. One
+// Began is when a process began, in the system's count: with the number it names a process for good. One
 // that has ended and was not waited for counts as gone.
-func startTime(pid int) (string, error) {
+func Began(pid int) (string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", err

@@ -10,6 +10,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/cells"
 	"github.com/treeline-ci/treeline/queue/paging"
+	"github.com/treeline-ci/treeline/queue/timing"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -133,6 +134,12 @@ func (q *Queue) Dependents(ctx context.Context, id string, limit int, token stri
 // Cells passes tasks of groups to each, as grids show them; see cells.Read.
 func (q *Queue) Cells(ctx context.Context, look cells.Look, each func(*cells.Cell)) error {
 	return cells.Read(ctx, q.deps.Pool, look, each)
+}
+
+// Timing returns when the tasks of a group did what, and what else went on in their task queues; see timing.Read. A group that
+// does not exist has no tasks.
+func (q *Queue) Timing(ctx context.Context, group string) (*timing.Group, error) {
+	return timing.Read(ctx, q.deps.Pool, group)
 }
 
 // Counts says how many tasks are in each state; states without a task are missing.

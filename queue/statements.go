@@ -10,6 +10,7 @@ import (
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/queue/removal"
 	"github.com/treeline-ci/treeline/queue/roster"
+	"github.com/treeline-ci/treeline/queue/timing"
 	"github.com/treeline-ci/treeline/queue/weigh"
 	"github.com/treeline-ci/treeline/queue/why"
 )
@@ -26,4 +27,4 @@ var Statements = slices.Concat([]pg.Statement{
 	needsSQL, listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
 	claimsOfSQL,
 	expiredClaimsSQL, passedDeadlinesSQL,
-}, artifact.Statements, cells.Statements, insert.Statements, removal.Statements, roster.Statements, why.Statements, weigh.Statements)
+}, artifact.Statements, cells.Statements, insert.Statements, removal.Statements, roster.Statements, timing.Statements, why.Statements, weigh.Statements)

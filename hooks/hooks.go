@@ -202,7 +202,7 @@ func Statements() []pg.Statement {
 		getSQL, lockSQL, listSQL, groupsSQL, overviewSQL, boundSQL, versionSQL, lastFiresSQL, nowSQL,
 		recordSQL, succeededSQL, failedSQL, claimSQL, movedSQL, retrySQL, unlockSQL, pruneFiresSQL,
 		putMessageSQL, trimMessagesSQL, claimMessagesSQL, deleteMessageSQL, retryMessageSQL, countFailureSQL, bindingErrorSQL, queuesSQL, setQueueSQL, deleteQueueSQL, lockQueuesSQL,
-		tokensSQL, swapTokenSQL, nextTasksSQL, swapNextTaskSQL, pauseSQL, resumeSQL,
+		tokensSQL, swapTokenSQL, nextTasksSQL, swapNextTaskSQL, pauseSQL, resumeSQL, figuresSQL,
 	}
 }
 

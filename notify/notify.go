@@ -239,5 +239,5 @@ func failed(what string, err error) error {
 
 // Statements are the room's SQL, for the test that prepares each.
 func Statements() []pg.Statement {
-	return []pg.Statement{lockSQL, enqueueSQL, claimSQL, sentSQL, laterSQL, failSQL, denySQL, allowSQL, deniedSQL, listSQL, pruneSQL, wasteSQL}
+	return []pg.Statement{lockSQL, enqueueSQL, claimSQL, sentSQL, laterSQL, failSQL, denySQL, allowSQL, deniedSQL, listSQL, pruneSQL, wasteSQL, figuresSQL}
 }

@@ -11,7 +11,7 @@ func Statements() []pg.Statement {
 		registeredSQL, reregisteredSQL, standingSQL, verdictsSQL, launchedWorkerSQL,
 		insertLaunchesSQL, claimLaunchesSQL, launchFailedSQL, lockLaunchSQL, dropLaunchSQL, providerOKSQL, providerFailedSQL, providerReadySQL,
 		claimChecksSQL, stopSQL, goneSQL, forgetSQL, knownSQL, claimReapSQL,
-		pricesSQL, standingsSQL, troubleSQL, workerErrorsSQL, errorsSinceSQL,
+		pricesSQL, standingsSQL, troubleSQL, workerErrorsSQL, errorsSinceSQL, figuresSQL,
 		insertErrorSQL, listErrorsSQL, errorCountsSQL, recentErrorsSQL, errorTimesSQL, mailedErrorSQL, expireErrorsSQL, expireWorkersSQL, dropStaleLaunchesSQL,
 	}
 }

@@ -15,18 +15,19 @@ import (
 
 // change is one transaction of the queue and what it gathers on the way to its commit.
 type change struct {
-	q       *Queue
-	tx      *pg.Pipe
-	late    pgx.Batch       // what goes to the database together with the commit
-	locked  map[string]bool // task ids whose rows this transaction has locked
-	events  []event.Event
-	whole   []Group // those that are resolved now
-	entries []IndexEntry
-	arrived map[string]arrival // by task queue
-	hands   []*line.Hand       // turns given to tasks
-	seen    []Group            // as they are once this is committed
-	met     []string           // tasks of which a dependency was just satisfied
-	err     error              // a body that could not be encoded
+	q        *Queue
+	tx       *pg.Pipe
+	late     pgx.Batch       // what goes to the database together with the commit
+	locked   map[string]bool // task ids whose rows this transaction has locked
+	events   []event.Event
+	whole    []Group // those that are resolved now
+	entries  []IndexEntry
+	arrived  map[string]arrival // by task queue
+	hands    []*line.Hand       // turns given to tasks
+	seen     []Group            // as they are once this is committed
+	happened []happened         // for those who are told after the commit
+	met      []string           // tasks of which a dependency was just satisfied
+	err      error              // a body that could not be encoded
 }
 
 // arrival is new pending work of a task queue.
@@ -62,6 +63,7 @@ func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *chan
 	if len(c.events) > 0 {
 		q.deps.Wake()
 	}
+	q.told(ctx, c.happened)
 	return nil
 }
 

@@ -53,7 +53,7 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 	if err := q.sight(ctx, req); err != nil {
 		return []Claim{}, waitOver(ctx, err)
 	}
-	timeout := time.NewTimer(min(req.Wait, MaxWait))
+	asked, timeout := time.Now(), time.NewTimer(min(req.Wait, MaxWait))
 	defer timeout.Stop()
 	// In line before the first look: what becomes pending after the look wakes.
 	w := q.waiters.Join(req.TaskQueueID)
@@ -67,6 +67,7 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 			for _, k := range claims {
 				q.roster.Took(worker, k.Status.TaskID, k.RunID)
 			}
+			q.met(claims, asked)
 			return claims, nil
 		}
 		if err != nil {

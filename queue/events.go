@@ -15,6 +15,7 @@ import (
 // tell gathers an event for each notice of the record. They show the status with all changes of this
 // transaction; only task-defined shows the task before its first run.
 func (c *change) tell(r *record) {
+	c.note(r)
 	for _, n := range r.notices {
 		b := message.Task{Version: message.Version, Task: &message.Tagged{Tags: rawObject(r.tags)}}
 		if n.kind == kindDefined {

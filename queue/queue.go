@@ -54,6 +54,8 @@ type Deps struct {
 	Issuer hawk.Credentials
 	// ClaimTimeout is how long a claim holds without a reclaim; 0 means DefaultClaimTimeout.
 	ClaimTimeout time.Duration
+	// Observe is told of what happened to tasks.
+	Observe Observer
 	// Quarantined records who put which worker in quarantine, in the transaction of the order; nil: nobody keeps a trail.
 	Quarantined func(ctx context.Context, tx pgx.Tx, o roster.Order) error
 }
@@ -111,8 +113,8 @@ func (q *Queue) Start(ctx context.Context) {
 		every time.Duration
 		round func(context.Context) error
 	}{
-		{"expire claims", time.Second, q.ExpireClaims},
-		{"enforce deadlines", time.Second, q.EnforceDeadlines},
+		{"expire claims", time.Second, counted("queue.expire-claims", q.ExpireClaims)},
+		{"enforce deadlines", time.Second, counted("queue.enforce-deadlines", q.EnforceDeadlines)},
 		{"remove expired", 5 * time.Minute, q.RemoveExpired},
 		{"wake claimers", 100 * time.Millisecond, q.wakeWaiting},
 		{"note workers", time.Second, q.roster.Flush},

@@ -64,7 +64,7 @@ func failed(s pg.Statement, err error) error {
 
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.
 var Statements = []pg.Statement{
-	linesSQL, waitsSQL, roundSQL, samplesSQL, thinSQL, historySQL, workersSQL, outcomesSQL, stripSQL, pendingSQL, busySQL,
+	linesSQL, waitsSQL, roundSQL, samplesSQL, thinSQL, historySQL, workersSQL, outcomesSQL, stripSQL, pendingSQL, busySQL, figuresSQL, unscheduledSQL,
 }
 
 // seconds is a duration of so many.

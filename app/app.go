@@ -166,6 +166,9 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 	if err := pg.Upgrade(ctx, a.pool, 0); err != nil {
 		return err
 	}
+	if err := a.meetDatabase(ctx); err != nil {
+		return err
+	}
 	// The queue's statements all go by keys, and are most of the load.
 	if a.queuePool, err = pg.Open(ctx, a.config.DatabaseURL, pg.KeepPlans()); err != nil {
 		return err

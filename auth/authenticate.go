@@ -142,6 +142,7 @@ func (a *Auth) identify(ctx context.Context, clients directory, id, ext string, 
 		if end := time.UnixMilli(cert.Expiry); end.Before(caller.Expires) {
 			caller.Expires = end
 		}
+		caller.Since = time.UnixMilli(cert.Start)
 		if caller.Scopes, err = roles.expand(withAnonymous(cert.Scopes)); err != nil {
 			return Caller{}, err
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/combine"
+	"github.com/treeline-ci/treeline/queue/holder"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -245,7 +246,7 @@ func (q *Queue) runCredentials(id string, scopes []string, run *task.Run, now ti
 	until := run.TakenUntil.Time
 	own := fmt.Sprintf("%s/%d", id, run.RunID)
 	return q.mint(hawk.TempOptions{
-		ClientID: fmt.Sprintf("task-client/%s/on/%s/%s/until/%d", own, run.WorkerGroup, run.WorkerID, until.Unix()),
+		ClientID: fmt.Sprint(holder.ClientID(id, run.RunID, run.WorkerGroup, run.WorkerID), until.Unix()),
 		Scopes:   append([]string{"queue:reclaim-task:" + own, "queue:resolve-task:" + own, "queue:create-artifact:" + own}, scopes...),
 		Start:    now, Expiry: until,
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue/artifact"
+	"github.com/treeline-ci/treeline/queue/holder"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -31,7 +32,7 @@ func (q *Queue) FinishRun(ctx context.Context, id string, run int, reason task.R
 	if err := q.Keep(ctx, id, run, list, project); err != nil {
 		return task.Status{}, fmt.Errorf("queue: finish run %s/%d: %w", id, run, err)
 	}
-	return q.settled(ctx, report{id, run, reason, list})
+	return q.settled(ctx, report{id, run, reason, list, holder.Of(ctx)})
 }
 
 // settled reports; it looks for the content of artifacts of type s3 when the report waits for them.

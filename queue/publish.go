@@ -9,6 +9,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue/artifact"
+	"github.com/treeline-ci/treeline/queue/holder"
 	"github.com/treeline-ci/treeline/queue/message"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -57,6 +58,9 @@ func (q *Queue) CreateArtifact(ctx context.Context, id string, runID int, name s
 			return noRun(id, runID)
 		}
 		run = *r.run(runID)
+		if err := holder.Of(ctx).Check(id, &run); err != nil {
+			return err
+		}
 		if a, err = n.Of(&r.Status, &run, name, r.now); err != nil {
 			return err
 		}
@@ -117,6 +121,9 @@ func (q *Queue) FinishArtifact(ctx context.Context, id string, runID int, name, 
 		}
 		if r.run(runID) == nil {
 			return noRun(id, runID)
+		}
+		if err := holder.Of(ctx).Check(id, r.run(runID)); err != nil {
+			return err
 		}
 		a, err := artifact.Read(ctx, c.tx, id, runID, name)
 		switch {

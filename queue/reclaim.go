@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/queue/holder"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -35,6 +36,9 @@ func (q *Queue) Reclaim(ctx context.Context, id string, runID int) (Reclaimed, e
 		}
 		if r.run(runID) == nil {
 			return noRun(id, runID)
+		}
+		if err := holder.Of(ctx).Check(id, r.run(runID)); err != nil {
+			return err
 		}
 		if err := beforeDeadline(r, "reclaimed"); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/queue/combine"
+	"github.com/treeline-ci/treeline/queue/holder"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -22,7 +23,7 @@ import (
 // an upload that is not finished: who waits for the task would miss an artifact. The other reports,
 // and what ends by time, are taken then too: a worker that cannot upload has a way out.
 func (q *Queue) ReportCompleted(ctx context.Context, id string, run int) (task.Status, error) {
-	return q.settled(ctx, report{id: id, run: run, reason: task.ReasonCompleted})
+	return q.settled(ctx, report{id: id, run: run, reason: task.ReasonCompleted, by: holder.Of(ctx)})
 }
 
 // ReportFailed resolves a running run as failed; see ReportCompleted.
@@ -45,10 +46,11 @@ type report struct {
 	run       int
 	reason    task.ReasonResolved
 	artifacts []WholeArtifact // that are made with it
+	by        holder.Holder
 }
 
 func (q *Queue) report(ctx context.Context, id string, run int, reason task.ReasonResolved) (task.Status, error) {
-	return q.together.reports.Do(ctx, report{id: id, run: run, reason: reason})
+	return q.together.reports.Do(ctx, report{id: id, run: run, reason: reason, by: holder.Of(ctx)})
 }
 
 // reportTogether does the reports of several calls in one transaction. Reports on the same task are done in
@@ -122,6 +124,9 @@ func (p report) judge(r *record) (resolves bool, err error) {
 		return false, noTask(p.id)
 	}
 	run := r.run(p.run)
+	if err := p.by.Check(p.id, run); err != nil {
+		return false, err
+	}
 	switch {
 	case run == nil:
 		return false, noRun(p.id, p.run)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/backup"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -28,7 +29,7 @@ func newDBCommand() *cobra.Command {
 	var o dbOptions
 	cmd := &cobra.Command{
 		Use:   "db",
-		Short: "Upgrade, downgrade or look at the database's schema; change its encryption key",
+		Short: "Upgrade, downgrade or look at the database's schema; its encryption key; its backups",
 		Long: `Works on the schema of Treeline's database: numbered versions, each of which can be applied and
 taken back. A version is applied whole or not at all; a command that was interrupted is simply
 given again, and several at once do no harm. "treeline dev" upgrades its own database by itself.
@@ -43,7 +44,8 @@ the one in the data directory of a "treeline dev" that does not run.`,
 	cmd.PersistentFlags().StringVar(&o.url, "database", "", "URL of the database, postgres://… (default $DATABASE_URL)")
 	cmd.PersistentFlags().StringVar(&o.data, "data", "", "data directory of a treeline dev that does not run")
 	cmd.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
-	cmd.AddCommand(newDBStatusCommand(&o), newDBUpgradeCommand(&o), newDBDowngradeCommand(&o), newDBKeyCommand(&o), newDBReencryptCommand(&o))
+	cmd.AddCommand(newDBStatusCommand(&o), newDBUpgradeCommand(&o), newDBDowngradeCommand(&o), newDBKeyCommand(&o), newDBReencryptCommand(&o),
+		newDBBackupReportCommand(&o), newDBBackupsCommand(&o), newDBRestoredCommand(&o))
 	return cmd
 }
 
@@ -129,7 +131,7 @@ func (o *dbOptions) with(cmd *cobra.Command, fn func(ctx context.Context, pool *
 	if url == "" {
 		return fault.New(fault.Invalid, "which database? Set DATABASE_URL, or give --database URL or --data DIR")
 	}
-	pool, err := pg.Open(ctx, url, pg.MaxConns(2))
+	pool, err := pg.Open(ctx, url, pg.MaxConns(2), pg.Application(backup.Application))
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,7 @@ type Caller struct {
 	Issuer   string    // the client whose access token stands behind it: another one for named temporary credentials
 	Scopes   []string  // expanded
 	Expires  time.Time // of the credentials
+	Since    time.Time // when temporary credentials begin to hold; zero for others
 	Scheme   string    // "hawk"; "none" for an anonymous caller
 }
 

@@ -16,13 +16,13 @@ func (d door) artifacts() []web.Endpoint {
 	return as("Artifacts",
 		web.Endpoint{
 			Name: "createArtifact", Method: "POST", Route: "/task/<taskId>/runs/<runId>/artifacts/<name*>", Scopes: create,
-			Input: "post-artifact-request.json", Output: "post-artifact-response.json", Handle: d.createArtifact, Title: "Create an artifact",
+			Input: "post-artifact-request.json", Output: "post-artifact-response.json", Handle: asHolder(d.createArtifact), Title: "Create an artifact",
 			Description: "Announces an artifact of a running run, or of one that ended as an exception a short while ago. An object is then uploaded to the object service and " +
 				"finished by finishArtifact. The same artifact again is no error; a reference may be replaced by a reference or a link, and the expiry may become later.",
 		},
 		web.Endpoint{
 			Name: "finishArtifact", Method: "PUT", Route: "/task/<taskId>/runs/<runId>/artifacts/<name*>", Scopes: create,
-			Input: "finish-artifact-request.json", Handle: d.finishArtifact, Title: "Finish an artifact",
+			Input: "finish-artifact-request.json", Handle: asHolder(d.finishArtifact), Title: "Finish an artifact",
 			Description: "Makes an artifact of type object visible after its upload is finished.",
 		},
 		web.Endpoint{

@@ -6,6 +6,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/holder"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -21,24 +22,24 @@ func (d door) workers() []web.Endpoint {
 		},
 		web.Endpoint{
 			Name: "reclaimTask", Method: "POST", Route: "/task/<taskId>/runs/<runId>/reclaim", Scopes: scope.Text("queue:reclaim-task:<taskId>/<runId>"),
-			Output: "task-reclaim-response.json", Handle: d.reclaim, Title: "Renew a claim",
+			Output: "task-reclaim-response.json", Handle: asHolder(d.reclaim), Title: "Renew a claim",
 			Description: "Brings fresh credentials. A conflict tells the worker to stop: the task was canceled, or the claim is over.",
 		},
 		web.Endpoint{
 			Name: "reportCompleted", Method: "POST", Route: "/task/<taskId>/runs/<runId>/completed", Scopes: resolve, Output: statusFile,
-			Handle: d.report(d.queue.ReportCompleted), Title: "Report success", Description: "Resolves a running run as completed. The same report again is no error.",
+			Handle: asHolder(d.report(d.queue.ReportCompleted)), Title: "Report success", Description: "Resolves a running run as completed. The same report again is no error.",
 		},
 		web.Endpoint{
 			Name: "reportFailed", Method: "POST", Route: "/task/<taskId>/runs/<runId>/failed", Scopes: resolve, Output: statusFile,
-			Handle: d.report(d.queue.ReportFailed), Title: "Report failure", Description: "Resolves a running run as failed: the task did its work, and the outcome is bad. The same report again is no error.",
+			Handle: asHolder(d.report(d.queue.ReportFailed)), Title: "Report failure", Description: "Resolves a running run as failed: the task did its work, and the outcome is bad. The same report again is no error.",
 		},
 		web.Endpoint{
 			Name: "reportException", Method: "POST", Route: "/task/<taskId>/runs/<runId>/exception", Scopes: resolve, Input: "task-exception-request.json", Output: statusFile,
-			Handle: d.exception, Title: "Report an exception", Description: "Resolves a run that could not be carried out. Some reasons make the queue try again, and then the answer shows the next run.",
+			Handle: asHolder(d.exception), Title: "Report an exception", Description: "Resolves a run that could not be carried out. Some reasons make the queue try again, and then the answer shows the next run.",
 		},
 		web.Endpoint{
 			Name: "finishRun", Method: "POST", Route: "/task/<taskId>/runs/<runId>/finish", Stability: "experimental", MaxBody: 2 << 20,
-			Scopes: scope.All{scope.Text("queue:create-artifact:<taskId>/<runId>"), resolve}, Input: "finish-run-request.json", Output: statusFile, Handle: d.finish,
+			Scopes: scope.All{scope.Text("queue:create-artifact:<taskId>/<runId>"), resolve}, Input: "finish-run-request.json", Output: statusFile, Handle: asHolder(d.finish),
 			Title: "Make artifacts and report",
 			Description: "Makes artifacts of a running run and resolves it, all or nothing: what a worker has to say at the end of a task, in one call. " +
 				"Objects come with their content, or as an upload of which all bytes have come. The same again is no error.",
@@ -50,6 +51,18 @@ func (d door) workers() []web.Endpoint {
 				"and tried again at once, instead of when the claims expire.",
 		},
 	)
+}
+
+// asHolder has the queue know whose credentials a request comes with: those of a run may act on the claim alone that
+// brought them.
+func asHolder(handle func(context.Context, *web.Request) (any, error)) func(context.Context, *web.Request) (any, error) {
+	return func(ctx context.Context, r *web.Request) (any, error) {
+		caller, err := r.Caller(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return handle(holder.With(ctx, holder.Holder{ClientID: caller.ClientID, Since: caller.Since}), r)
+	}
 }
 
 // goneScopes lets a worker speak for itself, and whoever looks after it.

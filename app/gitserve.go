@@ -12,6 +12,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/localgit"
 )
 
@@ -38,7 +39,7 @@ func newGitServer(repos map[string]*localgit.Repo, a *auth.Auth, log *slog.Logge
 	return &gitServer{repos: repos, auth: a, log: log, packs: make(chan struct{}, maxPacks)}
 }
 
-func (g *gitServer) routes(mux *http.ServeMux) {
+func (g *gitServer) routes(mux web.Router) {
 	mux.HandleFunc("GET /git/{repo}/info/refs", g.advertise)
 	mux.HandleFunc("POST /git/{repo}/git-upload-pack", g.uploadPack)
 	mux.HandleFunc("GET /git/{repo}/blob/{revision}/{path...}", g.source)

@@ -218,3 +218,37 @@ func TestCredentialsThatCannotSign(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestCallWaitsAsLongAsTheServerAsks(t *testing.T) {
+	var attempts atomic.Int32
+	var first, second time.Time
+	busy := func(after string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			if attempts.Add(1) == 1 {
+				first = time.Now()
+				w.Header().Set("Retry-After", after)
+				reply(w, http.StatusTooManyRequests, map[string]string{"code": "TooManyRequests", "message": "too many"})
+				return
+			}
+			second = time.Now()
+			reply(w, http.StatusOK, map[string]string{})
+		}
+	}
+	t.Run("it comes again no sooner", func(t *testing.T) {
+		c := serve(t, time.Minute, busy("1"))
+		if err := c.Call(t.Context(), "queue", http.MethodGet, "/ping", nil, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if waited := second.Sub(first); waited < time.Second {
+			t.Errorf("it came again after %v", waited)
+		}
+	})
+	t.Run("a wait beyond its patience is an error at once", func(t *testing.T) {
+		attempts.Store(0)
+		c := serve(t, time.Minute, busy("3600"))
+		err := c.Call(t.Context(), "queue", http.MethodGet, "/ping", nil, nil, nil)
+		if !errors.Is(err, fault.Unavailable) || attempts.Load() != 1 {
+			t.Errorf("%d attempts: %v", attempts.Load(), err)
+		}
+	})
+}

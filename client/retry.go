@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -57,7 +58,7 @@ func (c *Client) retrying(via *http.Client) *retryablehttp.Client {
 		RetryMax:     math.MaxInt32,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 		Backoff: func(_, _ time.Duration, attempt int, resp *http.Response) time.Duration {
-			d := c.pause(attempt)
+			d := max(c.pause(attempt), wanted(resp))
 			c.log.Debug("trying again", "status", statusOf(resp), "attempt", attempt+1, "pause", d)
 			return d
 		},
@@ -65,12 +66,25 @@ func (c *Client) retrying(via *http.Client) *retryablehttp.Client {
 			if ctx.Err() != nil {
 				return false, ctx.Err()
 			}
-			if !temporary(resp, err) || time.Since(started) >= c.patience {
+			if !temporary(resp, err) || time.Since(started)+wanted(resp) >= c.patience {
 				return false, err
 			}
 			return true, nil
 		},
 	}
+}
+
+// wanted is the pause that a server asks for, which has had too many requests: with 429 in any case, with 503 where it
+// is long. Short ones, as of a server that starts again, are not worth waiting out.
+func wanted(resp *http.Response) time.Duration {
+	if resp == nil || resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 || seconds > math.MaxInt32 || resp.StatusCode == http.StatusServiceUnavailable && seconds <= 1 {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // pause is how long to wait after the given attempt, counted from zero.

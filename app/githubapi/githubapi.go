@@ -71,7 +71,7 @@ func (d *door) reading() []web.Endpoint {
 func (d *door) writing() []web.Endpoint {
 	return []web.Endpoint{
 		{
-			Name: "githubWebHookConsumer", Method: http.MethodPost, Route: "/github", Category: category, Stability: "stable", Unpublished: true,
+			Name: "githubWebHookConsumer", Method: http.MethodPost, Route: "/github", Proof: web.SignedBody, Sender: "X-GitHub-Hook-ID", Category: category, Stability: "stable", Unpublished: true,
 			Input: web.Blob, Handle: d.webhook,
 			Title: "Take a webhook", Description: "Stores an authentic webhook of the GitHub App. It is taken afterwards.",
 		},
@@ -92,7 +92,7 @@ func (d *door) writing() []web.Endpoint {
 			Title: "Comment", Description: "Writes a comment on an issue or a pull request, in the App's name.",
 		},
 		{
-			Name: "renderTaskclusterYml", Method: http.MethodPost, Route: "/taskcluster-yml", Category: category, Stability: "experimental",
+			Name: "renderTaskclusterYml", Method: http.MethodPost, Route: "/taskcluster-yml", Costly: true, Category: category, Stability: "experimental",
 			Input: "render-taskcluster-yml-input.json", Output: "render-taskcluster-yml-output.json", Handle: d.render,
 			Title: "Render a .taskcluster.yml", Description: "The tasks that a file would ask for in an event that is made up, to try it before it is pushed. Nothing is created.",
 		},

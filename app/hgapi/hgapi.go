@@ -38,7 +38,7 @@ func Service(w *hg.Watch) web.Service {
 				Title: "List repositories", Description: "The Mercurial repositories that are followed, when each was looked at, and what is wrong where a look fails.",
 			},
 			{
-				Name: "hint", Method: http.MethodPost, Route: "/hint/<repository>", Category: category, Stability: "experimental",
+				Name: "hint", Method: http.MethodPost, Route: "/hint/<repository>", Proof: web.SignedBody, Category: category, Stability: "experimental",
 				Input: web.Blob, Handle: d.hint,
 				Title: "Hint that a repository moved",
 				Description: "For the hook that `treeline hg hook` prints. The header `" + hg.HintHeader + "` is `t=<Unix seconds>,v1=<HMAC-SHA256>` of the " +

@@ -107,7 +107,7 @@ func (d *door) firing() []web.Endpoint {
 			Title: "Reset a hook's trigger token", Description: "Gives the hook another token; the old one is worth nothing from then.",
 		},
 		{
-			Name: "triggerHookWithToken", Method: "POST", Route: hookPath + "/trigger/<token>", Category: category, Stability: "stable",
+			Name: "triggerHookWithToken", Method: "POST", Route: hookPath + "/trigger/<token>", Proof: web.SignedBody, Category: category, Stability: "stable",
 			Secret: []string{"token"}, Input: "trigger-hook.json", Output: "trigger-hook-response.json", Handle: d.triggerHookWithToken,
 			Title: "Fire a hook with its token", Description: "Creates a hook's task, as `triggerHook` does, for whoever has the hook's token; for webhooks of programs without credentials.",
 		},

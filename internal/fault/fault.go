@@ -27,11 +27,12 @@ const (
 	Gone                        // ResourceExpired 410
 	TooLarge                    // InputTooLarge 413
 	Unavailable                 // ServiceUnavailable 503: try again later
+	Limited                     // TooManyRequests 429: come again later, and less often
 )
 
 var names = [...]string{
 	"internal error", "invalid input", "malformed payload", "bad arguments", "input violates its schema",
-	"authentication failed", "insufficient scopes", "not found", "conflict", "expired", "too large", "unavailable",
+	"authentication failed", "insufficient scopes", "not found", "conflict", "expired", "too large", "unavailable", "too many requests",
 }
 
 // Error makes a Kind usable as the target of errors.Is.

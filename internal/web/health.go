@@ -16,6 +16,8 @@ func (s *site) alive() any {
 	}{true, time.Since(s.started).Seconds()}
 }
 
+const monitoringCategory = "Monitoring"
+
 // monitoring are the endpoints every service has (taskcluster-map 3.7).
 func (s *site) monitoring() []Endpoint {
 	answer := func(v func() any) func(context.Context, *Request) (any, error) {
@@ -34,7 +36,7 @@ func (s *site) monitoring() []Endpoint {
 			Description: "Answers when the service can work, which includes that its database answers."},
 	}
 	for i := range endpoints {
-		endpoints[i].Method, endpoints[i].Category, endpoints[i].Stability = http.MethodGet, "Monitoring", "stable"
+		endpoints[i].Method, endpoints[i].Category, endpoints[i].Stability = http.MethodGet, monitoringCategory, "stable"
 	}
 	return endpoints
 }

@@ -72,12 +72,12 @@ func (r *Request) AuthRequest() AuthRequest {
 	host, port := hostPort(r.HTTP)
 	return AuthRequest{
 		Method: r.HTTP.Method, Resource: r.HTTP.URL.RequestURI(), Host: host, Port: port,
-		Authorization: r.HTTP.Header.Get("Authorization"), SourceIP: r.site.sourceIP(r.HTTP),
+		Authorization: r.HTTP.Header.Get("Authorization"), SourceIP: sourceIP(r.HTTP),
 	}
 }
 
 func (r *Request) authenticate(ctx context.Context) (Caller, error) {
-	result, err := r.site.auth.Authenticate(ctx, r.AuthRequest())
+	result, err := r.authenticated(ctx)
 	if err != nil {
 		return Caller{}, err
 	}
@@ -159,20 +159,6 @@ func hostPort(r *http.Request) (string, int) {
 		return host, 443
 	}
 	return host, 80
-}
-
-// sourceIP is the caller's address: the connection's, or what the proxy in front says.
-func (s *site) sourceIP(r *http.Request) string {
-	if s.TrustProxy {
-		if first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ","); strings.TrimSpace(first) != "" {
-			return strings.TrimSpace(first)
-		}
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // isContainer reports whether JSON text is an object or an array.

@@ -14,11 +14,13 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/web/throttle"
 )
 
 // serve takes one request through the checks of taskcluster-map 3.1 to its handler, and its answer
@@ -63,7 +65,7 @@ func (s *site) serve(w http.ResponseWriter, hr *http.Request, e *endpoint, param
 		slog.Float64("ms", float64(time.Since(began).Microseconds())/1000),
 		slog.Bool("public", e.Scopes == nil), slog.String("client", r.caller.ClientID),
 		slog.Any("satisfyingScopes", scope.Used(r.caller.Scopes, r.granted, loggedScopes)),
-		slog.String("source", s.sourceIP(hr)), slog.String("trace", trace))
+		slog.String("source", sourceIP(hr)), slog.String("trace", trace))
 }
 
 // loggedScopes is how many scopes a line of the access log names at most: a batch may need thousands.
@@ -80,6 +82,9 @@ func (s *site) handle(ctx context.Context, r *Request) (result any, err error) {
 		}
 	}()
 	e := r.endpoint
+	if err := r.notTooMany(); err != nil {
+		return nil, err
+	}
 	if err := r.read(ctx); err != nil {
 		return nil, err
 	}
@@ -98,6 +103,7 @@ func (s *site) handle(ctx context.Context, r *Request) (result any, err error) {
 		return nil, err
 	}
 	result, err = e.Handle(ctx, r)
+	err = r.count(err)
 	if err == nil && e.Scopes != nil && !r.authorized {
 		return nil, fmt.Errorf("the handler of %s answered without having asked for authorization", e.Name)
 	}
@@ -176,6 +182,7 @@ var codes = map[fault.Kind]struct {
 	fault.Gone:            {"ResourceExpired", http.StatusGone},
 	fault.TooLarge:        {"InputTooLarge", http.StatusRequestEntityTooLarge},
 	fault.Unavailable:     {"ServiceUnavailable", http.StatusServiceUnavailable},
+	fault.Limited:         {"TooManyRequests", http.StatusTooManyRequests},
 }
 
 // CodeOf returns the API's error code and status of an error by its meaning, for doors with routes of their
@@ -219,6 +226,8 @@ func (s *site) fail(w http.ResponseWriter, r *Request, err error) {
 	case http.StatusServiceUnavailable:
 		s.Log.WarnContext(r.HTTP.Context(), "unavailable", "method", r.endpoint.Name, "err", err)
 		w.Header().Set("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", strconv.Itoa(throttle.Seconds(err)))
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "hawk")
 	}

@@ -134,7 +134,8 @@ func (e *endpoint) compile(lib *library) (err error) {
 
 // ServeHTTP implements http.Handler.
 func (s *site) ServeHTTP(client http.ResponseWriter, r *http.Request) {
-	w, r := patient(client, r, s.Patience)
+	w, r := patient(client, s.Proxies.resolve(r), s.Patience)
+	s.secure(w.Header())
 	path := r.URL.EscapedPath()
 	switch {
 	case s.LocalNames && !s.calledRightly(r):
@@ -213,6 +214,5 @@ func headers(h http.Header) {
 	h.Set("Access-Control-Request-Method", "*")
 	h.Set("Access-Control-Allow-Headers", "X-Requested-With,Content-Type,Authorization,Accept,Origin,Cache-Control")
 	h.Set("Cache-Control", "no-store no-cache must-revalidate")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin") // the API is there for pages of other sites, too
 }

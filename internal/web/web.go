@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/internal/web/throttle"
 )
 
 // DefaultBody is how many bytes a request's JSON body may have where the endpoint says nothing
@@ -73,8 +74,23 @@ type Endpoint struct {
 	// Secret names top-level members of the body that errors must not repeat (AllSecret for all), and
 	// route parameters that neither errors nor logs may.
 	Secret []string
+	// Proof is how callers of a public endpoint prove who they are: they count when that does not hold, and not as
+	// strangers do. Sender names a header that tells apart those who come from one address; "" for none.
+	Proof  Proof
+	Sender string
+	// Costly is an endpoint that is much work.
+	Costly bool
 	Handle func(ctx context.Context, r *Request) (any, error)
 }
+
+// Proof is what callers without credentials show.
+type Proof string
+
+// The proofs that there are.
+const (
+	SignedURL  Proof = "signed url"  // judged at no cost
+	SignedBody Proof = "signed body" // a signature of the body, or a token in it or in the route: judging it costs something
+)
 
 // Caller is who made a request.
 type Caller struct {
@@ -97,6 +113,9 @@ type AuthRequest struct {
 	Port          int    // as the client called us
 	Authorization string // the header; "" when there is none
 	SourceIP      string
+	// Sparing asks to read nothing for a client that is not known already: a fault.Limited otherwise. Too many
+	// credentials from this address were bad.
+	Sparing bool
 }
 
 // AuthResult is the caller, and the hash that the caller's signature covers; "" when it covers none.
@@ -118,9 +137,10 @@ type Options struct {
 	Fallback    http.Handler
 	Healthy     func(ctx context.Context) error // whether the deployment can work; nil: always
 	Log         *slog.Logger
-	AccessLevel slog.Level // level of the line per call; the default is Info
-	CheckOutput bool       // answers must fit their schema; for tests
-	TrustProxy  bool       // take the caller's address from X-Forwarded-For
+	AccessLevel slog.Level       // level of the line per call; the default is Info
+	CheckOutput bool             // answers must fit their schema; for tests
+	Proxies     Proxies          // whose X-Forwarded-For is believed
+	Limits      *throttle.Limits // how often somebody may ask; nil: as often as they like
 	// References are published beside those made from the tables.
 	References []Reference
 	// Schemas are published below /schemas besides those of the services: of what no endpoint takes, such as the

@@ -35,7 +35,7 @@ type Door struct {
 func New(l *login.Login, log *slog.Logger) *Door { return &Door{l, l.Origins(), log} }
 
 // Routes hangs the endpoints into a server.
-func (d *Door) Routes(mux *http.ServeMux) {
+func (d *Door) Routes(mux web.Router) {
 	mux.HandleFunc("POST /login/oauth/token", d.site(d.token))
 	mux.HandleFunc("GET /login/oauth/credentials", d.site(d.credentials))
 	mux.HandleFunc("OPTIONS /login/oauth/token", d.site(nil))

@@ -82,32 +82,32 @@ func (d door) contents() []web.Endpoint {
 	query := map[string]string{"token": tokenPattern}
 	return []web.Endpoint{
 		{
-			Name: "content", Method: "GET", Route: "/content/<name>", Query: query, Output: web.Blob, Handle: d.content,
+			Name: "content", Method: "GET", Route: "/content/<name>", Proof: web.SignedURL, Query: query, Output: web.Blob, Handle: d.content,
 			Category: "Content", Stability: "experimental", Title: "Read content", Description: "Serves the content of an object, whole or in ranges.",
 		},
 		{
-			Name: "streamContent", Method: "GET", Route: "/stream/<name>", Query: query, Output: web.Blob, Handle: d.stream,
+			Name: "streamContent", Method: "GET", Route: "/stream/<name>", Proof: web.SignedURL, Query: query, Output: web.Blob, Handle: d.stream,
 			Category: "Content", Stability: "experimental", Title: "Follow content",
 			Description: "Serves an upload by pieces while it grows, until it is finished; `Range: bytes=N-` goes on where a reader was. Afterwards it serves the object.",
 		},
 		{
-			Name: "putContent", Method: "PUT", Route: "/put/<name>", Query: query, Input: web.Blob, Handle: d.put,
+			Name: "putContent", Method: "PUT", Route: "/put/<name>", Proof: web.SignedURL, Query: query, Input: web.Blob, Handle: d.put,
 			Category: "Content", Stability: "experimental", Title: "Send content", Description: "Takes the whole content of an upload.",
 		},
 		{
-			Name: "putPart", Method: "PUT", Route: "/parts/<name>", Input: web.Blob, Output: "part.json", Handle: d.putPart, Category: "Content",
+			Name: "putPart", Method: "PUT", Route: "/parts/<name>", Proof: web.SignedURL, Input: web.Blob, Output: "part.json", Handle: d.putPart, Category: "Content",
 			Query:     map[string]string{"token": tokenPattern, "part": `^[0-9]{1,5}$`, "sha256": `^[0-9a-f]{64}$`},
 			Stability: "experimental", Title: "Send a part",
 			Description: "Takes the part `part`, from 1 on, of an upload in parts. All but the last have the size that createUpload named. When it answers, the part " +
 				"is durable and has the given `sha256`. Parts may come in any order, several at a time, and again.",
 		},
 		{
-			Name: "listParts", Method: "GET", Route: "/parts/<name>", Query: query, Output: "parts.json", Handle: d.listParts,
+			Name: "listParts", Method: "GET", Route: "/parts/<name>", Proof: web.SignedURL, Query: query, Output: "parts.json", Handle: d.listParts,
 			Category: "Content", Stability: "experimental", Title: "List parts",
 			Description: "Says which parts of an upload in parts are there, so that it can go on after a crash of either side.",
 		},
 		{
-			Name: "appendContent", Method: "POST", Route: "/append/<name>", Query: map[string]string{"token": tokenPattern, "offset": `^[0-9]{1,18}$`},
+			Name: "appendContent", Method: "POST", Route: "/append/<name>", Proof: web.SignedURL, Query: map[string]string{"token": tokenPattern, "offset": `^[0-9]{1,18}$`},
 			Input: web.Blob, Output: "append-response.json", Handle: d.append, Category: "Content", Stability: "experimental", Title: "Append content",
 			Description: "Takes a piece of the content that begins at `offset`. The answer is the size of the upload: with 200 it ends with the piece or lies beyond it, " +
 				"with 409 the piece did not fit. A piece that is there already may be sent again.",

@@ -166,7 +166,7 @@ func (d *door) lifeEndpoints() []web.Endpoint {
 	const category = "Worker Interface"
 	return []web.Endpoint{
 		{
-			Name: "registerWorker", Method: "POST", Route: "/worker/register", Category: category, Stability: stable, Secret: []string{web.AllSecret},
+			Name: "registerWorker", Method: "POST", Route: "/worker/register", Proof: web.SignedBody, Category: category, Stability: stable, Secret: []string{web.AllSecret},
 			Input: "register-worker-request.json", Output: "register-worker-response.json", Handle: d.registerWorker,
 			Title: "Register a worker", Description: "Gives a worker that shows who it is its credentials, its config and the secret for `reregisterWorker`. " +
 				"A worker that a provider made registers once; while it has not asked for work it may repeat the call for some minutes.",

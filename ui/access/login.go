@@ -31,6 +31,9 @@ func (ps *Pages) loginPage(v *page.Visit) error {
 // signIn checks the credentials and starts a session, which is checked again at each request.
 // Temporary credentials keep their end.
 func (ps *Pages) signIn(v *page.Visit) error {
+	if err := v.Attempt(); err != nil {
+		return err
+	}
 	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, 64<<10)
 	creds := hawk.Credentials{
 		ClientID:    strings.TrimSpace(v.R.PostFormValue("clientId")),
@@ -41,6 +44,7 @@ func (ps *Pages) signIn(v *page.Visit) error {
 	ctx := v.R.Context()
 	caller, err := ps.Auth.CheckToken(ctx, creds)
 	if errors.Is(err, fault.Unauthenticated) {
+		v.Failed()
 		// What was typed is not told: a token may have been typed into the field of the client, and the error
 		// repeats it.
 		ps.Log.InfoContext(ctx, "a sign-in was refused", "reason", "the credentials are not valid", "certificate", creds.Certificate != "", "browser", agentOf(v.R))
@@ -72,7 +76,7 @@ func (ps *Pages) startSession(v *page.Visit, who session.Begun, expires time.Tim
 	if err != nil {
 		return err
 	}
-	if old := session.TokenOf(v.R); old != nil {
+	if old := ps.Sessions.TokenOf(v.R); old != nil {
 		if err := ps.Sessions.End(ctx, old); err != nil {
 			return err
 		}
@@ -113,6 +117,10 @@ func (ps *Pages) setAttempt(w http.ResponseWriter, value string) {
 
 // beginLogin sends the browser to a provider.
 func (ps *Pages) beginLogin(v *page.Visit) error {
+	if err := v.Attempt(); err != nil {
+		return err
+	}
+	v.Failed() // each is kept until it ends, and may never
 	address, cookie, err := ps.Login.Begin(v.R.Context(), v.R.PathValue("provider"), page.LocalPath(v.R.FormValue("next")))
 	if errors.Is(err, fault.Unavailable) {
 		ps.Log.WarnContext(v.R.Context(), "a provider of sign-ins cannot be asked", "provider", v.R.PathValue("provider"), "error", err)
@@ -128,6 +136,9 @@ func (ps *Pages) beginLogin(v *page.Visit) error {
 // finishLogin is where a provider sends the browser back to.
 func (ps *Pages) finishLogin(v *page.Visit) error {
 	ctx, name := v.R.Context(), v.R.PathValue("provider")
+	if err := v.Attempt(); err != nil {
+		return err
+	}
 	cookie := ""
 	if c, err := v.R.Cookie(ps.attemptCookie()); err == nil {
 		cookie = c.Value
@@ -138,6 +149,7 @@ func (ps *Pages) finishLogin(v *page.Visit) error {
 	at, err := ps.Login.Finish(ctx, name, cookie, v.R.URL.Query())
 	switch {
 	case errors.Is(err, fault.Unauthenticated), errors.Is(err, fault.Unavailable):
+		v.Failed()
 		ps.Log.InfoContext(ctx, "a sign-in was refused", "provider", name, "error", err)
 		return ps.showSignIn(v, page.StatusOf(err), signInView{Next: "/", Problem: fault.Message(err)})
 	case err != nil:

@@ -21,6 +21,8 @@ import (
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/internal/web/throttle"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/ui/session"
 )
@@ -43,6 +45,7 @@ type Deps struct {
 	RootURL      string // as people reach it, such as "http://localhost:8080"
 	Version      string // shown in the footer
 	Log          *slog.Logger
+	Limits       *throttle.Limits // how often somebody may ask; nil: as often as they like
 }
 
 // Kit makes handlers of pages. Add, Page, Data and Raw are for the start of the program; its handler is safe for
@@ -50,14 +53,15 @@ type Deps struct {
 type Kit struct {
 	Deps
 	each  []func(*Visit, *View) error
-	mux   *http.ServeMux
+	mux   *web.Mux
+	known throttle.Set // tokens of sessions that were good
 	pages map[string]*template.Template
 	areas func() []Area // those that are served, found at the first look
 }
 
 // New returns a kit with the page of errors and the assets.
 func New(d Deps) (*Kit, error) {
-	k := &Kit{Deps: d, mux: http.NewServeMux(), pages: map[string]*template.Template{}}
+	k := &Kit{Deps: d, mux: &web.Mux{}, pages: map[string]*template.Template{}}
 	k.areas = sync.OnceValue(k.served)
 	k.mux.Handle("GET /ui/assets/{name}", d.Assets.handler())
 	k.Page("/", func(*Visit) error { return ErrNoPage })
@@ -126,7 +130,7 @@ func (k *Kit) Raw(pattern string, h http.Handler) { k.mux.Handle(pattern, h) }
 func (k *Kit) Each(f func(*Visit, *View) error) { k.each = append(k.each, f) }
 
 // Mux is for rooms that bring addresses of their own.
-func (k *Kit) Mux() *http.ServeMux { return k.mux }
+func (k *Kit) Mux() *web.Mux { return k.mux }
 
 // Secure reports whether people come by https, which cookies say.
 func (k *Kit) Secure() bool { return strings.HasPrefix(k.RootURL, "https:") }
@@ -152,8 +156,7 @@ func (k *Kit) data(h func(*Visit) (any, error)) http.Handler {
 func (k *Kit) begin(w http.ResponseWriter, r *http.Request) (*Visit, error) {
 	v := &Visit{Kit: k, W: w, R: r, ID: slug.New()}
 	w.Header().Set("X-Request-Id", v.ID)
-	var err error
-	if v.Session, err = k.Sessions.Of(r); err != nil {
+	if err := k.admit(v); err != nil {
 		return v, err
 	}
 	v.Have = scope.NewSet(v.Session.Scopes)

@@ -3,8 +3,11 @@ package page
 import (
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/internal/web/throttle"
 )
 
 // StatusOf is the HTTP status of an error.
@@ -26,6 +29,8 @@ func StatusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case fault.Unavailable:
 		return http.StatusServiceUnavailable
+	case fault.Limited:
+		return http.StatusTooManyRequests
 	}
 	return http.StatusInternalServerError
 }
@@ -64,6 +69,10 @@ func (v *Visit) Fail(err error) {
 	if v.R.Context().Err() != nil && errors.Is(err, v.R.Context().Err()) {
 		return // nobody waits for the answer
 	}
+	if limited(err) {
+		web.Refuse(v.W, err)
+		return
+	}
 	p := v.explain(err)
 	if err := v.Show(p.Status, View{Title: p.Head, Name: "error", Main: "narrow", Body: p}, nil); err != nil {
 		v.Kit.Log.ErrorContext(v.R.Context(), "the error page failed", "error", err)
@@ -76,5 +85,8 @@ func (v *Visit) failData(err error) {
 		return
 	}
 	p := v.explain(err)
+	if limited(err) {
+		v.W.Header().Set("Retry-After", strconv.Itoa(throttle.Seconds(err)))
+	}
 	v.writeJSON(p.Status, map[string]string{"message": p.Message, "request": p.Request})
 }

@@ -22,7 +22,13 @@ import (
 	"github.com/treeline-ci/treeline/login"
 )
 
-const cookieName = "treeline_session"
+// cookieName names the cookie. By https it is bound to this host alone: no other one of the same domain can set it.
+func (s *Store) cookieName() string {
+	if s.Secure {
+		return "__Host-treeline_session"
+	}
+	return "treeline_session"
+}
 
 // Life is how long a session of a client's own credentials lasts.
 const Life = 30 * 24 * time.Hour
@@ -122,7 +128,7 @@ func (s *Store) End(ctx context.Context, token []byte) error {
 // temporary credentials whose issuer is.
 func (s *Store) Of(r *http.Request) (Session, error) {
 	ctx := r.Context()
-	if token := TokenOf(r); token != nil {
+	if token := s.TokenOf(r); token != nil {
 		who, err := s.find(ctx, token)
 		var caller auth.Caller
 		if err == nil {
@@ -152,8 +158,8 @@ func (s *Store) callerOf(ctx context.Context, who Begun) (auth.Caller, error) {
 }
 
 // TokenOf returns the token that a request brings; nil without.
-func TokenOf(r *http.Request) []byte {
-	cookie, err := r.Cookie(cookieName)
+func (s *Store) TokenOf(r *http.Request) []byte {
+	cookie, err := r.Cookie(s.cookieName())
 	if err != nil {
 		return nil
 	}
@@ -167,7 +173,7 @@ func TokenOf(r *http.Request) []byte {
 // SetCookie gives the browser a session's token; nil takes it away.
 func (s *Store) SetCookie(w http.ResponseWriter, token []byte, expires time.Time) {
 	c := &http.Cookie{
-		Name: cookieName, Value: base64.RawURLEncoding.EncodeToString(token), Path: "/", Expires: expires,
+		Name: s.cookieName(), Value: base64.RawURLEncoding.EncodeToString(token), Path: "/", Expires: expires,
 		HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode,
 	}
 	if token == nil {
@@ -212,6 +218,15 @@ func (s *Store) EndOf(ctx context.Context, who Session, id string) error {
 	return nil
 }
 
+// Prune removes the sessions whose time is over, in small steps, and returns how many.
+func Prune(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+	n, err := pg.Prune(ctx, pool, pruneSQL, 1000)
+	if err != nil {
+		return n, fmt.Errorf("ui: %w", err)
+	}
+	return n, nil
+}
+
 func hashOf(token []byte) []byte {
 	sum := sha256.Sum256(token)
 	return sum[:]
@@ -219,7 +234,6 @@ func hashOf(token []byte) []byte {
 
 var (
 	startSQL = pg.Statement{Name: "ui.start-session", Text: `
-WITH old AS (DELETE FROM ui_sessions WHERE expires < now())
 INSERT INTO ui_sessions (token_hash, client_id, scopes, expires, certificate, person, agent) VALUES ($1, $2, $3, $4, nullif($5, ''), $6, $7)`}
 
 	findSQL = pg.Statement{Name: "ui.find-session", Text: `
@@ -235,7 +249,10 @@ DELETE FROM ui_sessions WHERE client_id = $1 AND encode(token_hash, 'hex') = $2 
 	endAllSQL = pg.Statement{Name: "ui.end-all-sessions", Text: `DELETE FROM ui_sessions WHERE client_id = $1 AND person = $2`}
 
 	endSQL = pg.Statement{Name: "ui.end-session", Text: `DELETE FROM ui_sessions WHERE token_hash = $1`}
+
+	pruneSQL = pg.Statement{Name: "ui.prune-sessions", Text: `
+DELETE FROM ui_sessions WHERE token_hash IN (SELECT token_hash FROM ui_sessions WHERE expires < now() ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )
 
 // Statements are the SQL of this package, for the test that prepares each.
-var Statements = []pg.Statement{startSQL, findSQL, endSQL, listSessionsSQL, endOneSQL, endAllSQL}
+var Statements = []pg.Statement{startSQL, findSQL, endSQL, listSessionsSQL, endOneSQL, endAllSQL, pruneSQL}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/internal/web"
 )
 
 // Peers lets several servers share what they are offered: the connection of a worker that offers shells ends at one of
@@ -54,7 +55,7 @@ func (h *Hub) Among(p Peers) error {
 }
 
 // PeerRoutes are those that other servers use.
-func (h *Hub) PeerRoutes(mux *http.ServeMux) {
+func (h *Hub) PeerRoutes(mux web.Router) {
 	if h.peers == nil {
 		return
 	}
@@ -218,18 +219,29 @@ func (p *Peers) find(ctx context.Context, taskID, run string) (address string, e
 	return address, nil
 }
 
+// Prune removes what servers that were killed left behind, in small steps, and returns how many rows that were.
+func Prune(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+	n, err := pg.Prune(ctx, pool, pruneSQL, 1000)
+	if err != nil {
+		return n, fmt.Errorf("shell: %w", err)
+	}
+	return n, nil
+}
+
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.
-var Statements = []pg.Statement{noteSQL, forgetSQL, findSQL}
+var Statements = []pg.Statement{noteSQL, forgetSQL, findSQL, pruneSQL}
 
 var (
-	// What servers that were killed left behind goes with the next offer.
 	noteSQL = pg.Statement{Name: "shell.note", Text: `
-WITH old AS (DELETE FROM shell_offers WHERE seen < now() - interval '1 day' AND (task_id, run_id) <> ($1, $2))
 INSERT INTO shell_offers (task_id, run_id, offer, address) VALUES ($1, $2, $3, $4)
 ON CONFLICT (task_id, run_id) DO UPDATE SET offer = excluded.offer, address = excluded.address, seen = now()`}
 
 	forgetSQL = pg.Statement{Name: "shell.forget", Text: `
 DELETE FROM shell_offers WHERE task_id = $1 AND run_id = $2 AND offer = $3`}
+
+	pruneSQL = pg.Statement{Name: "shell.prune", Text: `
+DELETE FROM shell_offers WHERE (task_id, run_id) IN (
+	SELECT task_id, run_id FROM shell_offers WHERE seen < now() - interval '1 day' LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 
 	findSQL = pg.Statement{Name: "shell.find", Text: `
 SELECT address FROM shell_offers WHERE task_id = $1 AND run_id = $2 AND seen > now() - $3 * interval '1 second'`}

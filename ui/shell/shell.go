@@ -21,6 +21,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/web"
 )
 
 // Scope is what a person needs to open shells: the right to read the artifact that leads to them.
@@ -86,14 +87,14 @@ func New(worker func(*http.Request) (Who, error), log *slog.Logger) *Hub {
 }
 
 // WorkerRoutes are those that workers use.
-func (h *Hub) WorkerRoutes(mux *http.ServeMux) {
+func (h *Hub) WorkerRoutes(mux web.Router) {
 	mux.HandleFunc("GET /shell/worker/{task}/{run}", h.offer)
 	mux.HandleFunc("GET /shell/worker/{task}/{run}/{session}", h.answer)
 }
 
 // PeopleRoutes are those that browsers use besides the pages (package connect); person tells whose session a request
 // belongs to.
-func (h *Hub) PeopleRoutes(mux *http.ServeMux, person func(*http.Request) (Who, error)) {
+func (h *Hub) PeopleRoutes(mux web.Router, person func(*http.Request) (Who, error)) {
 	allowed := func(next func(http.ResponseWriter, *http.Request, Who)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			who, err := person(r)

@@ -1,23 +1,12 @@
 package app
 
 import (
-	"runtime/debug"
-
+	program "github.com/treeline-ci/treeline/internal/build"
 	"github.com/treeline-ci/treeline/internal/web"
 )
 
-// build says which program this is, as the Go toolchain recorded it.
+// build says which program this is to those who ask the server.
 func build() web.Build {
-	b := web.Build{Version: "unknown", Source: "https://github.com/treeline-ci/treeline"}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	b.Version = info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			b.Commit = s.Value
-		}
-	}
-	return b
+	i := program.Read()
+	return web.Build{Version: i.Version, Commit: i.Commit, Source: program.Source}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -19,9 +18,11 @@ import (
 	"github.com/treeline-ci/treeline/cmd/treeline/admincmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/githubcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/importcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/localcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/logincmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/trycmd"
+	"github.com/treeline-ci/treeline/internal/build"
 )
 
 func main() {
@@ -103,21 +104,6 @@ func nameUsage(cmd *cobra.Command) {
 	}
 }
 
-// version says which program this is, as the Go toolchain recorded it.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += " " + s.Value
-		}
-	}
-	return v
-}
-
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "treeline",
@@ -131,7 +117,7 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 		Example: `  treeline dev                     # a sample repository, a server, workers
   treeline dev --repo ~/src/mine   # watch a repository of yours
   treeline group list              # what is going on`,
-		Version:       version(),
+		Version:       build.Read().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -146,10 +132,10 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 			root.AddCommand(c)
 		}
 	}
-	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand())
+	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand(), newVersionCommand())
 	add("use", logincmd.New()...)
 	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand(), newAdminCommand())
-	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New())
+	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New(), importcmd.New())
 	nameUsage(root)
 	return root
 }

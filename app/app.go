@@ -33,6 +33,7 @@ import (
 	"github.com/treeline-ci/treeline/hooks"
 	"github.com/treeline-ci/treeline/index"
 	"github.com/treeline-ci/treeline/internal/crypt"
+	"github.com/treeline-ci/treeline/internal/metrics"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/login"
@@ -54,8 +55,9 @@ const (
 
 // App is a running server.
 type App struct {
-	config Config
-	pool   *pgxpool.Pool
+	config  Config
+	metrics *metrics.Metrics
+	pool    *pgxpool.Pool
 
 	queuePool *pgxpool.Pool
 	ring      *crypt.Ring // seals what the database must not show
@@ -96,6 +98,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	a := &App{config: c, failed: make(chan error, 1), repos: map[string]*localgit.Repo{}}
+	a.makeMetrics()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
@@ -159,7 +162,7 @@ func (a *App) untilStop(ctx context.Context, run func(context.Context) error) {
 }
 
 func (a *App) openDatabase(ctx context.Context) (err error) {
-	if a.pool, err = pg.Open(ctx, a.config.DatabaseURL); err != nil {
+	if a.pool, err = pg.Open(ctx, a.config.DatabaseURL, a.traced); err != nil {
 		return err
 	}
 	a.onStop(func(context.Context) error { a.pool.Close(); return nil })
@@ -170,7 +173,7 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 		return err
 	}
 	// The queue's statements all go by keys, and are most of the load.
-	if a.queuePool, err = pg.Open(ctx, a.config.DatabaseURL, pg.KeepPlans()); err != nil {
+	if a.queuePool, err = pg.Open(ctx, a.config.DatabaseURL, pg.KeepPlans(), a.traced); err != nil {
 		return err
 	}
 	a.onStop(func(context.Context) error { a.queuePool.Close(); return nil })
@@ -217,7 +220,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		Pool: a.queuePool, Log: c.Log, Wake: a.feed.Wake, ClaimTimeout: c.ClaimTimeout,
 		Index: indexWriter{a.index, c.Log}, Uploads: uploads{a.objects},
 		Issuer:      hawk.Credentials{ClientID: queueClient, AccessToken: c.Secrets.QueueToken},
-		Quarantined: auditQuarantine,
+		Quarantined: auditQuarantine, Observe: a.taskObserver(),
 	})
 	a.makeFailures()
 	for _, local := range c.Repositories {
@@ -318,7 +321,10 @@ func (a *App) serve(ctx context.Context, handler http.Handler) error {
 }
 
 func (a *App) startLoops(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx)
+	ctx = a.chores(context.WithoutCancel(ctx))
+	if err := a.startMetrics(ctx); err != nil {
+		return err
+	}
 	a.feed.Start(ctx)
 	a.auth.Start(ctx)
 	a.cloud.Start(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/event/pulse"
+	"github.com/treeline-ci/treeline/internal/metrics"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
 )
@@ -88,6 +89,9 @@ type Config struct {
 	// recommended set when nil.
 	Anonymous []string
 
+	// Metrics says where they can be scraped; nowhere when empty.
+	Metrics metrics.Config
+
 	Log *slog.Logger
 }
 
@@ -131,6 +135,6 @@ func (c *Config) Check() error {
 	if err := c.Login.Check(c.RootURL); err != nil {
 		problems = append(problems, fmt.Errorf("login (%s): %w", login.Setting, err))
 	}
-	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check())
+	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.Metrics.Check())
 	return errors.Join(problems...)
 }

@@ -39,7 +39,7 @@ func (a *App) makeGitHub(ctx context.Context) (err error) {
 		Create: func(ctx context.Context, role string, tasks []templates.Task, before func(string) error, more ...string) error {
 			return a.intake.Create(ctx, role, tasks, before, more...)
 		},
-		Past: a.pastOf, Keep: a.keepPage, RootURL: a.config.RootURL, Log: a.config.Log,
+		Past: a.pastOf, Keep: a.keepPage, Handled: a.metrics.Webhook, RootURL: a.config.RootURL, Log: a.config.Log,
 	})
 	return err
 }

@@ -57,7 +57,7 @@ func (a *App) makePools(ctx context.Context) error {
 			_, err := a.queue.WorkerGone(ctx, k.WorkerPoolID, k.WorkerGroup, k.WorkerID)
 			return err
 		},
-		Every: a.config.PoolsEvery,
+		Every: a.config.PoolsEvery, Looked: a.metrics.Pool, Registered: a.metrics.Registered,
 	})
 	return err
 }

@@ -69,5 +69,6 @@ func (a *App) handler() (http.Handler, error) {
 		RootURL: a.config.RootURL, Build: build(), Fallback: rest, Healthy: a.pool.Ping, Log: a.config.Log,
 		LocalNames: a.config.LocalNames, References: references, Schemas: payload.Published(),
 	}
-	return self.mount(services, a.auth, options)
+	options.Observe = a.observed
+	return self.mount(services, countedAuth{a.auth, a.metrics}, options)
 }

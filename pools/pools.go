@@ -65,6 +65,11 @@ type Deps struct {
 	WorkerGone func(ctx context.Context, k Key) error
 	// Audit records who did what to a pool, in the transaction of the change; its error ends that.
 	Audit func(ctx context.Context, tx pgx.Tx, d Deed) error
+	// Looked is told what a look at a pool found: the capacity that there should be and may be, and how long it took. nil:
+	// nobody is.
+	Looked func(providerID, poolID string, desired, most int, took time.Duration)
+	// Registered is told how long a worker took from the request for it to its registration. nil: nobody is.
+	Registered func(providerID, poolID string, took time.Duration)
 	// Failed is told of errors whose pool's owner wants to hear of them. It should not take long.
 	Failed func(ctx context.Context, p Pool, e Error)
 

@@ -57,6 +57,7 @@ func (p *Pools) Provision(ctx context.Context, poolID string) error {
 		}
 	}
 	var asked string // the provider to nudge
+	began, of, desired, most := time.Now(), "", 0, 0
 	err = pg.Tx(ctx, p.Pool, func(ctx context.Context, tx pgx.Tx) error {
 		asked = ""
 		pool, err := p.lock(ctx, tx, poolID)
@@ -71,6 +72,7 @@ func (p *Pools) Provision(ctx context.Context, poolID string) error {
 			return err
 		}
 		need := estimate.Estimate(t.limits, load, t.standing)
+		of, desired, most = pool.ProviderID, need.Desired, t.limits.Max
 		if need.Over {
 			p.Log.WarnContext(ctx, "a pool has many more workers than it may have", "pool", poolID, "capacity", t.standing.Requested+t.standing.Running, "max", t.limits.Max)
 		}
@@ -86,6 +88,9 @@ func (p *Pools) Provision(ctx context.Context, poolID string) error {
 	})
 	if asked != "" && err == nil {
 		p.nudge(asked)
+	}
+	if of != "" && err == nil && p.Looked != nil {
+		p.Looked(of, poolID, desired, most, time.Since(began))
 	}
 	return failed("provision "+poolID, err)
 }

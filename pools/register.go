@@ -96,6 +96,9 @@ func (p *Pools) Register(ctx context.Context, r Registration) (Registered, error
 		return Registered{}, failed("register "+r.Key.String(), err)
 	}
 	p.wake()
+	if w.State == Requested && p.Deps.Registered != nil {
+		p.Deps.Registered(w.ProviderID, w.WorkerPoolID, time.Since(w.Created.Time))
+	}
 	return out, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/internal/stamp"
 )
 
 // MaxBody is how many bytes a webhook may have: GitHub sends at most 25 MB.
@@ -160,6 +161,7 @@ const giveUpAfter = 24 * time.Hour
 
 // take does what a delivery asks for and writes down what became of it. An error is one of writing that down.
 func (g *GitHub) take(ctx context.Context, d delivery) error {
+	ctx = stamp.With(ctx, stamp.Webhook, d.GUID)
 	doing, cancel := context.WithTimeout(ctx, takeFor)
 	defer cancel()
 	release := g.hold(doing, d)
@@ -185,7 +187,14 @@ func (g *GitHub) take(ctx context.Context, d delivery) error {
 		}
 		g.Log.WarnContext(ctx, "webhook", "event", d.Event, "action", d.Action, "delivery", d.GUID, "tries", d.Tries, "state", state, "err", err)
 	}
-	return g.settleAs(ctx, d, state, outcome, wait)
+	if err := g.settleAs(ctx, d, state, outcome, wait); err != nil || g.Handled == nil {
+		return err
+	}
+	if state == "new" {
+		state = "again"
+	}
+	g.Handled(d.Event, state, time.Since(d.Received))
+	return nil
 }
 
 // maxOutcome is how many bytes of an outcome are kept.

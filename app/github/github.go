@@ -70,6 +70,9 @@ type Deps struct {
 	// Artifact opens an artifact that is stored here; a fault.NotFound without one. nil: check runs show nothing of logs.
 	Artifact func(ctx context.Context, taskID string, run int, name string) (io.ReadSeekCloser, error)
 
+	// Handled is told what became of a webhook, done, failed or again, and how long after its arrival. nil: nobody is.
+	Handled func(event, outcome string, lag time.Duration)
+
 	RootURL string
 	Log     *slog.Logger
 }

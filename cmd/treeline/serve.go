@@ -16,6 +16,7 @@ import (
 	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
+	"github.com/treeline-ci/treeline/internal/metrics"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
 )
@@ -57,6 +58,9 @@ Environment:
                       of its webhooks with spaces between or file:PATH, and for GitHub Enterprise
                       Server the root of its API; or the name of the server's secret that holds
                       all that; optional
+  TREELINE_METRICS    where Prometheus may scrape /metrics, as --metrics-address; an address that other
+                      machines reach needs TREELINE_METRICS_TOKEN, or TREELINE_METRICS_TOKEN_FILE with
+                      it, which the scraper shows (docs/operations/monitor.md)
   TREELINE_PULSE_URL  the RabbitMQ on which events are published for listeners, such as
                       amqps://user:password@host:5671/vhost; optional
   TREELINE_HGPUSHES_URL
@@ -74,6 +78,7 @@ func newServeCommand() *cobra.Command {
 	var c app.Config
 	var repos []string
 	var verbose bool
+	var metricsAddress string
 	outgoing := notifyFlags{}
 	cmd := &cobra.Command{
 		Use:     "serve",
@@ -119,6 +124,9 @@ func newServeCommand() *cobra.Command {
 			if c.TwoPersons, err = auth.ParseGuards(os.Getenv("TREELINE_TWO_PERSONS")); err != nil {
 				return err
 			}
+			if c.Metrics, err = metrics.LoadConfig(metricsAddress, os.Getenv); err != nil {
+				return err
+			}
 			if c.Pools, err = setup.Load(os.Getenv(setup.Setting)); err != nil {
 				return err
 			}
@@ -149,6 +157,7 @@ func newServeCommand() *cobra.Command {
 	cmd.Flags().StringVar(&c.Pulse.URL, "pulse-url", "", "RabbitMQ on which events are published; other users of this machine see it, TREELINE_PULSE_URL they do not")
 	cmd.Flags().StringVar(&c.Pulse.Namespace, "pulse-namespace", "", "what the names of the exchanges begin with: exchange/NAMESPACE-queue/v1/… (default taskcluster, which existing listeners know)")
 	cmd.Flags().BoolVar(&c.Pulse.Treeherder, "treeherder", false, "also publish what Treeherder reads: pushes and jobs (or set TREELINE_TREEHERDER)")
+	cmd.Flags().StringVar(&metricsAddress, "metrics-address", "", "host and port at which Prometheus may scrape /metrics, such as 127.0.0.1:9100 (TREELINE_METRICS)")
 	outgoing.add(cmd.Flags())
 	return cmd
 }

@@ -124,7 +124,7 @@ func clip(s string, n int) string {
 }
 
 // Validate holds a payload, JSON text, against the schema. What does not fit is a fault.Invalid that
-// lists the first problems.
+// lists the first problems; the *Misfit in it has them all.
 func (s *Schema) Validate(text []byte) error {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
@@ -136,7 +136,8 @@ func (s *Schema) Validate(text []byte) error {
 	}
 	err = s.compiled.Validate(v)
 	if wrong, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
-		return fault.New(fault.Invalid, "The payload does not fit the hook's triggerSchema:\n%s", problems(wrong))
+		m := misfit(wrong)
+		return fault.Wrap(fault.Invalid, m, "The payload does not fit the hook's triggerSchema:\n%s", m)
 	}
 	return err
 }

@@ -87,24 +87,38 @@ const (
 	maxProblem  = 500 // bytes
 )
 
-// problems lists the innermost of what is wrong.
-func problems(e *jsonschema.ValidationError) string {
+// Misfit is what of a payload does not fit its schema.
+type Misfit struct{ Problems []Problem }
+
+// Problem is what is wrong at one place of a payload.
+type Problem struct {
+	Path    []string // from the payload's top; keys, and indexes as text
+	Message string
+}
+
+func misfit(e *jsonschema.ValidationError) *Misfit {
 	printer := message.NewPrinter(language.English)
-	var list []string
+	m := &Misfit{}
 	var walk func(e *jsonschema.ValidationError)
 	walk = func(e *jsonschema.ValidationError) {
 		if len(e.Causes) == 0 {
-			at := "payload"
-			for _, word := range e.InstanceLocation {
-				at += "." + word
-			}
-			list = append(list, clip(fmt.Sprintf(" * %s: %s", clip(at, 200), e.ErrorKind.LocalizedString(printer)), maxProblem))
+			m.Problems = append(m.Problems, Problem{e.InstanceLocation, e.ErrorKind.LocalizedString(printer)})
 		}
 		for _, c := range e.Causes {
 			walk(c)
 		}
 	}
 	walk(e)
+	return m
+}
+
+// Error lists the first problems, a line each.
+func (m *Misfit) Error() string {
+	var list []string
+	for _, p := range m.Problems {
+		at := strings.Join(append([]string{"payload"}, p.Path...), ".")
+		list = append(list, clip(fmt.Sprintf(" * %s: %s", clip(at, 200), p.Message), maxProblem))
+	}
 	slices.Sort(list)
 	list = slices.Compact(list)
 	if more := len(list) - maxProblems; more > 0 {

@@ -3,6 +3,7 @@ package hookview
 import (
 	"embed"
 	"encoding/json"
+	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -10,11 +11,13 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/hooks"
+	"github.com/treeline-ci/treeline/hooks/payload"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/cell"
+	"github.com/treeline-ci/treeline/ui/form"
 	"github.com/treeline-ci/treeline/ui/live"
 	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/prose"
@@ -149,7 +152,17 @@ func (ps *Pages) fireHook(v *page.Visit, h hooks.Hook, t Try) error {
 	fired, err := ps.Hooks.Fire(v.R.Context(), hooks.Fire{
 		Group: h.Group, ID: h.ID, By: hooks.TriggerHook, ClientID: v.Session.ClientID, Payload: body, TaskID: t.Key,
 	})
+	misfit, wrong := errors.AsType[*payload.Misfit](err)
 	switch kind := fault.KindOf(err); {
+	case wrong:
+		for _, p := range misfit.Problems {
+			t.Wrong = append(t.Wrong, form.Problem{Path: p.Path, Message: p.Message})
+		}
+		if _, plain := Schema(h); plain { // there are no fields
+			t.Problem = fault.Message(err)
+		}
+		t.Key = ""
+		return ps.showHook(v, http.StatusBadRequest, t)
 	case err != nil && (kind == fault.Invalid || kind == fault.Forbidden):
 		t.Problem, t.Key = fault.Message(err), ""
 		return ps.showHook(v, page.StatusOf(err), t)

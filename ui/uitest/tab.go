@@ -296,6 +296,14 @@ func (tab *Tab) Dark(t testing.TB, dark bool) {
 	}
 }
 
+// Zone makes the browser's clock show the time of a place, such as "Europe/Berlin".
+func (tab *Tab) Zone(t testing.TB, name string) {
+	t.Helper()
+	if _, err := chromedp.Call(tab.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: name}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // SignIn signs in through the page.
 func (tab *Tab) SignIn(t testing.TB, client, token string) {
 	t.Helper()

@@ -2,7 +2,7 @@
 import { bootOf } from "./data.ts";
 import { bind, listen, toggleHelp } from "./keys.tsx";
 import { connect, showLiveness } from "./live.ts";
-import { absolute, now, relative, setZone, tick } from "./time.ts";
+import { absolute, appointment, now, relative, setZone, tick } from "./time.ts";
 import { mountToasts, toast } from "./toast.tsx";
 import { watchTrees } from "../trees/mark.ts";
 import { remember } from "./visited.ts";
@@ -39,6 +39,10 @@ function times(): void {
       const text = relative(at, to);
       if (t.textContent !== text) t.textContent = text;
       if (!t.title) t.title = absolute(at);
+    }
+    for (const t of document.querySelectorAll<HTMLTimeElement>("time[data-local]:not([title])")) {
+      t.title = t.innerText; // as the server wrote it, in UTC
+      t.innerText = appointment(Date.parse(t.dateTime));
     }
   });
 }

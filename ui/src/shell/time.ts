@@ -49,6 +49,13 @@ export function relative(at: number, to: number): string {
 export const absolute = (at: number): string =>
   new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", timeZone: zone }) + (zone ? ` ${zone}` : "");
 
+/** When something will be, in the user's zone and with its name there: "Sun, Mar 28, 2027, 08:00 GMT+2". */
+export const appointment = (at: number): string =>
+  new Date(at).toLocaleString(undefined, {
+    weekday: "short", year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
+    hour12: false, timeZone: zone, timeZoneName: "short",
+  });
+
 /** "12 B", "3.4 KB", "5.6 MB". */
 export function bytes(n: number): string {
   if (n < 0) return "";

@@ -60,6 +60,7 @@ var allowed = map[string][]string{
 	"bench":                    {"task", "auth/scope", "auth/hawk", "client", "taskgraph/synth"},
 	"admin":                    {"task", "auth/scope", "auth/hawk", "client"},
 	"workers":                  {"task", "auth/scope", "auth/hawk", "client"},
+	"importer":                 {"local/starter"},
 	"local":                    {"task", "auth/scope", "auth/hawk", "client", "workers"},
 	"event/eventapi":           {"event", "auth/scope"},
 	"event/pulse":              {"event"},

@@ -18,6 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/cmd/treeline/admincmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/githubcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/importcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/localcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/logincmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/trycmd"
@@ -134,7 +135,7 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand(), newVersionCommand())
 	add("use", logincmd.New()...)
 	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand(), newAdminCommand())
-	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New())
+	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New(), importcmd.New())
 	nameUsage(root)
 	return root
 }

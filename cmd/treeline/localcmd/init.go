@@ -60,7 +60,7 @@ func (i *initialize) run(ctx context.Context, dir string) (err error) {
 	if i.template != "" && !slices.Contains(starter.Names(), i.template) {
 		return fmt.Errorf("there is no template %q; known are %s", i.template, strings.Join(starter.Names(), ", "))
 	}
-	if dir, err = top(dir); err != nil {
+	if dir, err = Top(dir); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(dir)
@@ -99,8 +99,8 @@ func (i *initialize) run(ctx context.Context, dir string) (err error) {
 	return nil
 }
 
-// top is the top of the repository that dir is in, or dir.
-func top(dir string) (string, error) {
+// Top is the top of the repository that dir is in, or dir.
+func Top(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -121,6 +121,14 @@ func top(dir string) (string, error) {
 }
 
 func (i *initialize) inspect(ctx context.Context, dir string, files fs.FS) (starter.Project, []starter.Finding) {
+	p := Project(ctx, dir)
+	var besides []starter.Finding
+	p.Findings, besides = starter.Inspect(files, i.template)
+	return p, besides
+}
+
+// Project is what version control says of the repository at dir, without findings.
+func Project(ctx context.Context, dir string) starter.Project {
 	p := starter.Project{Name: filepath.Base(dir), Type: "git", DefaultBranch: "main"}
 	ask := func(args ...string) string {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -154,9 +162,7 @@ func (i *initialize) inspect(ctx context.Context, dir string, files fs.FS) (star
 	if p.Remote != "" {
 		p.Name = p.Remote[strings.LastIndexByte(p.Remote, '/')+1:]
 	}
-	var besides []starter.Finding
-	p.Findings, besides = starter.Inspect(files, i.template)
-	return p, besides
+	return p
 }
 
 func (i *initialize) explain(p starter.Project, besides []starter.Finding) {

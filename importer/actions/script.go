@@ -1,0 +1,335 @@
+package actions
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// script is the command of a task as it is written.
+type script struct {
+	f         *flow
+	e         *entry
+	body      strings.Builder
+	uses      map[string]bool // variables and functions that the prologue gives
+	outputsOf map[string]bool // jobs whose outputs are read
+	guarded   bool            // some step runs although one before it failed
+	own       bool            // a script of bash has been written
+}
+
+func (s *script) use(name string) { s.uses[name] = true }
+
+// command writes the entry's command, and the rest of what the task is given.
+func (f *flow) command(e *entry, uploads []*upload) {
+	s := &script{f: f, e: e, uses: map[string]bool{}, outputsOf: map[string]bool{}}
+	before := len(f.all)
+	for _, st := range e.steps {
+		if g, _ := st.guard(); asks(g, "always", "failure", "cancelled") {
+			s.guarded = true
+		}
+	}
+	env := s.environment()
+	for _, st := range e.steps {
+		s.step(st, uploads)
+	}
+	s.outputs()
+	if s.guarded {
+		s.line(`exit "$failed"`)
+	}
+	text := s.body.String()
+	prologue := s.prologue(env + text)
+	if e.command = prologue + env + text; strings.TrimSpace(e.command) == "" {
+		e.command = "true\n"
+	}
+	if s.uses["OUTPUTS"] || s.uses["GITHUB_SHA"] || s.uses["GITHUB_REF"] || s.uses["GITHUB_BASE_SHA"] {
+		e.checkout = e.checkout || s.uses["GITHUB_SHA"] || s.uses["GITHUB_REF"] || s.uses["GITHUB_BASE_SHA"]
+	}
+	if f.c.output += len(e.command); f.c.output > maxOutput {
+		f.left(e.job.n, "the job "+e.job.id, "the scripts of all jobs are too large together")
+		e.command = "false\n"
+	}
+	if e.worker.OS == "windows" {
+		e.checkout = true
+		name := "taskcluster/scripts/" + f.kind + "-" + e.name + ".sh"
+		e.files = append(e.files, pair{name, "#!/usr/bin/env bash\n# What the task " + f.kind + "-" + e.name + " does.\n" + e.command})
+		e.command = "bash " + name
+		f.check(e.job.n.at("runs-on"), "runs on Windows", "the script is a file, "+name+", for bash (Git has one); where a step had PowerShell it calls pwsh")
+	}
+	e.comments = append(e.comments, f.all[before:]...)
+}
+
+func (s *script) line(format string, args ...any) { fmt.Fprintf(&s.body, format+"\n", args...) }
+
+// environment gives the task the variables that are known, and exports the others.
+func (s *script) environment() string {
+	var exports strings.Builder
+	sc := s.e.scope
+	known := s.e.scope
+	for i, b := range s.e.job.env {
+		v, ok := known.fill(b.n.str())
+		if b.n.kind == isText && !strings.Contains(b.n.text, "${{") {
+			v, ok = text(b.n.plain()), true
+		}
+		if ok {
+			if i >= s.e.job.inherit || s.e.job.wf != s.f.root {
+				s.e.env = append(s.e.env, pair{b.name, v})
+			}
+			continue
+		}
+		t, _ := s.fill(sc, b.n, b.n.str(), false)
+		fmt.Fprintf(&exports, "export %s=\"%s\"\n", b.name, t)
+	}
+	return exports.String()
+}
+
+// step writes one step.
+func (s *script) step(st *step, uploads []*upload) {
+	guard, runs := st.guard()
+	title := st.n.at("name").str()
+	if t, ok := st.scope.fill(title); ok {
+		title = t
+	}
+	at := fmt.Sprintf("%s:%d", st.n.file, st.n.line)
+	if title = oneLine(clear(title)); title == "" || strings.Contains(title, "${{") {
+		title = oneLine(clear(limit(st.n.at("uses").str(), 100)))
+	}
+	if title != "" {
+		at = title + " (" + at + ")"
+	}
+	if !runs {
+		s.line("# %s: does not run here: %s", at, oneLine(limit(st.n.at("if").str(), 100)))
+		return
+	}
+	s.f.known(st.n, "a step", "name", "id", "if", "uses", "with", "run", "shell", "working-directory", "env", "continue-on-error", "timeout-minutes")
+	if guard != nil {
+		if _, ok := s.test(guard); !ok {
+			s.f.left(st.n.at("if"), "if: "+limit(st.n.at("if").str(), 200), "a script cannot ask that; the step does not run")
+			s.line("# %s: NOT CONVERTED: its condition", at)
+			s.line(`echo %s >&2`, quoted("NOT CONVERTED: the condition of "+at))
+			return
+		}
+	}
+	s.line("# %s", at)
+	if n := st.n.at("timeout-minutes"); n != nil {
+		s.f.check(n, "timeout-minutes of a step", "only the whole task has a limit; put timeout "+n.str()+"m before the command if it matters")
+	}
+	switch {
+	case st.n.at("run") != nil:
+		s.run(st)
+	case st.n.at("uses") != nil:
+		s.action(st, uploads)
+	default:
+		s.f.left(st.n, "a step", "it has neither run nor uses")
+	}
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+var lowCommands = regexp.MustCompile(`::(set-output|set-env|add-path|save-state)\b`)
+
+// run writes a step's own script.
+func (s *script) run(st *step) {
+	n := st.n.at("run")
+	body, _ := s.fill(st.scope, n, n.str(), true)
+	body = strings.TrimRight(body, "\n ")
+	if m := lowCommands.FindString(body); m != "" {
+		s.f.left(n, "the workflow command "+m, "GitHub has taken it away itself: write to $GITHUB_OUTPUT, $GITHUB_ENV or $GITHUB_PATH")
+	}
+	shell, explicit := s.shellOf(st)
+	switch shell {
+	case "bash":
+		s.isolate(st, body, explicit)
+	default:
+		if text, ok := s.interpreter(st, shell, body); ok {
+			s.isolate(st, text, false)
+		}
+	}
+	for _, v := range []string{"GITHUB_ENV", "GITHUB_PATH"} {
+		if strings.Contains(body, v) {
+			s.helper("load_" + strings.ToLower(strings.TrimPrefix(v, "GITHUB_")))
+			s.line("load_%s", strings.ToLower(strings.TrimPrefix(v, "GITHUB_")))
+		}
+	}
+}
+
+// shellOf is a step's shell; explicit tells a bash that was asked for, which has pipefail.
+func (s *script) shellOf(st *step) (shell string, explicit bool) {
+	for _, n := range []*node{st.n.at("shell"), s.e.job.n.at("defaults").at("run").at("shell"), s.e.job.wf.at("defaults").at("run").at("shell")} {
+		if n == nil {
+			continue
+		}
+		t, ok := st.scope.fill(n.str())
+		if !ok {
+			s.f.left(n, "a shell", "it is not known before something runs; bash is taken")
+			t = "bash"
+		}
+		if strings.HasPrefix(t, "bash") {
+			return "bash", !strings.Contains(t, "{0}") || strings.Contains(t, "pipefail")
+		}
+		return t, true
+	}
+	if s.e.worker.OS == "windows" {
+		return "pwsh", false
+	}
+	return "bash", false
+}
+
+// interpreter has another program than bash run a script: from a file, as at GitHub.
+func (s *script) interpreter(st *step, shell, body string) (string, bool) {
+	program := map[string]string{
+		"sh": "sh -e {0}", "python": "python {0}", "pwsh": "pwsh -NoProfile -File {0}", "powershell": "powershell -NoProfile -ExecutionPolicy Bypass -File {0}", "node": "node {0}",
+	}[shell]
+	if program == "" && strings.Contains(shell, "{0}") {
+		program = shell
+	}
+	if program == "" {
+		s.f.left(st.n.at("shell"), "the shell "+shell, "write the step for bash")
+		s.line(`echo %s >&2`, quoted(fmt.Sprintf("NOT CONVERTED: %s:%d, for the shell %s", st.n.file, st.n.line, shell)))
+		return "", false
+	}
+	ext := map[string]string{"python": ".py", "pwsh": ".ps1", "powershell": ".ps1", "node": ".js"}[shell]
+	if shell == "pwsh" || shell == "powershell" {
+		body = "$ErrorActionPreference = 'stop'\n" + body
+	}
+	end := "STEP"
+	for n := 2; strings.Contains("\n"+body+"\n", "\n"+end+"\n"); n++ {
+		end = fmt.Sprintf("STEP%d", n)
+	}
+	s.use("RUNNER_TEMP")
+	file := `"$RUNNER_TEMP/step` + ext + `"`
+	return fmt.Sprintf("cat > %s <<'%s'\n%s\n%s\n%s", file, end, body, end, strings.ReplaceAll(program, "{0}", file)), true
+}
+
+// isolate writes a script with the step's own variables and directory, in a shell of its own where that is needed.
+func (s *script) isolate(st *step, body string, pipefail bool) {
+	var pre []string
+	if pipefail && strings.Contains(body, "|") {
+		pre = append(pre, "set -o pipefail")
+	}
+	if strings.Contains(body, "GITHUB_OUTPUT") {
+		s.use("OUTPUTS")
+		pre = append(pre, `export GITHUB_OUTPUT="$OUTPUTS/`+st.id+`"`)
+	}
+	for _, b := range st.env {
+		t, _ := s.fill(st.scope, b.n, b.n.str(), false)
+		if !strings.Contains(b.n.text, "${{") {
+			t = inQuotes(text(b.n.plain()))
+		}
+		pre = append(pre, fmt.Sprintf(`export %s="%s"`, b.name, t))
+	}
+	for _, n := range []*node{st.n.at("working-directory"), s.e.job.n.at("defaults").at("run").at("working-directory"), s.e.job.wf.at("defaults").at("run").at("working-directory")} {
+		if n != nil {
+			t, _ := s.fill(st.scope, n, n.str(), false)
+			if t != "." && t != "./" {
+				pre = append(pre, `cd "`+t+`"`)
+			}
+			break
+		}
+	}
+	s.wrap(st, strings.Join(append(pre, body), "\n"), len(pre) > 0 || !plain(body))
+}
+
+var (
+	changes = regexp.MustCompile(`(?m)^\s*(cd|export|set|source|\.|exit|exec|trap|shopt|alias|unset|pushd|popd|umask|eval|ulimit|return|declare|function|[A-Za-z_]\w*\+?=|[\w-]+\s*\(\))`)
+	within  = regexp.MustCompile(`[;&|({]\s*(cd|export|set|source|\.|exit|exec|unset|pushd)\s`)
+)
+
+// plain reports a script that leaves the shell it runs in as it was.
+func plain(body string) bool {
+	return !changes.MatchString(body) && !within.MatchString(body) && !strings.Contains(body, "<<") && !strings.Contains(body, "exit") &&
+		strings.Count(body, "'")%2 == 0 && strings.Count(body, `"`)%2 == 0 && strings.Count(body, "(") == strings.Count(body, ")") && !strings.HasSuffix(body, `\`)
+}
+
+// wrap writes commands so that they run when the step would, and stop the task when the step would.
+func (s *script) wrap(st *step, body string, apart bool) {
+	guard, _ := st.guard()
+	goesOn := st.n.at("continue-on-error") != nil && !st.n.at("continue-on-error").is("false")
+	if n := st.n.at("continue-on-error"); goesOn && !n.is("true") {
+		s.f.check(n, "continue-on-error is an expression", "the step counts as if it were true")
+	}
+	test := ""
+	if guard != nil {
+		test, _ = s.test(guard)
+	}
+	switch {
+	case s.guarded:
+		if guard == nil {
+			test = "[[ $failed == 0 ]]"
+		} else if !asks(guard, "always", "failure", "cancelled", "success") {
+			test = "[[ $failed == 0 ]] && " + test
+		}
+		keep := `; code=$?; [[ $code == 0 ]] || failed=$code`
+		if goesOn {
+			keep = ""
+		}
+		if test == "true" {
+			s.line("(\nset -e\n%s\n)%s", body, keep)
+		} else {
+			s.line("if %s; then (\nset -e\n%s\n)%s; fi", test, body, keep)
+		}
+	case goesOn:
+		text := fmt.Sprintf("set +e\n(\nset -e\n%s\n)\nset -e", body)
+		if test != "" {
+			text = fmt.Sprintf("if %s; then\n%s\nfi", test, text)
+		}
+		s.line("%s", text)
+	case test != "":
+		s.line("if %s; then (\n%s\n) fi", test, body)
+	case apart:
+		s.line("(\n%s\n)", body)
+	default:
+		s.line("%s", body)
+	}
+}
+
+// outputs keeps what other jobs read.
+func (s *script) outputs() {
+	n := s.e.job.n.at("outputs")
+	if n.empty() {
+		return
+	}
+	if !s.e.job.outputs {
+		return // nobody reads them
+	}
+	s.e.artifacts = true
+	var lines []string
+	for _, name := range n.keys {
+		t, _ := s.fill(s.e.scope, n.at(name), n.at(name).str(), false)
+		lines = append(lines, fmt.Sprintf(`echo "%s=%s"`, name, t))
+	}
+	s.line("# What the tasks behind this one read.\n{\n%s\n} > \"$UPLOAD_DIR/outputs.env\"", strings.Join(lines, "\n"))
+}
+
+// secret has a secret read when the task runs.
+func (s *script) secret(name string) string {
+	full := "project/" + s.f.c.project.TrustDomain() + "/" + strings.ToLower(name)
+	known := s.f.c.secrets[full]
+	if known == nil {
+		known = &Secret{Name: full, Scope: "secrets:get:" + full}
+		s.f.c.secrets[full] = known
+	}
+	label := s.f.kind + "-" + s.e.name
+	if !slices.Contains(known.Tasks, label) {
+		known.Tasks = append(known.Tasks, label)
+	}
+	if !slices.Contains(s.e.scopes, known.Scope) {
+		s.e.scopes = append(s.e.scopes, known.Scope)
+	}
+	s.e.proxy = true
+	s.helper("secret")
+	return "$(secret " + strings.ToLower(name) + ")"
+}
+
+func (s *script) helper(name string) { s.use(name) }
+
+// directory is where the task's artifacts are.
+func (e *entry) directory() string {
+	if e.image != "" {
+		return "/builds/worker/artifacts"
+	}
+	return "artifacts"
+}
+
+func clean(p string) string { return path.Clean(strings.TrimPrefix(p, "./")) }

@@ -1,0 +1,240 @@
+package actions
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// dynamic says in bash what is only known when a task runs: text for the inside of double quotes.
+func (s *script) dynamic(e *expr) (string, bool) {
+	switch e.op {
+	case "lit":
+		return inQuotes(text(e.value)), true
+	case "path":
+		return s.variable(e.name)
+	case "call":
+		return s.function(e)
+	case "||", "&&":
+		return s.choice(e)
+	}
+	return "", false
+}
+
+func inQuotes(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(s)
+}
+
+// quoted is a word for bash that stands for the text itself.
+func quoted(s string) string {
+	if s != "" && regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`).MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// function is format with values that are not known yet, and functions of one argument that change nothing in a text.
+func (s *script) function(e *expr) (string, bool) {
+	switch e.name {
+	case "format":
+		if len(e.args) == 0 || e.args[0].op != "lit" {
+			return "", false
+		}
+		out := inQuotes(text(e.args[0].value))
+		for i, a := range e.args[1:] {
+			t, ok := s.dynamic(a)
+			if !ok {
+				return "", false
+			}
+			out = strings.ReplaceAll(out, fmt.Sprintf("{%d}", i), t)
+		}
+		return strings.NewReplacer("{{", "{", "}}", "}").Replace(out), len(out) < maxText
+	case "fromjson", "tojson":
+		if len(e.args) == 1 && e.args[0].op == "path" && strings.Contains(e.args[0].name, ".outputs.") {
+			return s.dynamic(e.args[0])
+		}
+	}
+	return "", false
+}
+
+// choice is a && b || c, and a || b.
+func (s *script) choice(e *expr) (string, bool) {
+	if e.op == "||" && e.args[0].op == "&&" {
+		test, ok := s.test(e.args[0].args[0])
+		yes, ok1 := s.dynamic(e.args[0].args[1])
+		no, ok2 := s.dynamic(e.args[1])
+		return fmt.Sprintf(`$(if %s; then printf %%s "%s"; else printf %%s "%s"; fi)`, test, yes, no), ok && ok1 && ok2
+	}
+	if e.op == "||" {
+		a, ok1 := s.dynamic(e.args[0])
+		b, ok2 := s.dynamic(e.args[1])
+		if name, ok := strings.CutPrefix(a, "${"); ok && ok1 && ok2 && strings.HasSuffix(name, "}") && strings.Count(a, "$") == 1 {
+			return "${" + strings.TrimSuffix(name, "}") + ":-" + b + "}", true
+		}
+		return fmt.Sprintf(`$(if [[ -n "%s" ]]; then printf %%s "%s"; else printf %%s "%s"; fi)`, a, a, b), ok1 && ok2
+	}
+	test, ok := s.test(e)
+	return fmt.Sprintf(`$(if %s; then echo true; else echo false; fi)`, test), ok
+}
+
+// test is a command of bash that ends with 0 where the expression holds.
+func (s *script) test(e *expr) (string, bool) {
+	switch e.op {
+	case "lit":
+		if truth(e.value) {
+			return "true", true
+		}
+		return "false", true
+	case "!":
+		t, ok := s.test(e.args[0])
+		return "! " + t, ok
+	case "&&", "||":
+		a, ok1 := s.test(e.args[0])
+		b, ok2 := s.test(e.args[1])
+		return "{ " + a + " " + e.op + " " + b + "; }", ok1 && ok2
+	case "==", "!=":
+		return s.compared(e)
+	case "call":
+		return s.asked(e)
+	case "path":
+		t, ok := s.variable(e.name)
+		return `[[ -n "` + t + `" ]]`, ok
+	}
+	return "false", false
+}
+
+func (s *script) compared(e *expr) (string, bool) {
+	a, b := e.args[0], e.args[1]
+	if a.op == "path" && a.name == "github.event.pull_request.head.repo.full_name" {
+		s.use("TASKS_FOR")
+		return `[[ $TASKS_FOR ` + e.op + ` github-pull-request-untrusted ]]`, false
+	}
+	x, ok1 := s.dynamic(a)
+	y, ok2 := s.dynamic(b)
+	return `[[ "` + x + `" ` + e.op + ` "` + y + `" ]]`, ok1 && ok2
+}
+
+func (s *script) asked(e *expr) (string, bool) {
+	switch e.name {
+	case "success":
+		return `[[ $failed == 0 ]]`, true
+	case "failure":
+		return `[[ $failed != 0 ]]`, true
+	case "always":
+		return "true", true
+	case "cancelled":
+		return "false", true
+	}
+	if len(e.args) != 2 {
+		return "false", false
+	}
+	a, ok1 := s.dynamic(e.args[0])
+	b, ok2 := s.dynamic(e.args[1])
+	switch e.name {
+	case "contains":
+		return `[[ "` + a + `" == *"` + b + `"* ]]`, ok1 && ok2
+	case "startswith":
+		return `[[ "` + a + `" == "` + b + `"* ]]`, ok1 && ok2
+	case "endswith":
+		return `[[ "` + a + `" == *"` + b + `" ]]`, ok1 && ok2
+	}
+	return "false", false
+}
+
+// asks reports whether an expression asks how the job stands.
+func asks(e *expr, names ...string) bool {
+	if e == nil {
+		return false
+	}
+	if e.op == "call" && has(names, e.name) {
+		return true
+	}
+	for _, a := range e.args {
+		if asks(a, names...) {
+			return true
+		}
+	}
+	return false
+}
+
+var named = map[string]string{
+	"github.sha": "GITHUB_SHA", "github.event.after": "GITHUB_SHA", "github.event.pull_request.head.sha": "GITHUB_SHA", "github.event.head_commit.id": "GITHUB_SHA",
+	"github.ref": "GITHUB_REF", "github.ref_name": "GITHUB_REF_NAME", "github.ref_type": "GITHUB_REF_TYPE", "github.event.release.tag_name": "GITHUB_REF_NAME",
+	"github.event.ref": "GITHUB_REF",
+	"github.head_ref":  "GITHUB_HEAD_REF", "github.event.pull_request.head.ref": "GITHUB_HEAD_REF",
+	"github.base_ref": "GITHUB_BASE_REF", "github.event.pull_request.base.ref": "GITHUB_BASE_REF",
+	"github.event_name": "GITHUB_EVENT_NAME", "github.run_id": "GITHUB_RUN_ID", "github.run_attempt": "GITHUB_RUN_ATTEMPT", "github.workspace": "GITHUB_WORKSPACE",
+	"runner.temp": "RUNNER_TEMP", "github.repository": "GITHUB_REPOSITORY", "github.repository_owner": "GITHUB_REPOSITORY_OWNER",
+	"github.event.before": "GITHUB_BASE_SHA", "github.event.pull_request.base.sha": "GITHUB_BASE_SHA",
+}
+
+var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// variable is what bash has for a path.
+func (s *script) variable(name string) (string, bool) {
+	if v, ok := named[name]; ok {
+		s.use(v)
+		return "${" + v + "}", true
+	}
+	context, rest, _ := strings.Cut(name, ".")
+	parts := strings.Split(rest, ".")
+	switch {
+	case context == "env" && shellName.MatchString(rest):
+		return "${" + rest + "}", true
+	case context == "secrets" && shellName.MatchString(rest):
+		return s.secret(rest), true
+	case name == "github.token":
+		return s.secret("GITHUB_TOKEN"), true
+	case context == "steps" && len(parts) == 3 && parts[1] == "outputs":
+		s.use("OUTPUTS")
+		return "$(output " + parts[0] + " " + quoted(parts[2]) + ")", true
+	case context == "needs" && len(parts) == 3 && parts[1] == "outputs" && s.fetchOutputs(parts[0]):
+		s.use("OUTPUTS")
+		return "$(output needs." + parts[0] + " " + quoted(parts[2]) + ")", true
+	}
+	return "", false
+}
+
+// fill puts bash in the place of the expressions of a text. What cannot be said is remarked on and stays as it is.
+func (s *script) fill(sc *scope, n *node, t string, raw bool) (out string, dynamic bool) {
+	list, err := pieces(t)
+	if err != nil {
+		s.f.left(n, "an expression", err.Error())
+		return t, false
+	}
+	var b strings.Builder
+	for _, p := range list {
+		if p.e == nil {
+			if raw {
+				b.WriteString(p.literal)
+			} else {
+				b.WriteString(inQuotes(p.literal))
+			}
+			continue
+		}
+		e := sc.fold(p.e)
+		if e.op == "lit" && raw {
+			b.WriteString(text(e.value))
+			continue
+		}
+		v, ok := s.dynamic(e)
+		if !ok {
+			s.f.left(n, "the expression ${{ "+limit(p.source, 200)+" }}", "Treeline has nothing that says the same; write the value, or read it in the script")
+			v = "${{ " + p.source + " }}"
+		}
+		dynamic = dynamic || e.op != "lit"
+		if b.WriteString(v); b.Len() > maxText {
+			s.f.left(n, "a text", "it becomes too large")
+			break
+		}
+	}
+	return b.String(), dynamic
+}
+
+func limit(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n-1]) + "…"
+}

@@ -99,12 +99,12 @@ var own = map[string]struct {
 }{
 	"github.com/jackc/pgx/v5":     {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/metrics", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "triage", "login", "history", "failures", "hooks", "cron", "secrets", "purgecache", "notify", "pools", "retention", "backup", "doctor", "ui", "app", "cmd"}},
 	"os/exec":                     {"programs are run by workers, forges and the database's keeper", []string{"workers", "pools/provider/local", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "internal/hgtest", "internal/ghfake", "app/sample", "app/dev", "bench", "cmd", "tools", "ui/build", "ui/uitest"}},
-	"go.opentelemetry.io":         {"one room speaks OpenTelemetry", []string{"trace/otlp", "trace/export"}},
+	"go.opentelemetry.io":         {"one room speaks OpenTelemetry", []string{"trace/otlp", "trace/export", "internal/otlptest"}},
 	"github.com/wneessen":         {"one room writes mail", []string{"notify/mail"}},
 	"github.com/google/go-github": {"one room talks to GitHub", []string{"app/github"}},
 	"github.com/prometheus":       {"one package speaks to Prometheus", []string{"internal/metrics"}},
 	"github.com/rabbitmq":         {"one room talks to the broker", []string{"event/pulse", "internal/rabbittest"}},
-	"net/http":                    {"pure rooms know no network", []string{"pools/provider", "internal/web", "internal/metrics", "internal/npmtest", "internal/s3test", "internal/ghfake", "internal/chattest", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "notify/chat", "notify/notifyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "trace/traceapi", "hg", "client", "admin/server", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "ui", "app", "cmd", "e2e"}},
+	"net/http":                    {"pure rooms know no network", []string{"pools/provider", "internal/web", "internal/metrics", "internal/npmtest", "internal/s3test", "internal/ghfake", "internal/chattest", "internal/otlptest", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "notify/chat", "notify/notifyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "trace/traceapi", "hg", "client", "admin/server", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "doctor", "ui", "app", "cmd", "e2e"}},
 }
 
 type goPackage struct {

@@ -144,3 +144,11 @@ func (v *View) add(t *Trace, s *Span, critical map[string]bool) {
 	row := &v.Rows[len(v.Rows)-1]
 	row.Bars = append(row.Bars, bar)
 }
+
+// Found is where a push is.
+type Found struct {
+	Repository string `json:"repository"`
+	ID         int64  `json:"id"`
+	Revision   string `json:"revision"`
+	GroupID    string `json:"taskGroupId,omitempty"` // "" while there are no tasks
+}

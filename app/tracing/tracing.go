@@ -139,3 +139,17 @@ func addGroup(f *trace.Facts, g *timing.Group) {
 		f.Others[i] = trace.Start{Worker: trace.Worker{Queue: o.Queue, Group: o.WorkerGroup, ID: o.WorkerID}, Priority: o.Priority, Started: o.Started, Resolved: o.Resolved}
 	}
 }
+
+// Find finds the newest push of a revision: of a repository, where a beginning will do, or, without one, of any.
+func (r Rooms) Find(ctx context.Context, repository, revision string) (trace.Found, error) {
+	p, err := push.Push{}, error(nil)
+	if repository == "" {
+		p, err = r.Push.Anywhere(ctx, revision)
+	} else {
+		p, err = r.Push.ByRevision(ctx, repository, revision)
+	}
+	if errors.Is(err, fault.NotFound) {
+		return trace.Found{}, fault.New(fault.NotFound, "There is no push of revision %s. Give the whole revision, or name its repository.", revision)
+	}
+	return trace.Found{Repository: p.Repository, ID: p.ID, Revision: p.Revision, GroupID: p.TaskGroupID}, err
+}

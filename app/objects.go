@@ -107,7 +107,11 @@ func (s *ObjectStore) check() error {
 		if !named {
 			continue
 		}
-		if *key = os.Getenv(name); *key == "" {
+		var err error
+		if *key, err = Setting(name); err != nil {
+			return fmt.Errorf("store %q: %w", s.Name, err)
+		}
+		if *key == "" {
 			return fmt.Errorf("store %q: the environment has no %s", s.Name, name)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/backup"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -126,7 +127,10 @@ func (o *dbOptions) with(cmd *cobra.Command, fn func(ctx context.Context, pool *
 		url = cluster.URL(pg.DatabaseName)
 	}
 	if url == "" {
-		url = os.Getenv("DATABASE_URL")
+		var err error
+		if url, err = app.Setting("DATABASE_URL"); err != nil {
+			return err
+		}
 	}
 	if url == "" {
 		return fault.New(fault.Invalid, "which database? Set DATABASE_URL, or give --database URL or --data DIR")

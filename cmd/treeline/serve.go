@@ -24,6 +24,9 @@ import (
 // serveHelp is what the command says about itself.
 const serveHelp = `Runs the server. Any number of servers may share one database.
 
+DATABASE_URL, TREELINE_PULSE_URL, TREELINE_HGPUSHES_URL and keys of S3 may stand in files, which variables of the same
+names with _FILE at their ends name.
+
 Environment:
   DATABASE_URL        where PostgreSQL (15 or newer) is; required
   TREELINE_ROOT_URL   the address at which clients and browsers reach the server
@@ -131,9 +134,10 @@ func newServeCommand() *cobra.Command {
 				return err
 			}
 			c.Secrets = secrets
-			c.DatabaseURL = os.Getenv("DATABASE_URL")
+			if err := addresses(&c); err != nil {
+				return err
+			}
 			c.RootURL, c.InternalURL = os.Getenv("TREELINE_ROOT_URL"), os.Getenv("TREELINE_INTERNAL_URL")
-			brokers(&c)
 			c.DataDir = filepath.Join(data, "objects")
 			for _, path := range repos {
 				c.Repositories = append(c.Repositories, app.LocalRepository{Path: path})
@@ -162,12 +166,21 @@ func newServeCommand() *cobra.Command {
 	return cmd
 }
 
-// brokers fills what the command line does not say of RabbitMQ from the environment.
-func brokers(c *app.Config) {
-	c.Pulse.URL = cmp.Or(c.Pulse.URL, os.Getenv("TREELINE_PULSE_URL"))
+// addresses fills what the command line does not say of the database and of RabbitMQ from the environment. They hold
+// passwords, so they may stand in files.
+func addresses(c *app.Config) error {
+	var problems []error
+	setting := func(name string) string {
+		value, err := app.Setting(name)
+		problems = append(problems, err)
+		return value
+	}
+	c.DatabaseURL = setting("DATABASE_URL")
+	c.Pulse.URL = cmp.Or(c.Pulse.URL, setting("TREELINE_PULSE_URL"))
+	c.HgPushes.URL = setting("TREELINE_HGPUSHES_URL")
 	c.Pulse.Namespace = cmp.Or(c.Pulse.Namespace, os.Getenv("TREELINE_PULSE_NAMESPACE"))
 	c.Pulse.Treeherder = c.Pulse.Treeherder || os.Getenv("TREELINE_TREEHERDER") != ""
-	c.HgPushes.URL = os.Getenv("TREELINE_HGPUSHES_URL")
+	return errors.Join(problems...)
 }
 
 // notifyFlags are the settings of notifications that the command line has, by their variables of the

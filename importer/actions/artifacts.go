@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/expr"
 )
 
 var notFile = regexp.MustCompile(`[^A-Za-z0-9._+-]+`)
@@ -56,13 +58,13 @@ func (f *flow) taken(e *entry, st *step, uploads []*upload) []*upload {
 	name, ok1 := st.with("name")
 	pattern, ok2 := st.with("pattern")
 	var out []*upload
-	if !ok1 || !ok2 || st.n.at("with").at("run-id") != nil || st.n.at("with").at("repository") != nil {
+	if !ok1 || !ok2 || st.n.At("with").At("run-id") != nil || st.n.At("with").At("repository") != nil {
 		return nil
 	}
 	before := map[*job]bool{}
 	e.job.before(before, 0)
 	for _, u := range uploads {
-		if !before[u.by.job] || name != "" && u.name != name || name == "" && pattern != "" && !glob(pattern, u.name) {
+		if !before[u.by.job] || name != "" && u.name != name || name == "" && pattern != "" && !expr.Glob(pattern, u.name) {
 			continue
 		}
 		out = append(out, u)
@@ -83,7 +85,7 @@ func (j *job) before(in map[*job]bool, depth int) {
 
 // upload writes the step that keeps files.
 func (s *script) upload(st *step, uploads []*upload) {
-	s.f.known(st.n.at("with"), "upload-artifact", "name", "path", "if-no-files-found", "retention-days", "compression-level", "overwrite", "include-hidden-files")
+	s.f.known(st.n.At("with"), "upload-artifact", "name", "path", "if-no-files-found", "retention-days", "compression-level", "overwrite", "include-hidden-files")
 	name, ok := st.with("name")
 	if action, _ := st.action(); action == "actions/upload-pages-artifact" {
 		name = orText(name, "github-pages")
@@ -92,12 +94,12 @@ func (s *script) upload(st *step, uploads []*upload) {
 		s.f.left(st.n, "the name of an artifact", "it is not known before something runs; give it a name that is")
 		name = "artifact"
 	}
-	if n := st.n.at("with").at("retention-days"); n != nil {
+	if n := st.n.At("with").At("retention-days"); n != nil {
 		s.f.note(n, "retention-days", "artifacts are kept as long as their task: task-expires-after in config.yml")
 	}
-	paths := strings.Fields(strings.ReplaceAll(st.n.at("with").at("path").str(), "\n", " "))
-	if strings.Contains(st.n.at("with").at("path").str(), "${{") {
-		paths = strings.Split(strings.TrimSpace(st.n.at("with").at("path").str()), "\n")
+	paths := strings.Fields(strings.ReplaceAll(st.n.At("with").At("path").Str(), "\n", " "))
+	if strings.Contains(st.n.At("with").At("path").Str(), "${{") {
+		paths = strings.Split(strings.TrimSpace(st.n.At("with").At("path").Str()), "\n")
 	}
 	var words []string
 	for _, p := range paths {
@@ -136,7 +138,7 @@ func (s *script) upload(st *step, uploads []*upload) {
 
 // word is a path as a word of bash.
 func (s *script) word(st *step, p string) string {
-	t, dynamic := s.fill(st.scope, st.n.at("with"), p, false)
+	t, dynamic := s.fill(st.scope, st.n.At("with"), p, false)
 	t = strings.TrimSuffix(t, "/")
 	if rest, ok := strings.CutPrefix(t, "~/"); ok {
 		return `"$HOME/` + rest + `"`
@@ -196,10 +198,10 @@ func inside(root, p string) string {
 
 // download writes the step that puts what was fetched where the steps look for it.
 func (s *script) download(st *step, uploads []*upload) {
-	s.f.known(st.n.at("with"), "download-artifact", "name", "path", "pattern", "merge-multiple", "run-id", "repository", "github-token")
+	s.f.known(st.n.At("with"), "download-artifact", "name", "path", "pattern", "merge-multiple", "run-id", "repository", "github-token")
 	name, _ := st.with("name")
 	merge, _ := st.with("merge-multiple")
-	to := orText(st.n.at("with").at("path").str(), ".")
+	to := orText(st.n.At("with").At("path").Str(), ".")
 	var lines []string
 	for _, u := range s.f.taken(s.e, st, uploads) {
 		if u.by == s.e {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/treeline-ci/treeline/importer/actions/expr"
+	"github.com/treeline-ci/treeline/importer/actions/source"
 	"github.com/treeline-ci/treeline/local/starter"
 )
 
@@ -37,8 +39,8 @@ type flow struct {
 	c           *converter
 	file, kind  string
 	title       string
-	root        *node
-	scope       *scope
+	root        *source.Node
+	scope       *expr.Scope
 	trig        triggers
 	env         []binding
 	jobs        []*job
@@ -52,7 +54,7 @@ type flow struct {
 // binding is a variable of env.
 type binding struct {
 	name string
-	n    *node
+	n    *source.Node
 }
 
 var notKind, notDotted = regexp.MustCompile(`[^a-z0-9]+`), regexp.MustCompile(`[^a-z0-9.]+`)
@@ -63,7 +65,7 @@ func slug(s string) string {
 }
 
 func (c *converter) workflow(name string) {
-	f := &flow{c: c, file: name, stands: map[string][]*job{}, scope: newScope()}
+	f := &flow{c: c, file: name, stands: map[string][]*job{}, scope: expr.NewScope()}
 	out := Outcome{File: name}
 	defer func() {
 		out.Left = f.count(Left)
@@ -82,7 +84,7 @@ func (c *converter) workflow(name string) {
 	}
 	switch {
 	case f.trig.called:
-		f.note(f.root.at("on"), "runs only when another workflow calls it", "it becomes part of those that do")
+		f.note(f.root.At("on"), "runs only when another workflow calls it", "it becomes part of those that do")
 		out.State = Whole
 		return
 	case len(f.trig.tasksFor) == 0 && f.trig.cron == nil:
@@ -104,39 +106,39 @@ func (c *converter) workflow(name string) {
 }
 
 func (f *flow) read() error {
-	b, err := open(f.c.files, f.file)
+	b, err := source.Open(f.c.files, f.file)
 	if err != nil {
 		return fmt.Errorf("cannot be read: %w", err)
 	}
-	if f.root, err = parse(f.file, b); err != nil {
+	if f.root, err = source.Parse(f.file, b); err != nil {
 		return err
 	}
-	if f.root.kind != isMap || f.root.at("jobs") == nil {
+	if f.root.Kind != source.Map || f.root.At("jobs") == nil {
 		return fmt.Errorf("%s has no jobs", f.file)
 	}
 	f.kind = slug(strings.TrimSuffix(path.Base(f.file), path.Ext(f.file)))
-	if has([]string{"", "docker-image", "toolchain", "fetch", "packages"}, f.kind) {
+	if slices.Contains([]string{"", "docker-image", "toolchain", "fetch", "packages"}, f.kind) {
 		f.kind = strings.TrimPrefix(f.kind+"-workflow", "-")
 	}
 	for base, n := f.kind, 2; slices.ContainsFunc(f.c.flows, func(o *flow) bool { return o.kind == f.kind }); n++ {
 		f.kind = fmt.Sprintf("%s-%d", base, n)
 	}
-	if f.title = f.root.at("name").str(); f.title == "" {
+	if f.title = f.root.At("name").Str(); f.title == "" {
 		f.title = f.file
 	}
 	f.facts()
 	f.known(f.root, "the workflow", "name", "run-name", "on", "true", "env", "defaults", "jobs", "permissions", "concurrency")
-	on := f.root.at("on")
+	on := f.root.At("on")
 	f.trig = f.on(on)
-	f.concurrency(f.root.at("concurrency"))
-	f.permissions(f.root.at("permissions"))
-	f.env = f.bindings(f.root.at("env"))
+	f.concurrency(f.root.At("concurrency"))
+	f.permissions(f.root.At("permissions"))
+	f.env = f.bindings(f.root.At("env"))
 	return nil
 }
 
 // facts are what is known of every run.
 func (f *flow) facts() {
-	set := func(name string, v any) { f.scope.static["github."+name] = v }
+	set := func(name string, v any) { f.scope.Static["github."+name] = v }
 	set("workflow", f.title)
 	set("server_url", "https://github.com")
 	set("api_url", "https://api.github.com")
@@ -153,39 +155,39 @@ func (f *flow) facts() {
 	}
 }
 
-func (f *flow) bindings(n *node) []binding {
+func (f *flow) bindings(n *source.Node) []binding {
 	var out []binding
-	if n == nil || n.kind != isMap {
-		if !n.empty() {
+	if n == nil || n.Kind != source.Map {
+		if !n.Empty() {
 			f.left(n, "env", "it must be a mapping")
 		}
 		return nil
 	}
-	for _, k := range n.keys {
+	for _, k := range n.Keys {
 		if !shellName.MatchString(k) {
-			f.left(n.at(k), fmt.Sprintf("the variable %q", k), "a shell cannot have that name")
+			f.left(n.At(k), fmt.Sprintf("the variable %q", k), "a shell cannot have that name")
 			continue
 		}
-		out = append(out, binding{k, n.at(k)})
+		out = append(out, binding{k, n.At(k)})
 	}
 	return out
 }
 
 // concurrency is about builds that make others needless.
-func (f *flow) concurrency(n *node) {
+func (f *flow) concurrency(n *source.Node) {
 	no := false
 	if n == nil {
 		f.cancel = &no
 		return
 	}
-	if n.kind == isText {
+	if n.Kind == source.Scalar {
 		f.check(n, "concurrency without cancel-in-progress", "Treeline does not make pushes wait for each other; where that matters, let the task take a lock")
 		f.cancel = &no
 		return
 	}
-	cancel := n.at("cancel-in-progress")
-	yes := cancel.is("true")
-	if cancel != nil && !yes && !cancel.is("false") {
+	cancel := n.At("cancel-in-progress")
+	yes := cancel.Is("true")
+	if cancel != nil && !yes && !cancel.Is("false") {
 		yes = true
 		f.check(cancel, "cancel-in-progress is an expression", "builds of pull requests are cancelled by newer ones, those of branches are not; see treeline.cancelOlderOnBranches")
 		f.cancel = &yes
@@ -194,8 +196,8 @@ func (f *flow) concurrency(n *node) {
 	if !yes {
 		f.check(n, "concurrency without cancel-in-progress", "Treeline does not make pushes wait for each other; where that matters, let the task take a lock")
 	}
-	if f.cancel = &yes; yes && strings.Contains(n.at("group").str(), "ref") && has(f.trig.tasksFor, "git-push") && !strings.Contains(n.at("group").str(), "sha") {
-		f.trig.cancels = f.root.at("on").at("push").at("branches").list()
+	if f.cancel = &yes; yes && strings.Contains(n.At("group").Str(), "ref") && slices.Contains(f.trig.tasksFor, "git-push") && !strings.Contains(n.At("group").Str(), "sha") {
+		f.trig.cancels = f.root.At("on").At("push").At("branches").Texts()
 		if len(f.trig.cancels) == 0 {
 			f.trig.cancels = []string{"*"}
 		}
@@ -203,17 +205,17 @@ func (f *flow) concurrency(n *node) {
 }
 
 // permissions are what the token may do; tasks have scopes, and no token.
-func (f *flow) permissions(n *node) {
+func (f *flow) permissions(n *source.Node) {
 	if n == nil {
 		return
 	}
 	var writes []string
-	for _, k := range n.keys {
-		if n.at(k).is("write") {
+	for _, k := range n.Keys {
+		if n.At(k).Is("write") {
 			writes = append(writes, k)
 		}
 	}
-	if n.is("write-all") {
+	if n.Is("write-all") {
 		writes = []string{"everything"}
 	}
 	if len(writes) > 0 {

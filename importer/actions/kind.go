@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/treeline-ci/treeline/importer/actions/expr"
+	"github.com/treeline-ci/treeline/importer/actions/source"
 )
 
 // object is a mapping that is being written, in the order of its keys.
@@ -162,9 +165,9 @@ func (f *flow) defaults(checkouts bool) object {
 	worker, env := newObject(), newObject()
 	env.set("CI", "true")
 	for _, b := range f.env {
-		v, ok := f.scope.fill(b.n.str())
-		if b.n.kind == isText && !strings.Contains(b.n.text, "${{") {
-			v, ok = text(b.n.plain()), true
+		v, ok := f.scope.Fill(b.n.Str())
+		if b.n.Kind == source.Scalar && !strings.Contains(b.n.Text, "${{") {
+			v, ok = expr.Text(b.n.Plain()), true
 		}
 		if ok && b.name != "CI" {
 			env.set(b.name, v)
@@ -190,7 +193,7 @@ func (f *flow) entry(e *entry, checkouts bool, symbols map[string]int, anchors m
 	o.set("description", f.describe(e))
 	o.set("worker-type", e.worker.Alias)
 	f.dependencies(o, e)
-	if when := and(e.job.conds...); when != f.trig.when {
+	if when := expr.And(e.job.conds...); when != f.trig.when {
 		o.set("when", when)
 	}
 	if len(e.scopes) > 0 {
@@ -228,16 +231,16 @@ func (f *flow) entry(e *entry, checkouts bool, symbols map[string]int, anchors m
 }
 
 func (f *flow) describe(e *entry) string {
-	name := e.job.n.at("name").str()
-	if t, ok := e.scope.fill(name); ok && t != "" {
+	name := e.job.n.At("name").Str()
+	if t, ok := e.scope.Fill(name); ok && t != "" {
 		name = t
 	} else {
-		name = e.job.n.at("name").str()
+		name = e.job.n.At("name").Str()
 	}
 	if name = oneLine(clear(name)); name == "" || strings.Contains(name, "${{") {
 		name = e.name
 	}
-	return fmt.Sprintf("%s, of %s:%d.", limit(name, 200), e.job.n.file, e.job.n.line)
+	return fmt.Sprintf("%s, of %s:%d.", limit(name, 200), e.job.n.File, e.job.n.Line)
 }
 
 func contextOf() object {
@@ -253,14 +256,14 @@ func contextOf() object {
 // pull it.
 func (f *flow) dependencies(o object, e *entry) {
 	hard, soft, fetches := newObject(), []string{}, newObject()
-	own := and(e.job.conds...)
+	own := expr.And(e.job.conds...)
 	for _, d := range e.needs {
 		label := f.kind + "-" + d.on.name
 		edge := d.on.name
 		if edge == "self" || edge == "decision" {
 			edge += "-job"
 		}
-		if e.job.always && and(d.on.job.conds...) != own && len(d.fetches) == 0 {
+		if e.job.always && expr.And(d.on.job.conds...) != own && len(d.fetches) == 0 {
 			soft = append(soft, label)
 			continue
 		}

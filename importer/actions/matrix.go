@@ -6,6 +6,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/expr"
+	"github.com/treeline-ci/treeline/importer/actions/source"
 )
 
 const maxCombinations = 256
@@ -18,9 +21,9 @@ type combination struct {
 
 // matrix makes the combinations of a job; one without values where there is no matrix. ok is false when it is only
 // known as things run.
-func (f *flow) matrix(n *node, sc *scope) (out []combination, ok bool) {
+func (f *flow) matrix(n *source.Node, sc *expr.Scope) (out []combination, ok bool) {
 	out = []combination{{values: map[string]any{}, own: map[string]bool{}}}
-	if n.empty() {
+	if n.Empty() {
 		return out, true
 	}
 	v, known := f.resolve(n, sc)
@@ -28,7 +31,7 @@ func (f *flow) matrix(n *node, sc *scope) (out []combination, ok bool) {
 	if !known || !isMapping {
 		return out, false
 	}
-	keys := n.keys
+	keys := n.Keys
 	if len(keys) == 0 {
 		keys = slices.Sorted(maps.Keys(m))
 	}
@@ -80,7 +83,7 @@ func (c combination) fits(rule map[string]any) bool {
 }
 
 func same(a, b any) bool {
-	return reflect.DeepEqual(a, b) || text(a) == text(b)
+	return reflect.DeepEqual(a, b) || expr.Text(a) == expr.Text(b)
 }
 
 // included adds each include to all combinations whose own values it does not change, or makes one of it.
@@ -110,18 +113,18 @@ func included(out []combination, include []any) []combination {
 }
 
 // resolve is a node's value with its expressions computed; ok is false when one of them is not known.
-func (f *flow) resolve(n *node, sc *scope) (v any, ok bool) {
+func (f *flow) resolve(n *source.Node, sc *expr.Scope) (v any, ok bool) {
 	switch {
-	case n == nil || n.kind == isNull:
+	case n == nil || n.Kind == source.Null:
 		return nil, true
-	case n.kind == isText:
-		if strings.Contains(n.text, "${{") {
-			return sc.value(n.text)
+	case n.Kind == source.Scalar:
+		if strings.Contains(n.Text, "${{") {
+			return sc.Value(n.Text)
 		}
-		return n.plain(), true
-	case n.kind == isList:
+		return n.Plain(), true
+	case n.Kind == source.Sequence:
 		out := []any{}
-		for _, i := range n.items {
+		for _, i := range n.Items {
 			v, ok := f.resolve(i, sc)
 			if !ok {
 				return nil, false
@@ -131,8 +134,8 @@ func (f *flow) resolve(n *node, sc *scope) (v any, ok bool) {
 		return out, true
 	}
 	out := map[string]any{}
-	for _, k := range n.keys {
-		if out[k], ok = f.resolve(n.at(k), sc); !ok {
+	for _, k := range n.Keys {
+		if out[k], ok = f.resolve(n.At(k), sc); !ok {
 			return nil, false
 		}
 	}
@@ -157,7 +160,7 @@ func names(id string, list []combination) []string {
 	slices.Sort(keys)
 	for _, c := range list {
 		for _, k := range keys {
-			differ[k][text(c.values[k])] = true
+			differ[k][expr.Text(c.values[k])] = true
 		}
 	}
 	out, seen := make([]string, len(list)), map[string]int{}
@@ -166,7 +169,7 @@ func names(id string, list []combination) []string {
 		for _, k := range keys {
 			switch v := c.values[k].(type) {
 			case string, float64, bool:
-				if t := dotted(text(v)); len(differ[k]) > 1 && t != "" && len(t) < 25 && len(name) < 60 {
+				if t := dotted(expr.Text(v)); len(differ[k]) > 1 && t != "" && len(t) < 25 && len(name) < 60 {
 					if v == true {
 						t = k
 					} else if v == false {

@@ -5,6 +5,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/expr"
+	"github.com/treeline-ci/treeline/importer/actions/source"
 )
 
 // task is what an entry of the kind says.
@@ -55,7 +58,7 @@ func (f *flow) convert() {
 	var uploads []*upload
 	for _, j := range f.jobs {
 		for _, e := range j.entries {
-			e.steps = f.flatten(j.n.at("steps"), e.scope, step{}, 0)
+			e.steps = f.flatten(j.n.At("steps"), e.scope, step{}, 0)
 			uploads = append(uploads, f.uploads(e)...)
 		}
 	}
@@ -80,23 +83,23 @@ func (f *flow) convert() {
 func (f *flow) jobKeys(j *job) {
 	f.known(j.n, "the job "+j.id, "name", "runs-on", "needs", "if", "env", "defaults", "steps", "timeout-minutes", "strategy", "container", "services",
 		"outputs", "permissions", "concurrency", "environment", "continue-on-error")
-	f.permissions(j.n.at("permissions"))
-	if n := j.n.at("environment"); n != nil {
-		f.left(n, "the environment "+orText(n.at("name").str(), n.str()), "its protection is not converted: give the secrets to the role of one branch, and see docs/how-to/use-a-secret.md")
+	f.permissions(j.n.At("permissions"))
+	if n := j.n.At("environment"); n != nil {
+		f.left(n, "the environment "+orText(n.At("name").Str(), n.Str()), "its protection is not converted: give the secrets to the role of one branch, and see docs/how-to/use-a-secret.md")
 	}
-	if n := j.n.at("concurrency"); n != nil {
+	if n := j.n.At("concurrency"); n != nil {
 		f.check(n, "concurrency of the job "+j.id, "Treeline does not make tasks wait for others of their sort; where that matters, let the task take a lock")
 	}
-	if n := j.n.at("continue-on-error"); n != nil && !n.is("false") {
+	if n := j.n.At("continue-on-error"); n != nil && !n.Is("false") {
 		f.check(n, "continue-on-error of the job "+j.id, "the task fails like any other; give it tier 2 if that should not count")
 	}
-	for _, name := range j.n.at("services").keysOf() {
-		n := j.n.at("services").at(name)
-		f.left(n, "the service "+name, "start "+orText(n.at("image").str(), n.str())+" in the script before it is needed, or take an image that has it")
+	for _, name := range j.n.At("services").Names() {
+		n := j.n.At("services").At(name)
+		f.left(n, "the service "+name, "start "+orText(n.At("image").Str(), n.Str())+" in the script before it is needed, or take an image that has it")
 	}
-	s := j.n.at("strategy")
+	s := j.n.At("strategy")
 	f.known(s, "the strategy of "+j.id, "matrix", "fail-fast", "max-parallel")
-	if n := s.at("max-parallel"); n != nil {
+	if n := s.At("max-parallel"); n != nil {
 		f.check(n, "max-parallel", "how many tasks run at once is said by the number of workers")
 	}
 }
@@ -110,26 +113,26 @@ func orText(a, b string) string {
 
 // combine makes an entry for each member of the job's matrix.
 func (f *flow) combine(j *job) {
-	list, ok := f.matrix(j.n.at("strategy").at("matrix"), j.scope)
+	list, ok := f.matrix(j.n.At("strategy").At("matrix"), j.scope)
 	if !ok {
-		f.left(j.n.at("strategy"), "the matrix of "+j.id, "it is only known when something has run; list its values, or make the tasks in a transform. The task does not run until then")
-		j.conds = append(j.conds, never)
+		f.left(j.n.At("strategy"), "the matrix of "+j.id, "it is only known when something has run; list its values, or make the tasks in a transform. The task does not run until then")
+		j.conds = append(j.conds, expr.Never)
 	}
 	for i, name := range names(j.id, list) {
 		if f.c.tasks++; f.c.tasks > maxTasks {
 			f.left(j.n, "the job "+j.id, fmt.Sprintf("the workflows make more than %d tasks", maxTasks))
 			return
 		}
-		sc := j.scope.with("matrix", list[i].values, true)
-		sc.static["strategy.job-index"], sc.static["strategy.job-total"] = float64(i), float64(len(list))
-		sc.static["matrix"] = list[i].values
+		sc := j.scope.With("matrix", list[i].values, true)
+		sc.Static["strategy.job-index"], sc.Static["strategy.job-total"] = float64(i), float64(len(list))
+		sc.Static["matrix"] = list[i].values
 		e := &entry{name: name, job: j, scope: sc}
 		for _, o := range f.jobs {
 			for n := 2; slices.ContainsFunc(o.entries, func(x *entry) bool { return x.name == e.name }); n++ {
 				e.name = fmt.Sprintf("%s-%d", name, n)
 			}
 		}
-		e.scope = sc.with("env", f.envOf(e), false)
+		e.scope = sc.With("env", f.envOf(e), false)
 		j.entries = append(j.entries, e)
 	}
 }
@@ -139,8 +142,8 @@ var setsEnv = regexp.MustCompile(`\b([A-Za-z_]\w*)(?:=|<<)`)
 // envOf are the variables of a task that are known, but for those that its steps set anew.
 func (f *flow) envOf(e *entry) map[string]any {
 	known := f.staticEnv(e.job.env, e.scope)
-	for _, st := range e.job.n.at("steps").itemsOf() {
-		if run := st.at("run").str(); strings.Contains(run, "GITHUB_ENV") {
+	for _, st := range e.job.n.At("steps").List() {
+		if run := st.At("run").Str(); strings.Contains(run, "GITHUB_ENV") {
 			for _, m := range setsEnv.FindAllStringSubmatch(run, -1) {
 				delete(known, m[1])
 			}
@@ -149,21 +152,14 @@ func (f *flow) envOf(e *entry) map[string]any {
 	return known
 }
 
-func (n *node) itemsOf() []*node {
-	if n == nil {
-		return nil
-	}
-	return n.items
-}
-
 // task says where an entry runs, with what, and after what.
 func (f *flow) task(e *entry, uploads []*upload) {
 	j := e.job
 	f.place(e)
 	e.maxRun = 6 * 60 * 60 // as GitHub has it
-	if n := j.n.at("timeout-minutes"); n != nil {
+	if n := j.n.At("timeout-minutes"); n != nil {
 		v, ok := f.resolve(n, e.scope)
-		minutes, isNumber := asNumber(v)
+		minutes, isNumber := expr.Number(v)
 		if !ok || !isNumber || minutes < 1 {
 			f.left(n, "timeout-minutes of "+j.id, "it is no number that is known; six hours are allowed")
 		} else {
@@ -205,14 +201,14 @@ var needsOutput = regexp.MustCompile(`needs\s*\.\s*([\w-]+)\s*\.\s*outputs`)
 
 // wantOutputs finds the jobs whose outputs a job reads, and has them fetched.
 func (f *flow) wantOutputs(e *entry) {
-	var walk func(n *node)
-	walk = func(n *node) {
+	var walk func(n *source.Node)
+	walk = func(n *source.Node) {
 		if n == nil {
 			return
 		}
-		for _, m := range needsOutput.FindAllStringSubmatch(n.text, -1) {
+		for _, m := range needsOutput.FindAllStringSubmatch(n.Text, -1) {
 			for _, on := range e.job.named[m[1]] {
-				if len(on.entries) == 1 && !on.n.at("outputs").empty() {
+				if len(on.entries) == 1 && !on.n.At("outputs").Empty() {
 					on.outputs = true
 					d := e.depend(on.entries[0])
 					want := fetch{"outputs.env", "needs/" + m[1], false}
@@ -222,21 +218,21 @@ func (f *flow) wantOutputs(e *entry) {
 				}
 			}
 		}
-		for _, k := range n.keys {
-			walk(n.vals[k])
+		for _, k := range n.Keys {
+			walk(n.Vals[k])
 		}
-		for _, i := range n.items {
+		for _, i := range n.Items {
 			walk(i)
 		}
 	}
 	for _, key := range []string{"env", "steps", "outputs"} {
-		walk(e.job.n.at(key))
+		walk(e.job.n.At(key))
 	}
 }
 
 // place chooses the worker, by runs-on and container.
 func (f *flow) place(e *entry) {
-	n := e.job.n.at("runs-on")
+	n := e.job.n.At("runs-on")
 	v, ok := f.resolve(n, e.scope)
 	var labels []string
 	switch v := v.(type) {
@@ -244,17 +240,17 @@ func (f *flow) place(e *entry) {
 		labels = []string{v}
 	case []any:
 		for _, x := range v {
-			labels = append(labels, text(x))
+			labels = append(labels, expr.Text(x))
 		}
 	case map[string]any:
 		if list, isList := v["labels"].([]any); isList {
 			for _, x := range list {
-				labels = append(labels, text(x))
+				labels = append(labels, expr.Text(x))
 			}
 		} else if v["labels"] != nil {
-			labels = append(labels, text(v["labels"]))
+			labels = append(labels, expr.Text(v["labels"]))
 		}
-		if group := text(v["group"]); group != "" {
+		if group := expr.Text(v["group"]); group != "" {
 			labels = append(labels, group)
 		}
 	}
@@ -266,25 +262,25 @@ func (f *flow) place(e *entry) {
 	if e.worker.Queue == "local/"+e.worker.Alias && f.c.options.Runners[labels[0]] == "" {
 		f.note(n, "runs on "+strings.Join(labels, ", "), "a worker must serve the queue "+e.worker.Queue+", or name another with --runner "+labels[0]+"=PROVISIONER/WORKER-TYPE")
 	}
-	f.container(e, e.job.n.at("container"))
+	f.container(e, e.job.n.At("container"))
 	if e.image == "" && f.c.options.Images && e.worker.OS == "linux" {
 		f.imageOf(e)
 	}
 }
 
-func (f *flow) container(e *entry, n *node) {
-	if n.empty() {
+func (f *flow) container(e *entry, n *source.Node) {
+	if n.Empty() {
 		return
 	}
 	image := n
-	if n.kind == isMap {
-		image = n.at("image")
+	if n.Kind == source.Map {
+		image = n.At("image")
 		f.known(n, "the container of "+e.job.id, "image", "env")
-		for _, b := range f.bindings(n.at("env")) {
+		for _, b := range f.bindings(n.At("env")) {
 			e.job.env = append(slices.Clip(e.job.env), b)
 		}
 	}
-	name, ok := e.scope.fill(image.str())
+	name, ok := e.scope.Fill(image.Str())
 	if !ok || name == "" {
 		f.left(n, "the container of "+e.job.id, "its image is not known before something runs")
 		return

@@ -3,6 +3,7 @@ package actions
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -137,13 +138,13 @@ func (s *script) prologue(text string) string {
 	for _, name := range word.FindAllString(uncommented(text), -1) {
 		if _, ok := known[name]; ok {
 			s.use(name)
-		} else if !bound[name] && !has(unknown, name) {
+		} else if !bound[name] && !slices.Contains(unknown, name) {
 			unknown = append(unknown, name)
 		}
 	}
 	sort.Strings(unknown)
 	for _, name := range unknown {
-		if !has([]string{"GITHUB_TOKEN"}, name) {
+		if !slices.Contains([]string{"GITHUB_TOKEN"}, name) {
 			s.f.left(s.e.job.n, "the variable "+name, "Treeline has nothing that says the same; see what docs/reference/worker-payload.md and run-task.md have")
 		}
 	}

@@ -1,6 +1,10 @@
 package actions
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/treeline-ci/treeline/importer/actions/source"
+)
 
 // Level says what a remark asks of the reader.
 type Level string
@@ -35,10 +39,10 @@ type remarks struct {
 	all []Remark
 }
 
-func (r *remarks) add(level Level, n *node, what, do string) {
+func (r *remarks) add(level Level, n *source.Node, what, do string) {
 	m := Remark{Level: level, What: what, Do: do}
 	if n != nil {
-		m.File, m.Line = n.file, n.line
+		m.File, m.Line = n.File, n.Line
 	}
 	for _, other := range r.all {
 		if other == m {
@@ -48,9 +52,9 @@ func (r *remarks) add(level Level, n *node, what, do string) {
 	r.all = append(r.all, m)
 }
 
-func (r *remarks) note(n *node, what, do string)  { r.add(Note, n, what, do) }
-func (r *remarks) check(n *node, what, do string) { r.add(Check, n, what, do) }
-func (r *remarks) left(n *node, what, do string)  { r.add(Left, n, what, do) }
+func (r *remarks) note(n *source.Node, what, do string)  { r.add(Note, n, what, do) }
+func (r *remarks) check(n *source.Node, what, do string) { r.add(Check, n, what, do) }
+func (r *remarks) left(n *source.Node, what, do string)  { r.add(Left, n, what, do) }
 
 func (r *remarks) count(level Level) int {
 	n := 0
@@ -63,17 +67,17 @@ func (r *remarks) count(level Level) int {
 }
 
 // known remarks on keys of a mapping that nobody reads.
-func (r *remarks) known(n *node, where string, keys ...string) {
+func (r *remarks) known(n *source.Node, where string, keys ...string) {
 	if n == nil {
 		return
 	}
 next:
-	for _, k := range n.keys {
+	for _, k := range n.Keys {
 		for _, want := range keys {
 			if k == want {
 				continue next
 			}
 		}
-		r.left(n.at(k), fmt.Sprintf("the key %q of %s", k, where), "the converter does not know it")
+		r.left(n.At(k), fmt.Sprintf("the key %q of %s", k, where), "the converter does not know it")
 	}
 }

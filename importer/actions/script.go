@@ -6,6 +6,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/expr"
+	"github.com/treeline-ci/treeline/importer/actions/source"
 )
 
 // script is the command of a task as it is written.
@@ -55,7 +58,7 @@ func (f *flow) command(e *entry, uploads []*upload) {
 		name := "taskcluster/scripts/" + f.kind + "-" + e.name + ".sh"
 		e.files = append(e.files, pair{name, "#!/usr/bin/env bash\n# What the task " + f.kind + "-" + e.name + " does.\n" + e.command})
 		e.command = "bash " + name
-		f.check(e.job.n.at("runs-on"), "runs on Windows", "the script is a file, "+name+", for bash (Git has one); where a step had PowerShell it calls pwsh")
+		f.check(e.job.n.At("runs-on"), "runs on Windows", "the script is a file, "+name+", for bash (Git has one); where a step had PowerShell it calls pwsh")
 	}
 	e.comments = append(e.comments, f.all[before:]...)
 }
@@ -68,9 +71,9 @@ func (s *script) environment() string {
 	sc := s.e.scope
 	known := s.e.scope
 	for i, b := range s.e.job.env {
-		v, ok := known.fill(b.n.str())
-		if b.n.kind == isText && !strings.Contains(b.n.text, "${{") {
-			v, ok = text(b.n.plain()), true
+		v, ok := known.Fill(b.n.Str())
+		if b.n.Kind == source.Scalar && !strings.Contains(b.n.Text, "${{") {
+			v, ok = expr.Text(b.n.Plain()), true
 		}
 		if ok {
 			if i >= s.e.job.inherit || s.e.job.wf != s.f.root {
@@ -78,7 +81,7 @@ func (s *script) environment() string {
 			}
 			continue
 		}
-		t, _ := s.fill(sc, b.n, b.n.str(), false)
+		t, _ := s.fill(sc, b.n, b.n.Str(), false)
 		fmt.Fprintf(&exports, "export %s=\"%s\"\n", b.name, t)
 	}
 	return exports.String()
@@ -87,38 +90,38 @@ func (s *script) environment() string {
 // step writes one step.
 func (s *script) step(st *step, uploads []*upload) {
 	guard, runs := st.guard()
-	title := st.n.at("name").str()
-	if t, ok := st.scope.fill(title); ok {
+	title := st.n.At("name").Str()
+	if t, ok := st.scope.Fill(title); ok {
 		title = t
 	}
-	at := fmt.Sprintf("%s:%d", st.n.file, st.n.line)
+	at := fmt.Sprintf("%s:%d", st.n.File, st.n.Line)
 	if title = oneLine(clear(title)); title == "" || strings.Contains(title, "${{") {
-		title = oneLine(clear(limit(st.n.at("uses").str(), 100)))
+		title = oneLine(clear(limit(st.n.At("uses").Str(), 100)))
 	}
 	if title != "" {
 		at = title + " (" + at + ")"
 	}
 	if !runs {
-		s.line("# %s: does not run here: %s", at, oneLine(limit(st.n.at("if").str(), 100)))
+		s.line("# %s: does not run here: %s", at, oneLine(limit(st.n.At("if").Str(), 100)))
 		return
 	}
 	s.f.known(st.n, "a step", "name", "id", "if", "uses", "with", "run", "shell", "working-directory", "env", "continue-on-error", "timeout-minutes")
 	if guard != nil {
 		if _, ok := s.test(guard); !ok {
-			s.f.left(st.n.at("if"), "if: "+limit(st.n.at("if").str(), 200), "a script cannot ask that; the step does not run")
+			s.f.left(st.n.At("if"), "if: "+limit(st.n.At("if").Str(), 200), "a script cannot ask that; the step does not run")
 			s.line("# %s: NOT CONVERTED: its condition", at)
 			s.line(`echo %s >&2`, quoted("NOT CONVERTED: the condition of "+at))
 			return
 		}
 	}
 	s.line("# %s", at)
-	if n := st.n.at("timeout-minutes"); n != nil {
-		s.f.check(n, "timeout-minutes of a step", "only the whole task has a limit; put timeout "+n.str()+"m before the command if it matters")
+	if n := st.n.At("timeout-minutes"); n != nil {
+		s.f.check(n, "timeout-minutes of a step", "only the whole task has a limit; put timeout "+n.Str()+"m before the command if it matters")
 	}
 	switch {
-	case st.n.at("run") != nil:
+	case st.n.At("run") != nil:
 		s.run(st)
-	case st.n.at("uses") != nil:
+	case st.n.At("uses") != nil:
 		s.action(st, uploads)
 	default:
 		s.f.left(st.n, "a step", "it has neither run nor uses")
@@ -131,8 +134,8 @@ var lowCommands = regexp.MustCompile(`::(set-output|set-env|add-path|save-state)
 
 // run writes a step's own script.
 func (s *script) run(st *step) {
-	n := st.n.at("run")
-	body, _ := s.fill(st.scope, n, n.str(), true)
+	n := st.n.At("run")
+	body, _ := s.fill(st.scope, n, n.Str(), true)
 	body = strings.TrimRight(body, "\n ")
 	if m := lowCommands.FindString(body); m != "" {
 		s.f.left(n, "the workflow command "+m, "GitHub has taken it away itself: write to $GITHUB_OUTPUT, $GITHUB_ENV or $GITHUB_PATH")
@@ -156,11 +159,11 @@ func (s *script) run(st *step) {
 
 // shellOf is a step's shell; explicit tells a bash that was asked for, which has pipefail.
 func (s *script) shellOf(st *step) (shell string, explicit bool) {
-	for _, n := range []*node{st.n.at("shell"), s.e.job.n.at("defaults").at("run").at("shell"), s.e.job.wf.at("defaults").at("run").at("shell")} {
+	for _, n := range []*source.Node{st.n.At("shell"), s.e.job.n.At("defaults").At("run").At("shell"), s.e.job.wf.At("defaults").At("run").At("shell")} {
 		if n == nil {
 			continue
 		}
-		t, ok := st.scope.fill(n.str())
+		t, ok := st.scope.Fill(n.Str())
 		if !ok {
 			s.f.left(n, "a shell", "it is not known before something runs; bash is taken")
 			t = "bash"
@@ -185,8 +188,8 @@ func (s *script) interpreter(st *step, shell, body string) (string, bool) {
 		program = shell
 	}
 	if program == "" {
-		s.f.left(st.n.at("shell"), "the shell "+shell, "write the step for bash")
-		s.line(`echo %s >&2`, quoted(fmt.Sprintf("NOT CONVERTED: %s:%d, for the shell %s", st.n.file, st.n.line, shell)))
+		s.f.left(st.n.At("shell"), "the shell "+shell, "write the step for bash")
+		s.line(`echo %s >&2`, quoted(fmt.Sprintf("NOT CONVERTED: %s:%d, for the shell %s", st.n.File, st.n.Line, shell)))
 		return "", false
 	}
 	ext := map[string]string{"python": ".py", "pwsh": ".ps1", "powershell": ".ps1", "node": ".js"}[shell]
@@ -213,15 +216,15 @@ func (s *script) isolate(st *step, body string, pipefail bool) {
 		pre = append(pre, `export GITHUB_OUTPUT="$OUTPUTS/`+st.id+`"`)
 	}
 	for _, b := range st.env {
-		t, _ := s.fill(st.scope, b.n, b.n.str(), false)
-		if !strings.Contains(b.n.text, "${{") {
-			t = inQuotes(text(b.n.plain()))
+		t, _ := s.fill(st.scope, b.n, b.n.Str(), false)
+		if !strings.Contains(b.n.Text, "${{") {
+			t = inQuotes(expr.Text(b.n.Plain()))
 		}
 		pre = append(pre, fmt.Sprintf(`export %s="%s"`, b.name, t))
 	}
-	for _, n := range []*node{st.n.at("working-directory"), s.e.job.n.at("defaults").at("run").at("working-directory"), s.e.job.wf.at("defaults").at("run").at("working-directory")} {
+	for _, n := range []*source.Node{st.n.At("working-directory"), s.e.job.n.At("defaults").At("run").At("working-directory"), s.e.job.wf.At("defaults").At("run").At("working-directory")} {
 		if n != nil {
-			t, _ := s.fill(st.scope, n, n.str(), false)
+			t, _ := s.fill(st.scope, n, n.Str(), false)
 			if t != "." && t != "./" {
 				pre = append(pre, `cd "`+t+`"`)
 			}
@@ -245,8 +248,8 @@ func plain(body string) bool {
 // wrap writes commands so that they run when the step would, and stop the task when the step would.
 func (s *script) wrap(st *step, body string, apart bool) {
 	guard, _ := st.guard()
-	goesOn := st.n.at("continue-on-error") != nil && !st.n.at("continue-on-error").is("false")
-	if n := st.n.at("continue-on-error"); goesOn && !n.is("true") {
+	goesOn := st.n.At("continue-on-error") != nil && !st.n.At("continue-on-error").Is("false")
+	if n := st.n.At("continue-on-error"); goesOn && !n.Is("true") {
 		s.f.check(n, "continue-on-error is an expression", "the step counts as if it were true")
 	}
 	test := ""
@@ -286,8 +289,8 @@ func (s *script) wrap(st *step, body string, apart bool) {
 
 // outputs keeps what other jobs read.
 func (s *script) outputs() {
-	n := s.e.job.n.at("outputs")
-	if n.empty() {
+	n := s.e.job.n.At("outputs")
+	if n.Empty() {
 		return
 	}
 	if !s.e.job.outputs {
@@ -295,8 +298,8 @@ func (s *script) outputs() {
 	}
 	s.e.artifacts = true
 	var lines []string
-	for _, name := range n.keys {
-		t, _ := s.fill(s.e.scope, n.at(name), n.at(name).str(), false)
+	for _, name := range n.Keys {
+		t, _ := s.fill(s.e.scope, n.At(name), n.At(name).Str(), false)
 		lines = append(lines, fmt.Sprintf(`echo "%s=%s"`, name, t))
 	}
 	s.line("# What the tasks behind this one read.\n{\n%s\n} > \"$UPLOAD_DIR/outputs.env\"", strings.Join(lines, "\n"))

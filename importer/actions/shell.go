@@ -3,16 +3,20 @@ package actions
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/expr"
+	"github.com/treeline-ci/treeline/importer/actions/source"
 )
 
 // dynamic says in bash what is only known when a task runs: text for the inside of double quotes.
-func (s *script) dynamic(e *expr) (string, bool) {
-	switch e.op {
+func (s *script) dynamic(e *expr.Expr) (string, bool) {
+	switch e.Op {
 	case "lit":
-		return inQuotes(text(e.value)), true
+		return inQuotes(expr.Text(e.Value)), true
 	case "path":
-		return s.variable(e.name)
+		return s.variable(e.Name)
 	case "call":
 		return s.function(e)
 	case "||", "&&":
@@ -34,40 +38,40 @@ func quoted(s string) string {
 }
 
 // function is format with values that are not known yet, and functions of one argument that change nothing in a text.
-func (s *script) function(e *expr) (string, bool) {
-	switch e.name {
+func (s *script) function(e *expr.Expr) (string, bool) {
+	switch e.Name {
 	case "format":
-		if len(e.args) == 0 || e.args[0].op != "lit" {
+		if len(e.Args) == 0 || e.Args[0].Op != "lit" {
 			return "", false
 		}
-		out := inQuotes(text(e.args[0].value))
-		for i, a := range e.args[1:] {
+		out := inQuotes(expr.Text(e.Args[0].Value))
+		for i, a := range e.Args[1:] {
 			t, ok := s.dynamic(a)
 			if !ok {
 				return "", false
 			}
 			out = strings.ReplaceAll(out, fmt.Sprintf("{%d}", i), t)
 		}
-		return strings.NewReplacer("{{", "{", "}}", "}").Replace(out), len(out) < maxText
+		return strings.NewReplacer("{{", "{", "}}", "}").Replace(out), len(out) < expr.MaxText
 	case "fromjson", "tojson":
-		if len(e.args) == 1 && e.args[0].op == "path" && strings.Contains(e.args[0].name, ".outputs.") {
-			return s.dynamic(e.args[0])
+		if len(e.Args) == 1 && e.Args[0].Op == "path" && strings.Contains(e.Args[0].Name, ".outputs.") {
+			return s.dynamic(e.Args[0])
 		}
 	}
 	return "", false
 }
 
 // choice is a && b || c, and a || b.
-func (s *script) choice(e *expr) (string, bool) {
-	if e.op == "||" && e.args[0].op == "&&" {
-		test, ok := s.test(e.args[0].args[0])
-		yes, ok1 := s.dynamic(e.args[0].args[1])
-		no, ok2 := s.dynamic(e.args[1])
+func (s *script) choice(e *expr.Expr) (string, bool) {
+	if e.Op == "||" && e.Args[0].Op == "&&" {
+		test, ok := s.test(e.Args[0].Args[0])
+		yes, ok1 := s.dynamic(e.Args[0].Args[1])
+		no, ok2 := s.dynamic(e.Args[1])
 		return fmt.Sprintf(`$(if %s; then printf %%s "%s"; else printf %%s "%s"; fi)`, test, yes, no), ok && ok1 && ok2
 	}
-	if e.op == "||" {
-		a, ok1 := s.dynamic(e.args[0])
-		b, ok2 := s.dynamic(e.args[1])
+	if e.Op == "||" {
+		a, ok1 := s.dynamic(e.Args[0])
+		b, ok2 := s.dynamic(e.Args[1])
 		if name, ok := strings.CutPrefix(a, "${"); ok && ok1 && ok2 && strings.HasSuffix(name, "}") && strings.Count(a, "$") == 1 {
 			return "${" + strings.TrimSuffix(name, "}") + ":-" + b + "}", true
 		}
@@ -78,44 +82,44 @@ func (s *script) choice(e *expr) (string, bool) {
 }
 
 // test is a command of bash that ends with 0 where the expression holds.
-func (s *script) test(e *expr) (string, bool) {
-	switch e.op {
+func (s *script) test(e *expr.Expr) (string, bool) {
+	switch e.Op {
 	case "lit":
-		if truth(e.value) {
+		if expr.Truth(e.Value) {
 			return "true", true
 		}
 		return "false", true
 	case "!":
-		t, ok := s.test(e.args[0])
+		t, ok := s.test(e.Args[0])
 		return "! " + t, ok
 	case "&&", "||":
-		a, ok1 := s.test(e.args[0])
-		b, ok2 := s.test(e.args[1])
-		return "{ " + a + " " + e.op + " " + b + "; }", ok1 && ok2
+		a, ok1 := s.test(e.Args[0])
+		b, ok2 := s.test(e.Args[1])
+		return "{ " + a + " " + e.Op + " " + b + "; }", ok1 && ok2
 	case "==", "!=":
 		return s.compared(e)
 	case "call":
 		return s.asked(e)
 	case "path":
-		t, ok := s.variable(e.name)
+		t, ok := s.variable(e.Name)
 		return `[[ -n "` + t + `" ]]`, ok
 	}
 	return "false", false
 }
 
-func (s *script) compared(e *expr) (string, bool) {
-	a, b := e.args[0], e.args[1]
-	if a.op == "path" && a.name == "github.event.pull_request.head.repo.full_name" {
+func (s *script) compared(e *expr.Expr) (string, bool) {
+	a, b := e.Args[0], e.Args[1]
+	if a.Op == "path" && a.Name == "github.event.pull_request.head.repo.full_name" {
 		s.use("TASKS_FOR")
-		return `[[ $TASKS_FOR ` + e.op + ` github-pull-request-untrusted ]]`, false
+		return `[[ $TASKS_FOR ` + e.Op + ` github-pull-request-untrusted ]]`, false
 	}
 	x, ok1 := s.dynamic(a)
 	y, ok2 := s.dynamic(b)
-	return `[[ "` + x + `" ` + e.op + ` "` + y + `" ]]`, ok1 && ok2
+	return `[[ "` + x + `" ` + e.Op + ` "` + y + `" ]]`, ok1 && ok2
 }
 
-func (s *script) asked(e *expr) (string, bool) {
-	switch e.name {
+func (s *script) asked(e *expr.Expr) (string, bool) {
+	switch e.Name {
 	case "success":
 		return `[[ $failed == 0 ]]`, true
 	case "failure":
@@ -125,12 +129,12 @@ func (s *script) asked(e *expr) (string, bool) {
 	case "cancelled":
 		return "false", true
 	}
-	if len(e.args) != 2 {
+	if len(e.Args) != 2 {
 		return "false", false
 	}
-	a, ok1 := s.dynamic(e.args[0])
-	b, ok2 := s.dynamic(e.args[1])
-	switch e.name {
+	a, ok1 := s.dynamic(e.Args[0])
+	b, ok2 := s.dynamic(e.Args[1])
+	switch e.Name {
 	case "contains":
 		return `[[ "` + a + `" == *"` + b + `"* ]]`, ok1 && ok2
 	case "startswith":
@@ -142,14 +146,14 @@ func (s *script) asked(e *expr) (string, bool) {
 }
 
 // asks reports whether an expression asks how the job stands.
-func asks(e *expr, names ...string) bool {
+func asks(e *expr.Expr, names ...string) bool {
 	if e == nil {
 		return false
 	}
-	if e.op == "call" && has(names, e.name) {
+	if e.Op == "call" && slices.Contains(names, e.Name) {
 		return true
 	}
-	for _, a := range e.args {
+	for _, a := range e.Args {
 		if asks(a, names...) {
 			return true
 		}
@@ -196,34 +200,34 @@ func (s *script) variable(name string) (string, bool) {
 }
 
 // fill puts bash in the place of the expressions of a text. What cannot be said is remarked on and stays as it is.
-func (s *script) fill(sc *scope, n *node, t string, raw bool) (out string, dynamic bool) {
-	list, err := pieces(t)
+func (s *script) fill(sc *expr.Scope, n *source.Node, t string, raw bool) (out string, dynamic bool) {
+	list, err := expr.Pieces(t)
 	if err != nil {
 		s.f.left(n, "an expression", err.Error())
 		return t, false
 	}
 	var b strings.Builder
 	for _, p := range list {
-		if p.e == nil {
+		if p.E == nil {
 			if raw {
-				b.WriteString(p.literal)
+				b.WriteString(p.Literal)
 			} else {
-				b.WriteString(inQuotes(p.literal))
+				b.WriteString(inQuotes(p.Literal))
 			}
 			continue
 		}
-		e := sc.fold(p.e)
-		if e.op == "lit" && raw {
-			b.WriteString(text(e.value))
+		e := sc.Fold(p.E)
+		if e.Op == "lit" && raw {
+			b.WriteString(expr.Text(e.Value))
 			continue
 		}
 		v, ok := s.dynamic(e)
 		if !ok {
-			s.f.left(n, "the expression ${{ "+limit(p.source, 200)+" }}", "Treeline has nothing that says the same; write the value, or read it in the script")
-			v = "${{ " + p.source + " }}"
+			s.f.left(n, "the expression ${{ "+limit(p.Source, 200)+" }}", "Treeline has nothing that says the same; write the value, or read it in the script")
+			v = "${{ " + p.Source + " }}"
 		}
-		dynamic = dynamic || e.op != "lit"
-		if b.WriteString(v); b.Len() > maxText {
+		dynamic = dynamic || e.Op != "lit"
+		if b.WriteString(v); b.Len() > expr.MaxText {
 			s.f.left(n, "a text", "it becomes too large")
 			break
 		}

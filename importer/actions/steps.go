@@ -5,45 +5,48 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/expr"
+	"github.com/treeline-ci/treeline/importer/actions/source"
 )
 
 // step is a step of a job, or of an action of this repository that the job uses.
 type step struct {
-	n     *node
-	scope *scope
-	id    string  // of its outputs
-	conds []*expr // its if, and those of the actions around it; nil for none
+	n     *source.Node
+	scope *expr.Scope
+	id    string       // of its outputs
+	conds []*expr.Expr // its if, and those of the actions around it; nil for none
 	env   []binding
 	dir   string // of an action, for its own files
 }
 
 // flatten puts the steps of actions of this repository in their place.
-func (f *flow) flatten(list *node, sc *scope, outer step, depth int) []*step {
-	if list == nil || list.kind != isList {
+func (f *flow) flatten(list *source.Node, sc *expr.Scope, outer step, depth int) []*step {
+	if list == nil || list.Kind != source.Sequence {
 		f.left(list, "steps", "must be a list")
 		return nil
 	}
 	var out []*step
-	for i, n := range list.items {
-		if n.kind != isMap {
+	for i, n := range list.Items {
+		if n.Kind != source.Map {
 			f.left(n, "a step", "must be a mapping")
 			continue
 		}
-		id := n.at("id").str()
+		id := n.At("id").Str()
 		if id == "" {
 			id = fmt.Sprintf("step%d", i+1)
 		}
-		st := &step{n: n, scope: sc, id: sc.steps + id, dir: outer.dir, conds: slices.Clone(outer.conds)}
-		st.env = append(slices.Clone(outer.env), f.bindings(n.at("env"))...)
-		if cond := n.at("if"); !cond.empty() {
-			e, err := f.ifExpr(cond, sc.with("env", f.staticEnv(st.env, sc), false))
+		st := &step{n: n, scope: sc, id: sc.Steps + id, dir: outer.dir, conds: slices.Clone(outer.conds)}
+		st.env = append(slices.Clone(outer.env), f.bindings(n.At("env"))...)
+		if cond := n.At("if"); !cond.Empty() {
+			e, err := f.ifExpr(cond, sc.With("env", f.staticEnv(st.env, sc), false))
 			if err != nil {
-				f.left(cond, "if: "+limit(cond.str(), 200), err.Error()+"; the step does not run")
-				e = &expr{op: "lit", value: false}
+				f.left(cond, "if: "+limit(cond.Str(), 200), err.Error()+"; the step does not run")
+				e = &expr.Expr{Op: "lit", Value: false}
 			}
 			st.conds = append(st.conds, e)
 		}
-		local, ok := strings.CutPrefix(n.at("uses").str(), "./")
+		local, ok := strings.CutPrefix(n.At("uses").Str(), "./")
 		if !ok {
 			out = append(out, st)
 			continue
@@ -65,61 +68,61 @@ func (f *flow) flatten(list *node, sc *scope, outer step, depth int) []*step {
 // composite are the steps of an action of this repository; ok is false for one that is a program of its own.
 func (f *flow) composite(st *step, dir string, depth int) ([]*step, bool) {
 	dir = path.Clean(dir)
-	var action *node
+	var action *source.Node
 	for _, name := range []string{dir + "/action.yml", dir + "/action.yaml"} {
-		b, err := open(f.c.files, strings.TrimPrefix(name, "./"))
+		b, err := source.Open(f.c.files, strings.TrimPrefix(name, "./"))
 		if err != nil {
 			continue
 		}
-		if action, err = parse(name, b); err != nil {
+		if action, err = source.Parse(name, b); err != nil {
 			f.left(st.n, "uses ./"+dir, err.Error())
 			return nil, false
 		}
 		break
 	}
-	if action == nil || !action.at("runs").at("using").is("composite") {
+	if action == nil || !action.At("runs").At("using").Is("composite") {
 		return nil, false
 	}
-	sc := st.scope.with("inputs", nil, true)
-	sc.steps = st.id + "."
-	sc.steps = strings.ReplaceAll(sc.steps, ".", "-")
-	sc.means = map[string]*expr{}
-	with := st.n.at("with")
-	for _, name := range action.at("inputs").keysOf() {
-		v := with.at(name)
+	sc := st.scope.With("inputs", nil, true)
+	sc.Steps = st.id + "."
+	sc.Steps = strings.ReplaceAll(sc.Steps, ".", "-")
+	sc.Means = map[string]*expr.Expr{}
+	with := st.n.At("with")
+	for _, name := range action.At("inputs").Names() {
+		v := with.At(name)
 		if v == nil {
-			v = action.at("inputs").at(name).at("default")
-			sc.static["inputs."+name] = text(v.plain())
+			v = action.At("inputs").At(name).At("default")
+			sc.Static["inputs."+name] = expr.Text(v.Plain())
 			continue
 		}
-		e := st.scope.asExpr(v.str())
-		if e.op == "lit" {
-			sc.static["inputs."+name] = text(e.value)
+		e := st.scope.AsExpr(v.Str())
+		if e.Op == "lit" {
+			sc.Static["inputs."+name] = expr.Text(e.Value)
 		} else {
-			sc.means["inputs."+name] = e
+			sc.Means["inputs."+name] = e
 		}
 	}
-	sc.static["github.action_path"] = "${GITHUB_WORKSPACE}/" + dir
+	sc.Static["github.action_path"] = "${GITHUB_WORKSPACE}/" + dir
 	outer := step{conds: st.conds, env: st.env, dir: dir}
-	steps := f.flatten(action.at("runs").at("steps"), sc, outer, depth+1)
-	for _, name := range action.at("outputs").keysOf() {
-		value := action.at("outputs").at(name).at("value").str()
-		st.scope.means["steps."+st.id+".outputs."+name] = sc.asExpr(value)
+	steps := f.flatten(action.At("runs").At("steps"), sc, outer, depth+1)
+	for _, name := range action.At("outputs").Names() {
+		value := action.At("outputs").At(name).At("value").Str()
+		st.scope.Means["steps."+st.id+".outputs."+name] = sc.AsExpr(value)
 	}
 	return steps, true
 }
 
 // guard is the condition of a step as far as it is not known: nil for none. known is what is known.
-func (st *step) guard() (e *expr, known bool) {
+func (st *step) guard() (e *expr.Expr, known bool) {
 	for _, c := range st.conds {
 		switch {
-		case c.op == "lit" && !truth(c.value):
+		case c.Op == "lit" && !expr.Truth(c.Value):
 			return nil, false
-		case c.op == "lit":
+		case c.Op == "lit":
 		case e == nil:
 			e = c
 		default:
-			e = &expr{op: "&&", args: []*expr{e, c}}
+			e = &expr.Expr{Op: "&&", Args: []*expr.Expr{e, c}}
 		}
 	}
 	return e, true
@@ -127,15 +130,15 @@ func (st *step) guard() (e *expr, known bool) {
 
 // action is the name of the action that a step uses, without version, in lower case.
 func (st *step) action() (name, version string) {
-	name, version, _ = strings.Cut(st.n.at("uses").str(), "@")
+	name, version, _ = strings.Cut(st.n.At("uses").Str(), "@")
 	return strings.ToLower(name), version
 }
 
 // with is an input of the step's action as far as it is known; ok is false for one that is not.
 func (st *step) with(name string) (string, bool) {
-	n := st.n.at("with").at(name)
-	if n == nil || n.kind == isNull {
+	n := st.n.At("with").At(name)
+	if n == nil || n.Kind == source.Null {
 		return "", true
 	}
-	return st.scope.fill(n.str())
+	return st.scope.Fill(n.Str())
 }

@@ -1,6 +1,9 @@
 package actions
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // setups are actions that put a program on the machine: the worker has it, or its image.
 var setups = map[string]string{
@@ -62,14 +65,14 @@ var commands = map[string]func(s *script, st *step) string{
 // program makes the command line: name:default of inputs, or the plain name of one that may be left out.
 func program(needs, line string, inputs ...string) func(*script, *step) string {
 	return func(s *script, st *step) string {
-		out, with := line, st.n.at("with")
+		out, with := line, st.n.At("with")
 		var read []string
 		for _, in := range inputs {
 			name, otherwise, _ := strings.Cut(in, ":")
 			read = append(read, name)
 			v := otherwise
-			if n := with.at(name); n != nil {
-				v, _ = s.fill(st.scope, n, n.str(), true)
+			if n := with.At(name); n != nil {
+				v, _ = s.fill(st.scope, n, n.Str(), true)
 			}
 			if v = strings.TrimSpace(v); v == "" {
 				continue
@@ -83,13 +86,13 @@ func program(needs, line string, inputs ...string) func(*script, *step) string {
 				out = strings.TrimSpace(out + " " + v)
 			}
 		}
-		for _, k := range with.keysOf() {
-			if !has(read, k) && !has([]string{"version", "token", "github-token", "toolchain", "distribution", "python-version", "repo-token", "install-only"}, k) {
-				s.f.check(with.at(k), "with "+k+" of "+st.n.at("uses").str(), "give it to the command if it matters")
+		for _, k := range with.Names() {
+			if !slices.Contains(read, k) && !slices.Contains([]string{"version", "token", "github-token", "toolchain", "distribution", "python-version", "repo-token", "install-only"}, k) {
+				s.f.check(with.At(k), "with "+k+" of "+st.n.At("uses").Str(), "give it to the command if it matters")
 			}
 		}
 		if needs != "" {
-			s.f.note(st.n, "uses "+st.n.at("uses").str(), "the worker must have "+needs+" on its PATH")
+			s.f.note(st.n, "uses "+st.n.At("uses").Str(), "the worker must have "+needs+" on its PATH")
 		}
 		return out
 	}

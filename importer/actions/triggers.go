@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/crontime"
+	"github.com/treeline-ci/treeline/importer/actions/expr"
+	"github.com/treeline-ci/treeline/importer/actions/source"
 )
 
 // triggers are the events for which a workflow runs.
@@ -20,26 +24,26 @@ type triggers struct {
 // cronJob is a job of .cron.yml.
 type cronJob struct {
 	name, symbol, why string
-	times             []cronTime
+	times             []crontime.Time
 }
 
 // on reads the key on.
-func (f *flow) on(n *node) triggers {
+func (f *flow) on(n *source.Node) triggers {
 	t := triggers{when: "true"}
-	events := map[string]*node{}
+	events := map[string]*source.Node{}
 	var order []string
 	switch {
 	case n == nil:
 		f.left(f.root, "the workflow has no on", "say when it runs")
-	case n.kind == isMap:
-		order, events = n.keys, n.vals
+	case n.Kind == source.Map:
+		order, events = n.Keys, n.Vals
 	default:
-		order = n.list()
+		order = n.Texts()
 		for _, name := range order {
-			events[name] = &node{kind: isNull, file: n.file, line: n.line}
+			events[name] = &source.Node{Kind: source.Null, File: n.File, Line: n.Line}
 		}
 	}
-	other := func(name string) string { return not(event(name)) }
+	other := func(name string) string { return expr.Not(expr.Event(name)) }
 	if len(order) == 2 && events["push"] != nil && events["pull_request"] != nil {
 		other = func(name string) string {
 			return map[string]string{"push": "is_pull_request", "pull_request": "!is_pull_request"}[name]
@@ -48,32 +52,32 @@ func (f *flow) on(n *node) triggers {
 	var filters []string
 	for _, name := range order {
 		if cond := f.event(&t, name, events[name]); cond != "true" {
-			filters = append(filters, or(other(name), cond))
+			filters = append(filters, expr.Or(other(name), cond))
 		}
 	}
-	t.when = and(filters...)
+	t.when = expr.And(filters...)
 	t.called = len(t.tasksFor) == 0 && t.cron == nil && slices.Contains(order, "workflow_call")
 	t.narrow(order, events)
 	return t
 }
 
 // narrow says a simple filter of branches in the key that Treeline has for it.
-func (t *triggers) narrow(order []string, events map[string]*node) {
+func (t *triggers) narrow(order []string, events map[string]*source.Node) {
 	push := events["push"]
-	if push == nil || push.at("branches") == nil || slices.ContainsFunc(push.keys, func(k string) bool { return k != "branches" }) {
+	if push == nil || push.At("branches") == nil || slices.ContainsFunc(push.Keys, func(k string) bool { return k != "branches" }) {
 		return
 	}
 	for _, other := range order {
-		if !has([]string{"push", "schedule", "workflow_dispatch", "workflow_call"}, other) {
+		if !slices.Contains([]string{"push", "schedule", "workflow_dispatch", "workflow_call"}, other) {
 			return
 		}
 	}
-	globs := push.at("branches").list()
+	globs := push.At("branches").Texts()
 	if slices.ContainsFunc(globs, func(g string) bool { return strings.HasPrefix(g, "!") }) {
 		return
 	}
 	for _, g := range globs {
-		if p := pattern(g); p != ".*" {
+		if p := expr.Pattern(g); p != ".*" {
 			t.branches = append(t.branches, p+"$")
 			continue
 		}
@@ -84,24 +88,24 @@ func (t *triggers) narrow(order []string, events map[string]*node) {
 }
 
 // event takes one event in, and returns the condition of its filters.
-func (f *flow) event(t *triggers, name string, n *node) string {
+func (f *flow) event(t *triggers, name string, n *source.Node) string {
 	switch name {
 	case "push":
 		t.tasksFor = append(t.tasksFor, "git-push", "github-push", "hg-push")
 		f.known(n, "push", "branches", "branches-ignore", "tags", "tags-ignore", "paths", "paths-ignore")
-		return and(f.refs(n), f.paths(n))
+		return expr.And(f.refs(n), f.paths(n))
 	case "pull_request":
 		t.tasksFor = append(t.tasksFor, "github-pull-request", "github-pull-request-untrusted")
 		f.known(n, "pull_request", "branches", "branches-ignore", "types", "paths", "paths-ignore")
-		for _, kind := range n.at("types").list() {
-			if !has([]string{"opened", "synchronize", "reopened", "ready_for_review", "edited"}, kind) {
-				f.left(n.at("types"), "runs when a pull request is "+kind, "pull requests are built when they are opened, reopened, ready for review, or have a new revision or base; other actions must be named in .taskcluster.yml")
+		for _, kind := range n.At("types").Texts() {
+			if !slices.Contains([]string{"opened", "synchronize", "reopened", "ready_for_review", "edited"}, kind) {
+				f.left(n.At("types"), "runs when a pull request is "+kind, "pull requests are built when they are opened, reopened, ready for review, or have a new revision or base; other actions must be named in .taskcluster.yml")
 			}
 		}
-		return and(f.filter(n, "branches", `trimPrefix(base_ref, "refs/heads/")`), f.paths(n))
+		return expr.And(f.filter(n, "branches", `trimPrefix(base_ref, "refs/heads/")`), f.paths(n))
 	case "release":
 		t.tasksFor = append(t.tasksFor, "github-release")
-		if kinds := n.at("types").list(); len(kinds) > 0 && !slices.Equal(kinds, []string{"published"}) {
+		if kinds := n.At("types").Texts(); len(kinds) > 0 && !slices.Equal(kinds, []string{"published"}) {
 			f.check(n, "runs when a release is "+strings.Join(kinds, ", "), "Treeline runs it when one is published")
 		}
 	case "merge_group":
@@ -133,66 +137,66 @@ func advice(event string) string {
 }
 
 // refs are the filters of branches and tags of a push: without any, all count; with one sort, only that sort.
-func (f *flow) refs(n *node) string {
-	branches, tags := n.at("branches") != nil || n.at("branches-ignore") != nil, n.at("tags") != nil || n.at("tags-ignore") != nil
+func (f *flow) refs(n *source.Node) string {
+	branches, tags := n.At("branches") != nil || n.At("branches-ignore") != nil, n.At("tags") != nil || n.At("tags-ignore") != nil
 	b, tag := f.filter(n, "branches", "branch"), f.filter(n, "tags", "head_tag")
 	switch {
 	case branches && tags:
 		return fmt.Sprintf(`(head_tag == "" ? %s : %s)`, b, tag)
 	case branches:
-		return and(`head_tag == ""`, b)
+		return expr.And(`head_tag == ""`, b)
 	case tags:
-		return and(`head_tag != ""`, tag)
+		return expr.And(`head_tag != ""`, tag)
 	}
 	return "true"
 }
 
 // filter is a list of names and its -ignore.
-func (f *flow) filter(n *node, key, name string) string {
+func (f *flow) filter(n *source.Node, key, name string) string {
 	out := "true"
 	for _, k := range []string{key, key + "-ignore"} {
-		globs := n.at(k).list()
+		globs := n.At(k).Texts()
 		if len(globs) == 0 {
 			continue
 		}
-		cond, ok := anyOf(name, globs)
+		cond, ok := expr.AnyOf(name, globs)
 		if !ok {
-			f.left(n.at(k), "the patterns of "+k, "they make no regular expression; write a condition")
-			cond = never
+			f.left(n.At(k), "the patterns of "+k, "they make no regular expression; write a condition")
+			cond = expr.Never
 		}
 		if k != key {
-			cond = not(cond)
+			cond = expr.Not(cond)
 		}
-		out = and(out, cond)
+		out = expr.And(out, cond)
 	}
 	return out
 }
 
 // paths is the filter of files.
-func (f *flow) paths(n *node) string {
+func (f *flow) paths(n *source.Node) string {
 	out := "true"
-	if globs := n.at("paths").list(); len(globs) > 0 {
+	if globs := n.At("paths").Texts(); len(globs) > 0 {
 		if simple(globs) {
 			for i, g := range globs {
 				globs[i] = strconv.Quote(g)
 			}
 			out = "changed(" + strings.Join(globs, ", ") + ")"
 		} else {
-			cond, ok := anyOf("#", globs)
+			cond, ok := expr.AnyOf("#", globs)
 			out = "any(files_changed, " + cond + ")"
 			if !ok {
-				f.left(n.at("paths"), "the patterns of paths", "they make no regular expression; write a condition with changed(…)")
-				out = never
+				f.left(n.At("paths"), "the patterns of paths", "they make no regular expression; write a condition with changed(…)")
+				out = expr.Never
 			}
 		}
 	}
-	if globs := n.at("paths-ignore").list(); len(globs) > 0 {
-		cond, ok := anyOf("#", globs)
+	if globs := n.At("paths-ignore").Texts(); len(globs) > 0 {
+		cond, ok := expr.AnyOf("#", globs)
 		if !ok {
-			f.left(n.at("paths-ignore"), "the patterns of paths-ignore", "they make no regular expression; write a condition")
-			return never
+			f.left(n.At("paths-ignore"), "the patterns of paths-ignore", "they make no regular expression; write a condition")
+			return expr.Never
 		}
-		out = and(out, "any(files_changed, "+not(cond)+")")
+		out = expr.And(out, "any(files_changed, "+expr.Not(cond)+")")
 	}
 	return out
 }
@@ -213,17 +217,17 @@ func simple(globs []string) bool {
 }
 
 // dispatch reads the inputs of a workflow that is started by hand: their defaults are what it runs with.
-func (f *flow) dispatch(n *node) {
-	inputs := n.at("inputs")
+func (f *flow) dispatch(n *source.Node) {
+	inputs := n.At("inputs")
 	f.known(n, "workflow_dispatch", "inputs")
-	if inputs.empty() {
+	if inputs.Empty() {
 		return
 	}
-	for _, name := range inputs.keys {
-		f.scope.static["inputs."+name] = inputs.at(name).at("default").plain()
-		f.scope.static["github.event.inputs."+name] = inputs.at(name).at("default").plain()
+	for _, name := range inputs.Keys {
+		f.scope.Static["inputs."+name] = inputs.At(name).At("default").Plain()
+		f.scope.Static["github.event.inputs."+name] = inputs.At(name).At("default").Plain()
 	}
-	f.check(inputs, "inputs of a workflow that is started by hand: "+strings.Join(inputs.keys, ", "), "the tasks are made with their defaults; for a choice at the start write an action (docs/how-to/write-an-action.md)")
+	f.check(inputs, "inputs of a workflow that is started by hand: "+strings.Join(inputs.Keys, ", "), "the tasks are made with their defaults; for a choice at the start write an action (docs/how-to/write-an-action.md)")
 }
 
 func (f *flow) cronFor(t *triggers, why string) *cronJob {
@@ -233,26 +237,26 @@ func (f *flow) cronFor(t *triggers, why string) *cronJob {
 	return t.cron
 }
 
-func (f *flow) schedule(t *triggers, n *node) {
-	if n == nil || n.kind != isList {
+func (f *flow) schedule(t *triggers, n *source.Node) {
+	if n == nil || n.Kind != source.Sequence {
 		f.left(n, "the schedule", "it must be a list of {cron: …}")
 		return
 	}
 	j := f.cronFor(t, "")
 	j.why = "at set times"
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		f.known(item, "a schedule", "cron", "timezone")
-		if zone := item.at("timezone"); zone != nil && !zone.is("UTC") {
-			f.left(zone, "the time zone "+zone.str(), "all times of .cron.yml are UTC; convert the hours")
+		if zone := item.At("timezone"); zone != nil && !zone.Is("UTC") {
+			f.left(zone, "the time zone "+zone.Str(), "all times of .cron.yml are UTC; convert the hours")
 		}
-		line := item.at("cron")
-		times, moved, err := cronTimes(line.str())
+		line := item.At("cron")
+		times, moved, err := crontime.Parse(line.Str())
 		if err != nil {
-			f.left(item, fmt.Sprintf("the schedule %q", line.str()), err.Error())
+			f.left(item, fmt.Sprintf("the schedule %q", line.Str()), err.Error())
 			continue
 		}
 		if moved {
-			f.check(item, fmt.Sprintf("the schedule %q", line.str()), "times of .cron.yml are quarters of an hour; the nearest are taken")
+			f.check(item, fmt.Sprintf("the schedule %q", line.Str()), "times of .cron.yml are quarters of an hour; the nearest are taken")
 		}
 		j.times = append(j.times, times...)
 	}

@@ -3,6 +3,7 @@ package actions
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -44,10 +45,10 @@ func adviceFor(name string) string {
 // not says that an action is not converted: in the report, in the script, and in the log when the task runs.
 func (s *script) not(st *step, name, do string) {
 	s.f.left(st.n, "uses "+name, do)
-	s.line("# NOT CONVERTED: uses %s: %s", oneLine(st.n.at("uses").str()), do)
-	with := st.n.at("with")
-	for _, k := range with.keysOf() {
-		for i, l := range strings.Split(strings.TrimRight(limit(with.at(k).str(), 2000), "\n"), "\n") {
+	s.line("# NOT CONVERTED: uses %s: %s", oneLine(st.n.At("uses").Str()), do)
+	with := st.n.At("with")
+	for _, k := range with.Names() {
+		for i, l := range strings.Split(strings.TrimRight(limit(with.At(k).Str(), 2000), "\n"), "\n") {
 			if i == 0 {
 				s.line("#   %s: %s", oneLine(k), strings.TrimRight(l, "\r"))
 			} else {
@@ -55,66 +56,66 @@ func (s *script) not(st *step, name, do string) {
 			}
 		}
 	}
-	s.line("echo %s >&2", quoted(fmt.Sprintf("NOT CONVERTED: %s:%d: uses %s", st.n.file, st.n.line, name)))
+	s.line("echo %s >&2", quoted(fmt.Sprintf("NOT CONVERTED: %s:%d: uses %s", st.n.File, st.n.Line, name)))
 }
 
 // checkout is run-task's work; what goes beyond is done in the script.
 func (s *script) checkout(st *step) {
-	with := st.n.at("with")
+	with := st.n.At("with")
 	s.f.known(with, "actions/checkout", "fetch-depth", "persist-credentials", "submodules", "lfs", "path", "repository", "ref", "token", "clean", "fetch-tags", "ssh-key",
 		"show-progress", "set-safe-directory", "filter", "sparse-checkout", "sparse-checkout-cone-mode", "github-server-url", "ssh-strict", "ssh-known-hosts", "ssh-user", "allow-unsafe-pr-checkout")
-	if other := with.at("repository"); other != nil {
-		v, ok := st.scope.fill(other.str())
+	if other := with.At("repository"); other != nil {
+		v, ok := st.scope.Fill(other.Str())
 		if !ok || v != s.f.c.options.Repository || v == "" {
 			s.other(st)
 			return
 		}
 	}
 	for _, k := range []string{"token", "ssh-key"} {
-		if with.at(k) != nil {
-			s.f.check(with.at(k), k+" of actions/checkout", "Treeline's decision says where to clone from; for pushing from a task, read a token from a secret in the script")
+		if with.At(k) != nil {
+			s.f.check(with.At(k), k+" of actions/checkout", "Treeline's decision says where to clone from; for pushing from a task, read a token from a secret in the script")
 		}
 	}
-	if n := with.at("ref"); n != nil && !strings.Contains(n.str(), "github.event.pull_request.head") && !strings.Contains(n.str(), "github.sha") && !strings.Contains(n.str(), "github.ref") && !strings.Contains(n.str(), "github.head_ref") {
-		s.f.check(n, "checks out "+limit(n.str(), 100), "the task has the revision that was pushed; the script checks that one out as well")
-		t, _ := s.fill(st.scope, n, n.str(), false)
+	if n := with.At("ref"); n != nil && !strings.Contains(n.Str(), "github.event.pull_request.head") && !strings.Contains(n.Str(), "github.sha") && !strings.Contains(n.Str(), "github.ref") && !strings.Contains(n.Str(), "github.head_ref") {
+		s.f.check(n, "checks out "+limit(n.Str(), 100), "the task has the revision that was pushed; the script checks that one out as well")
+		t, _ := s.fill(st.scope, n, n.Str(), false)
 		s.wrap(st, `git fetch --quiet origin "`+t+`" && git checkout --quiet FETCH_HEAD`, false)
 	}
-	if n := with.at("path"); n != nil && clean(n.str()) != "." {
-		dir := s.word(st, n.str())
+	if n := with.At("path"); n != nil && clean(n.Str()) != "." {
+		dir := s.word(st, n.Str())
 		s.wrap(st, "mkdir -p \"$(dirname "+dir+")\" && ln -sfn \"$PWD\" "+dir, false)
-		s.f.check(n, "checks out to "+n.str(), "run-task has one place for the sources; "+n.str()+" is a link to it")
+		s.f.check(n, "checks out to "+n.Str(), "run-task has one place for the sources; "+n.Str()+" is a link to it")
 	}
-	if n := with.at("sparse-checkout"); n != nil {
+	if n := with.At("sparse-checkout"); n != nil {
 		s.f.note(n, "sparse-checkout", "run-task checks everything out")
 	}
-	if n := with.at("submodules"); n != nil && !n.is("false") {
+	if n := with.At("submodules"); n != nil && !n.Is("false") {
 		line := "git submodule update --init"
-		if !n.is("true") {
+		if !n.Is("true") {
 			line += " --recursive"
 		}
 		s.wrap(st, line, false)
 	}
-	if n := with.at("lfs"); n != nil && !n.is("false") {
+	if n := with.At("lfs"); n != nil && !n.Is("false") {
 		s.wrap(st, "git lfs pull", false)
 	}
 }
 
 // other clones another repository.
 func (s *script) other(st *step) {
-	with := st.n.at("with")
-	name, _ := s.fill(st.scope, with, with.at("repository").str(), false)
-	to := orText(with.at("path").str(), path.Base(with.at("repository").str()))
+	with := st.n.At("with")
+	name, _ := s.fill(st.scope, with, with.At("repository").Str(), false)
+	to := orText(with.At("path").Str(), path.Base(with.At("repository").Str()))
 	line := `git clone --quiet "https://github.com/` + name + `" ` + s.word(st, to)
-	if ref := with.at("ref"); ref != nil {
-		t, _ := s.fill(st.scope, ref, ref.str(), false)
+	if ref := with.At("ref"); ref != nil {
+		t, _ := s.fill(st.scope, ref, ref.Str(), false)
 		line += " && git -C " + s.word(st, to) + ` checkout --quiet "` + t + `"`
 	}
-	if with.at("token") != nil || with.at("ssh-key") != nil {
-		s.f.left(st.n, "checks out "+with.at("repository").str()+" with a token", "the clone is without: read the token from a secret, or name the repository in taskgraph.repositories of config.yml with an ssh-secret-name")
+	if with.At("token") != nil || with.At("ssh-key") != nil {
+		s.f.left(st.n, "checks out "+with.At("repository").Str()+" with a token", "the clone is without: read the token from a secret, or name the repository in taskgraph.repositories of config.yml with an ssh-secret-name")
 	}
-	if with.at("path") == nil {
-		s.f.check(st.n, "checks out "+with.at("repository").str()+" in the place of the sources", "it is in the directory "+to)
+	if with.At("path") == nil {
+		s.f.check(st.n, "checks out "+with.At("repository").Str()+" in the place of the sources", "it is in the directory "+to)
 	}
 	s.wrap(st, line, false)
 }
@@ -129,15 +130,15 @@ func (s *script) cache(st *step, name string) {
 		s.line("# what is in a cache is there for the next task")
 		return
 	}
-	t := st.n.at("with").at("path").str()
-	if v, ok := st.scope.fill(t); ok {
+	t := st.n.At("with").At("path").Str()
+	if v, ok := st.scope.Fill(t); ok {
 		t = v
 	}
 	for _, p := range strings.Fields(t) {
 		s.cachePath(st, p)
 	}
-	if n := st.n.at("id"); n != nil {
-		s.f.check(st.n, "a cache with the id "+n.str(), "there is no output cache-hit: steps that ask for it run each time")
+	if n := st.n.At("id"); n != nil {
+		s.f.check(st.n, "a cache with the id "+n.Str(), "there is no output cache-hit: steps that ask for it run each time")
 	}
 }
 
@@ -165,7 +166,7 @@ func (s *script) cachePath(st *step, p string) {
 
 // tool has the cache of a tool used.
 func (s *script) tool(name string) {
-	if !has(s.e.caches, name) {
+	if !slices.Contains(s.e.caches, name) {
 		s.e.caches = append(s.e.caches, name)
 	}
 }
@@ -175,13 +176,13 @@ func (s *script) setup(st *step, name, at string) {
 	what := setups[name]
 	version, ok := st.with(versionKey(name))
 	if !ok {
-		version = st.n.at("with").at(versionKey(name)).str()
+		version = st.n.At("with").At(versionKey(name)).Str()
 	}
 	if version == "" && name == "dtolnay/rust-toolchain" {
 		version = at
 	}
-	if file := st.n.at("with").at(versionKey(name) + "-file"); version == "" && file != nil {
-		version = "of " + file.str()
+	if file := st.n.At("with").At(versionKey(name) + "-file"); version == "" && file != nil {
+		version = "of " + file.Str()
 	}
 	if version != "" {
 		what += " " + oneLine(version)

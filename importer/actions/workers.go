@@ -2,6 +2,7 @@ package actions
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -79,7 +80,7 @@ func (c *converter) inContainers(w *Worker) *Worker {
 
 func (c *converter) worker(w Worker) *Worker {
 	if known := c.workers[w.Alias]; known != nil {
-		if !has(strings.Split(known.Labels, "; "), w.Labels) {
+		if !slices.Contains(strings.Split(known.Labels, "; "), w.Labels) {
 			known.Labels += "; " + w.Labels
 		}
 		return known
@@ -122,7 +123,7 @@ func image(action, version string) string {
 // imageOf lets a job that sets up one language run in its image.
 func (f *flow) imageOf(e *entry) {
 	found := ""
-	for _, st := range f.flatten(e.job.n.at("steps"), e.scope, step{}, 0) {
+	for _, st := range f.flatten(e.job.n.At("steps"), e.scope, step{}, 0) {
 		if _, runs := st.guard(); !runs {
 			continue
 		}

@@ -133,34 +133,6 @@ func (c *converter) cronYML() string {
 	return "# What happens at set times (UTC), and what people start by hand: treeline cron run REPOSITORY NAME.\njobs:\n" + b.String()
 }
 
-// String is the time as .cron.yml has it.
-func (t cronTime) String() string {
-	var parts []string
-	numbers := func(key string, list []int) {
-		if len(list) == 0 {
-			return
-		}
-		text := make([]string, len(list))
-		for i, n := range list {
-			text[i] = strconv.Itoa(n)
-		}
-		if len(text) == 1 {
-			parts = append(parts, key+": "+text[0])
-		} else {
-			parts = append(parts, key+": ["+strings.Join(text, ", ")+"]")
-		}
-	}
-	if len(t.weekdays) == 1 {
-		parts = append(parts, "weekday: "+t.weekdays[0])
-	} else if len(t.weekdays) > 1 {
-		parts = append(parts, "weekday: ["+strings.Join(t.weekdays, ", ")+"]")
-	}
-	numbers("day", t.days)
-	numbers("hour", t.hours)
-	numbers("minute", t.minute)
-	return strings.Join(parts, ", ")
-}
-
 // asked are the events of GitHub that some workflow runs for.
 func (c *converter) asked() []string {
 	all := []string{"git-push", "cron"}
@@ -190,7 +162,7 @@ func (c *converter) cancelling() string {
 	if cancel && keeps {
 		for _, f := range c.flows {
 			if *f.cancel {
-				f.check(f.root.at("concurrency"), "cancel-in-progress of one workflow among several", "Treeline cancels all older builds of a pull request, or none")
+				f.check(f.root.At("concurrency"), "cancel-in-progress of one workflow among several", "Treeline cancels all older builds of a pull request, or none")
 				c.result.Remarks = append(c.result.Remarks, f.all[len(f.all)-1])
 			}
 		}

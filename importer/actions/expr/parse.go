@@ -1,4 +1,6 @@
-package actions
+// Package expr reads the expressions of GitHub Actions, computes what is known of them before anything runs, and says the
+// rest in the language of Treeline's conditions (docs/reference/conditions.md).
+package expr
 
 import (
 	"errors"
@@ -12,38 +14,40 @@ import (
 const (
 	maxExpr      = 8 << 10
 	maxExprDepth = 40
+	// MaxText bounds texts that expressions make, in bytes.
+	MaxText = 4 << 20
 )
 
-// expr is a parsed expression: a literal, a path such as github.event_name, a call, or an operator.
-type expr struct {
-	op    string // "lit", "path", "call", "index", "!", "&&", "||", "==", "!=", "<", "<=", ">", ">="
-	value any    // of lit
-	name  string // of path (dotted, lower case but for the last parts) and call
-	args  []*expr
+// Expr is a parsed expression: a literal, a path such as github.event_name, a call, or an operator.
+type Expr struct {
+	Op    string // "lit", "path", "call", "index", "!", "&&", "||", "==", "!=", "<", "<=", ">", ">="
+	Value any    // of lit
+	Name  string // of path (dotted, lower case but for the last parts) and call
+	Args  []*Expr
 }
 
 // String is the expression as it could be written.
-func (e *expr) String() string {
-	switch e.op {
+func (e *Expr) String() string {
+	switch e.Op {
 	case "lit":
-		if s, ok := e.value.(string); ok {
+		if s, ok := e.Value.(string); ok {
 			return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 		}
-		return text(e.value)
+		return Text(e.Value)
 	case "path":
-		return e.name
+		return e.Name
 	case "call":
 		var args []string
-		for _, a := range e.args {
+		for _, a := range e.Args {
 			args = append(args, a.String())
 		}
-		return e.name + "(" + strings.Join(args, ", ") + ")"
+		return e.Name + "(" + strings.Join(args, ", ") + ")"
 	case "index":
-		return e.args[0].String() + "[" + e.args[1].String() + "]"
+		return e.Args[0].String() + "[" + e.Args[1].String() + "]"
 	case "!":
-		return "!" + e.args[0].String()
+		return "!" + e.Args[0].String()
 	}
-	return "(" + e.args[0].String() + " " + e.op + " " + e.args[1].String() + ")"
+	return "(" + e.Args[0].String() + " " + e.Op + " " + e.Args[1].String() + ")"
 }
 
 type lexer struct {
@@ -118,8 +122,8 @@ func (l *lexer) quoted() error {
 	return fmt.Errorf("%w: a quote is not closed", errExpr)
 }
 
-// parseExpr reads an expression, without its ${{ }}.
-func parseExpr(s string) (*expr, error) {
+// Parse reads an expression, without its ${{ }}.
+func Parse(s string) (*Expr, error) {
 	if len(s) > maxExpr {
 		return nil, fmt.Errorf("%w: it has more than %d bytes", errExpr, maxExpr)
 	}
@@ -137,7 +141,7 @@ func parseExpr(s string) (*expr, error) {
 // precedence of the operators, from the weakest.
 var precedence = [][]string{{"||"}, {"&&"}, {"==", "!="}, {"<", "<=", ">", ">="}}
 
-func (l *lexer) binary(level, depth int) (*expr, error) {
+func (l *lexer) binary(level, depth int) (*Expr, error) {
 	if depth > maxExprDepth {
 		return nil, fmt.Errorf("%w: it is nested deeper than %d levels", errExpr, maxExprDepth)
 	}
@@ -153,9 +157,9 @@ func (l *lexer) binary(level, depth int) (*expr, error) {
 		if err = l.next(); err != nil {
 			break
 		}
-		var right *expr
+		var right *Expr
 		if right, err = l.binary(level+1, depth); err == nil {
-			left = &expr{op: op, args: []*expr{left, right}}
+			left = &Expr{Op: op, Args: []*Expr{left, right}}
 		}
 	}
 	return left, err
@@ -170,11 +174,11 @@ func has(list []string, s string) bool {
 	return false
 }
 
-func (l *lexer) unary(depth int) (*expr, error) {
+func (l *lexer) unary(depth int) (*Expr, error) {
 	if depth > maxExprDepth {
 		return nil, fmt.Errorf("%w: it is nested deeper than %d levels", errExpr, maxExprDepth)
 	}
-	var e *expr
+	var e *Expr
 	kind, tok, num := l.kind, l.tok, l.num
 	if err := l.next(); err != nil {
 		return nil, err
@@ -182,7 +186,7 @@ func (l *lexer) unary(depth int) (*expr, error) {
 	switch kind {
 	case "!":
 		inner, err := l.unary(depth + 1)
-		return &expr{op: "!", args: []*expr{inner}}, err
+		return &Expr{Op: "!", Args: []*Expr{inner}}, err
 	case "(":
 		inner, err := l.binary(0, depth+1)
 		if err != nil {
@@ -195,9 +199,9 @@ func (l *lexer) unary(depth int) (*expr, error) {
 			return nil, err
 		}
 	case "string":
-		e = &expr{op: "lit", value: tok}
+		e = &Expr{Op: "lit", Value: tok}
 	case "number":
-		e = &expr{op: "lit", value: num}
+		e = &Expr{Op: "lit", Value: num}
 	case "name":
 		var err error
 		if e, err = l.named(tok, depth); err != nil {
@@ -209,17 +213,17 @@ func (l *lexer) unary(depth int) (*expr, error) {
 	return l.suffixes(e, depth)
 }
 
-func (l *lexer) named(name string, depth int) (*expr, error) {
+func (l *lexer) named(name string, depth int) (*Expr, error) {
 	switch strings.ToLower(name) {
 	case "true", "false":
-		return &expr{op: "lit", value: strings.EqualFold(name, "true")}, nil
+		return &Expr{Op: "lit", Value: strings.EqualFold(name, "true")}, nil
 	case "null":
-		return &expr{op: "lit"}, nil
+		return &Expr{Op: "lit"}, nil
 	}
 	if l.kind != "(" {
-		return &expr{op: "path", name: strings.ToLower(name)}, nil
+		return &Expr{Op: "path", Name: strings.ToLower(name)}, nil
 	}
-	e := &expr{op: "call", name: strings.ToLower(name)}
+	e := &Expr{Op: "call", Name: strings.ToLower(name)}
 	if err := l.next(); err != nil {
 		return nil, err
 	}
@@ -228,7 +232,7 @@ func (l *lexer) named(name string, depth int) (*expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		if e.args = append(e.args, a); l.kind == "," {
+		if e.Args = append(e.Args, a); l.kind == "," {
 			if err := l.next(); err != nil {
 				return nil, err
 			}
@@ -240,7 +244,7 @@ func (l *lexer) named(name string, depth int) (*expr, error) {
 }
 
 // suffixes reads .name, .* and [index] behind a value.
-func (l *lexer) suffixes(e *expr, depth int) (*expr, error) {
+func (l *lexer) suffixes(e *Expr, depth int) (*Expr, error) {
 	for n := 0; ; n++ {
 		if n > maxExprDepth {
 			return nil, fmt.Errorf("%w: it is nested deeper than %d levels", errExpr, maxExprDepth)
@@ -268,10 +272,10 @@ func (l *lexer) suffixes(e *expr, depth int) (*expr, error) {
 				if err != nil {
 					return nil, err
 				}
-				if s, ok := i.value.(string); ok && i.op == "lit" {
+				if s, ok := i.Value.(string); ok && i.Op == "lit" {
 					e = member(e, s)
 				} else {
-					e = &expr{op: "index", args: []*expr{e, i}}
+					e = &Expr{Op: "index", Args: []*Expr{e, i}}
 				}
 			}
 			if l.kind != "]" {
@@ -286,9 +290,9 @@ func (l *lexer) suffixes(e *expr, depth int) (*expr, error) {
 	}
 }
 
-func member(e *expr, name string) *expr {
-	if e.op == "path" {
-		return &expr{op: "path", name: e.name + "." + name}
+func member(e *Expr, name string) *Expr {
+	if e.Op == "path" {
+		return &Expr{Op: "path", Name: e.Name + "." + name}
 	}
-	return &expr{op: "index", args: []*expr{e, {op: "lit", value: name}}}
+	return &Expr{Op: "index", Args: []*Expr{e, {Op: "lit", Value: name}}}
 }

@@ -1,4 +1,4 @@
-package actions
+package expr
 
 import (
 	"regexp"
@@ -6,17 +6,21 @@ import (
 	"strings"
 )
 
-// The condition language of Treeline (docs/reference/conditions.md), made from expressions of GitHub that say what event
-// it is. always is told apart: it is no condition but says what must have become of the jobs before.
-type condition struct {
-	text   string
-	always bool // the job runs whatever became of those before it
+// Condition is an expression of GitHub that says what event it is, as a condition of Treeline. always() is told apart: it
+// is no condition but says what must have become of the jobs before.
+type Condition struct {
+	Text   string
+	Always bool // the job runs whatever became of those before it
 }
 
-const never = "false"
+// Never is the condition that does not hold.
+const Never = "false"
 
-func and(parts ...string) string { return joined(" && ", "true", never, parts) }
-func or(parts ...string) string  { return joined(" || ", never, "true", parts) }
+// And is the condition that all of several hold; what follows from constants is left out.
+func And(parts ...string) string { return joined(" && ", "true", Never, parts) }
+
+// Or is the condition that one of several holds.
+func Or(parts ...string) string { return joined(" || ", Never, "true", parts) }
 
 // joined joins conditions; neutral ones are left out, and an absorbing one is all.
 func joined(op, neutral, absorbing string, parts []string) string {
@@ -44,11 +48,12 @@ func joined(op, neutral, absorbing string, parts []string) string {
 	return strings.Join(out, op)
 }
 
-func not(p string) string {
+// Not is the opposite of a condition.
+func Not(p string) string {
 	switch {
 	case p == "true":
-		return never
-	case p == never:
+		return Never
+	case p == Never:
 		return "true"
 	case strings.HasPrefix(p, "!(") && strings.Count(p, "(") == 1:
 		return p[2 : len(p)-1]
@@ -58,90 +63,90 @@ func not(p string) string {
 	return "!" + p
 }
 
-// condition translates a folded expression; ok is false where Treeline knows nothing that says the same.
-func toCondition(e *expr) (c condition, ok bool) {
-	switch e.op {
+// ToCondition translates a folded expression; ok is false where Treeline knows nothing that says the same.
+func ToCondition(e *Expr) (c Condition, ok bool) {
+	switch e.Op {
 	case "lit":
-		return condition{text: strconv.FormatBool(truth(e.value))}, true
+		return Condition{Text: strconv.FormatBool(Truth(e.Value))}, true
 	case "!":
-		if e.args[0].op == "call" && e.args[0].name == "cancelled" {
-			return condition{text: "true", always: true}, true
+		if e.Args[0].Op == "call" && e.Args[0].Name == "cancelled" {
+			return Condition{Text: "true", Always: true}, true
 		}
-		c, ok := toCondition(e.args[0])
-		return condition{text: not(c.text)}, ok && !c.always
+		c, ok := ToCondition(e.Args[0])
+		return Condition{Text: Not(c.Text)}, ok && !c.Always
 	case "&&", "||":
-		a, ok1 := toCondition(e.args[0])
-		b, ok2 := toCondition(e.args[1])
-		both := condition{always: a.always || b.always}
-		if both.text = or(a.text, b.text); e.op == "&&" {
-			both.text = and(a.text, b.text)
+		a, ok1 := ToCondition(e.Args[0])
+		b, ok2 := ToCondition(e.Args[1])
+		both := Condition{Always: a.Always || b.Always}
+		if both.Text = Or(a.Text, b.Text); e.Op == "&&" {
+			both.Text = And(a.Text, b.Text)
 		}
 		return both, ok1 && ok2
 	case "==", "!=":
-		text, ok := equals(e.args[0], e.args[1])
+		text, ok := equals(e.Args[0], e.Args[1])
 		if !ok {
-			text, ok = equals(e.args[1], e.args[0])
+			text, ok = equals(e.Args[1], e.Args[0])
 		}
-		if e.op == "!=" {
-			text = not(text)
+		if e.Op == "!=" {
+			text = Not(text)
 		}
-		return condition{text: text}, ok
+		return Condition{Text: text}, ok
 	case "path":
-		return isThere(e.name)
+		return isThere(e.Name)
 	case "call":
 		return called(e)
 	}
-	return condition{text: never}, false
+	return Condition{Text: Never}, false
 }
 
-func isThere(name string) (condition, bool) {
+func isThere(name string) (Condition, bool) {
 	switch name {
 	case "github.head_ref", "github.base_ref", "github.event.pull_request", "github.event.number", "github.event.pull_request.number":
-		return condition{text: "is_pull_request"}, true
+		return Condition{Text: "is_pull_request"}, true
 	case "github.event.pull_request.head.repo.fork":
-		return condition{text: `tasks_for == "github-pull-request-untrusted"`}, true
+		return Condition{Text: `tasks_for == "github-pull-request-untrusted"`}, true
 	case "github.event.release":
-		return condition{text: `tasks_for == "github-release"`}, true
+		return Condition{Text: `tasks_for == "github-release"`}, true
 	}
-	return condition{text: never}, false
+	return Condition{Text: Never}, false
 }
 
-func called(e *expr) (condition, bool) {
-	switch e.name {
+func called(e *Expr) (Condition, bool) {
+	switch e.Name {
 	case "success":
-		return condition{text: "true"}, true
+		return Condition{Text: "true"}, true
 	case "always":
-		return condition{text: "true", always: true}, true
+		return Condition{Text: "true", Always: true}, true
 	case "cancelled":
-		return condition{text: never}, true
+		return Condition{Text: Never}, true
 	case "startswith", "endswith", "contains":
-		if len(e.args) == 2 && e.args[1].op == "lit" && e.args[0].op == "path" {
-			text, ok := matches(e.name, e.args[0].name, text(e.args[1].value))
-			return condition{text: text}, ok
+		if len(e.Args) == 2 && e.Args[1].Op == "lit" && e.Args[0].Op == "path" {
+			text, ok := matches(e.Name, e.Args[0].Name, Text(e.Args[1].Value))
+			return Condition{Text: text}, ok
 		}
-		if e.name == "contains" && len(e.args) == 2 && e.args[0].op == "lit" && e.args[1].op == "path" {
+		if e.Name == "contains" && len(e.Args) == 2 && e.Args[0].Op == "lit" && e.Args[1].Op == "path" {
 			return oneOf(e)
 		}
 	}
-	return condition{text: never}, false
+	return Condition{Text: Never}, false
 }
 
 // oneOf is contains(list, path).
-func oneOf(e *expr) (condition, bool) {
-	list, isList := e.args[0].value.([]any)
+func oneOf(e *Expr) (Condition, bool) {
+	list, isList := e.Args[0].Value.([]any)
 	if !isList {
-		return condition{text: never}, false
+		return Condition{Text: Never}, false
 	}
-	out, all := never, true
+	out, all := Never, true
 	for _, v := range list {
-		text, ok := equals(e.args[1], &expr{op: "lit", value: v})
-		out, all = or(out, text), all && ok
+		text, ok := equals(e.Args[1], &Expr{Op: "lit", Value: v})
+		out, all = Or(out, text), all && ok
 	}
-	return condition{text: out}, all
+	return Condition{Text: out}, all
 }
 
-// events are the conditions that say what event it is.
-func event(name string) string {
+// Event is the condition that it is one of GitHub's events.
+func Event(name string) string {
 	switch name {
 	case "push":
 		return `tasks_for in ["git-push", "github-push", "hg-push"]`
@@ -154,39 +159,39 @@ func event(name string) string {
 	case "merge_group":
 		return `tasks_for == "github-merge-group"`
 	}
-	return never
+	return Never
 }
 
 // equals says that a path has a value.
-func equals(e, value *expr) (string, bool) {
-	if e.op != "path" {
-		return never, false
+func equals(e, value *Expr) (string, bool) {
+	if e.Op != "path" {
+		return Never, false
 	}
-	if value.op == "path" {
-		a, b := e.name, value.name
+	if value.Op == "path" {
+		a, b := e.Name, value.Name
 		if a == "github.event.pull_request.head.repo.full_name" && (b == "github.repository" || b == "github.event.pull_request.base.repo.full_name") {
 			return `tasks_for != "github-pull-request-untrusted"`, true
 		}
-		return never, false
+		return Never, false
 	}
-	if value.op != "lit" {
-		return never, false
+	if value.Op != "lit" {
+		return Never, false
 	}
-	want := text(value.value)
+	want := Text(value.Value)
 	quoted := strconv.Quote(want)
-	switch e.name {
+	switch e.Name {
 	case "github.event_name":
-		return event(want), true
+		return Event(want), true
 	case "github.ref":
 		if branch, ok := strings.CutPrefix(want, "refs/heads/"); ok {
-			return and("branch == "+strconv.Quote(branch), "!is_pull_request"), true
+			return And("branch == "+strconv.Quote(branch), "!is_pull_request"), true
 		}
 		if tag, ok := strings.CutPrefix(want, "refs/tags/"); ok {
 			return "head_tag == " + strconv.Quote(tag), true
 		}
-		return never, strings.HasPrefix(want, "refs/")
+		return Never, strings.HasPrefix(want, "refs/")
 	case "github.ref_name":
-		return and(or("branch == "+quoted, "head_tag == "+quoted), "!is_pull_request"), true
+		return And(Or("branch == "+quoted, "head_tag == "+quoted), "!is_pull_request"), true
 	case "github.ref_type":
 		if want == "tag" {
 			return `head_tag != ""`, true
@@ -196,24 +201,24 @@ func equals(e, value *expr) (string, bool) {
 		if want == "" {
 			return "!is_pull_request", true
 		}
-		return and("is_pull_request", `trimPrefix(base_ref, "refs/heads/") == `+quoted), true
+		return And("is_pull_request", `trimPrefix(base_ref, "refs/heads/") == `+quoted), true
 	case "github.head_ref", "github.event.pull_request.head.ref":
 		if want == "" {
 			return "!is_pull_request", true
 		}
-		return and("is_pull_request", "branch == "+quoted), true
+		return And("is_pull_request", "branch == "+quoted), true
 	case "github.event.pull_request.head.repo.full_name":
 		return `tasks_for != "github-pull-request-untrusted"`, strings.Contains(want, "/")
 	case "github.event.pull_request.head.repo.fork":
 		c := `tasks_for == "github-pull-request-untrusted"`
-		if !truth(value.value) {
-			c = not(c)
+		if !Truth(value.Value) {
+			c = Not(c)
 		}
 		return c, true
 	case "github.actor", "github.triggering_actor", "github.event.pull_request.user.login", "github.event.sender.login":
 		return "owner startsWith " + strconv.Quote(strings.TrimSuffix(want, "[bot]")+"@"), want != ""
 	}
-	return never, false
+	return Never, false
 }
 
 // matches says that a path begins with, ends with or contains a text.
@@ -229,28 +234,28 @@ func matches(how, name, want string) (string, bool) {
 				return "head_tag startsWith " + strconv.Quote(tag), true
 			}
 			if branch, ok := strings.CutPrefix(want, "refs/heads/"); ok {
-				return and("!is_pull_request", `head_tag == ""`, "branch startsWith "+strconv.Quote(branch)), true
+				return And("!is_pull_request", `head_tag == ""`, "branch startsWith "+strconv.Quote(branch)), true
 			}
-			return never, false
+			return Never, false
 		}
 		if how == "contains" && (want == "refs/tags/" || want == "refs/tags") {
 			return `head_tag != ""`, true
 		}
-		return and("!is_pull_request", "head_ref"+op+strconv.Quote(want)), true
+		return And("!is_pull_request", "head_ref"+op+strconv.Quote(want)), true
 	case "github.ref_name":
-		return and("!is_pull_request", `(head_tag == "" ? branch : head_tag)`+op+strconv.Quote(want)), true
+		return And("!is_pull_request", `(head_tag == "" ? branch : head_tag)`+op+strconv.Quote(want)), true
 	case "github.head_ref", "github.event.pull_request.head.ref":
-		return and("is_pull_request", "branch"+op+strconv.Quote(want)), true
+		return And("is_pull_request", "branch"+op+strconv.Quote(want)), true
 	case "github.base_ref", "github.event.pull_request.base.ref":
-		return and("is_pull_request", `trimPrefix(base_ref, "refs/heads/")`+op+strconv.Quote(want)), true
+		return And("is_pull_request", `trimPrefix(base_ref, "refs/heads/")`+op+strconv.Quote(want)), true
 	case "github.actor":
 		return "owner" + op + strconv.Quote(want), how != "endswith"
 	}
-	return never, false
+	return Never, false
 }
 
-// pattern is a filter of GitHub as a regular expression: * is anything but a slash, ** anything.
-func pattern(glob string) string {
+// Pattern is a filter of GitHub as a regular expression: * is anything but a slash, ** anything.
+func Pattern(glob string) string {
 	var b strings.Builder
 	for i := 0; i < len(glob); i++ {
 		switch c := glob[i]; {
@@ -290,7 +295,7 @@ func literal(c byte) string {
 func patterns(globs []string) (string, bool) {
 	var all []string
 	for _, g := range globs {
-		all = append(all, pattern(g))
+		all = append(all, Pattern(g))
 	}
 	out := "^" + all[0] + "$"
 	if len(all) > 1 {
@@ -300,9 +305,9 @@ func patterns(globs []string) (string, bool) {
 	return out, err == nil && len(out) < 900
 }
 
-// anyOf says that a name fits one of the patterns, in the order in which ! takes some back.
-func anyOf(name string, globs []string) (string, bool) {
-	cond, exact := never, true
+// AnyOf says that a name fits one of the patterns, in the order in which ! takes some back.
+func AnyOf(name string, globs []string) (string, bool) {
+	cond, exact := Never, true
 	var in, plain []string
 	flush := func() {
 		if len(plain) > 0 {
@@ -310,14 +315,14 @@ func anyOf(name string, globs []string) (string, bool) {
 				plain[i] = strconv.Quote(p)
 			}
 			if len(plain) == 1 {
-				cond = or(cond, name+" == "+plain[0])
+				cond = Or(cond, name+" == "+plain[0])
 			} else {
-				cond = or(cond, name+" in ["+strings.Join(plain, ", ")+"]")
+				cond = Or(cond, name+" in ["+strings.Join(plain, ", ")+"]")
 			}
 		}
 		if len(in) > 0 {
 			p, ok := patterns(in)
-			cond, exact = or(cond, name+" matches "+strconv.Quote(p)), exact && ok
+			cond, exact = Or(cond, name+" matches "+strconv.Quote(p)), exact && ok
 		}
 		in, plain = nil, nil
 	}
@@ -325,7 +330,7 @@ func anyOf(name string, globs []string) (string, bool) {
 		if out, ok := strings.CutPrefix(g, "!"); ok {
 			flush()
 			p, ok := patterns([]string{out})
-			cond, exact = and(cond, not(name+" matches "+strconv.Quote(p))), exact && ok
+			cond, exact = And(cond, Not(name+" matches "+strconv.Quote(p))), exact && ok
 			continue
 		}
 		if strings.ContainsAny(g, `*?+[]\!`) {

@@ -86,5 +86,6 @@ func (a *App) findIndexedIn(ctx context.Context, namespace string) ([]string, er
 
 // PruneActionHooks removes the hooks of actions that nobody used and no decision asked for that long.
 func (a *App) PruneActionHooks(ctx context.Context, unused time.Duration) error {
-	return a.actions.Prune(ctx, unused)
+	_, err := a.actions.Prune(ctx, unused)
+	return err
 }

@@ -44,6 +44,7 @@ import (
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/gauge"
+	"github.com/treeline-ci/treeline/retention"
 	"github.com/treeline-ci/treeline/secrets"
 )
 
@@ -85,6 +86,7 @@ type App struct {
 	hg        *apphg.Watch
 	calendar  *cron.Calendar
 	cron      *appcron.Cron
+	retention *retention.Retention // what removes old rows
 
 	server *http.Server
 	stops  []func(context.Context) error // in the order of starting
@@ -186,7 +188,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	if a.ring, err = c.Secrets.Ring(); err != nil {
 		return err
 	}
-	a.feed = event.NewFeed(a.pool, c.Log)
+	a.feed = event.NewFeed(a.pool, c.Log, event.Keep(c.keep("events")))
 	people, err := a.loginClient()
 	if err != nil {
 		return err
@@ -196,7 +198,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 		{ClientID: queueClient, AccessToken: c.Secrets.QueueToken, Scopes: []string{"*"}, Description: "Signs the credentials of tasks."},
 		{ClientID: poolsClient, AccessToken: c.Secrets.poolsIssuer().AccessToken, Scopes: []string{"*"}, Description: "Signs the credentials of workers."},
 	}, append(people, c.StaticClients...)...)
-	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, People: login.Issuer, Ring: a.ring, Wake: a.feed.Wake, Log: c.Log})
+	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, People: login.Issuer, Ring: a.ring, KeepAudit: c.keep("audit"), Wake: a.feed.Wake, Log: c.Log})
 	if err != nil {
 		return err
 	}
@@ -215,7 +217,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	}
 	a.index = index.New(a.pool, index.WithLog(c.Log))
 	a.makePush()
-	a.history = history.New(a.pool, a.pushOf, history.WithLog(c.Log))
+	a.history = history.New(a.pool, a.pushOf, history.WithLog(c.Log), history.WithKeep(c.keep("history")))
 	a.queue = queue.New(queue.Deps{
 		Pool: a.queuePool, Log: c.Log, Wake: a.feed.Wake, ClaimTimeout: c.ClaimTimeout,
 		Index: indexWriter{a.index, c.Log}, Uploads: uploads{a.objects},
@@ -254,6 +256,7 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	})
 	a.makeActions()
 	a.makeCron()
+	a.makeRetention()
 	return a.makeMercurial()
 }
 
@@ -326,26 +329,18 @@ func (a *App) startLoops(ctx context.Context) error {
 		return err
 	}
 	a.feed.Start(ctx)
-	a.auth.Start(ctx)
 	a.cloud.Start(ctx)
-	if err := a.objects.Start(ctx); err != nil {
-		return err
-	}
 	a.onStop(a.objects.Stop)
 	a.queue.Start(ctx)
-	a.index.Start(ctx)
 	a.history.Start(ctx, a.feed)
 	a.onStop(func(context.Context) error {
 		a.history.Stop()
-		a.index.Stop()
 		a.queue.Stop()
 		a.cloud.Stop()
-		a.auth.Stop()
 		a.feed.Stop()
 		return nil
 	})
 	a.startFailures(ctx)
-	a.startSecrets(ctx)
 	if err := a.startLogin(ctx); err != nil {
 		return err
 	}
@@ -369,5 +364,6 @@ func (a *App) startLoops(ctx context.Context) error {
 	if err := a.startCron(ctx); err != nil {
 		return err
 	}
+	a.startRetention(ctx)
 	return a.startMercurial(ctx)
 }

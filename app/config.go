@@ -92,6 +92,9 @@ type Config struct {
 	// Metrics says where they can be scraped; nowhere when empty.
 	Metrics metrics.Config
 
+	// Keep says how long things are kept that Keeps names; the default where it says nothing.
+	Keep map[string]time.Duration
+
 	Log *slog.Logger
 }
 
@@ -135,6 +138,6 @@ func (c *Config) Check() error {
 	if err := c.Login.Check(c.RootURL); err != nil {
 		problems = append(problems, fmt.Errorf("login (%s): %w", login.Setting, err))
 	}
-	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.Metrics.Check())
+	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.checkKeep(), c.Metrics.Check())
 	return errors.Join(problems...)
 }

@@ -20,14 +20,3 @@ func (a *App) makeSecrets() {
 	a.purges = purgecache.New(a.pool, purgecache.WithLog(a.config.Log))
 	a.secrets = secrets.New(secrets.Deps{Pool: a.pool, Ring: a.ring, Audit: auditSecret, Log: a.config.Log})
 }
-
-// startSecrets begins the rounds that remove what has expired, of secrets and of wishes about caches.
-func (a *App) startSecrets(ctx context.Context) {
-	a.secrets.Start(ctx)
-	a.purges.Start(ctx)
-	a.onStop(func(context.Context) error {
-		a.purges.Stop()
-		a.secrets.Stop()
-		return nil
-	})
-}

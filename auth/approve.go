@@ -197,5 +197,6 @@ SELECT EXISTS (SELECT FROM auth_audit WHERE entity_type = 'client' AND entity_id
 	AND (client_id = $2 OR starts_with(client_id, $2 || '/')))`}
 
 	pruneApprovalsSQL = pg.Statement{Name: "auth.prune_approvals", Text: `
-DELETE FROM auth_approvals WHERE expires < now() - $1::interval`}
+DELETE FROM auth_approvals WHERE id IN (
+	SELECT id FROM auth_approvals WHERE expires < now() - $2::interval ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

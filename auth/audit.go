@@ -121,10 +121,27 @@ func (a *Auth) AuditLog(ctx context.Context, q AuditQuery) ([]Record, error) {
 	return a.records(ctx, auditLogSQL.Text, q.Before, q.Limit, q.EntityType, q.EntityID, q.EntityPrefix, q.ClientID, at(q.From), at(q.To))
 }
 
-// Clean removes clients that asked for it an hour after they expired, and old audit rows. Any number
-// of servers may do it at once.
-func (a *Auth) Clean(ctx context.Context) error {
-	err := pg.Tx(ctx, a.pool, func(ctx context.Context, tx pgx.Tx) error {
+// Prune removes clients that asked for it an hour after they expired, and then in small steps audit rows
+// and approvals that are too old; it returns how many rows that were. Any number of servers may do it at once.
+func (a *Auth) Prune(ctx context.Context) (int64, error) {
+	removed, err := a.removeExpired(ctx)
+	for _, s := range []pg.Statement{pruneApprovalsSQL, pruneAuditSQL} {
+		if err == nil {
+			var n int64
+			n, err = pg.Prune(ctx, a.pool, s, pruneBatch, a.keepAudit)
+			removed += n
+		}
+	}
+	if err != nil {
+		return removed, fmt.Errorf("auth: prune: %w", err)
+	}
+	return removed, nil
+}
+
+const pruneBatch = 1000
+
+func (a *Auth) removeExpired(ctx context.Context) (removed int64, err error) {
+	err = pg.Tx(ctx, a.pool, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockStateSQL.Text); err != nil {
 			return err
 		}
@@ -133,28 +150,17 @@ func (a *Auth) Clean(ctx context.Context) error {
 			return err
 		}
 		gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
+		removed = int64(len(gone))
+		if err != nil || len(gone) == 0 {
 			return err
 		}
-		if len(gone) > 0 {
-			if _, err := tx.Exec(ctx, touchClientsSQL.Text); err != nil {
-				return err
-			}
-		}
-		if err := tellClient(ctx, tx, clientDeleted, gone...); err != nil {
+		if _, err := tx.Exec(ctx, touchClientsSQL.Text); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, pruneApprovalsSQL.Text, a.keepAudit); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, pruneAuditSQL.Text, a.keepAudit)
-		return err
+		return tellClient(ctx, tx, clientDeleted, gone...)
 	})
 	a.changed()
-	if err != nil {
-		return fmt.Errorf("auth: clean: %w", err)
-	}
-	return nil
+	return removed, err
 }
 
 var insertAuditSQL = pg.Statement{Name: "auth.insert_audit", Text: `
@@ -186,4 +192,5 @@ WITH gone AS (
 SELECT client_id FROM gone ORDER BY client_id`}
 
 var pruneAuditSQL = pg.Statement{Name: "auth.prune_audit", Text: `
-DELETE FROM auth_audit WHERE created < now() - $1::interval`}
+DELETE FROM auth_audit WHERE id IN (
+	SELECT id FROM auth_audit WHERE created < now() - $2::interval ORDER BY created LIMIT $1 FOR UPDATE SKIP LOCKED)`}

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -60,9 +59,6 @@ type Auth struct {
 	people    string
 	wake      func()
 	copies    copies
-
-	running sync.WaitGroup
-	stop    context.CancelFunc
 }
 
 // New checks the configuration, and makes the static clients in the database what it says.
@@ -82,33 +78,6 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Auth, error) {
 		return nil, fmt.Errorf("auth: static clients: %w", err)
 	}
 	return a, nil
-}
-
-// Start begins the hourly cleaning of expired clients and old audit rows; Stop ends it.
-func (a *Auth) Start(ctx context.Context) {
-	ctx, a.stop = context.WithCancel(ctx)
-	a.running.Go(func() {
-		tick := time.NewTicker(time.Hour)
-		defer tick.Stop()
-		for {
-			if err := a.Clean(ctx); err != nil && ctx.Err() == nil {
-				a.log.Error("auth: cleaning failed; it is tried again in an hour", "err", err)
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	})
-}
-
-// Stop ends what Start began and waits for it.
-func (a *Auth) Stop() {
-	if a.stop != nil {
-		a.stop()
-	}
-	a.running.Wait()
 }
 
 // Expand returns the normalized closure of scopes under the roles.

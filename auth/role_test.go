@@ -163,7 +163,7 @@ func TestAuditAndCleaning(t *testing.T) {
 		if _, err := pool.Exec(ctx, `UPDATE auth_audit SET created = now() - interval '31 days' WHERE entity_id = 'c'`); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Clean(ctx); err != nil {
+		if n, err := a.Prune(ctx); err != nil || n == 0 {
 			t.Fatal(err)
 		}
 		list, err := a.Clients(ctx, "", "", 100)

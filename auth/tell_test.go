@@ -49,7 +49,8 @@ func TestEveryChangeIsInTheFeed(t *testing.T) {
 	do("delete what is gone", a.DeleteClient(ctx, "x", "team/one"))
 	_, _, err = a.CreateClient(ctx, "x", "old", auth.ClientInput{Expires: time.Now().Add(-2 * time.Hour), DeleteOnExpiration: true})
 	do("create an expired one", err)
-	do("clean", a.Clean(ctx))
+	_, err = a.Prune(ctx)
+	do("prune", err)
 
 	_, err = a.CreateRole(ctx, "x", "r:*", role)
 	do("create role", err)

@@ -329,7 +329,7 @@ func TestARunIsTakenUntilItIsStarted(t *testing.T) {
 		t.Errorf("%+v, %v", why, err)
 	}
 	f.at("2028-03-02 08:01")
-	if n, err := f.Forget(ctx, 10); err != nil || n != 2 {
+	if n, err := f.Prune(ctx, cron.Keep); err != nil || n != 2 {
 		t.Errorf("%d forgotten, %v", n, err)
 	}
 }
@@ -479,7 +479,7 @@ func TestWhatNobodyFollowsAnyMore(t *testing.T) {
 		t.Error(diff)
 	}
 	f.at("2026-03-02 20:00")
-	if _, err := f.Forget(ctx, 10); err != nil {
+	if _, err := f.Prune(ctx, cron.Keep); err != nil {
 		t.Fatal(err)
 	}
 	f.want("what waited for a server is given up", "02 02:00 mine often missed", "02 02:00 mine nightly missed", "02 02:00 other nightly missed")

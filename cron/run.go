@@ -221,19 +221,21 @@ func (c *Calendar) DecisionRefused(ctx context.Context, group string, why Error)
 	return nil
 }
 
-// Forget removes what is older than Keep, and gives up what has waited too long for a server that can read
-// its repository; it reports how many runs it removed.
-func (c *Calendar) Forget(ctx context.Context, limit int) (int64, error) {
+// Prune removes what is older than keep, in small steps, and gives up what has waited too long for a server
+// that can read its repository; it returns how many runs it removed.
+func (c *Calendar) Prune(ctx context.Context, keep time.Duration) (int64, error) {
 	why := Error{Code: "missed", Message: "No server could read its repository in time."}
 	if _, err := c.pool.Exec(ctx, lapseSQL.Text, 2*Late.Seconds(), why); err != nil {
 		return 0, failed("give up", err)
 	}
-	tag, err := c.pool.Exec(ctx, forgetSQL.Text, Keep.Seconds(), limit)
+	n, err := pg.Prune(ctx, c.pool, forgetSQL, pruneBatch, keep.Seconds())
 	if err != nil {
-		return 0, failed("forget", err)
+		return n, failed("forget", err)
 	}
-	return tag.RowsAffected(), nil
+	return n, nil
 }
+
+const pruneBatch = 1000
 
 func (c *Calendar) runs(ctx context.Context, what string, s pg.Statement, args ...any) ([]Run, error) {
 	rows, err := c.pool.Query(ctx, s.Text, args...)
@@ -304,5 +306,5 @@ var (
 
 	forgetSQL = pg.Statement{Name: "cron.forget", Text: `
 		DELETE FROM cron_runs WHERE id IN (
-			SELECT id FROM cron_runs WHERE slot < cron_clock() - make_interval(secs => $1) AND state <> 'waiting' ORDER BY slot, id LIMIT $2)`}
+			SELECT id FROM cron_runs WHERE slot < cron_clock() - make_interval(secs => $2) AND state <> 'waiting' ORDER BY slot, id LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

@@ -54,13 +54,12 @@ func NewFeed(pool *pgxpool.Pool, log *slog.Logger, opts ...Option) *Feed {
 	return f
 }
 
-// Start runs the sequencer and the pruning until Stop. ctx gives values and its end counts as Stop.
+// Start runs the sequencer until Stop. ctx gives values and its end counts as Stop.
 func (f *Feed) Start(ctx context.Context) {
 	f.start.Do(func() {
 		ctx, f.stop = context.WithCancel(ctx)
 		context.AfterFunc(ctx, func() { close(f.ended) })
 		f.tasks.Go(func() { f.sequence(ctx) })
-		f.tasks.Go(func() { f.prunes(ctx) })
 	})
 }
 

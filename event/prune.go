@@ -10,20 +10,6 @@ import (
 
 const pruneBatch = 5000
 
-// prunes removes old events now and then. The first time comes late, so that consumers of a server
-// that was down for long see what happened before.
-func (f *Feed) prunes(ctx context.Context) {
-	for sleep(ctx, pruneEvery) {
-		n, err := f.Prune(ctx)
-		if err != nil && ctx.Err() == nil {
-			f.log.Error("old events cannot be removed", "err", err)
-		}
-		if n > 0 {
-			f.log.Info("removed old events", "count", n)
-		}
-	}
-}
-
 // Prune removes the events that are older than Keep says, in small transactions, and returns how
 // many. It keeps what a live consumer has not seen, and the newest event, which carries the count.
 func (f *Feed) Prune(ctx context.Context) (int64, error) {

@@ -73,7 +73,7 @@ func New(d Deps) *Failures { return &Failures{Deps: d, fresh: make(chan struct{}
 // interest is the ends of runs.
 var interest = event.Interest{Kinds: []string{"task-completed", "task-failed", "task-exception"}, Every: 250 * time.Millisecond}
 
-// Start follows the feed, reads what failed runs left and forgets old pushes, until Stop or the end of ctx.
+// Start follows the feed and reads what failed runs left, until Stop or the end of ctx.
 func (f *Failures) Start(ctx context.Context, feed *event.Feed) {
 	ctx, f.cancel = context.WithCancel(ctx)
 	f.loops.Go(func() {
@@ -82,7 +82,6 @@ func (f *Failures) Start(ctx context.Context, feed *event.Feed) {
 		}
 	})
 	f.loops.Go(func() { f.every(ctx, time.Second, f.fresh, f.ReadNext, "reading what failed runs left") })
-	f.loops.Go(func() { f.every(ctx, time.Hour, nil, f.Forget, "forgetting old failures") })
 }
 
 // Stop ends what Start began and waits for it.
@@ -121,13 +120,34 @@ func (f *Failures) sign() {
 	}
 }
 
-// forgetBatch is how many pushes Forget removes at once, each with all its outcomes.
-const forgetBatch = 10
+const (
+	forgetBatch = 10  // pushes removed at once, each with all its outcomes
+	labelBatch  = 500 // labels looked at
+)
 
-// Forget removes some pushes that are too old, and returns how many.
-func (f *Failures) Forget(ctx context.Context) (int, error) {
-	tag, err := f.Pool.Exec(ctx, forgetSQL.Text, Keep.Seconds(), forgetBatch)
-	return int(tag.RowsAffected()), failed("forget", err)
+// Prune removes pushes that are older than keep, with the outcomes of their tasks, and then labels that no push
+// has any more. It does so in small transactions, and returns how many pushes and labels that were. Pages look as
+// far back as Window.
+func (f *Failures) Prune(ctx context.Context, keep time.Duration) (int64, error) {
+	pushes, err := pg.Prune(ctx, f.Pool, forgetSQL, forgetBatch, keep.Seconds())
+	if err != nil {
+		return pushes, failed("prune", err)
+	}
+	labels, err := f.pruneLabels(ctx)
+	return pushes + labels, failed("prune", err)
+}
+
+// pruneLabels goes through all labels once, some at a time. A label that a transaction is about to use is locked
+// by that one's foreign key, or stays because it is used.
+func (f *Failures) pruneLabels(ctx context.Context) (total int64, err error) {
+	for after := int64(0); ; {
+		var last *int64
+		var n int64
+		if err := f.Pool.QueryRow(ctx, forgetLabelsSQL.Text, after, labelBatch).Scan(&last, &n); err != nil || last == nil {
+			return total, err
+		}
+		after, total = *last, total+n
+	}
 }
 
 func failed(what string, err error) error {
@@ -140,11 +160,22 @@ func failed(what string, err error) error {
 // Statements are the room's SQL, for the test that prepares each.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		failingSQL, forgetSQL, placesSQL, enterSQL, labelsSQL, outcomesSQL, runsSQL, troubledSQL, takeSQL, linesSQL, doneSQL, againSQL,
+		failingSQL, forgetSQL, forgetLabelsSQL, placesSQL, enterSQL, labelsSQL, outcomesSQL, runsSQL, troubledSQL, takeSQL, linesSQL, doneSQL, againSQL,
 		pushSQL, groupsSQL, lostSQL, endedSQL, pastSQL, tallySQL, recentSQL, stripSQL, jobsSQL, excerptsSQL, ofRunSQL, readingSQL, similarSQL,
 	}
 }
 
 var forgetSQL = pg.Statement{Name: "failures.forget", Text: `
 	DELETE FROM failure_pushes WHERE id IN (
-		SELECT id FROM failure_pushes WHERE pushed <= now() - make_interval(secs => $1) ORDER BY pushed LIMIT $2 FOR UPDATE SKIP LOCKED)`}
+		SELECT id FROM failure_pushes WHERE pushed <= now() - make_interval(secs => $2) ORDER BY pushed LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+
+var forgetLabelsSQL = pg.Statement{Name: "failures.forget-labels", Text: `
+	WITH looked AS (SELECT id FROM failure_labels WHERE id > $1 ORDER BY id LIMIT $2),
+	unused AS (
+		SELECT l.id FROM failure_labels l JOIN looked USING (id)
+		WHERE NOT EXISTS (SELECT FROM failure_outcomes o WHERE o.label = l.id)
+			AND NOT EXISTS (SELECT FROM failure_runs r WHERE r.label = l.id)
+			AND NOT EXISTS (SELECT FROM failure_lines n WHERE n.label = l.id)
+		FOR UPDATE OF l SKIP LOCKED),
+	gone AS (DELETE FROM failure_labels l USING unused WHERE l.id = unused.id RETURNING l.id)
+	SELECT (SELECT max(id) FROM looked), (SELECT count(*) FROM gone)`}

@@ -180,7 +180,7 @@ func TestFailuresOfAPush(t *testing.T) {
 		if _, err := r.pool.Exec(t.Context(), `UPDATE failure_pushes SET pushed = now() - interval '40 days' WHERE push_id = 1`); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := r.Forget(t.Context()); n != 1 || err != nil {
+		if n, err := r.Prune(t.Context(), failures.Keep); n != 1 || err != nil {
 			t.Errorf("%d pushes are forgotten: %v", n, err)
 		}
 	})

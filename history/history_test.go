@@ -196,7 +196,7 @@ func TestOldPushesAreForgotten(t *testing.T) {
 	if err != nil || len(table.Pushes) != 4 || table.Pushes[0].Number != 3 || table.Labels["a"].Runs != 4 {
 		t.Errorf("%+v, %v", table, err)
 	}
-	if n, err := f.Forget(t.Context()); err != nil || n != 2 {
+	if n, err := f.Prune(t.Context()); err != nil || n != 2 {
 		t.Errorf("%d forgotten, %v", n, err)
 	}
 	var left int

@@ -22,7 +22,7 @@ var interest = event.Interest{Kinds: []string{"task-completed", "task-failed"}, 
 // maxLabel is the longest label that is kept, in bytes: longer ones would not fit into an index.
 const maxLabel = 1000
 
-// Start follows the feed and forgets old pushes, until Stop or the end of ctx. Any number of replicas
+// Start follows the feed, until Stop or the end of ctx. Any number of replicas
 // may do so.
 func (h *History) Start(ctx context.Context, feed *event.Feed) {
 	ctx, h.cancel = context.WithCancel(ctx)
@@ -31,7 +31,6 @@ func (h *History) Start(ctx context.Context, feed *event.Feed) {
 			h.log.ErrorContext(ctx, "the history of pushes is no longer written", "err", err)
 		}
 	})
-	h.loops.Go(func() { h.forget(ctx) })
 }
 
 // Stop ends what Start began and waits for it.

@@ -73,33 +73,13 @@ func (h *Hooks) fires(ctx context.Context, group, id string, after Mark, limit i
 	return fires, failed("fires of "+group+"/"+id, err)
 }
 
-// keepFires is how long fires are kept.
-const keepFires = "1 year"
+const pruneBatch = 1000
 
-// prunes removes old fires, by and by.
-func (h *Hooks) prunes(ctx context.Context) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		if err := h.Prune(ctx); err != nil && ctx.Err() == nil {
-			h.Log.ErrorContext(ctx, "old fires of hooks cannot be removed; tried again in an hour", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// Prune removes fires that are more than a year old. Any number of replicas may do it at once.
-func (h *Hooks) Prune(ctx context.Context) error {
-	for {
-		tag, err := h.Pool.Exec(ctx, pruneFiresSQL.Text, keepFires)
-		if err != nil || tag.RowsAffected() == 0 {
-			return failed("prune", err)
-		}
-	}
+// Prune removes fires that are older than keep, in small steps, and returns how many. Any number of
+// replicas may do it at once.
+func (h *Hooks) Prune(ctx context.Context, keep time.Duration) (int64, error) {
+	n, err := pg.Prune(ctx, h.Pool, pruneFiresSQL, pruneBatch, keep.Seconds())
+	return n, failed("prune", err)
 }
 
 var (
@@ -109,5 +89,5 @@ WHERE hook_group_id = $1 AND hook_id = $2 AND ($3::timestamptz IS NULL OR (fired
 ORDER BY fired DESC, task_id DESC LIMIT $5`}
 	pruneFiresSQL = pg.Statement{Name: "hooks.prune_fires", Text: `
 DELETE FROM hook_fires WHERE (hook_group_id, hook_id, task_id) IN (
-	SELECT hook_group_id, hook_id, task_id FROM hook_fires WHERE fired < now() - $1::text::interval ORDER BY fired LIMIT 5000 FOR UPDATE SKIP LOCKED)`}
+	SELECT hook_group_id, hook_id, task_id FROM hook_fires WHERE fired < now() - make_interval(secs => $2) ORDER BY fired LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

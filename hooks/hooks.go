@@ -164,7 +164,6 @@ func (h *Hooks) Start(ctx context.Context, feed Feed) {
 	ctx, h.cancel = context.WithCancel(ctx)
 	h.loops.Go(func() { h.schedules(ctx) })
 	h.loops.Go(func() { h.takeMessages(ctx) })
-	h.loops.Go(func() { h.prunes(ctx) })
 	if feed != nil && h.Messages != nil {
 		h.loops.Go(func() { h.listen(ctx, feed) })
 	}

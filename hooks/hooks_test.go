@@ -546,7 +546,7 @@ func TestFiresOfMoreThanAYearAreForgotten(t *testing.T) {
 	if _, err := fx.pool.Exec(t.Context(), `UPDATE hook_fires SET fired = now() - interval '366 days' WHERE task_id <> $1`, fires[0].TaskID); err != nil {
 		t.Fatal(err)
 	}
-	if err := fx.Prune(t.Context()); err != nil {
+	if _, err := fx.Prune(t.Context(), 365*24*time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if left := fx.fires("one"); len(left) != 1 || left[0].TaskID != fires[0].TaskID {

@@ -8,14 +8,12 @@
 package index
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -56,9 +54,6 @@ type Namespace struct {
 type Index struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
-
-	cancel context.CancelFunc
-	loops  sync.WaitGroup
 }
 
 // Option is a setting of New.

@@ -249,13 +249,6 @@ func TestManyWritersAtOnce(t *testing.T) {
 	}
 }
 
-func TestStopEndsTheLoop(t *testing.T) {
-	ix := index.New(pgtest.DB(t))
-	ix.Stop()
-	ix.Start(t.Context())
-	ix.Stop()
-}
-
 func FuzzCheckPath(f *testing.F) {
 	for _, seed := range []string{"a.b", "", "..", "a%.b", "é"} {
 		f.Add(seed)

@@ -2,56 +2,18 @@ package index
 
 import (
 	"context"
-	"time"
 
 	"github.com/treeline-ci/treeline/internal/pg"
 )
 
-const (
-	pruneEvery = time.Hour
-	pruneBatch = 1000
-)
-
-// Start removes expired entries now and then, until Stop or the end of ctx. Any number of replicas may do so.
-func (ix *Index) Start(ctx context.Context) {
-	ctx, ix.cancel = context.WithCancel(ctx)
-	ix.loops.Go(func() {
-		ticker := time.NewTicker(pruneEvery)
-		defer ticker.Stop()
-		for {
-			if n, err := ix.Prune(ctx); err != nil && ctx.Err() == nil {
-				ix.log.ErrorContext(ctx, "expired index entries could not be removed", "removed", n, "error", err)
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-		}
-	})
-}
-
-// Stop ends what Start began and waits for it.
-func (ix *Index) Stop() {
-	if ix.cancel != nil {
-		ix.cancel()
-	}
-	ix.loops.Wait()
-}
+const pruneBatch = 1000
 
 // Prune removes what has expired, in small steps, and returns how many rows that were.
-func (ix *Index) Prune(ctx context.Context) (int, error) {
-	total := 0
+func (ix *Index) Prune(ctx context.Context) (total int64, err error) {
 	for _, s := range []pg.Statement{pruneTasksSQL, pruneNamespacesSQL} {
-		for {
-			tag, err := ix.pool.Exec(ctx, s.Text, pruneBatch)
-			if err != nil {
-				return total, failed("prune", err)
-			}
-			total += int(tag.RowsAffected())
-			if tag.RowsAffected() < pruneBatch {
-				break
-			}
+		n, err := pg.Prune(ctx, ix.pool, s, pruneBatch)
+		if total += n; err != nil {
+			return total, failed("prune", err)
 		}
 	}
 	return total, nil

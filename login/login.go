@@ -73,7 +73,7 @@ func New(d Deps, c Config) (*Login, error) {
 	return l, nil
 }
 
-// Start begins the hourly tidying and the daily look at people's clients; Stop ends both.
+// Start begins the daily look at people's clients; Stop ends it.
 func (l *Login) Start(ctx context.Context) {
 	ctx, l.stop = context.WithCancel(ctx)
 	l.running.Go(func() {
@@ -91,9 +91,6 @@ func (l *Login) Start(ctx context.Context) {
 }
 
 func (l *Login) look(ctx context.Context) {
-	if _, err := l.deps.Pool.Exec(ctx, tidySQL.Text); err != nil && ctx.Err() == nil {
-		l.log.ErrorContext(ctx, "tidying failed; it is tried again in an hour", "error", pg.Classify(err))
-	}
 	if _, err := l.Scan(ctx); err != nil && ctx.Err() == nil {
 		l.log.ErrorContext(ctx, "the look at people's clients failed; it is tried again in an hour", "error", err)
 	}
@@ -162,13 +159,30 @@ func (l *Login) identityOf(clientID string) (identity string, ok bool) {
 	return parts[0] + "/" + parts[1], true
 }
 
-var tidySQL = pg.Statement{Name: "login.tidy", Text: `
-WITH a AS (DELETE FROM login_spent WHERE expires < now()),
-     b AS (DELETE FROM login_tokens WHERE expires < now())
-DELETE FROM login_codes WHERE expires < now() - interval '1 hour'`}
+// Prune removes codes, tokens and states of signing in whose time is over, in small steps, and returns how many
+// rows that were.
+func (l *Login) Prune(ctx context.Context) (total int64, err error) {
+	for _, s := range []pg.Statement{pruneSpentSQL, pruneTokensSQL, pruneCodesSQL} {
+		n, err := pg.Prune(ctx, l.deps.Pool, s, 1000)
+		if total += n; err != nil {
+			return total, fmt.Errorf("login: %w", err)
+		}
+	}
+	return total, nil
+}
+
+var (
+	pruneSpentSQL = pg.Statement{Name: "login.prune_spent", Text: `
+DELETE FROM login_spent WHERE state_hash IN (SELECT state_hash FROM login_spent WHERE expires < now() ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+	pruneTokensSQL = pg.Statement{Name: "login.prune_tokens", Text: `
+DELETE FROM login_tokens WHERE token_hash IN (SELECT token_hash FROM login_tokens WHERE expires < now() ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+	pruneCodesSQL = pg.Statement{Name: "login.prune_codes", Text: `
+DELETE FROM login_codes WHERE code_hash IN (
+	SELECT code_hash FROM login_codes WHERE expires < now() - interval '1 hour' ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+)
 
 // Statements are the SQL of this package, for the test that prepares each.
 var Statements = []pg.Statement{
-	tidySQL, spendSQL, signInSQL, supersedeSQL, personSQL, claimCheckSQL, renewedSQL, endPersonSQL,
+	pruneSpentSQL, pruneTokensSQL, pruneCodesSQL, spendSQL, signInSQL, supersedeSQL, personSQL, claimCheckSQL, renewedSQL, endPersonSQL,
 	addCodeSQL, takeCodeSQL, revokeCodeSQL, addTokenSQL, tokenSQL, madeSQL, claimScanSQL, finishScanSQL, sealedPageSQL, sealedSwapSQL,
 }

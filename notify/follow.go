@@ -24,7 +24,7 @@ func interest() event.Interest {
 	return event.Interest{Kinds: stories.Kinds(), Route: stories.Prefix, Fresh: true}
 }
 
-// Start follows the feed, sends what waits, and forgets what is old, until Stop or the end of ctx. Any number
+// Start follows the feed and sends what waits, until Stop or the end of ctx. Any number
 // of replicas may do so.
 func (n *Notify) Start(ctx context.Context, feed *event.Feed) {
 	ctx, n.cancel = context.WithCancel(ctx)
@@ -38,7 +38,6 @@ func (n *Notify) Start(ctx context.Context, feed *event.Feed) {
 			n.loops.Go(func() { n.sends(ctx, channel) })
 		}
 	}
-	n.loops.Go(func() { n.forget(ctx) })
 }
 
 // Stop ends what Start began and waits for it.

@@ -41,38 +41,15 @@ func (n *Notify) List(ctx context.Context, states []State, before int64, limit i
 	return list, nil
 }
 
-const (
-	forgetEvery = time.Hour
-	forgetBatch = 1000
-)
+const pruneBatch = 1000
 
-// forget removes old notifications now and then.
-func (n *Notify) forget(ctx context.Context) {
-	ticker := time.NewTicker(forgetEvery)
-	defer ticker.Stop()
-	for {
-		if err := n.Prune(ctx); err != nil && ctx.Err() == nil {
-			n.Log.ErrorContext(ctx, "old notifications could not be removed", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+// Prune removes what is older than keep, in small steps, and returns how many rows that were.
+func (n *Notify) Prune(ctx context.Context, keep time.Duration) (int64, error) {
+	removed, err := pg.Prune(ctx, n.Pool, pruneSQL, pruneBatch, keep)
+	if err != nil {
+		return removed, failed("prune", err)
 	}
-}
-
-// Prune removes what is older than Keep, in small steps.
-func (n *Notify) Prune(ctx context.Context) error {
-	for {
-		tag, err := n.Pool.Exec(ctx, pruneSQL.Text, Keep, forgetBatch)
-		if err != nil {
-			return failed("prune", err)
-		}
-		if tag.RowsAffected() < forgetBatch {
-			return nil
-		}
-	}
+	return removed, nil
 }
 
 var (
@@ -81,5 +58,5 @@ var (
 		FROM notify_outbox WHERE state = ANY ($1) AND ($2 = 0 OR id < $2) ORDER BY id DESC LIMIT $3`}
 	pruneSQL = pg.Statement{Name: "notify.prune", Text: `
 		DELETE FROM notify_outbox WHERE id IN (
-			SELECT id FROM notify_outbox WHERE created < clock_timestamp() - $1::interval ORDER BY created LIMIT $2 FOR UPDATE SKIP LOCKED)`}
+			SELECT id FROM notify_outbox WHERE created < clock_timestamp() - $2::interval ORDER BY created LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

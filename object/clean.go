@@ -16,70 +16,48 @@ import (
 )
 
 const (
-	cleanEvery = 10 * time.Minute
-	batch      = 200
-	batches    = 50             // of each kind in a round; the next round goes on
-	removers   = 8              // contents removed at once
-	quietFor   = 24 * time.Hour // an upload by pieces without a piece for so long is given up
+	batch    = 200
+	batches  = 50             // of each kind in a round; the next round goes on
+	removers = 8              // contents removed at once
+	quietFor = 24 * time.Hour // an upload by pieces without a piece for so long is given up
 )
 
-// Start begins to remove what has expired, now and then; Stop ends it.
-func (s *Store) Start(ctx context.Context) error {
-	ctx, s.stop = context.WithCancel(ctx)
-	s.running.Go(func() {
-		tick := time.NewTicker(cleanEvery)
-		defer tick.Stop()
-		for {
-			if err := errors.Join(s.Clean(ctx), s.Sweep(ctx)); err != nil && ctx.Err() == nil {
-				s.log.Error("object: cleaning failed; it is tried again", "err", err, "in", cleanEvery)
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	})
-	return nil
-}
-
-// Stop ends what Start began and all waiting of streams.
+// Stop ends all waiting of streams.
 func (s *Store) Stop(context.Context) error {
 	s.endOnce.Do(func() { close(s.ending) })
-	if s.stop != nil {
-		s.stop()
-	}
-	s.running.Wait()
 	return nil
 }
 
 // Clean removes expired objects and their contents, also from the stores of other regions, and settles
-// uploads that were given up: up to 10,000 of each. Any number of servers may do it at once.
-func (s *Store) Clean(ctx context.Context) error {
-	if err := s.expire(ctx); err != nil {
-		return fmt.Errorf("object: expire: %w", pg.Classify(err))
+// uploads that were given up: up to 10,000 of each. It returns how many objects and contents went. Any number
+// of servers may do it at once.
+func (s *Store) Clean(ctx context.Context) (int64, error) {
+	objects, err := s.expire(ctx)
+	if err != nil {
+		return objects, fmt.Errorf("object: expire: %w", pg.Classify(err))
 	}
 	if err := s.settle(ctx); err != nil {
-		return fmt.Errorf("object: settle uploads: %w", pg.Classify(err))
+		return objects, fmt.Errorf("object: settle uploads: %w", pg.Classify(err))
 	}
-	if err := s.removeUnused(ctx); err != nil {
-		return fmt.Errorf("object: remove unused contents: %w", err)
+	contents, err := s.removeUnused(ctx)
+	if err != nil {
+		return objects + contents, fmt.Errorf("object: remove unused contents: %w", err)
 	}
-	return nil
+	return objects + contents, nil
 }
 
-func (s *Store) expire(ctx context.Context) error {
+func (s *Store) expire(ctx context.Context) (total int64, err error) {
 	for range batches {
 		rows, err := s.pool.Query(ctx, expireSQL.Text, batch)
 		if err != nil {
-			return err
+			return total, err
 		}
 		n, err := s.dropUploads(ctx, rows)
-		if err != nil || n < batch {
-			return err
+		if total += int64(n); err != nil || n < batch {
+			return total, err
 		}
 	}
-	return nil
+	return total, nil
 }
 
 // settle ends uploads whose time is over. One by pieces that others may have read is worth keeping: it
@@ -132,18 +110,18 @@ func (s *Store) settleOne(ctx context.Context, o *record) error {
 }
 
 // removeUnused removes contents that no object has had for an hour.
-func (s *Store) removeUnused(ctx context.Context) error {
+func (s *Store) removeUnused(ctx context.Context) (total int64, err error) {
 	for range batches {
 		n := 0
 		err := pg.Tx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (err error) {
 			n, err = s.removeBatch(ctx, tx)
 			return err
 		})
-		if err != nil || n < batch {
-			return err
+		if total += int64(n); err != nil || n < batch {
+			return total, err
 		}
 	}
-	return nil
+	return total, nil
 }
 
 // unusedContent is a content that may go, and where it is.

@@ -23,7 +23,7 @@ func run(t testing.TB, s *Store, sql string, args ...any) {
 
 func clean(t testing.TB, s *Store) {
 	t.Helper()
-	if err := s.Clean(t.Context()); err != nil {
+	if _, err := s.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -232,7 +232,7 @@ func TestSameBytesFromAllSidesWhileCleaning(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if err := s.Clean(t.Context()); err != nil {
+			if _, err := s.Clean(t.Context()); err != nil {
 				t.Error(err)
 				return
 			}

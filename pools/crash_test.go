@@ -219,7 +219,7 @@ func TestErrorsAreToldAndSlowDown(t *testing.T) {
 		t.Errorf("%d messages", n)
 	}
 	fx.sql(`UPDATE worker_pool_errors SET reported = now() - interval '8 days'`)
-	fx.must(fx.RemoveExpired(t.Context()))
+	fx.prune()
 	if stats, err := fx.ErrorStats(t.Context(), ""); err != nil || stats.Total != 0 {
 		t.Errorf("%+v, %v", stats, err)
 	}
@@ -266,14 +266,14 @@ func TestPoolsChangeTheirProviderAndGo(t *testing.T) {
 	if _, err := fx.Delete(t.Context(), "ada", poolName); err != nil {
 		t.Fatal(err)
 	}
-	fx.must(fx.RemoveExpired(t.Context()))
+	fx.prune()
 	if pool, err := fx.Get(t.Context(), poolName); err != nil || pool.ProviderID != pools.NullProvider {
 		t.Errorf("it is gone before its worker: %v", err)
 	}
 	fx.must(fx.RemoveWorker(t.Context(), w, "over"))
 	fx.check()
 	fx.check()
-	fx.must(fx.RemoveExpired(t.Context()))
+	fx.prune()
 	if _, err := fx.Get(t.Context(), poolName); err == nil {
 		t.Error("it is there still")
 	}

@@ -202,5 +202,6 @@ LEFT JOIN worker_pool_errors e ON e.reported >= s.t AND e.reported < s.t + s.lon
 GROUP BY what, t`}
 
 	expireErrorsSQL = pg.Statement{Name: "pools.expire-errors", Text: `
-DELETE FROM worker_pool_errors WHERE reported < now() - interval '7 days'`}
+DELETE FROM worker_pool_errors WHERE error_id IN (
+    SELECT error_id FROM worker_pool_errors WHERE reported < now() - make_interval(secs => $2) ORDER BY reported LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

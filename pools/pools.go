@@ -123,7 +123,7 @@ func New(d Deps) (*Pools, error) {
 func (p *Pools) Start(ctx context.Context) {
 	ctx, p.cancel = context.WithCancel(ctx)
 	p.loops.Go(func() { p.turns(ctx) })
-	p.loops.Go(func() { p.expires(ctx) })
+	p.loops.Go(func() { p.drops(ctx) })
 	for id, who := range p.Providers {
 		s, ok := who.(provider.Scaler)
 		if !ok {

@@ -199,6 +199,12 @@ func (fx *fixture) must(err error) {
 	}
 }
 
+func (fx *fixture) prune() {
+	fx.t.Helper()
+	_, err := fx.Prune(fx.t.Context(), 7*24*time.Hour)
+	fx.must(err)
+}
+
 // saw notes that a worker asked for work.
 func (fx *fixture) saw(k pools.Key, s pools.Seen) {
 	fx.mu.Lock()

@@ -86,25 +86,35 @@ func (p *Pools) Reap(ctx context.Context, id string, s provider.Scaler, before t
 	return n, errors.Join(errs...)
 }
 
-// expires forgets what has expired.
-func (p *Pools) expires(ctx context.Context) {
+// drops lets deleted pools go whose last worker is gone.
+func (p *Pools) drops(ctx context.Context) {
 	every(ctx, max(time.Second, 6*p.Every), nil, func(ctx context.Context) bool {
-		if err := p.RemoveExpired(ctx); err != nil && ctx.Err() == nil {
-			p.Log.WarnContext(ctx, "what has expired cannot be removed, trying again", "err", err)
+		if err := p.removeDeleted(ctx); err != nil && ctx.Err() == nil {
+			p.Log.WarnContext(ctx, "pools that were deleted cannot be removed, trying again", "err", err)
 		}
 		return false
 	})
 }
 
-// RemoveExpired forgets workers and errors that have expired, and deleted pools whose workers are gone.
-func (p *Pools) RemoveExpired(ctx context.Context) error {
-	for _, s := range []pg.Statement{expireErrorsSQL, expireWorkersSQL, dropStaleLaunchesSQL} {
-		if _, err := p.Pool.Exec(ctx, s.Text); err != nil {
-			return failed(s.Name, err)
+// Prune forgets workers that have expired, launches of providers that are configured no more, and errors older than
+// keepErrors, in small steps, and then deleted pools whose workers are gone. It returns how many of the former that
+// were.
+func (p *Pools) Prune(ctx context.Context, keepErrors time.Duration) (int64, error) {
+	total, err := pg.Prune(ctx, p.Pool, expireErrorsSQL, pruneBatch, keepErrors.Seconds())
+	for _, s := range []pg.Statement{expireWorkersSQL, dropStaleLaunchesSQL} {
+		if err == nil {
+			var n int64
+			n, err = pg.Prune(ctx, p.Pool, s, pruneBatch)
+			total += n
 		}
 	}
-	return p.removeDeleted(ctx)
+	if err != nil {
+		return total, failed("prune", err)
+	}
+	return total, p.removeDeleted(ctx)
 }
+
+const pruneBatch = 500
 
 var (
 	claimReapSQL = pg.Statement{Name: "pools.claim-reap", Text: `
@@ -117,9 +127,12 @@ SELECT k FROM unnest($1::text[]) k
 WHERE EXISTS (SELECT FROM pool_workers w WHERE w.launch_key = k AND w.state <> 'stopped')
    OR EXISTS (SELECT FROM worker_launches l WHERE l.launch_key = k)`}
 
-	expireWorkersSQL = pg.Statement{Name: "pools.expire-workers", Text: `DELETE FROM pool_workers WHERE expires < now()`}
+	expireWorkersSQL = pg.Statement{Name: "pools.expire-workers", Text: `
+DELETE FROM pool_workers WHERE (worker_pool_id, worker_group, worker_id) IN (
+    SELECT worker_pool_id, worker_group, worker_id FROM pool_workers WHERE expires < now() ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 
 	// Launches of a provider that is configured no more.
 	dropStaleLaunchesSQL = pg.Statement{Name: "pools.drop-stale-launches", Text: `
-DELETE FROM worker_launches WHERE created < now() - interval '1 day' AND next_try < now() - interval '1 day'`}
+DELETE FROM worker_launches WHERE launch_key IN (
+    SELECT launch_key FROM worker_launches WHERE created < now() - interval '1 day' AND next_try < now() - interval '1 day' LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

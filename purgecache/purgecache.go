@@ -50,9 +50,6 @@ type PurgeCache struct {
 
 	mu    sync.Mutex
 	pools map[string]*wishes
-
-	cancel context.CancelFunc
-	loops  sync.WaitGroup
 }
 
 // wishes are a pool's, as of a moment. The lock is held while they are read, so that a server asks for
@@ -167,45 +164,13 @@ func collect(rows pgx.Rows, err error) ([]Request, error) {
 	})
 }
 
-// Start removes wishes that have expired now and then, until Stop or the end of ctx.
-func (p *PurgeCache) Start(ctx context.Context) {
-	ctx, p.cancel = context.WithCancel(ctx)
-	p.loops.Go(func() {
-		tick := time.NewTicker(pruneEvery)
-		defer tick.Stop()
-		for {
-			if _, err := p.Prune(ctx); err != nil && ctx.Err() == nil {
-				p.log.ErrorContext(ctx, "expired purge requests could not be removed; it is tried again", "err", err)
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	})
-}
-
-// Stop ends what Start began and waits for it.
-func (p *PurgeCache) Stop() {
-	if p.cancel != nil {
-		p.cancel()
-	}
-	p.loops.Wait()
-}
-
 // Prune removes wishes that have expired, in small steps, and returns how many they were.
-func (p *PurgeCache) Prune(ctx context.Context) (int, error) {
-	for total := 0; ; {
-		tag, err := p.pool.Exec(ctx, pruneSQL.Text, pruneBatch)
-		if err != nil {
-			return total, failed("prune", err)
-		}
-		n := int(tag.RowsAffected())
-		if total += n; n < pruneBatch {
-			return total, nil
-		}
+func (p *PurgeCache) Prune(ctx context.Context) (int64, error) {
+	n, err := pg.Prune(ctx, p.pool, pruneSQL, pruneBatch)
+	if err != nil {
+		return n, failed("prune", err)
 	}
+	return n, nil
 }
 
 func failed(what string, err error) error {

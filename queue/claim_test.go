@@ -359,7 +359,7 @@ func TestExpiredTasksAreRemoved(t *testing.T) {
 	e := queuetest.New(t)
 	old, kept, running := e.Task(t, task.Completed), e.Task(t, task.Completed), e.Task(t, task.Running)
 	e.Expire(t, old, running)
-	if err := e.Queue.RemoveExpired(t.Context()); err != nil {
+	if _, err := e.Queue.RemoveExpired(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Queue.Task(t.Context(), old); !errors.Is(err, fault.NotFound) {

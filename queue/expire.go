@@ -72,16 +72,19 @@ func (q *Queue) sweep(ctx context.Context, candidates pg.Statement, act func(*re
 }
 
 // RemoveExpired deletes tasks, groups and artifacts that have expired, with the objects of the latter,
-// and forgets workers not seen for a day and task queues not used for five. It runs every five minutes.
-func (q *Queue) RemoveExpired(ctx context.Context) error {
+// and forgets workers not seen for a day and task queues not used for five. It does so in small transactions, and returns how many rows
+// of tasks, groups, artifacts, workers and task queues that were. Any number of servers may do it at once.
+func (q *Queue) RemoveExpired(ctx context.Context) (int64, error) {
 	var objects func(ctx context.Context, name string) error
 	if q.deps.Uploads != nil {
 		objects = q.deps.Uploads.Delete
 	}
-	if err := removal.Expired(ctx, q.deps.Pool, objects); err != nil {
-		return err
+	n, err := removal.Expired(ctx, q.deps.Pool, objects)
+	if err != nil {
+		return n, err
 	}
-	return q.roster.Remove(ctx, removal.Batch)
+	workers, err := q.roster.Remove(ctx, removal.Batch)
+	return n + workers, err
 }
 
 var (

@@ -99,7 +99,7 @@ func New(deps Deps) *Queue {
 func (q *Queue) Roster() *roster.Roster { return q.roster }
 
 // Start runs, until Stop is called or ctx ends, the loops that resolve expired claims and passed
-// deadlines, that remove what has expired, and that wake waiting claimers for work which another
+// deadlines, and that wake waiting claimers for work which another
 // replica made pending. Each loop does its first round at once.
 func (q *Queue) Start(ctx context.Context) {
 	q.mu.Lock()
@@ -115,7 +115,6 @@ func (q *Queue) Start(ctx context.Context) {
 	}{
 		{"expire claims", time.Second, counted("queue.expire-claims", q.ExpireClaims)},
 		{"enforce deadlines", time.Second, counted("queue.enforce-deadlines", q.EnforceDeadlines)},
-		{"remove expired", 5 * time.Minute, q.RemoveExpired},
 		{"wake claimers", 100 * time.Millisecond, q.wakeWaiting},
 		{"note workers", time.Second, q.roster.Flush},
 		{"note task queues", time.Minute, q.roster.NoteLines},

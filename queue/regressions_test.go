@@ -199,7 +199,7 @@ func expireTogether(t *testing.T) {
 	must(t)(e.Queue.ReportCompleted(t.Context(), id, 0))
 	seen := func() (taskThere bool, artifact error) {
 		t.Helper()
-		if err := e.Queue.RemoveExpired(t.Context()); err != nil {
+		if _, err := e.Queue.RemoveExpired(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		_, artifact = e.Queue.Artifact(t.Context(), id, 0, "with")

@@ -3,48 +3,17 @@ package secrets
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/internal/pg"
 )
 
-const (
-	pruneEvery = 5 * time.Minute
-	pruneBatch = 100
-)
-
-// Start removes expired secrets now and then, until Stop or the end of ctx.
-func (s *Secrets) Start(ctx context.Context) {
-	ctx, s.cancel = context.WithCancel(ctx)
-	s.loops.Go(func() {
-		tick := time.NewTicker(pruneEvery)
-		defer tick.Stop()
-		for {
-			if _, err := s.Prune(ctx); err != nil && ctx.Err() == nil {
-				s.Log.ErrorContext(ctx, "expired secrets could not be removed; it is tried again", "err", err)
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	})
-}
-
-// Stop ends what Start began and waits for it.
-func (s *Secrets) Stop() {
-	if s.cancel != nil {
-		s.cancel()
-	}
-	s.loops.Wait()
-}
+const pruneBatch = 100
 
 // Prune removes the secrets that have expired, in small steps, and returns how many they were.
-func (s *Secrets) Prune(ctx context.Context) (int, error) {
-	for total := 0; ; {
+func (s *Secrets) Prune(ctx context.Context) (int64, error) {
+	for total := int64(0); ; {
 		n := 0
 		err := pg.Tx(ctx, s.Pool, func(ctx context.Context, tx pgx.Tx) error {
 			rows, err := tx.Query(ctx, pruneSQL.Text, pruneBatch)
@@ -57,7 +26,7 @@ func (s *Secrets) Prune(ctx context.Context) (int, error) {
 		if err != nil {
 			return total, fmt.Errorf("secrets: prune: %w", err)
 		}
-		if total += n; n < pruneBatch {
+		if total += int64(n); n < pruneBatch {
 			return total, nil
 		}
 	}

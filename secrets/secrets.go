@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,8 +58,6 @@ type Deps struct {
 // Secrets is the room.
 type Secrets struct {
 	Deps
-	cancel context.CancelFunc
-	loops  sync.WaitGroup
 }
 
 // New makes the room.

@@ -7,5 +7,5 @@ import "github.com/treeline-ci/treeline/internal/pg"
 
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
-	return []pg.Statement{classifySQL, currentSQL, inGroupsSQL, historySQL, undoSQL, lockSQL}
+	return []pg.Statement{classifySQL, currentSQL, inGroupsSQL, historySQL, undoSQL, lockSQL, pruneSQL}
 }

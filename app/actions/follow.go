@@ -14,27 +14,10 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/action"
 )
 
-const pruneEvery = time.Hour
-
-// Run starts the loops: one makes the hooks of decisions as they end, the other removes those that nobody
-// needs any more. They run until Stop.
+// Run starts the loop that makes the hooks of decisions as they end. It runs until Stop.
 func (a *Actions) Run(ctx context.Context) {
 	ctx, a.cancel = context.WithCancel(ctx)
 	a.loops.Go(func() { a.follow(ctx) })
-	a.loops.Go(func() {
-		tick := time.NewTicker(pruneEvery)
-		defer tick.Stop()
-		for {
-			if err := a.Prune(ctx, keepHooks); err != nil && ctx.Err() == nil {
-				a.Log.ErrorContext(ctx, "remove hooks of actions; tried again later", "err", err)
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	})
 }
 
 // Stop ends the loops and waits for them.
@@ -96,16 +79,17 @@ func ignorable(err error) error {
 	return err
 }
 
-// Prune removes hooks, with their roles, that no decision asked for and nobody used for that long.
-func (a *Actions) Prune(ctx context.Context, unused time.Duration) error {
+// Prune removes hooks, with their roles, that no decision asked for and nobody used for that long, up to 100
+// at once, and returns how many.
+func (a *Actions) Prune(ctx context.Context, unused time.Duration) (removed int64, err error) {
 	rows, err := a.Pool.Query(ctx, unusedSQL.Text, unused)
 	if err != nil {
-		return fmt.Errorf("actions: unused hooks: %w", pg.Classify(err))
+		return 0, fmt.Errorf("actions: unused hooks: %w", pg.Classify(err))
 	}
 	type hook struct{ Group, ID string }
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[hook])
 	if err != nil {
-		return fmt.Errorf("actions: unused hooks: %w", pg.Classify(err))
+		return 0, fmt.Errorf("actions: unused hooks: %w", pg.Classify(err))
 	}
 	a.making.Lock()
 	defer a.making.Unlock()
@@ -124,11 +108,12 @@ func (a *Actions) Prune(ctx context.Context, unused time.Duration) error {
 			return a.Auth.DeleteRole(ctx, actor, roleOf(h.Group, h.ID))
 		})
 		if err != nil {
-			return fmt.Errorf("actions: remove hook %s/%s: %w", h.Group, h.ID, err)
+			return removed, fmt.Errorf("actions: remove hook %s/%s: %w", h.Group, h.ID, err)
 		}
 		a.Log.InfoContext(ctx, "a hook of actions that nobody needs any more is removed", "hook", h.Group+"/"+h.ID)
+		removed++
 	}
-	return nil
+	return removed, nil
 }
 
 // Statements are the SQL of this package, for the test that prepares each.

@@ -18,9 +18,9 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/action"
 )
 
-// Times of hooks.
+// Times of hooks: for how long those stay that nobody uses, by default.
 const (
-	keepHooks = 60 * 24 * time.Hour // since a decision asked for them or somebody used them (taskgraph-map 18.6)
+	KeepHooks = 60 * 24 * time.Hour // for which they stay unused, since a decision asked for them or somebody used them (taskgraph-map 18.6)
 	freshHook = 24 * time.Hour      // for which it is taken that a hook is as it should be
 )
 

@@ -75,14 +75,12 @@ func New(d Deps) *Cron { return &Cron{Deps: d, wake: make(chan struct{}, 1)} }
 
 // Times and bounds of the loops.
 const (
-	pollDue      = 2 * time.Second  // how late a slot is seen to have begun
-	renewNames   = 20 * time.Second // how late a new repository is followed
-	lease        = 25 * time.Second // after which another server takes what was taken
-	limitOfOne   = 20 * time.Second // for one branch or run; shorter than the lease
-	atOnce       = 8                // branches or runs
-	portion      = 50               // that are taken together
-	forgetEvery  = time.Hour
-	forgetAtOnce = 1000
+	pollDue    = 2 * time.Second  // how late a slot is seen to have begun
+	renewNames = 20 * time.Second // how late a new repository is followed
+	lease      = 25 * time.Second // after which another server takes what was taken
+	limitOfOne = 20 * time.Second // for one branch or run; shorter than the lease
+	atOnce     = 8                // branches or runs
+	portion    = 50               // that are taken together
 )
 
 // Start begins to look; it does so until Stop.
@@ -111,17 +109,10 @@ func (c *Cron) Wake() {
 func (c *Cron) loop(ctx context.Context) {
 	ticker := time.NewTicker(pollDue)
 	defer ticker.Stop()
-	var forgotten time.Time
 	for ctx.Err() == nil {
 		more, err := c.round(ctx)
 		if err != nil && ctx.Err() == nil {
 			c.Log.ErrorContext(ctx, "look for jobs of .cron.yml that are due; tried again soon", "err", err)
-		}
-		if time.Since(forgotten) > forgetEvery {
-			forgotten = time.Now()
-			if _, err := c.Calendar.Forget(ctx, forgetAtOnce); err != nil && ctx.Err() == nil {
-				c.Log.WarnContext(ctx, "forget old runs of .cron.yml; tried again in an hour", "err", err)
-			}
 		}
 		if more {
 			continue

@@ -273,11 +273,27 @@ func (g *GitHub) OutcomeOf(ctx context.Context, guid string) (Outcome, error) {
 	return Outcome{}, fmt.Errorf("github: delivery %s: %w", guid, pg.Classify(err))
 }
 
-func (g *GitHub) forget(ctx context.Context) error {
-	if _, err := g.Pool.Exec(ctx, forgetSQL.Text, keepDeliveries.Seconds()); err != nil {
-		return fmt.Errorf("github: forget: %w", pg.Classify(err))
+const pruneBatch = 200
+
+// PruneDeliveries removes settled deliveries that came longer ago than keep, and forgets what was said then, in
+// small steps. It returns how many rows that were.
+func (g *GitHub) PruneDeliveries(ctx context.Context, keep time.Duration) (int64, error) {
+	n, err := pg.Prune(ctx, g.Pool, forgetSQL, pruneBatch, keep.Seconds())
+	if err != nil {
+		return n, fmt.Errorf("github: prune deliveries: %w", err)
 	}
-	return g.once.Expire(ctx, keepDeliveries)
+	said, err := g.once.Prune(ctx, keep)
+	return n + said, err
+}
+
+// PruneBuilds removes builds that nothing happened to for longer than keep, in small
+// steps. It returns how many rows that were.
+func (g *GitHub) PruneBuilds(ctx context.Context, keep time.Duration) (int64, error) {
+	n, err := pg.Prune(ctx, g.Pool, pruneBuildsSQL, pruneBatch, keep.Seconds())
+	if err != nil {
+		return n, fmt.Errorf("github: prune builds: %w", err)
+	}
+	return n, nil
 }
 
 var (
@@ -302,5 +318,12 @@ var (
 	knownSQL = pg.Statement{Name: "github.known", Text: `SELECT state, outcome, tries FROM github_deliveries WHERE guid = $1`}
 
 	forgetSQL = pg.Statement{Name: "github.forget", Text: `
-		DELETE FROM github_deliveries WHERE state <> 'new' AND received < clock_timestamp() - make_interval(secs => $1)`}
+		DELETE FROM github_deliveries WHERE seq IN (
+			SELECT seq FROM github_deliveries WHERE state <> 'new' AND received < clock_timestamp() - make_interval(secs => $2)
+			ORDER BY received LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+
+	pruneBuildsSQL = pg.Statement{Name: "github.prune-builds", Text: `
+		DELETE FROM github_builds WHERE task_group_id IN (
+			SELECT task_group_id FROM github_builds WHERE updated < clock_timestamp() - make_interval(secs => $2)
+			ORDER BY updated LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

@@ -125,7 +125,6 @@ const (
 	takeFor        = 5 * time.Minute  // what a delivery may take
 	takersAtOnce   = 4
 	missedEvery    = 5 * time.Minute
-	keepDeliveries = 14 * 24 * time.Hour
 )
 
 // Start starts the loops; they run until Stop.
@@ -137,7 +136,6 @@ func (g *GitHub) Start(ctx context.Context) {
 	g.loops.Go(func() { g.takeDeliveries(ctx, true) })
 	g.loops.Go(func() { g.follow(ctx) })
 	g.loops.Go(func() { g.repeat(ctx, missedEvery, g.FindMissed) })
-	g.loops.Go(func() { g.repeat(ctx, time.Hour, g.forget) })
 	g.loops.Go(func() { g.repeat(ctx, syncEvery, g.SyncInstallations) })
 	g.Checks.Start(ctx)
 }
@@ -172,7 +170,7 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, setInstallationSQL, blockSQL, recentSQL, takeAgainSQL, reviveSQL, aggregatedSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
+		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, pruneBuildsSQL, setInstallationSQL, blockSQL, recentSQL, takeAgainSQL, reviveSQL, aggregatedSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
 		pullHeadSQL, clockSQL, goneSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, newestSQL, branchSQL, troubleSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL, figuresSQL,
 	}
 }

@@ -163,6 +163,8 @@ func newServeCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&c.Pulse.Treeherder, "treeherder", false, "also publish what Treeherder reads: pushes and jobs (or set TREELINE_TREEHERDER)")
 	cmd.Flags().StringVar(&metricsAddress, "metrics-address", "", "host and port at which Prometheus may scrape /metrics, such as 127.0.0.1:9100 (TREELINE_METRICS)")
 	outgoing.add(cmd.Flags())
+	c.Keep = map[string]time.Duration{}
+	keepFlags(cmd.Flags(), c.Keep)
 	return cmd
 }
 

@@ -199,7 +199,7 @@ func TestSamples(t *testing.T) {
 	exec(t, e.Pool, `DELETE FROM queue_samples`)
 	exec(t, e.Pool, `INSERT INTO queue_samples SELECT '', date_trunc('hour', now()) - m * interval '1 minute', 1, 1, 1, 0 FROM generate_series(1, 120 * 1440) m`)
 	t.Run("old ones are thinned out", func(t *testing.T) {
-		if err := one.Thin(t.Context()); err != nil {
+		if _, err := one.Thin(t.Context(), 100*24*time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		count(0, `at < now() - interval '100 days'`)

@@ -2,6 +2,7 @@ package gauge
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,12 +37,9 @@ func (g *Gauge) Stop() {
 	g.loop.Wait()
 }
 
-// Sample writes down how the task queues stand now, unless somebody has this minute. In a whole hour it thins out what is
-// old.
+// Sample writes down how the task queues stand now, unless somebody has this minute.
 func (g *Gauge) Sample(ctx context.Context) error {
-	var at time.Time
 	err := pg.Tx(ctx, g.Pool, func(ctx context.Context, tx pgx.Tx) error {
-		at = time.Time{}
 		list, err := tx.Query(ctx, roundSQL.Text)
 		if err != nil {
 			return failed(roundSQL, err)
@@ -50,28 +48,26 @@ func (g *Gauge) Sample(ctx context.Context) error {
 		if err != nil || len(mine) == 0 {
 			return err
 		}
-		at = mine[0]
 		s, err := g.sample(ctx)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, samplesSQL.Text, at, s.queues, s.pending, s.running, s.capacity, s.waits, s.p50, s.p95, s.hourly); err != nil {
+		if _, err := tx.Exec(ctx, samplesSQL.Text, mine[0], s.queues, s.pending, s.running, s.capacity, s.waits, s.p50, s.p95, s.hourly); err != nil {
 			return failed(samplesSQL, err)
 		}
 		return nil
 	})
-	if err != nil || at.IsZero() || at.Minute() != 0 {
-		return err
-	}
-	return g.Thin(ctx)
+	return err
 }
 
-// Thin takes the older samples out that are closer together than their age asks for.
-func (g *Gauge) Thin(ctx context.Context) error {
-	if _, err := g.Pool.Exec(ctx, thinSQL.Text); err != nil {
-		return failed(thinSQL, err)
+// Thin takes the older samples out that are closer together than their age asks for, and those older than
+// keep, in small steps. It returns how many that were.
+func (g *Gauge) Thin(ctx context.Context, keep time.Duration) (int64, error) {
+	n, err := pg.Prune(ctx, g.Pool, thinSQL, 2000, keep.Seconds())
+	if err != nil {
+		return n, fmt.Errorf("queue: %w", err)
 	}
-	return nil
+	return n, nil
 }
 
 // columns are samples to be written.
@@ -190,10 +186,12 @@ INSERT INTO queue_samples (at, task_queue_id, pending, running, capacity, waits,
 SELECT $1, * FROM unnest($2::text[], $3::int[], $4::int[], $5::int[], $6::int[], $7::float8[], $8::float8[], $9::float8[])`}
 
 	thinSQL = pg.Statement{Name: "queue.gauge-thin", Text: `
-DELETE FROM queue_samples
-WHERE at < now() - interval '26 hours' AND extract(minute FROM at)::int % 10 <> 0
-   OR at < now() - interval '8 days' AND extract(minute FROM at) <> 0
-   OR at < now() - interval '100 days'`}
+DELETE FROM queue_samples WHERE ctid = ANY(ARRAY(
+	SELECT ctid FROM queue_samples
+	WHERE at < now() - interval '26 hours' AND extract(minute FROM at)::int % 10 <> 0
+	   OR at < now() - interval '8 days' AND extract(minute FROM at) <> 0
+	   OR at < now() - make_interval(secs => $2)
+	LIMIT $1 FOR UPDATE SKIP LOCKED))`}
 
 	// $3 is the width of a step in seconds.
 	historySQL = pg.Statement{Name: "queue.gauge-history", Text: `

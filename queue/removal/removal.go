@@ -15,29 +15,25 @@ import (
 // Batch is how many rows are removed in one transaction.
 const Batch = 500
 
-// Expired deletes tasks, groups and artifacts that have expired. Objects deletes the content of an
-// artifact; without it contents are left alone.
-func Expired(ctx context.Context, pool *pgxpool.Pool, objects func(ctx context.Context, name string) error) error {
-	if err := artifacts(ctx, pool, objects); err != nil {
-		return err
+// Expired deletes tasks, groups and artifacts that have expired, and returns how many rows of these that
+// were. Objects deletes the content of an artifact; without it contents are left alone.
+func Expired(ctx context.Context, pool *pgxpool.Pool, objects func(ctx context.Context, name string) error) (int64, error) {
+	total, err := artifacts(ctx, pool, objects)
+	if err != nil {
+		return total, err
 	}
 	for _, s := range Statements {
-		for {
-			tag, err := pool.Exec(ctx, s.Text, Batch)
-			if err != nil {
-				return fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
-			}
-			if tag.RowsAffected() == 0 {
-				break
-			}
+		n, err := pg.Prune(ctx, pool, s, Batch)
+		if total += n; err != nil {
+			return total, fmt.Errorf("queue: %w", err)
 		}
 	}
-	return nil
+	return total, nil
 }
 
 // artifacts deletes the objects first: a row without its object is an error for readers, an object
 // without a row would stay for ever.
-func artifacts(ctx context.Context, pool *pgxpool.Pool, objects func(ctx context.Context, name string) error) error {
+func artifacts(ctx context.Context, pool *pgxpool.Pool, objects func(ctx context.Context, name string) error) (total int64, err error) {
 	for {
 		removed := 0
 		err := pg.Tx(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
@@ -56,11 +52,12 @@ func artifacts(ctx context.Context, pool *pgxpool.Pool, objects func(ctx context
 			return artifact.Remove(ctx, tx, list)
 		})
 		if err != nil {
-			return fmt.Errorf("queue: remove expired artifacts: %w", err)
+			return total, fmt.Errorf("queue: remove expired artifacts: %w", err)
 		}
 		if removed == 0 {
-			return nil
+			return total, nil
 		}
+		total += int64(removed)
 	}
 }
 

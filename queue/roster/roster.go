@@ -132,20 +132,15 @@ func (r *Roster) NoteLines(ctx context.Context) error {
 
 // Remove deletes workers that have expired, a day after they were seen last unless they were declared
 // for longer or are in quarantine, and task queues not used for five days: at most batch rows of each
-// in one transaction.
-func (r *Roster) Remove(ctx context.Context, batch int) error {
+// in one transaction. It returns how many rows that were.
+func (r *Roster) Remove(ctx context.Context, batch int) (total int64, err error) {
 	for _, s := range []pg.Statement{removeWorkersSQL, removeDetailsSQL, removeQueuesSQL} {
-		for {
-			tag, err := r.pool.Exec(ctx, s.Text, batch)
-			if err != nil {
-				return fmt.Errorf("queue: %s: %w", s.Name, pg.Classify(err))
-			}
-			if tag.RowsAffected() < int64(batch) {
-				break
-			}
+		n, err := pg.Prune(ctx, r.pool, s, batch)
+		if total += n; err != nil {
+			return total, fmt.Errorf("queue: %w", err)
 		}
 	}
-	return nil
+	return total, nil
 }
 
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.

@@ -114,7 +114,7 @@ func TestQuarantine(t *testing.T) {
 	// Unseen for days, it stays known and in quarantine; others are forgotten.
 	exec(t, pool, `UPDATE queue_workers SET last_active = now() - interval '3 days'`)
 	exec(t, pool, `UPDATE worker_details SET expires = now() - interval '1 second' WHERE worker_id = 'good'`)
-	if err := here.Remove(t.Context(), 1); err != nil {
+	if _, err := here.Remove(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	if page := must[roster.WorkersPage](t)(here.Workers(t.Context(), "p/a", nil, 0, "")); len(page.Workers) != 1 || page.Workers[0].WorkerID != "bad" {
@@ -141,7 +141,7 @@ func TestDeclaredWorkersStay(t *testing.T) {
 		}
 	}
 	exec(t, pool, `UPDATE queue_workers SET last_active = now() - interval '3 days'`)
-	if err := r.Remove(t.Context(), 100); err != nil {
+	if _, err := r.Remove(t.Context(), 100); err != nil {
 		t.Fatal(err)
 	}
 	must[roster.Worker](t)(r.Worker(t.Context(), key("p/a", "w")))
@@ -149,7 +149,7 @@ func TestDeclaredWorkersStay(t *testing.T) {
 	if _, err := r.Worker(t.Context(), key("p/a", "w")); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("an expired worker: %v", err)
 	}
-	if err := r.Remove(t.Context(), 100); err != nil {
+	if _, err := r.Remove(t.Context(), 100); err != nil {
 		t.Fatal(err)
 	}
 	var left int
@@ -209,7 +209,7 @@ func TestTaskQueuesAndProvisioners(t *testing.T) {
 	if fault.KindOf(err) != fault.NotFound || fault.KindOf(err2) != fault.NotFound {
 		t.Errorf("expired: %v, %v", err, err2)
 	}
-	if err := r.Remove(t.Context(), 1); err != nil {
+	if _, err := r.Remove(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"aws-2/linux", "aws/linux-0", "aws/linux-1", "aws/linux-2"}, names("", 0)); diff != "" {

@@ -109,7 +109,8 @@ var scenes = []scene{
 		return "", s.q.EnforceDeadlines(ctx)
 	}},
 	{"remove what is expired", false, func(s *stage) { s.task(task.Failed); s.task(task.Completed); s.clean.Expire(s, s.ids...) }, func(ctx context.Context, s *stage) (string, error) {
-		return "", s.q.RemoveExpired(ctx)
+		_, err := s.q.RemoveExpired(ctx)
+		return "", err
 	}},
 }
 

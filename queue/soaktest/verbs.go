@@ -323,7 +323,7 @@ func (c *client) enforceDeadlines(ctx context.Context) {
 	c.loop(ctx, EnforceDeadlines, c.at.queue.EnforceDeadlines)
 }
 func (c *client) removeExpired(ctx context.Context) {
-	c.loop(ctx, RemoveExpired, c.at.queue.RemoveExpired)
+	c.loop(ctx, RemoveExpired, func(ctx context.Context) error { _, err := c.at.queue.RemoveExpired(ctx); return err })
 }
 
 func (c *client) loop(ctx context.Context, v Verb, round func(context.Context) error) {

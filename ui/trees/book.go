@@ -133,4 +133,4 @@ RETURNING changed`}
 )
 
 // Statements are the SQL of this package, for the test that prepares each.
-func Statements() []pg.Statement { return []pg.Statement{oneSQL, allSQL, historySQL, setSQL} }
+func Statements() []pg.Statement { return []pg.Statement{oneSQL, allSQL, historySQL, setSQL, pruneSQL} }

@@ -216,6 +216,6 @@ func Statements() []pg.Statement {
 		lockSubjectSQL, latestSQL, attemptSQL, insertSQL, changeSQL, supersedeSQL, findSQL, suiteSQL, noteSQL, claimSQL, nextDueSQL, sentSQL, laterSQL, endSQL,
 		endRepositorySQL, blockSQL, perhapsSQL, madeSQL, lostSQL, paySQL, remainingSQL, markGroupsSQL, markSQL, markedSQL, holdHeadSQL, lastMarkSQL, plannedSQL,
 		judgeSQL, headSQL, membersSQL, headRowsSQL, dueHeadsSQL, compareSoonSQL, allRowsSQL, resendSQL, remakeSQL, foundSQL, endInstallationSQL, endRepositoriesSQL,
-		resumeSQL, figuresSQL, forgetSQL,
+		resumeSQL, figuresSQL, forgetSQL, forgetHeadsSQL, forgetVerdictsSQL,
 	}
 }

@@ -30,14 +30,22 @@ func (c *Checks) reconcile(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := c.reconcileSome(ctx)
-		if err == nil {
-			err = c.exec(ctx, forgetSQL, keepFor.Seconds())
-		}
-		if err != nil && ctx.Err() == nil {
+		if err := c.reconcileSome(ctx); err != nil && ctx.Err() == nil {
 			c.Log.WarnContext(ctx, "hold GitHub's checks against ours; tried again soon", "err", err)
 		}
 	}
+}
+
+// Prune forgets checks, revisions and verdicts of which nothing was heard for longer than keep, in small steps,
+// and returns how many rows that were.
+func (c *Checks) Prune(ctx context.Context, keep time.Duration) (total int64, err error) {
+	for _, s := range []pg.Statement{forgetSQL, forgetHeadsSQL, forgetVerdictsSQL} {
+		n, err := pg.Prune(ctx, c.Pool, s, 500, keep.Seconds())
+		if total += n; err != nil {
+			return total, fmt.Errorf("checks: %w", err)
+		}
+	}
+	return total, nil
 }
 
 // compared is a revision that is due.
@@ -224,8 +232,16 @@ var (
 			AND r.enabled AND lower(repository) = lower(r.owner || '/' || r.repo)`}
 
 	forgetSQL = pg.Statement{Name: "checks.forget", Text: `
-		WITH old AS (SELECT clock_timestamp() - make_interval(secs => $1) AS at),
-		heads AS (DELETE FROM github_check_heads USING old WHERE updated < old.at AND compared < old.at),
-		verdicts AS (DELETE FROM github_verdicts USING old WHERE created < old.at)
-		DELETE FROM github_checks USING old WHERE updated < old.at`}
+		DELETE FROM github_checks WHERE id IN (
+			SELECT id FROM github_checks WHERE updated < clock_timestamp() - make_interval(secs => $2) ORDER BY updated LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+
+	forgetHeadsSQL = pg.Statement{Name: "checks.forget-heads", Text: `
+		WITH old AS (SELECT clock_timestamp() - make_interval(secs => $2) AS at)
+		DELETE FROM github_check_heads WHERE (repository_id, sha) IN (
+			SELECT repository_id, sha FROM github_check_heads, old WHERE updated < old.at AND compared < old.at
+			ORDER BY compared LIMIT $1 FOR UPDATE OF github_check_heads SKIP LOCKED)`}
+
+	forgetVerdictsSQL = pg.Statement{Name: "checks.forget-verdicts", Text: `
+		DELETE FROM github_verdicts WHERE (repository_id, sha, source) IN (
+			SELECT repository_id, sha, source FROM github_verdicts WHERE created < clock_timestamp() - make_interval(secs => $2) LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

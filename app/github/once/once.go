@@ -70,16 +70,17 @@ func (r Record) Release(ctx context.Context, what, who string) error {
 	return r.Undo(ctx, "once", what)
 }
 
-// Expire forgets what is older.
-func (r Record) Expire(ctx context.Context, age time.Duration) error {
-	if _, err := r.Pool.Exec(ctx, expireSQL.Text, age.Seconds()); err != nil {
-		return fmt.Errorf("github: forget what was said: %w", pg.Classify(err))
+// Prune forgets what is older, in small steps, and returns how many rows that were.
+func (r Record) Prune(ctx context.Context, age time.Duration) (int64, error) {
+	n, err := pg.Prune(ctx, r.Pool, pruneSQL, 1000, age.Seconds())
+	if err != nil {
+		return n, fmt.Errorf("github: forget what was said: %w", err)
 	}
-	return nil
+	return n, nil
 }
 
 // Statements returns all SQL of the package, so that a test can hold it against the schema.
-func Statements() []pg.Statement { return []pg.Statement{noteSQL, undoSQL, notedSQL, expireSQL} }
+func Statements() []pg.Statement { return []pg.Statement{noteSQL, undoSQL, notedSQL, pruneSQL} }
 
 var (
 	noteSQL = pg.Statement{Name: "github.note", Text: `INSERT INTO github_said (digest) VALUES ($1) ON CONFLICT DO NOTHING`}
@@ -88,5 +89,7 @@ var (
 
 	notedSQL = pg.Statement{Name: "github.noted", Text: `SELECT EXISTS (SELECT FROM github_said WHERE digest = $1)`}
 
-	expireSQL = pg.Statement{Name: "github.forget-said", Text: `DELETE FROM github_said WHERE said < clock_timestamp() - make_interval(secs => $1)`}
+	pruneSQL = pg.Statement{Name: "github.forget-said", Text: `
+		DELETE FROM github_said WHERE digest IN (
+			SELECT digest FROM github_said WHERE said < clock_timestamp() - make_interval(secs => $2) LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

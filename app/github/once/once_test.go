@@ -34,11 +34,11 @@ func TestAThingIsDoneByOne(t *testing.T) {
 	}
 	claim("button", "two", true)
 	claim("button", "one", false)
-	if err := r.Expire(ctx, time.Hour); err != nil {
+	if _, err := r.Prune(ctx, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	claim("button", "one", false)
-	if err := r.Expire(ctx, -time.Hour); err != nil {
+	if _, err := r.Prune(ctx, -time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	claim("button", "one", true)

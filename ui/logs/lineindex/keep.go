@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -88,14 +89,25 @@ func (l *Logs) keep(ctx context.Context, x *Index) error {
 	return nil
 }
 
+// Prune removes the indexes of logs that have expired, in small steps, and returns how many.
+func Prune(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+	n, err := pg.Prune(ctx, pool, pruneSQL, 100)
+	if err != nil {
+		return n, fmt.Errorf("logs: %w", err)
+	}
+	return n, nil
+}
+
 var (
 	loadSQL = pg.Statement{Name: "logs.load-index", Text: `SELECT body FROM log_indexes WHERE object_id = $1`}
 
 	// A server that dies while it makes an index loses its claim.
 	claimSQL = pg.Statement{Name: "logs.claim-index", Text: `
-WITH old AS (DELETE FROM log_indexes WHERE expires < now() AND object_id <> $1)
 INSERT INTO log_indexes AS i (object_id, claimed_until, expires) VALUES ($1, now() + interval '30 seconds', $2)
 ON CONFLICT (object_id) DO UPDATE SET claimed_until = excluded.claimed_until WHERE i.body IS NULL AND i.claimed_until < now()`}
+
+	pruneSQL = pg.Statement{Name: "logs.prune-indexes", Text: `
+DELETE FROM log_indexes WHERE object_id IN (SELECT object_id FROM log_indexes WHERE expires < now() ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 
 	holdSQL = pg.Statement{Name: "logs.hold-index", Text: `
 UPDATE log_indexes SET claimed_until = now() + interval '30 seconds' WHERE object_id = $1 AND body IS NULL`}
@@ -106,4 +118,4 @@ ON CONFLICT (object_id) DO UPDATE SET body = excluded.body, expires = excluded.e
 )
 
 // Statements are the SQL of this package, for the test that prepares each.
-var Statements = []pg.Statement{loadSQL, claimSQL, holdSQL, keepSQL}
+var Statements = []pg.Statement{loadSQL, claimSQL, holdSQL, keepSQL, pruneSQL}

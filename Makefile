@@ -1,4 +1,5 @@
 # make run    the whole product on this machine: REPO=path, DATA=dir, PORT=number, WORKERS=number
+# make audit  known vulnerabilities in what Treeline is built from, and licences: GOVULNDB=file:///DIRECTORY for a copy of the database
 # make test   all tests; needs nothing but what it installs or names
 # make lint   vet, formatting and golangci-lint
 # make build  bin/treeline with the pages built in
@@ -21,12 +22,12 @@ PORT     ?= 8080
 WORKERS  ?= 2
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 path      = $(subst $() ,\ ,$(1))
-GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 2>/dev/null)
+GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 'docs/*' 2>/dev/null)
 
 # One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
 export CGO_ENABLED = 0
 
-.PHONY: run test test-ui gallery lint build ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test clean
+.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -47,6 +48,11 @@ lint: ui
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(GOLANGCI) run ./...
+
+# The licences alone are looked at by make test as well. Status 2 of tools/audit says that nothing could be looked up.
+audit: ui
+	$(GO) test -count 1 ./tools/licences
+	@tools/audit
 
 build: bin/treeline
 

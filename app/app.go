@@ -35,6 +35,8 @@ import (
 	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/metrics"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/internal/web/throttle"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/notify"
@@ -88,6 +90,10 @@ type App struct {
 	cron      *appcron.Cron
 	retention *retention.Retention // what removes old rows
 
+	limits   *throttle.Limits // how often somebody may ask
+	services []web.Service    // what the server serves: the tables,
+	patterns []string         // and the addresses of pages and other doors
+
 	server *http.Server
 	stops  []func(context.Context) error // in the order of starting
 	failed chan error
@@ -99,7 +105,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 	if err := c.Check(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	a := &App{config: c, failed: make(chan error, 1), repos: map[string]*localgit.Repo{}}
+	a := &App{config: c, limits: throttle.New(c.Limits, time.Now), failed: make(chan error, 1), repos: map[string]*localgit.Repo{}}
 	a.makeMetrics()
 	defer func() {
 		if err != nil {
@@ -349,6 +355,7 @@ func (a *App) startLoops(ctx context.Context) error {
 	a.startPools(ctx)
 	a.startGauge(ctx)
 	a.startTreeherder(ctx)
+	a.startTraces(ctx)
 	a.startTrees(ctx)
 	if err := a.startPulse(ctx); err != nil {
 		return err

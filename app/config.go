@@ -14,8 +14,11 @@ import (
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/internal/metrics"
+	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/internal/web/throttle"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
+	"github.com/treeline-ci/treeline/trace/export"
 )
 
 // Config is the whole configuration of a server. Check fills defaults and says what is missing.
@@ -63,6 +66,9 @@ type Config struct {
 	// HgPushes says on which RabbitMQ hg.mozilla.org tells of pushes, as hints; on none when its URL is empty.
 	HgPushes pulse.Config
 
+	// Traces says where traces are sent; nowhere when empty.
+	Traces export.Config
+
 	// Notify says how mail and messages get out; not at all when empty.
 	Notify Notify
 
@@ -89,11 +95,17 @@ type Config struct {
 	// recommended set when nil.
 	Anonymous []string
 
-	// Metrics says where they can be scraped; nowhere when empty.
-	Metrics metrics.Config
-
 	// Keep says how long things are kept that Keeps names; the default where it says nothing.
 	Keep map[string]time.Duration
+
+	// Proxies are those in front of the server whose X-Forwarded-For is believed.
+	Proxies web.Proxies
+
+	// Limits say how often somebody may ask; throttle.Defaults when nil.
+	Limits map[throttle.Kind]throttle.Rate
+
+	// Metrics says where they can be scraped; nowhere when empty.
+	Metrics metrics.Config
 
 	Log *slog.Logger
 }
@@ -111,6 +123,9 @@ func (c *Config) Check() error {
 	}
 	if c.RootURL == "" {
 		c.RootURL = "http://" + c.Listen
+	}
+	if c.Limits == nil {
+		c.Limits = throttle.Defaults()
 	}
 	c.RootURL = strings.TrimSuffix(c.RootURL, "/")
 	if c.Log == nil {
@@ -138,6 +153,6 @@ func (c *Config) Check() error {
 	if err := c.Login.Check(c.RootURL); err != nil {
 		problems = append(problems, fmt.Errorf("login (%s): %w", login.Setting, err))
 	}
-	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.checkKeep(), c.Metrics.Check())
+	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.Metrics.Check(), c.checkKeep())
 	return errors.Join(problems...)
 }

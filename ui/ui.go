@@ -15,6 +15,7 @@ import (
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/failures"
 	"github.com/treeline-ci/treeline/hooks"
+	"github.com/treeline-ci/treeline/internal/web/throttle"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/object"
 	manager "github.com/treeline-ci/treeline/pools"
@@ -22,6 +23,7 @@ import (
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/gauge"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
+	"github.com/treeline-ci/treeline/trace"
 	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui/access"
 	"github.com/treeline-ci/treeline/ui/actions"
@@ -45,6 +47,7 @@ import (
 	"github.com/treeline-ci/treeline/ui/session"
 	"github.com/treeline-ci/treeline/ui/shell"
 	"github.com/treeline-ci/treeline/ui/tasks"
+	"github.com/treeline-ci/treeline/ui/traces"
 	"github.com/treeline-ci/treeline/ui/why"
 )
 
@@ -77,6 +80,9 @@ type Deps struct {
 	Record func(ctx context.Context, decision string) (*explain.Record, error)
 	// Change is what of a forge a task group was made for; a fault.NotFound without. nil: there are no forges.
 	Change func(ctx context.Context, taskGroupID string) (groups.Change, error)
+	// Trace and TracePush make the trace of a task group and that of a push without tasks.
+	Trace     func(ctx context.Context, taskGroupID string) (*trace.Trace, error)
+	TracePush func(ctx context.Context, repository string, id int64) (*trace.Trace, error)
 	// Starter writes a first configuration for a repository; nil: there is no quickstart.
 	Starter func(ctx context.Context, repository string) (create.Starter, error)
 	// Lab tries configurations; nil: there is no page for that.
@@ -89,14 +95,24 @@ type Deps struct {
 	RootURL string // as people reach it, such as "http://localhost:8080"
 	Version string // shown in the footer
 	Log     *slog.Logger
+	Limits  *throttle.Limits // how often somebody may ask; nil: as often as they like
 }
+
+// Pages is the handler of everything that is not an API. It is safe for concurrent use.
+type Pages struct {
+	http.Handler
+	patterns []string
+}
+
+// Patterns lists the patterns of all pages and their data, as of http.ServeMux.
+func (p *Pages) Patterns() []string { return p.patterns }
 
 // area is the pages of one subject.
 type area interface{ Register(*page.Kit) error }
 
 // New returns the handler of everything that is not an API: pages, their data under /ui/api, and
-// assets. It is safe for concurrent use.
-func New(d Deps) (http.Handler, error) {
+// assets.
+func New(d Deps) (*Pages, error) {
 	log := d.Log.With("room", "ui")
 	assets, err := page.LoadAssets(sources, dist)
 	if err != nil {
@@ -106,7 +122,7 @@ func New(d Deps) (http.Handler, error) {
 		log.Warn("this binary was built without the pages' scripts: pages are plain and do not move; run \"make ui\" and build again")
 	}
 	sessions := &session.Store{Pool: d.Pool, Auth: d.Auth, Login: d.Login, Secure: strings.HasPrefix(d.RootURL, "https:"), Log: log}
-	kit, err := page.New(page.Deps{Sessions: sessions, Repositories: d.Push.Repositories, Assets: assets, RootURL: d.RootURL, Version: d.Version, Log: log})
+	kit, err := page.New(page.Deps{Sessions: sessions, Repositories: d.Push.Repositories, Assets: assets, RootURL: d.RootURL, Version: d.Version, Log: log, Limits: d.Limits})
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +137,7 @@ func New(d Deps) (http.Handler, error) {
 			return shell.Who{ClientID: s.ClientID, Scopes: s.Scopes}, err
 		})
 	}
-	return guard(http.NewCrossOriginProtection().Handler(kit)), nil
+	return &Pages{guard(http.NewCrossOriginProtection().Handler(kit)), kit.Mux().Patterns()}, nil
 }
 
 // areas are the pages by subject.
@@ -132,12 +148,13 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 	viewer := &logs.Pages{Queue: d.Queue, Push: d.Push, Live: stream, Objects: d.Objects, Pool: d.Pool, RootURL: d.RootURL, Log: log}
 	repeat := &again.Again{Queue: d.Queue, Actions: d.Actions, Log: log}
 	reasons := &why.Why{Queue: d.Queue, Push: d.Push, Record: d.Record}
-	rest, artifacts := d.rest(viewer, stream)
+	rest, artifacts, book := d.rest(viewer, stream)
 	return append(rest, []area{
 		stream, offers, viewer, reasons, repeat,
 		&health.Pages{Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream},
 		moved.Pages{},
-		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits}},
+		&traces.Pages{Record: d.Push, Live: stream, Group: d.Trace, Push: d.TracePush, Version: d.Version},
+		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits, book.Hits}},
 		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{

@@ -184,7 +184,7 @@ func (d *door) badge(ctx context.Context, r *web.Request) (any, error) {
 	h.Set("X-Taskcluster-Status", state)
 	h.Set("Content-Type", "image/svg+xml")
 	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox")
 	_, _ = fmt.Fprintf(r.Writer, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="20" role="img" aria-label="Treeline: %s">`+
 		`<rect width="%d" height="20" rx="3" fill="#444"/><path d="M%d 0h%d a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3H%dz" fill="%s"/>`+
 		`<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11"><text x="6" y="14">Treeline</text><text x="%d" y="14">%s</text></g></svg>`,

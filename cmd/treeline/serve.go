@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -17,6 +18,8 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/internal/metrics"
+	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/internal/web/throttle"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
 )
@@ -61,6 +64,9 @@ Environment:
                       of its webhooks with spaces between or file:PATH, and for GitHub Enterprise
                       Server the root of its API; or the name of the server's secret that holds
                       all that; optional
+  TREELINE_TRUSTED_PROXIES
+                      addresses and networks of the reverse proxies in front, as --trusted-proxies
+  TREELINE_LIMITS     how often somebody may ask, as --limits (docs/operations/security.md)
   TREELINE_METRICS    where Prometheus may scrape /metrics, as --metrics-address; an address that other
                       machines reach needs TREELINE_METRICS_TOKEN, or TREELINE_METRICS_TOKEN_FILE with
                       it, which the scraper shows (docs/operations/monitor.md)
@@ -82,6 +88,7 @@ func newServeCommand() *cobra.Command {
 	var repos []string
 	var verbose bool
 	var metricsAddress string
+	var proxies, limits string
 	outgoing := notifyFlags{}
 	cmd := &cobra.Command{
 		Use:     "serve",
@@ -127,6 +134,12 @@ func newServeCommand() *cobra.Command {
 			if c.TwoPersons, err = auth.ParseGuards(os.Getenv("TREELINE_TWO_PERSONS")); err != nil {
 				return err
 			}
+			if c.Proxies, err = web.ParseProxies(cmp.Or(proxies, os.Getenv("TREELINE_TRUSTED_PROXIES"))); err != nil {
+				return fmt.Errorf("--trusted-proxies or TREELINE_TRUSTED_PROXIES: %w", err)
+			}
+			if c.Limits, err = throttle.Parse(cmp.Or(limits, os.Getenv("TREELINE_LIMITS"))); err != nil {
+				return fmt.Errorf("--limits or TREELINE_LIMITS: %w", err)
+			}
 			if c.Metrics, err = metrics.LoadConfig(metricsAddress, os.Getenv); err != nil {
 				return err
 			}
@@ -161,6 +174,8 @@ func newServeCommand() *cobra.Command {
 	cmd.Flags().StringVar(&c.Pulse.URL, "pulse-url", "", "RabbitMQ on which events are published; other users of this machine see it, TREELINE_PULSE_URL they do not")
 	cmd.Flags().StringVar(&c.Pulse.Namespace, "pulse-namespace", "", "what the names of the exchanges begin with: exchange/NAMESPACE-queue/v1/… (default taskcluster, which existing listeners know)")
 	cmd.Flags().BoolVar(&c.Pulse.Treeherder, "treeherder", false, "also publish what Treeherder reads: pushes and jobs (or set TREELINE_TREEHERDER)")
+	cmd.Flags().StringVar(&proxies, "trusted-proxies", "", "addresses and networks of the reverse proxies in front, whose X-Forwarded-For is believed, such as 10.0.0.5,10.1.0.0/16")
+	cmd.Flags().StringVar(&limits, "limits", "", "how often somebody may ask: KIND=PER-SECOND/BURST or KIND=off, such as \"anonymous=50/500 costly=off\"")
 	cmd.Flags().StringVar(&metricsAddress, "metrics-address", "", "host and port at which Prometheus may scrape /metrics, such as 127.0.0.1:9100 (TREELINE_METRICS)")
 	outgoing.add(cmd.Flags())
 	c.Keep = map[string]time.Duration{}

@@ -160,7 +160,7 @@ func (k *Kit) begin(w http.ResponseWriter, r *http.Request) (*Visit, error) {
 		return v, err
 	}
 	v.Have = scope.NewSet(v.Session.Scopes)
-	return v, nil
+	return v, v.checkForm()
 }
 
 func (v *Visit) writeJSON(status int, answer any) {

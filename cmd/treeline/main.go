@@ -16,6 +16,7 @@ import (
 
 	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/admincmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/doctorcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/githubcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/importcmd"
@@ -52,6 +53,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	}
 	var code exitCode
 	var local localcmd.Exit
+	var doctor doctorcmd.Exit
 	switch {
 	case err == nil:
 		return 0
@@ -59,6 +61,8 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		return int(code)
 	case errors.As(err, &local):
 		return int(local)
+	case errors.As(err, &doctor):
+		return int(doctor)
 	case errors.Is(err, graphcmd.ErrTold), errors.Is(err, githubcmd.ErrTold), errors.Is(err, admincmd.ErrTold):
 		return 1
 	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))):
@@ -132,7 +136,7 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 			root.AddCommand(c)
 		}
 	}
-	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), newBenchCommand(), newVersionCommand(), newHealthCommand())
+	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), doctorcmd.New(), newBenchCommand(), newVersionCommand(), newHealthCommand())
 	add("use", logincmd.New()...)
 	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand(), newAdminCommand())
 	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New(), importcmd.New())

@@ -1,0 +1,184 @@
+// Package doctorcmd is the command "treeline doctor": it makes the checks of a deployment from its configuration, runs
+// them, and tells what they found.
+package doctorcmd
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/doctor"
+	"github.com/treeline-ci/treeline/internal/build"
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+// Exit is how the command ends when all has been told.
+type Exit int
+
+// Error implements error.
+func (e Exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+const help = `Looks whether a deployment is as it has to be, and says of what it finds what is wrong, which promise that
+breaks, and what to do. docs/operations/doctor.md lists all that it can find.
+
+Give it the environment and the flags of "treeline serve", on the machine where that runs: it reads the configuration,
+looks at the database, writes to each object store and removes it again, signs in to GitHub, RabbitMQ, mail, Slack and
+Matrix without sending anything, and asks the deployment at its root URL. It changes nothing.
+
+From elsewhere, --root-url alone looks at a deployment from outside: its address, certificate, clock and health.
+
+Exit codes: 0 nothing is wrong (hints may be there), 1 there are findings, 2 something could not be looked at.`
+
+// options are the flags of the command besides the server's.
+type options struct {
+	flags   flags
+	rootURL string
+	ca      string
+	json    bool
+	quiet   bool
+	only    []string
+	limit   time.Duration
+	servers int
+}
+
+// New makes the command.
+func New() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Look whether a deployment is as it has to be", Long: help, Args: cobra.NoArgs,
+		Example: `  treeline doctor
+  treeline doctor --only "database settings" --only backups --json
+  treeline doctor --root-url https://ci.example.com`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	o.flags.add(cmd.Flags())
+	cmd.Flags().StringVar(&o.rootURL, "root-url", "", "root URL of the deployment (default $TREELINE_ROOT_URL); without DATABASE_URL, look from outside only")
+	cmd.Flags().StringVar(&o.ca, "ca", "", "file of PEM certificates to trust at the root URL, besides the system's")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
+	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "tell of findings alone, not of each check")
+	cmd.Flags().StringArrayVar(&o.only, "only", nil, "run only checks whose name has this in it (repeatable)")
+	cmd.Flags().DurationVar(&o.limit, "limit", doctor.Limit, "time for each check")
+	cmd.Flags().IntVar(&o.servers, "servers", 0, "how many servers share the database at most (default: one more than now)")
+	return cmd
+}
+
+func (o *options) run(cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	checks, closer, err := o.checks(ctx)
+	if err != nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "treeline:", err)
+		return Exit(doctor.Blinded)
+	}
+	defer closer()
+	if len(o.only) > 0 {
+		checks = slices.DeleteFunc(checks, func(c doctor.Check) bool {
+			return !slices.ContainsFunc(o.only, func(part string) bool { return strings.Contains(c.Name, part) })
+		})
+	}
+	if len(checks) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "treeline: no check has such a name")
+		return Exit(doctor.Blinded)
+	}
+	progress := doctor.Printer{Out: cmd.ErrOrStderr(), Colours: colours(cmd.ErrOrStderr())}
+	report := doctor.Run(ctx, checks, doctor.Options{Limit: o.limit, Done: func(r doctor.Result) {
+		if !o.quiet && !o.json {
+			fmt.Fprintln(progress.Out, progress.Line(r))
+		}
+	}})
+	if o.json {
+		err = json.NewEncoder(cmd.OutOrStdout()).Encode(report)
+	} else {
+		err = doctor.Printer{Out: cmd.OutOrStdout(), Colours: colours(cmd.OutOrStdout())}.Report(report)
+	}
+	if code := report.Exit(); err == nil && code != doctor.Fine {
+		return Exit(code)
+	}
+	return err
+}
+
+func colours(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
+}
+
+// checks makes all that can be looked at. closer ends what they needed.
+func (o *options) checks(ctx context.Context) (checks []doctor.Check, closer func(), err error) {
+	closer = func() {}
+	trust, err := authorities(o.ca)
+	if err != nil {
+		return nil, closer, err
+	}
+	if os.Getenv("DATABASE_URL") == "" {
+		root := doctor.Root{URL: strings.TrimSuffix(o.rootURL, "/"), Trust: trust}
+		if root.URL == "" {
+			root.URL = strings.TrimSuffix(os.Getenv("TREELINE_ROOT_URL"), "/")
+		}
+		if root.URL == "" {
+			return nil, closer, errors.New("which deployment? Give the environment of its server (DATABASE_URL, TREELINE_DATA, …), or --root-url")
+		}
+		return root.Checks(), closer, nil
+	}
+	d := o.flags.load(ctx)
+	if o.rootURL != "" {
+		d.config.RootURL = strings.TrimSuffix(o.rootURL, "/")
+	}
+	checks = d.own()
+	pool, err := pg.Open(ctx, d.config.DatabaseURL, pg.MaxConns(4), pg.Application("treeline doctor"))
+	if err != nil {
+		checks = append(checks, fixed("database", doctor.Found("db-unreachable", "%v", err)))
+	} else {
+		closer = pool.Close
+		checks = append(checks, d.database(pool, o.servers)...)
+	}
+	root := doctor.Root{URL: d.config.RootURL, Version: build.Read().Version, Trust: trust}
+	if d.secrets {
+		root.Self = hawk.Credentials{ClientID: app.RootClient, AccessToken: d.config.Secrets.RootToken}
+	}
+	checks = append(checks, root.Checks()...)
+	return append(checks, d.others()...), closer, nil
+}
+
+// fixed is a check whose outcome is known.
+func fixed(name string, found ...doctor.Finding) doctor.Check {
+	return doctor.Check{Name: name, Look: func(context.Context) ([]doctor.Finding, error) { return found, nil }}
+}
+
+// perServer is how many connections a server opens: two pools.
+func perServer(address string) int {
+	own := int32(16) // what pg.Open takes when the URL says nothing
+	if c, err := pgxpool.ParseConfig(address); err == nil && strings.Contains(address, "pool_max_conns") {
+		own = c.MaxConns
+	}
+	return 2 * int(own)
+}
+
+func authorities(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	trust, err := x509.SystemCertPool()
+	if err != nil {
+		trust = x509.NewCertPool()
+	}
+	if !trust.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("--ca: %s has no certificate in PEM", path)
+	}
+	return trust, nil
+}

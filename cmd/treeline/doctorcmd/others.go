@@ -1,0 +1,185 @@
+package doctorcmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/app/github/setup"
+	"github.com/treeline-ci/treeline/doctor"
+	"github.com/treeline-ci/treeline/localgit"
+	"github.com/treeline-ci/treeline/notify/chat"
+	"github.com/treeline-ci/treeline/notify/mail"
+)
+
+// own are the checks of the configuration and the machine.
+func (d *deployment) own() []doctor.Check {
+	checks := []doctor.Check{fixed("configuration", d.found...), doctor.Variables(os.Environ(), variables()), doctor.Files(d.files), d.weak()}
+	if d.data != "" {
+		checks = append(checks, doctor.Disk(d.data, 0))
+	}
+	for _, s := range d.config.Objects.Stores {
+		if s.Disk != "" {
+			checks = append(checks, doctor.Disk(s.Disk, 0))
+		}
+	}
+	return checks
+}
+
+func (d *deployment) weak() doctor.Check {
+	passwords := d.passwords()
+	var found []doctor.Finding
+	for _, what := range slices.Sorted(maps.Keys(passwords)) {
+		if code, why := doctor.Weak(passwords[what]); code != "" {
+			found = append(found, doctor.Found(code, "%s %s", what, why))
+		}
+	}
+	return fixed("passwords", found...)
+}
+
+// others are the checks of what a server needs besides the database. None sends or leaves anything.
+func (d *deployment) others() []doctor.Check {
+	c := &d.config
+	skip := func(there bool, why string) string {
+		if there {
+			return ""
+		}
+		return why
+	}
+	hg := slices.ContainsFunc(c.Remote, func(r app.Repository) bool { return r.Kind == "hg" })
+	return []doctor.Check{
+		{Name: "object stores", Skip: skip(d.data != "", "TREELINE_DATA is not set"), Look: d.stores},
+		{Name: "GitHub", Skip: skip(c.GitHub.AppID != 0, "no App is configured here"), Look: d.github},
+		{Name: "clock of GitHub", Skip: skip(c.GitHub.AppID != 0, "no App is configured here"), Look: d.forgeClock},
+		{Name: "Mercurial", Skip: skip(hg, "no repository is configured"), Look: d.mercurial},
+		{Name: "local repositories", Skip: skip(len(c.Repositories) > 0, "none is given (--repo)"), Look: d.local},
+		{Name: "RabbitMQ", Skip: skip(c.Pulse.URL != "", "none is configured"), Look: d.rabbit},
+		{Name: "mail", Skip: skip(c.Notify.SMTP.On(), "none is configured"), Look: d.mail},
+		{Name: "Slack", Skip: skip(c.Notify.Slack.Token != "", "none is configured"), Look: d.slack},
+		{Name: "Matrix", Skip: skip(c.Notify.Matrix.Token != "", "none is configured"), Look: d.matrix},
+	}
+}
+
+func (d *deployment) stores(ctx context.Context) (found []doctor.Finding, err error) {
+	if _, err := os.Stat(d.config.DataDir); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not there: no server has started with this TREELINE_DATA", d.config.DataDir) // a probe would make it
+	}
+	for _, p := range app.ProbeStores(ctx, d.config) {
+		if p.Err != nil {
+			found = append(found, doctor.Found("storage-broken", "the object store %s: %v", p.Name, p.Err))
+		}
+		for _, rule := range p.Expiring {
+			found = append(found, doctor.Found("storage-lifecycle", "the object store %s: %s", p.Name, rule))
+		}
+	}
+	return found, nil
+}
+
+func (d *deployment) github(ctx context.Context) (found []doctor.Finding, err error) {
+	g := d.config.GitHub
+	s, err := setup.Look(ctx, ghclient.Config{AppID: g.AppID, Key: g.Key, API: g.API}, d.config.RootURL)
+	if err != nil {
+		found = append(found, doctor.Found("github-unreachable", "%v", err))
+	}
+	for _, p := range s.Problems {
+		found = append(found, doctor.Found("github-problem", "%s", p))
+	}
+	return found, nil
+}
+
+// githubSkew is how far GitHub lets a clock be away.
+const githubSkew = 30 * time.Second
+
+func (d *deployment) forgeClock(ctx context.Context) ([]doctor.Finding, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, cmp.Or(d.config.GitHub.API, ghclient.PublicAPI), nil)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	date, err := http.ParseTime(answer.Header.Get("Date"))
+	if err != nil {
+		return nil, fmt.Errorf("GitHub does not tell its time: %w", err)
+	}
+	if by := doctor.Skew(began, time.Now(), date, time.Second); by > githubSkew {
+		return []doctor.Finding{doctor.Found("clock-forge", "the clock of GitHub is %v away from this machine's", by.Round(time.Second))}, nil
+	}
+	return nil, nil
+}
+
+func (d *deployment) mercurial(ctx context.Context) (found []doctor.Finding, err error) {
+	for _, p := range app.ProbeMercurial(ctx, d.config) {
+		if p.Err != nil {
+			found = append(found, doctor.Found("hg-unreachable", "the repository %s: %v", p.Name, p.Err))
+		}
+	}
+	return found, nil
+}
+
+func (d *deployment) local(ctx context.Context) (found []doctor.Finding, err error) {
+	for _, r := range d.config.Repositories {
+		if _, err := localgit.Open(ctx, r.Path); err != nil {
+			found = append(found, doctor.Found("git-unreadable", "%v", err))
+		}
+	}
+	return found, nil
+}
+
+func (d *deployment) rabbit(ctx context.Context) ([]doctor.Finding, error) {
+	c := d.config.Pulse
+	c.Log = slog.New(slog.DiscardHandler)
+	blocked, err := c.Probe(ctx)
+	switch {
+	case err != nil:
+		return []doctor.Finding{doctor.Found("rabbit-unusable", "%v", err)}, nil
+	case blocked != "":
+		return []doctor.Finding{doctor.Found("rabbit-blocked", "RabbitMQ takes no messages: %s", blocked)}, nil
+	}
+	return nil, nil
+}
+
+// probed makes a finding of what somebody does not take.
+func probed(code string, err error) ([]doctor.Finding, error) {
+	if err == nil {
+		return nil, nil
+	}
+	return []doctor.Finding{doctor.Found(code, "%v", err)}, nil
+}
+
+func (d *deployment) mail(ctx context.Context) ([]doctor.Finding, error) {
+	sender, err := mail.New(d.config.Notify.SMTP, d.config.RootURL)
+	if err == nil {
+		err = sender.Probe(ctx)
+	}
+	return probed("mail-unusable", err)
+}
+
+func (d *deployment) slack(ctx context.Context) ([]doctor.Finding, error) {
+	s, err := chat.NewSlack(d.config.Notify.Slack, slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = s.Probe(ctx)
+	}
+	return probed("slack-unusable", err)
+}
+
+func (d *deployment) matrix(ctx context.Context) ([]doctor.Finding, error) {
+	m, err := chat.NewMatrix(d.config.Notify.Matrix, slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = m.Probe(ctx)
+	}
+	return probed("matrix-unusable", err)
+}

@@ -1,0 +1,287 @@
+package doctorcmd_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/app/apptest"
+	"github.com/treeline-ci/treeline/backup"
+	"github.com/treeline-ci/treeline/cmd/treeline/doctorcmd"
+	"github.com/treeline-ci/treeline/doctor"
+	"github.com/treeline-ci/treeline/internal/pg"
+)
+
+// deployment is a real one: a PostgreSQL of its own, whose settings may be spoilt, and a server.
+type deployment struct {
+	t    *testing.T
+	pool *pgxpool.Pool
+	dir  string
+	args []string
+}
+
+func start(t *testing.T) *deployment {
+	t.Helper()
+	// PostgreSQL's own user has to reach it.
+	dir, err := os.MkdirTemp("", "doctor") //nolint:usetesting // t.TempDir can be entered by its owner alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // see above
+		t.Fatal(err)
+	}
+	cluster, err := pg.StartCluster(t.Context(), filepath.Join(dir, "pg"), slog.New(slog.DiscardHandler),
+		pg.Setting("archive_mode", "on"), pg.Setting("archive_command", "true"), pg.Setting("idle_in_transaction_session_timeout", "5min"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		defer cancel()
+		if err := cluster.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	d := &deployment{t: t}
+	url := cluster.URL(pg.DatabaseName)
+	server := apptest.Start(t, func(c *app.Config) { c.DatabaseURL = url })
+	if d.pool, err = pg.Open(t.Context(), url, pg.MaxConns(2), pg.Application("test")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.pool.Close)
+	for _, e := range os.Environ() { // what this machine has set is no part of the deployment
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "TREELINE_") {
+			d.unset(name)
+		}
+	}
+	d.dir = server.Dir
+	t.Setenv("DATABASE_URL", url)
+	t.Setenv("TREELINE_ROOT_URL", server.URL)
+	t.Setenv("TREELINE_DATA", server.Dir)
+	for _, kind := range []backup.Kind{backup.Base, backup.Drill} {
+		if _, err := backup.Record(t.Context(), d.pool, backup.Backup{Kind: kind, OK: true, By: "test"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+// unset takes a variable away until the test ends.
+func (d *deployment) unset(name string) {
+	d.t.Setenv(name, "") // has it put back
+	if err := os.Unsetenv(name); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *deployment) exec(statements ...string) {
+	d.t.Helper()
+	for _, s := range statements {
+		if _, err := d.pool.Exec(d.t.Context(), s); err != nil {
+			d.t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// set sets a variable of the environment; "" takes it away.
+func (d *deployment) set(name, value string) {
+	d.t.Helper()
+	err := os.Unsetenv(name)
+	if value != "" {
+		err = os.Setenv(name, value) //nolint:usetesting // put back by the subtest's own cure
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *deployment) write(name, text string, mode fs.FileMode) string {
+	d.t.Helper()
+	path := filepath.Join(d.dir, name)
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		d.t.Fatal(err)
+	}
+	return path
+}
+
+// look runs the command, and returns its report and exit code.
+func (d *deployment) look(t *testing.T) (doctor.Report, int) {
+	t.Helper()
+	cmd := doctorcmd.New()
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	var out, complaints bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&complaints)
+	cmd.SetArgs(append([]string{"--json", "--limit", "1m"}, d.args...))
+	err := cmd.ExecuteContext(t.Context())
+	code, told := errors.AsType[doctorcmd.Exit](err)
+	if err != nil && !told {
+		t.Fatal(err)
+	}
+	var report doctor.Report
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		t.Fatalf("%v: %s %s", err, out.String(), complaints.String())
+	}
+	for _, r := range report.Results {
+		if r.Error != "" {
+			t.Errorf("%s could not look: %s", r.Check, r.Error)
+		}
+	}
+	return report, int(code)
+}
+
+// until looks until the report has these codes: a setting that was reloaded reaches the sessions a moment later.
+func (d *deployment) until(t *testing.T, want []string) doctor.Report {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		report, code := d.look(t)
+		diff := cmp.Diff(want, report.Codes())
+		if wanted := min(1, len(want)); diff == "" && code == wanted {
+			return report
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("exit code %d, findings:\n%s", code, diff)
+		}
+	}
+}
+
+// illness is a misconfiguration, what it is found as, and how it is undone.
+type illness struct {
+	name  string
+	codes []string
+	plant func()
+	cure  func()
+}
+
+// system spoils a setting of the whole cluster that can be reloaded.
+func (d *deployment) system(name, value, code string) illness {
+	return illness{name + " is " + value, []string{code},
+		func() { d.exec("ALTER SYSTEM SET "+name+" = '"+value+"'", "SELECT pg_reload_conf()") },
+		func() { d.exec("ALTER SYSTEM RESET "+name, "SELECT pg_reload_conf()") }}
+}
+
+// database spoils a setting of new sessions in the database.
+func (d *deployment) database(name, value, code string) illness {
+	return illness{name + " is " + value, []string{code},
+		func() { d.exec("ALTER DATABASE treeline SET " + name + " = '" + value + "'") },
+		func() { d.exec("ALTER DATABASE treeline RESET " + name) }}
+}
+
+// sql spoils what stands in the database.
+func (d *deployment) sql(name, codes, plant, cure string) illness {
+	return illness{name, strings.Fields(codes), func() { d.exec(plant) }, func() { d.exec(cure) }}
+}
+
+// variable sets a variable of the server's environment.
+func (d *deployment) variable(name, variable, value string, codes ...string) illness {
+	return illness{name, codes, func() { d.set(variable, value) }, func() { d.set(variable, "") }}
+}
+
+func (d *deployment) illnesses() []illness {
+	secrets := filepath.Join(d.dir, "secrets.json")
+	stores := d.write("stores.yml", "stores: [{name: far, s3: {endpoint: \"http://127.0.0.1:1\", bucket: b, access-key: AKIAIOSFODNN7, secret-key: wJalrXUtnFEMIK7MDENG}}]\n", 0o600)
+	return []illness{
+		d.system("fsync", "off", "db-fsync"),
+		d.system("synchronous_commit", "off", "db-synchronous-commit"),
+		d.system("full_page_writes", "off", "db-full-page-writes"),
+		d.system("autovacuum", "off", "db-autovacuum"),
+		d.database("default_transaction_isolation", "serializable", "db-isolation"),
+		d.database("statement_timeout", "5s", "db-statement-timeout"),
+		d.sql("a hot table is never vacuumed", "db-table-autovacuum",
+			"ALTER TABLE claims SET (autovacuum_enabled = false)", "ALTER TABLE claims RESET (autovacuum_enabled)"),
+		d.sql("the last backup is two days old", "backup-old",
+			"UPDATE backups SET finished = finished - interval '2 days'", "UPDATE backups SET finished = finished + interval '2 days'"),
+		d.sql("the database was put back, and nobody said so", "db-moved",
+			"UPDATE backup_lineage SET timeline = timeline + 1", "UPDATE backup_lineage SET timeline = timeline - 1"),
+		d.sql("a client may do everything, and its token opens with no key", "client-everything key-lost",
+			"INSERT INTO auth_clients (client_id, description, encrypted_token, scopes, expires, disabled) VALUES ('ops/eve', '', '', '{*}', now() + interval '1 day', false)",
+			"DELETE FROM auth_clients WHERE client_id = 'ops/eve'"),
+		d.sql("nobody asks for the tasks of a queue", "queue-no-worker",
+			"INSERT INTO pending (task_id, task_queue_id, priority, run_id, inserted) VALUES ('fN1SbArXTPSVFNUvaOlinQ', 'proj/nobody', 4, 0, now() - interval '1 hour')",
+			"DELETE FROM pending WHERE task_queue_id = 'proj/nobody'"),
+		d.sql("a version of the schema that a newer program made", "schema-new",
+			"INSERT INTO schema_versions (number, name, checksum) VALUES (9999, 'future', 'x')", "DELETE FROM schema_versions WHERE number = 9999"),
+		d.variable("a variable is misspelt", "TREELINE_PULSE_ULR", "x", "env-unknown"),
+		d.variable("RabbitMQ has the user that it comes with, and is not there", "TREELINE_PULSE_URL", "amqp://guest:guest@127.0.0.1:1/", "rabbit-unusable", "secret-default"),
+		d.variable("the mail server is not there", "TREELINE_SMTP_URL", "smtp://127.0.0.1:1?tls=none", "mail-unusable"),
+		d.variable("the bucket is not there", "TREELINE_OBJECT_STORES", stores, "storage-broken"),
+		{"others may read the secrets", []string{"file-readable-by-all"}, func() { d.mode(secrets, 0o644) }, func() { d.mode(secrets, 0o600) }},
+		{"a repository is not there", []string{"git-unreadable"}, func() { d.args = []string{"--repo", filepath.Join(d.dir, "absent")} }, func() { d.args = nil }},
+	}
+}
+
+func (d *deployment) mode(path string, mode fs.FileMode) {
+	d.t.Helper()
+	if err := os.Chmod(path, mode); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func TestTheDoctorFindsPlantedMisconfigurations(t *testing.T) {
+	d := start(t)
+	d.set("TREELINE_MAIL_FROM", "Treeline <ci@example.com>")
+	t.Cleanup(func() { d.set("TREELINE_MAIL_FROM", "") })
+	t.Run("nothing in a healthy deployment", func(t *testing.T) { d.until(t, []string{}) })
+	list := d.illnesses()
+	var all []string
+	for _, ill := range list {
+		all = append(all, ill.codes...)
+		t.Run(ill.name, func(t *testing.T) {
+			ill.plant()
+			defer ill.cure()
+			report := d.until(t, ill.codes)
+			for _, r := range report.Results {
+				for _, f := range r.Findings {
+					if f.What == "" || f.Why == "" || f.Do == "" {
+						t.Errorf("%+v does not say what, why and what to do", f)
+					}
+				}
+			}
+		})
+	}
+	slices.Sort(all)
+	t.Run("all at once", func(t *testing.T) {
+		for _, ill := range list {
+			ill.plant()
+			defer ill.cure()
+		}
+		d.until(t, slices.Compact(all))
+	})
+	t.Run("nothing when all are cured", func(t *testing.T) { d.until(t, []string{}) })
+	t.Run("a deployment whose secrets are another's", func(t *testing.T) {
+		other := t.TempDir()
+		if _, err := app.LoadSecrets(filepath.Join(other, "secrets.json")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(other, "objects"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("TREELINE_DATA", other)
+		d.until(t, []string{"key-lost", "root-stranger"})
+	})
+	t.Run("from outside, without a configuration", func(t *testing.T) {
+		t.Setenv("DATABASE_URL", "")
+		d.until(t, []string{})
+		d.args = []string{"--root-url", "http://127.0.0.1:1", "--only", "root URL"}
+		defer func() { d.args = nil }()
+		d.until(t, []string{"root-unreachable"})
+	})
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/treeline-ci/treeline/ui/indexpages"
 	"github.com/treeline-ci/treeline/ui/live"
 	"github.com/treeline-ci/treeline/ui/logs"
+	"github.com/treeline-ci/treeline/ui/manual"
 	"github.com/treeline-ci/treeline/ui/secretpages"
 	"github.com/treeline-ci/treeline/ui/small"
 	"github.com/treeline-ci/treeline/ui/trees"
@@ -42,7 +43,7 @@ func (d Deps) purge() func(ctx context.Context, workerPoolID, cacheName string) 
 }
 
 // rest are the smaller pages.
-func (d Deps) rest(viewer *logs.Pages, stream *live.Live) (list []area, artifacts *indexpages.Pages) {
+func (d Deps) rest(viewer *logs.Pages, stream *live.Live) (list []area, artifacts *indexpages.Pages, book *manual.Pages) {
 	artifacts = &indexpages.Pages{Index: d.Index, Queue: d.Queue, Objects: d.Objects, Logs: viewer, RootURL: d.RootURL}
 	if d.Index != nil && d.Objects != nil {
 		list = append(list, artifacts)
@@ -55,5 +56,6 @@ func (d Deps) rest(viewer *logs.Pages, stream *live.Live) (list []area, artifact
 	}
 	first := &home.Pages{Queue: d.Queue, Push: d.Push, Live: stream, Gauge: d.Gauge, Failures: d.Failures, Trees: d.Trees, Settings: &home.Settings{Pool: d.Pool}}
 	few := &small.Pages{Purges: d.Purges, Notify: d.Notify, Feed: d.Feed, Messages: d.Pulse, Site: d.Site, Try: d.Try, Parts: d.Parts}
-	return append(list, first, few), artifacts
+	book = &manual.Pages{Methods: few.Methods}
+	return append(list, first, few, book), artifacts, book
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/admincmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/docscmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/doctorcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/githubcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
@@ -136,7 +137,7 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 			root.AddCommand(c)
 		}
 	}
-	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), doctorcmd.New(), newBenchCommand(), newVersionCommand(), newHealthCommand())
+	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), doctorcmd.New(), newBenchCommand(), docscmd.New(), newVersionCommand(), newHealthCommand())
 	add("use", logincmd.New()...)
 	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand(), newAdminCommand())
 	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New(), importcmd.New())

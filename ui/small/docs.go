@@ -13,6 +13,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/web"
+	"github.com/treeline-ci/treeline/ui/find"
 	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/prose"
 )
@@ -84,7 +85,7 @@ func (ps *Pages) references(ctx context.Context, root string) ([]document, error
 	return list, nil
 }
 
-type hit struct {
+type found struct {
 	Service string
 	entry
 	Href string
@@ -93,7 +94,7 @@ type hit struct {
 type docsView struct {
 	Services []docService
 	Query    string
-	Hits     []hit
+	Hits     []found
 	More     bool
 }
 
@@ -122,25 +123,55 @@ func (ps *Pages) docs(v *page.Visit) error {
 		return err
 	}
 	b := docsView{Query: strings.TrimSpace(v.R.FormValue("q"))}
-	words := strings.Fields(strings.ToLower(b.Query))
 	for _, d := range list {
 		b.Services = append(b.Services, docService{d, servicePath(d)})
-		for _, e := range d.Entries {
-			text := strings.ToLower(d.ServiceName + " " + e.Name + " " + e.Title + " " + e.Route + " " + e.Description + " " + string(e.Scopes))
-			if len(words) > 0 && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
-				b.Hits = append(b.Hits, hit{d.ServiceName, e, methodPath(d.ServiceName, e.Name)})
-			}
-		}
 	}
-	// Where all words are in the name stands first.
-	slices.SortStableFunc(b.Hits, func(x, y hit) int { return rank(y, words) - rank(x, words) })
+	b.Hits = matching(list, b.Query)
 	if b.More = len(b.Hits) > maxHits; b.More {
 		b.Hits = b.Hits[:maxHits]
 	}
-	return v.Show(http.StatusOK, page.View{Title: "Documentation", Name: "docs", Main: "narrow", Body: b}, nil)
+	return v.Show(http.StatusOK, page.View{Title: "API reference", Name: "docs", Main: "narrow", Body: b}, nil)
 }
 
-func rank(h hit, words []string) int {
+// matching are the methods and exchanges of which something has all words, those with the words in the name first.
+func matching(list []document, query string) []found {
+	words := strings.Fields(strings.ToLower(query))
+	if len(words) == 0 {
+		return nil
+	}
+	var hits []found
+	for _, d := range list {
+		for _, e := range d.Entries {
+			text := strings.ToLower(d.ServiceName + " " + e.Name + " " + e.Title + " " + e.Route + " " + e.Description + " " + string(e.Scopes))
+			if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
+				hits = append(hits, found{d.ServiceName, e, methodPath(d.ServiceName, e.Name)})
+			}
+		}
+	}
+	slices.SortStableFunc(hits, func(x, y found) int { return rank(y, words) - rank(x, words) })
+	return hits
+}
+
+// Methods are the methods of the API with all words of a query in their name, n at most.
+func (ps *Pages) Methods(v *page.Visit, query string, n int) ([]find.Hit, error) {
+	if ps.Site == nil {
+		return nil, nil
+	}
+	list, err := ps.references(v.R.Context(), v.Kit.RootURL)
+	if err != nil {
+		return nil, err
+	}
+	words := strings.Fields(strings.ToLower(query))
+	var hits []find.Hit
+	for _, h := range matching(list, query) {
+		if len(hits) < n && rank(h, words) == len(words) {
+			hits = append(hits, find.Hit{Kind: "method", Title: h.Service + "." + h.Name, Detail: h.Title, Href: h.Href})
+		}
+	}
+	return hits, nil
+}
+
+func rank(h found, words []string) int {
 	name, n := strings.ToLower(h.Service+" "+h.Name), 0
 	for _, w := range words {
 		if strings.Contains(name, w) {
@@ -153,7 +184,7 @@ func rank(h hit, words []string) int {
 type serviceView struct {
 	document
 	About   template.HTML
-	Methods []hit
+	Methods []found
 }
 
 func (ps *Pages) service(v *page.Visit) error {
@@ -168,7 +199,7 @@ func (ps *Pages) service(v *page.Visit) error {
 		}
 		s := serviceView{document: d, About: prose.Markdown(d.Description)}
 		for _, e := range d.Entries {
-			s.Methods = append(s.Methods, hit{d.ServiceName, e, methodPath(d.ServiceName, e.Name)})
+			s.Methods = append(s.Methods, found{d.ServiceName, e, methodPath(d.ServiceName, e.Name)})
 		}
 		return v.Show(http.StatusOK, page.View{Title: d.Title, Name: "docservice", Main: "narrow", Body: s}, nil)
 	}

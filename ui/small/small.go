@@ -60,7 +60,7 @@ func (ps *Pages) Register(k *page.Kit) error {
 	}
 	if ps.Site != nil {
 		k.Page("GET /status", ps.status)
-		k.Page("GET /docs", ps.docs)
+		k.Page("GET /docs/api", ps.docs)
 		k.Page("GET /docs/{service}", ps.service)
 		k.Page("GET /docs/{service}/{name}", ps.method)
 		k.Page("POST /docs/{service}/{name}", ps.try)

@@ -72,7 +72,7 @@ func TestSmallPages(t *testing.T) {
 		}
 	})
 	t.Run("the reference: every method has a page, a search finds them, they can be tried", func(t *testing.T) {
-		d := admin.Get(t, "/docs?q=ping+object")
+		d := admin.Get(t, "/docs/api?q=ping+object")
 		if hits := d.Find("#hits tbody a"); len(hits) != 1 || uitest.Attr(hits[0], "href") != "/docs/object/ping" {
 			t.Errorf("got %q", d.Text("#hits"))
 		}
@@ -116,7 +116,7 @@ func TestSmallPages(t *testing.T) {
 		flood(t, site, 700)
 		tab.Wait(t, `Number(document.body.dataset.seen) >= 700 && document.body.dataset.kept === "500"`)
 		tab.Inspect(t, "pulse")
-		for name, path := range map[string]string{"purge-caches": "/purge-caches", "denylist": "/notify/denylist", "status": "/status", "docs": "/docs", "docs-method": "/docs/object/startDownload"} {
+		for name, path := range map[string]string{"purge-caches": "/purge-caches", "denylist": "/notify/denylist", "status": "/status", "docs": "/docs/api", "docs-method": "/docs/object/startDownload"} {
 			tab.Go(t, path)
 			tab.Inspect(t, name)
 		}

@@ -296,6 +296,14 @@ func (tab *Tab) Dark(t testing.TB, dark bool) {
 	}
 }
 
+// Before runs a script in each page that is opened from now on, before the page's own.
+func (tab *Tab) Before(t testing.TB, script string) {
+	t.Helper()
+	if _, err := chromedp.Call(tab.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Zone makes the browser's clock show the time of a place, such as "Europe/Berlin".
 func (tab *Tab) Zone(t testing.TB, name string) {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	apphg "github.com/treeline-ci/treeline/app/hg"
 	"github.com/treeline-ci/treeline/app/whatif"
 	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/backup"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/failures"
@@ -25,7 +26,9 @@ import (
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/gauge"
+	"github.com/treeline-ci/treeline/retention"
 	"github.com/treeline-ci/treeline/secrets"
+	"github.com/treeline-ci/treeline/trace/export"
 	"github.com/treeline-ci/treeline/triage"
 	"github.com/treeline-ci/treeline/ui/home"
 	"github.com/treeline-ci/treeline/ui/logs/lineindex"
@@ -39,9 +42,9 @@ import (
 func Statements() []pg.Statement {
 	return slices.Concat(
 		actions.Statements(), github.Statements(), checks.Statements(), once.Statements(), apphg.Statements(), whatif.Statements(),
-		auth.Statements(), cron.Statements(), event.Named(), failures.Statements(), history.Statements(), hooks.Statements(), index.Statements(),
+		auth.Statements(), backup.Statements(), cron.Statements(), event.Named(), failures.Statements(), history.Statements(), hooks.Statements(), index.Statements(),
 		login.Statements, notify.Statements(), object.Statements(), pools.Statements(), purgecache.Statements(), push.Statements(),
-		queue.Statements, gauge.Statements, secrets.Statements(), triage.Statements(), pg.VitalStatements(),
-		home.Statements(), lineindex.Statements, session.Statements, shell.Statements, trees.Statements(),
+		queue.Statements, gauge.Statements, secrets.Statements(), triage.Statements(), pg.Statements(),
+		retention.Statements, export.Statements, home.Statements(), lineindex.Statements, session.Statements, shell.Statements, trees.Statements(),
 	)
 }

@@ -172,6 +172,9 @@ func (g *GitHub) recordOnce(ctx context.Context, t *told, p push.Push) (recorded
 	if err == nil && !fresh {
 		return p, true, nil
 	}
+	if err == nil {
+		g.Log.InfoContext(recorded.Mark(ctx), "a push arrived", "repository", recorded.Repository, "branch", branch, "revision", recorded.Revision)
+	}
 	if err == nil && wasLate {
 		err = g.Push.SetHead(ctx, t.repo.Name, branch, head)
 	}

@@ -25,12 +25,13 @@ func (w *Watch) record(ctx context.Context, r *repository, s state, f found) err
 			return errLate
 		}
 		for _, p := range f.pushes {
-			_, is, err := w.Push.Arrive(ctx, tx, p)
+			arrived, is, err := w.Push.Arrive(ctx, tx, p)
 			if err != nil {
 				return err
 			}
 			if is {
 				fresh++
+				w.Log.DebugContext(arrived.Mark(ctx), "a push arrived", "repository", s.Name, "branch", p.Branch, "revision", p.Revision)
 			}
 		}
 		return w.advance(ctx, tx, r, s, f)

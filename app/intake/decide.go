@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/stamp"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/task"
@@ -48,10 +49,12 @@ func (in *Intake) takeDecisions(ctx context.Context) {
 // decideClaim does one decision task and reports it. What is wrong with the tree fails the task and
 // is recorded with its push; an error returned is ours, and the task is given back to be tried again.
 func (in *Intake) decideClaim(ctx context.Context, c queue.Claim) error {
+	ctx = stamp.With(stamp.With(ctx, stamp.Group, c.Task.TaskGroupID), stamp.Task, c.Status.TaskID)
 	d := &nativeDecision{Intake: in, claim: c, began: time.Now()}
 	held, release := in.hold(ctx, c)
 	defer release()
 	err := d.do(held)
+	ctx = d.push.Mark(ctx)
 	wrong, isMistake := errors.AsType[*mistakeError](err)
 	switch {
 	case ctx.Err() != nil: // the server stops
@@ -68,6 +71,7 @@ func (in *Intake) decideClaim(ctx context.Context, c queue.Claim) error {
 	if err := d.publishLog(ctx); err != nil {
 		return err
 	}
+	in.Log.InfoContext(ctx, "decided", "took", time.Since(d.began))
 	_, err = in.Queue.ReportCompleted(ctx, c.Status.TaskID, c.RunID)
 	return err
 }
@@ -75,6 +79,7 @@ func (in *Intake) decideClaim(ctx context.Context, c queue.Claim) error {
 // refuse fails the decision task for a mistake in the tree, and tells its push.
 func (d *nativeDecision) refuse(ctx context.Context, wrong *mistakeError) error {
 	d.say("%v", wrong)
+	d.Log.InfoContext(ctx, "a decision is refused for a mistake in the tree", "why", wrong.what.Code, "file", wrong.what.File)
 	if wrong.what.Detail != "" {
 		d.say("%s", wrong.what.Detail)
 	}

@@ -80,6 +80,7 @@ func (d *nativeDecision) do(ctx context.Context) error {
 	}
 	p := d.occasion.Push
 	d.push = p
+	ctx = p.Mark(ctx)
 	if wrong != nil {
 		return wrong
 	}

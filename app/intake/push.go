@@ -14,6 +14,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/internal/stamp"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/templates"
 )
@@ -32,10 +33,11 @@ func (in *Intake) takePushes(ctx context.Context) {
 		var taken sync.WaitGroup
 		for _, p := range pushes { // together, so that a server that is slow keeps nobody else's push waiting
 			taken.Go(func() {
+				ctx := p.Mark(ctx)
 				limited, cancel := context.WithTimeout(ctx, pushLimit)
 				defer cancel()
 				if err := in.takePush(limited, p); err != nil && ctx.Err() == nil {
-					in.Log.WarnContext(ctx, "take push; tried again soon", "repository", p.Repository, "push", p.ID, "attempt", p.Attempts, "err", err)
+					in.Log.WarnContext(ctx, "take push; tried again soon", "attempt", p.Attempts, "err", err)
 				}
 			})
 		}
@@ -63,6 +65,7 @@ func (in *Intake) takePush(ctx context.Context, p push.Push) error {
 		if wrong.what.Code == codeNoConfig {
 			state = push.Ignored
 		}
+		in.Log.InfoContext(ctx, "a push becomes no tasks", "state", state, "why", wrong.what.Code)
 		return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: state, Error: &wrong.what, NoGroup: true})
 	}
 	if err == nil && len(tasks) == 0 {
@@ -120,6 +123,7 @@ func (in *Intake) create(ctx context.Context, repository push.Repository, p push
 	if err != nil {
 		return err
 	}
+	in.Log.InfoContext(ctx, "a push became tasks", stamp.Group, tasks[0].Definition.TaskGroupID, "tasks", len(tasks), "state", state)
 	return in.Push.SetOutcome(ctx, p.Repository, p.ID, push.Outcome{State: state})
 }
 

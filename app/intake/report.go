@@ -53,6 +53,7 @@ func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {
 	if err != nil {
 		return err
 	}
+	ctx = p.Mark(ctx)
 	outcome, final := outcomeOf(p, status)
 	if !final {
 		return nil
@@ -64,6 +65,7 @@ func (in *Intake) reportEvent(ctx context.Context, e event.Event) error {
 			outcome.Error = why
 		}
 	}
+	in.Log.InfoContext(ctx, "the decision on a push has ended", "state", outcome.State)
 	return in.Push.SetOutcome(ctx, p.Repository, p.ID, outcome)
 }
 

@@ -149,7 +149,7 @@ func (in *Intake) record(ctx context.Context, name string, repo *localgit.Repo, 
 	if err != nil || !fresh {
 		return err
 	}
-	in.Log.InfoContext(ctx, "push", "repository", name, "id", recorded.ID, "branch", branch, "revision", head)
+	in.Log.InfoContext(recorded.Mark(ctx), "a push arrived", "repository", name, "branch", branch, "revision", head)
 	in.wakePushes()
 	return nil
 }

@@ -37,8 +37,12 @@ func ReadVitals(ctx context.Context, pool *pgxpool.Pool) (v Vitals, err error) {
 	return v, Classify(err)
 }
 
-// VitalStatements are the statements of ReadVitals, to be counted and parsed in tests.
-func VitalStatements() []Statement { return []Statement{vitalsSQL, deadSQL} }
+// Statements lists every statement of the package, to be counted by name and parsed in tests.
+func Statements() []Statement {
+	return []Statement{
+		vitalsSQL, deadSQL, lockVersionsSQL, tableWaitSQL, versionTableExistsSQL, listVersionsSQL, findVersionSQL, addVersionSQL, deleteVersionSQL,
+	}
+}
 
 var (
 	vitalsSQL = Statement{Name: "pg.vitals", Text: `

@@ -14,7 +14,7 @@ const (
 	Task    = "task"
 	Run     = "run"
 	Group   = "group"
-	Push    = "push"     // the id of a push in the record of pushes, with its repository before it
+	Push    = "push"     // in the record of pushes, as repository/id
 	Webhook = "delivery" // a webhook, as GitHub counts them
 	Chore   = "chore"    // a round of something that is done now and then
 )
@@ -40,6 +40,11 @@ func With(ctx context.Context, name, value string) context.Context {
 func Of(ctx context.Context) []slog.Attr {
 	list, _ := ctx.Value(key{}).([]slog.Attr)
 	return list
+}
+
+// Bare returns a context without any ids: of work that several callers share, whose ids would name one of them.
+func Bare(ctx context.Context) context.Context {
+	return context.WithValue(ctx, key{}, []slog.Attr(nil))
 }
 
 // Handler adds the ids of the context to each line that does not say them itself.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/stamp"
 )
 
 // Options say how calls are combined. Run must be given; the zero value of everything else has a
@@ -207,7 +208,11 @@ func (c *Combiner[I, O]) take(l *line[I, O]) *batch[I, O] {
 	}
 	b := &batch[I, O]{callers: slices.Clone(l.waiting[:n]), present: n}
 	l.waiting = slices.Delete(l.waiting, 0, n)
-	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(b.callers[0].call.ctx))
+	ctx := context.WithoutCancel(b.callers[0].call.ctx)
+	if n > 1 {
+		ctx = stamp.Bare(ctx)
+	}
+	b.ctx, b.cancel = context.WithCancel(ctx)
 	for _, w := range b.callers {
 		w.batch = b
 	}

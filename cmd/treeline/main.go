@@ -139,7 +139,7 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 	}
 	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), doctorcmd.New(), newBenchCommand(), docscmd.New(), newVersionCommand(), newHealthCommand())
 	add("use", logincmd.New()...)
-	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand(), newAdminCommand())
+	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newTraceCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand(), newAdminCommand())
 	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New(), importcmd.New())
 	nameUsage(root)
 	return root

@@ -126,6 +126,7 @@ func New(t testing.TB, options ...Option) *Site {
 	pages, err := ui.New(ui.Deps{
 		Rest:  newRest(t, s),
 		Pools: s.Pools, Gauge: s.Gauge, Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Objects: s.objects, Pool: pool, Failures: s.Failures, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
+		Trace: s.Traces().Group, TracePush: s.Traces().OfPush,
 		Schemas: queueapi.Service(s.Queue).Schemas,
 	})
 	if err != nil {

@@ -82,6 +82,7 @@ function Tools() {
       />
       {kind.value && <button type="button" class="chip" aria-pressed="true" onClick={() => chooseKind("")}>kind {kind.value} ×</button>}
       <span class="muted small num grow">{shown === g.cells.length ? `${shown.toLocaleString()} tasks` : `${shown.toLocaleString()} of ${g.cells.length.toLocaleString()} tasks`}</span>
+      <a class="button quiet" href={`/tasks/groups/${g.id}/trace`} title="A waterfall, with why each task waited">Trace</a>
       <a class="button quiet" href={`/tasks/groups/${g.id}/tasks.csv`}>CSV</a>
       <a class="button quiet" href={`/tasks/groups/${g.id}/profile.json`} title="For profiler.firefox.com">Profile</a>
       <span class="seg" role="group" aria-label="View">

@@ -1,8 +1,7 @@
 // Rows of tasks of which only those in view are in the page.
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { bootOf, type Cell, type State } from "../shell/data.ts";
-import { WORD } from "../shell/look.tsx";
+import type { Cell } from "../shell/data.ts";
 import { Rows } from "../shell/rows.ts";
 import { beat, moved } from "./model.ts";
 
@@ -59,15 +58,4 @@ export function linkTo(c: Cell): HTMLElement {
   return a;
 }
 
-export function mark(s: State): HTMLElement {
-  const e = document.createElement("span");
-  e.className = `status st-${s}`;
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `${bootOf().icons}#st-${s}`);
-  svg.append(use);
-  e.append(svg, WORD[s]);
-  return e;
-}
+export { mark } from "./mark.ts";

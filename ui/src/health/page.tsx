@@ -111,6 +111,7 @@ function App() {
         <li><a href={`/jobs?repo=${encodeURIComponent(d.repo)}&revision=${d.revision}`}><code>{short(d.revision)}</code></a></li>
         {d.groupId && <li><a href={`/tasks/groups/${d.groupId}`}>Task group</a></li>}
         {d.groupId && <li><a href={`/why/${d.groupId}`}>Why these tasks</a></li>}
+        <li><a href={`/push/${encodeURIComponent(d.repo)}/${d.revision}/trace`}>Trace</a></li>
       </ol>
       <h1>{d.subject}</h1>
       <p class="muted small health-by">{d.author} pushed to {d.branch} <When at={d.time} /></p>

@@ -145,6 +145,7 @@ function PushMenu({ model, filter, here }: { model: PushModel; filter: () => Fil
         <a href={`${here}&tochange=${push.revision}`} onClick={(e) => { e.preventDefault(); setQuery({ tochange: push.revision }); location.reload(); }}>Set as top of range</a>
         <a href={`${here}&fromchange=${push.revision}`} onClick={(e) => { e.preventDefault(); setQuery({ fromchange: push.revision }); location.reload(); }}>Set as bottom of range</a>
         {push.groupId && <a href={`/tasks/groups/${push.groupId}`}>Task group</a>}
+        {push.groupId && <a href={`/tasks/groups/${push.groupId}/trace`}>Trace</a>}
       </div>
     </details>
   );

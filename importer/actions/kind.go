@@ -154,7 +154,7 @@ func (f *flow) defaults(checkouts bool) object {
 	} else {
 		a := newObject()
 		a.set("cron", true)
-		o.set("attributes", a).LineComment = "only jobs of .cron.yml select these tasks"
+		o.set("attributes", a) // only jobs of .cron.yml select such tasks
 	}
 	if len(f.trig.branches) > 0 {
 		o.set("run-on-git-branches", f.trig.branches)
@@ -247,8 +247,9 @@ func contextOf() object {
 	o, from := newObject(), newObject()
 	from.set("tasks_for", "tasks_for")
 	from.set("base_ref", []string{"base_ref", "head_ref"})
+	from.set("owner", "owner")
 	o.set("from-parameters", from)
-	o.set("substitution-fields", []string{"worker.env.TASKS_FOR", "worker.env.BASE_REF"})
+	o.set("substitution-fields", []string{"worker.env.TASKS_FOR", "worker.env.BASE_REF", "worker.env.OWNER"})
 	return o
 }
 
@@ -315,6 +316,7 @@ func (e *entry) workerKeys() object {
 	if e.context {
 		env.set("TASKS_FOR", "{tasks_for}")
 		env.set("BASE_REF", "{base_ref}")
+		env.set("OWNER", "{owner}")
 	}
 	if len(env.Content) > 0 {
 		o.set("env", env)

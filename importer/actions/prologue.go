@@ -24,6 +24,8 @@ func (s *script) givens() []given {
 	list := []given{
 		{"TASKS_FOR", "", nil},
 		{"BASE_REF", "", nil},
+		{"OWNER", "", nil},
+		{"GITHUB_ACTOR", `export GITHUB_ACTOR="${OWNER%%@*}"`, []string{"OWNER"}},
 		{"GITHUB_WORKSPACE", `export GITHUB_WORKSPACE="$PWD"`, nil},
 		{"RUNNER_TEMP", `export RUNNER_TEMP="$(mktemp -d)"`, nil},
 		{"RUNNER_OS", "export RUNNER_OS=" + system, nil},
@@ -166,7 +168,7 @@ func (s *script) assemble(list []given, known map[string]given, bound map[string
 	if s.uses["keep"] || s.uses["GITHUB_STEP_SUMMARY"] {
 		s.e.artifacts = true
 	}
-	s.e.context = s.uses["TASKS_FOR"] || s.uses["BASE_REF"]
+	s.e.context = s.uses["TASKS_FOR"] || s.uses["BASE_REF"] || s.uses["OWNER"]
 	var b strings.Builder
 	if s.guarded {
 		b.WriteString("failed=0\n")

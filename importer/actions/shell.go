@@ -115,6 +115,9 @@ func (s *script) compared(e *expr.Expr) (string, bool) {
 	}
 	x, ok1 := s.dynamic(a)
 	y, ok2 := s.dynamic(b)
+	if x == "${GITHUB_ACTOR}" {
+		y = strings.TrimSuffix(y, "[bot]") // Treeline's owner is the person's name without it
+	}
 	return `[[ "` + x + `" ` + e.Op + ` "` + y + `" ]]`, ok1 && ok2
 }
 
@@ -168,6 +171,7 @@ var named = map[string]string{
 	"github.head_ref":  "GITHUB_HEAD_REF", "github.event.pull_request.head.ref": "GITHUB_HEAD_REF",
 	"github.base_ref": "GITHUB_BASE_REF", "github.event.pull_request.base.ref": "GITHUB_BASE_REF",
 	"github.event_name": "GITHUB_EVENT_NAME", "github.run_id": "GITHUB_RUN_ID", "github.run_attempt": "GITHUB_RUN_ATTEMPT", "github.workspace": "GITHUB_WORKSPACE",
+	"github.actor": "GITHUB_ACTOR", "github.triggering_actor": "GITHUB_ACTOR", "github.event.sender.login": "GITHUB_ACTOR",
 	"runner.temp": "RUNNER_TEMP", "github.repository": "GITHUB_REPOSITORY", "github.repository_owner": "GITHUB_REPOSITORY_OWNER",
 	"github.event.before": "GITHUB_BASE_SHA", "github.event.pull_request.base.sha": "GITHUB_BASE_SHA",
 }

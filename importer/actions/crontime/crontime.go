@@ -15,7 +15,7 @@ type Time struct {
 	Days, Hours, Minutes []int
 }
 
-var weekdays = []string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
+var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
 
 // Parse reads the five fields of POSIX cron; moved says that minutes were put to a quarter of an hour.
 func Parse(line string) (out []Time, moved bool, err error) {
@@ -51,11 +51,11 @@ func Parse(line string) (out []Time, moved bool, err error) {
 	}
 	byDay, byWeek := t, t
 	byDay.Days = lists[2]
-	for _, d := range lists[4] {
-		byWeek.Weekdays = append(byWeek.Weekdays, weekdays[d%7])
+	for i, name := range weekdays {
+		if slices.Contains(lists[4], i+1) || i == 6 && slices.Contains(lists[4], 0) {
+			byWeek.Weekdays = append(byWeek.Weekdays, name)
+		}
 	}
-	slices.Sort(byWeek.Weekdays)
-	byWeek.Weekdays = slices.Compact(byWeek.Weekdays)
 	switch { // with both, cron runs when one of them fits
 	case len(byDay.Days) == 0:
 		return []Time{byWeek}, moved, nil

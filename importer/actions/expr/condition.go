@@ -41,11 +41,38 @@ func joined(op, neutral, absorbing string, parts []string) string {
 		return out[0]
 	}
 	for i, p := range out {
+		if whole(p) {
+			continue
+		}
 		if strings.Contains(p, " && ") && op != " && " || strings.Contains(p, " || ") && op != " || " || strings.Contains(p, " ? ") {
 			out[i] = "(" + p + ")"
 		}
 	}
 	return strings.Join(out, op)
+}
+
+// whole reports a condition that is one pair of brackets, or one call.
+func whole(p string) bool {
+	if !strings.HasPrefix(p, "(") && !strings.HasPrefix(p, "any(") && !strings.HasPrefix(p, "!(") {
+		return false
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(p); i++ {
+		switch {
+		case p[i] == '\\':
+			i++
+		case p[i] == '"':
+			quoted = !quoted
+		case quoted:
+		case p[i] == '(':
+			depth++
+		case p[i] == ')':
+			if depth--; depth == 0 {
+				return i == len(p)-1
+			}
+		}
+	}
+	return false
 }
 
 // Not is the opposite of a condition.
@@ -57,7 +84,9 @@ func Not(p string) string {
 		return "true"
 	case strings.HasPrefix(p, "!(") && strings.Count(p, "(") == 1:
 		return p[2 : len(p)-1]
-	case strings.ContainsAny(p, " "):
+	case strings.HasPrefix(p, "!") && !strings.Contains(p, " "):
+		return p[1:]
+	case strings.Contains(p, " "):
 		return "!(" + p + ")"
 	}
 	return "!" + p

@@ -60,6 +60,7 @@ const (
 type App struct {
 	config  Config
 	metrics *metrics.Metrics
+	began   time.Time
 	pool    *pgxpool.Pool
 
 	queuePool *pgxpool.Pool
@@ -106,6 +107,7 @@ func Start(ctx context.Context, c Config) (_ *App, err error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	a := &App{config: c, limits: throttle.New(c.Limits, time.Now), failed: make(chan error, 1), repos: map[string]*localgit.Repo{}}
+	a.began = time.Now()
 	a.makeMetrics()
 	defer func() {
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/treeline-ci/treeline/backup"
 	"github.com/treeline-ci/treeline/internal/metrics"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/gauge"
@@ -32,6 +33,9 @@ func (a *App) readings() []metrics.Reading {
 			"treeline_database_bytes", "treeline_database_dead_rows", "treeline_database_oldest_transaction_seconds",
 		}},
 	}
+	list = append(list, metrics.Reading{Name: "retention", Every: time.Minute, Read: a.readRetention, Families: []string{
+		"treeline_retention_rows_total", "treeline_retention_last_success_seconds", "treeline_retention_failures",
+	}}, metrics.Reading{Name: "backups", Every: time.Minute, Read: a.readBackups, Families: []string{"treeline_backup_age_seconds"}})
 	if a.github != nil {
 		list = append(list, metrics.Reading{Name: "github", Read: a.readGitHub, Families: []string{
 			"treeline_webhooks_waiting", "treeline_webhooks_oldest_seconds", "treeline_webhooks_failed", "treeline_github_repositories",
@@ -224,6 +228,40 @@ func (a *App) readDatabase(ctx context.Context, s *metrics.Sheet) error {
 	s.Set("treeline_database_oldest_transaction_seconds", v.Oldest.Seconds())
 	for _, d := range v.Dead {
 		s.Set("treeline_database_dead_rows", float64(d.Rows), d.Table)
+	}
+	return nil
+}
+
+func (a *App) readRetention(ctx context.Context, s *metrics.Sheet) error {
+	runs, err := a.retention.Runs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		ended := r.Finished
+		if ended.IsZero() {
+			ended = a.began
+		}
+		s.Set("treeline_retention_rows_total", float64(r.Total), r.Job)
+		s.Age("treeline_retention_last_success_seconds", time.Now(), ended, r.Job)
+		s.Set("treeline_retention_failures", float64(r.Failures), r.Job)
+	}
+	return nil
+}
+
+func (a *App) readBackups(ctx context.Context, s *metrics.Sheet) error {
+	list, err := backup.Last(ctx, a.pool)
+	if err != nil {
+		return err
+	}
+	newest := map[backup.Kind]time.Time{}
+	for _, b := range list {
+		if b.OK && b.Finished.After(newest[b.Kind]) {
+			newest[b.Kind] = b.Finished
+		}
+	}
+	for kind, at := range newest {
+		s.Age("treeline_backup_age_seconds", time.Now(), at, string(kind))
 	}
 	return nil
 }

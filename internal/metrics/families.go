@@ -172,7 +172,7 @@ var (
 	retentionRows = Family{"treeline_retention_rows_total", Counter, Database, []string{"job"},
 		"Rows that a job has removed since ever.", nil, "Rounds"}
 	retentionAge = Family{"treeline_retention_last_success_seconds", Gauge, Database, []string{"job"},
-		"How long ago the last run of a job that removes old rows ended; of one that never did, since the server was asked first.", nil, "Rounds"}
+		"How long ago the last run of a job that removes old rows ended; of one that never did, how long ago this server began.", nil, "Rounds"}
 	retentionFailures = Family{"treeline_retention_failures", Gauge, Database, []string{"job"},
 		"Runs of a job that failed one after another; 0 when the last did not.", nil, "Rounds"}
 	backupAge = Family{"treeline_backup_age_seconds", Gauge, Database, []string{"kind"},

@@ -331,12 +331,22 @@ func (e *entry) workerKeys() object {
 		}
 		o.set("mounts", list)
 	}
-	if e.artifacts {
+	var artifacts []object
+	add := func(kind, name, path string) {
 		x := newObject()
-		x.set("type", "directory")
-		x.set("name", "public/build")
-		x.set("path", e.directory())
-		o.set("artifacts", []object{x})
+		x.set("type", kind)
+		x.set("name", name)
+		x.set("path", path)
+		artifacts = append(artifacts, x)
+	}
+	if e.artifacts {
+		add("directory", "public/build", e.directory())
+	}
+	if e.summary {
+		add("file", "public/summary.md", strings.TrimPrefix(e.summaryFile(), "$TASK_WORKDIR/"))
+	}
+	if len(artifacts) > 0 {
+		o.set("artifacts", artifacts)
 	}
 	return o
 }

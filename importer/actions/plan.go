@@ -19,6 +19,7 @@ type task struct {
 	env       []pair
 	needs     []need
 	artifacts bool
+	summary   bool
 	proxy     bool
 	context   bool // TASKS_FOR and BASE_REF come from the parameters
 	scopes    []string

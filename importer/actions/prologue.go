@@ -55,7 +55,8 @@ esac`, []string{"TASKS_FOR"}},
 		{"GITHUB_RUN_ATTEMPT", `export GITHUB_RUN_ATTEMPT="$((RUN_ID + 1))"`, nil},
 		{"GITHUB_JOB", "export GITHUB_JOB=" + quoted(s.e.job.id), nil},
 		{"GITHUB_WORKFLOW", "export GITHUB_WORKFLOW=" + quoted(s.f.title), nil},
-		{"GITHUB_STEP_SUMMARY", `export GITHUB_STEP_SUMMARY="$UPLOAD_DIR/summary.md"`, nil},
+		{"GITHUB_STEP_SUMMARY", `export GITHUB_STEP_SUMMARY="` + s.e.summaryFile() + `"
+: > "$GITHUB_STEP_SUMMARY" # shown on the task's page`, nil},
 		{"OUTPUTS", `OUTPUTS="$(mktemp -d)"
 output() { # STEP NAME: what a step wrote to its GITHUB_OUTPUT
   [ ! -e "$OUTPUTS/$1" ] || sed -n "s/^$2=//p" "$OUTPUTS/$1" | tail -n 1
@@ -165,7 +166,8 @@ func (s *script) assemble(list []given, known map[string]given, bound map[string
 			}
 		}
 	}
-	if s.uses["keep"] || s.uses["GITHUB_STEP_SUMMARY"] {
+	s.e.summary = s.uses["GITHUB_STEP_SUMMARY"]
+	if s.uses["keep"] {
 		s.e.artifacts = true
 	}
 	s.e.context = s.uses["TASKS_FOR"] || s.uses["BASE_REF"] || s.uses["OWNER"]

@@ -327,6 +327,14 @@ func (s *script) secret(name string) string {
 
 func (s *script) helper(name string) { s.use(name) }
 
+// summaryFile is what the task's page shows, as a script names it.
+func (e *entry) summaryFile() string {
+	if e.image != "" {
+		return "/builds/worker/summary.md"
+	}
+	return "$TASK_WORKDIR/summary.md"
+}
+
 // directory is where the task's artifacts are.
 func (e *entry) directory() string {
 	if e.image != "" {

@@ -14,6 +14,7 @@
 # make bench-worker  tasks that do nothing on one worker: TASKS=number
 # make simulate-pools  worker pools live through a week of load; prints a table
 # make upgrade-test  the database up and down under load with the previous program still serving
+# make migrate-bench  a table of ROWS=10000000 rows is migrated online, killed and resumed, up and down
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
 GO       ?= go
@@ -27,7 +28,7 @@ GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.
 # One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
 export CGO_ENABLED = 0
 
-.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test clean
+.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test migrate-bench clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -124,6 +125,11 @@ soak: need-run
 # the git history.
 upgrade-test: need-test ui
 	$(GO) test ./e2e -run '^TestUpgradeAndDowngradeUnderLoad$$' -v -count 1 -timeout 20m -upgrade
+
+# A table goes through a version online, up and down, killed twice each way, with writers beside it.
+ROWS ?= 10000000
+migrate-bench: need-test
+	$(GO) test ./internal/pg -run '^TestOnline$$' -v -count 1 -timeout 60m -rows $(ROWS)
 
 clean:
 	rm -rf bin ui/dist/* ui/src/node_modules

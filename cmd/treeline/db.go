@@ -69,20 +69,27 @@ func newDBStatusCommand(o *dbOptions) *cobra.Command {
 
 func newDBUpgradeCommand(o *dbOptions) *cobra.Command {
 	var to int
+	var w dbManner
 	cmd := &cobra.Command{
 		Use: "upgrade", Short: "Apply the versions that the database does not have yet", Args: cobra.NoArgs,
+		Long: `Applies the versions that the database does not have yet. What some of them do to each row of a large
+table is done online, piece by piece, while servers and workers go on; interrupted, also by force, it goes
+on where it was when the command is given again. A server that starts does so by itself, beside its work.`,
 		Example: `  treeline db upgrade
+  treeline db upgrade --progress --busy 80
   treeline db upgrade --to 5`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.change(cmd, func(ctx context.Context, pool *pgxpool.Pool) error { return pg.Upgrade(ctx, pool, to) })
+			return o.change(cmd, func(ctx context.Context, pool *pgxpool.Pool) error { return pg.Upgrade(ctx, pool, to, w.how(cmd)...) })
 		},
 	}
+	w.add(cmd)
 	cmd.Flags().IntVar(&to, "to", 0, "number of the last version to apply (default the newest)")
 	return cmd
 }
 
 func newDBDowngradeCommand(o *dbOptions) *cobra.Command {
 	var to int
+	var w dbManner
 	cmd := &cobra.Command{
 		Use: "downgrade", Short: "Take versions back, with the data that only they can hold", Args: cobra.NoArgs,
 		Long: `Takes back the versions above --to, newest first. What was stored in tables and columns that these
@@ -92,9 +99,10 @@ versions added is lost: make a backup first.`,
 			if to < 0 {
 				return fault.New(fault.Invalid, "--to %d: the number of a version, or 0 for an empty database", to)
 			}
-			return o.change(cmd, func(ctx context.Context, pool *pgxpool.Pool) error { return pg.Downgrade(ctx, pool, to) })
+			return o.change(cmd, func(ctx context.Context, pool *pgxpool.Pool) error { return pg.Downgrade(ctx, pool, to, w.how(cmd)...) })
 		},
 	}
+	w.add(cmd)
 	cmd.Flags().IntVar(&to, "to", 0, "number of the version to go back to; 0 takes back all")
 	if err := cmd.MarkFlagRequired("to"); err != nil {
 		panic(err) // the flag stands in the line above
@@ -201,6 +209,8 @@ func (o *dbOptions) print(cmd *cobra.Command, versions []pg.Version) error {
 			applied = v.Applied.UTC().Format(time.RFC3339)
 		}
 		switch {
+		case v.Online != nil && v.Online.Finished == nil && v.Known:
+			remark = onlineRemark(*v.Online)
 		case !v.Known:
 			remark = "not known to this program: made by a newer one"
 		case v.Changed:

@@ -34,8 +34,12 @@ type Version struct {
 	Applied  *time.Time `json:"applied,omitempty"` // nil: not applied
 	Known    bool       `json:"known"`             // false: applied by another binary; this one has no file for it
 	Changed  bool       `json:"changed,omitempty"` // the file differs from what was applied
+	Online   *Online    `json:"online,omitempty"`  // nil: it has no online part, or is not applied
 	checksum string
 	up, down string
+
+	upBatch, downBatch string   // one statement each: $1 bookmark as JSON, null at the begin; $2 rows; returns rows, bookmark (null: done)
+	indexes            []string // CREATE INDEX CONCURRENTLY …
 }
 
 // Checksum identifies the whole schema that this binary makes; it changes with any version file.
@@ -58,20 +62,20 @@ func Versions(ctx context.Context, pool *pgxpool.Pool) ([]Version, error) {
 }
 
 // Upgrade applies the versions up to number to (0: all) that the database does not have yet, each
-// in a transaction of its own. Any number of processes may do this at once. It refuses when a
-// version was changed after it was applied.
-func Upgrade(ctx context.Context, pool *pgxpool.Pool, to int) error {
-	return upgrade(ctx, pool, versionFiles, to)
+// in a transaction of its own, and then does their online parts. Any number of processes may do this at
+// once. It refuses when a version was changed after it was applied.
+func Upgrade(ctx context.Context, pool *pgxpool.Pool, to int, how ...How) error {
+	return upgrade(ctx, pool, versionFiles, to, mannerOf(how))
 }
 
-// Downgrade takes back the versions above number to, newest first, each in a transaction of its
-// own; 0 takes back all. It refuses, before it changes anything, when the database has a version
+// Downgrade takes back the versions above number to, newest first, each in a transaction of its own, before
+// which comes what it does online; 0 takes back all. It refuses, before it changes anything, when the database has a version
 // that this binary does not know.
-func Downgrade(ctx context.Context, pool *pgxpool.Pool, to int) error {
-	return downgrade(ctx, pool, versionFiles, to)
+func Downgrade(ctx context.Context, pool *pgxpool.Pool, to int, how ...How) error {
+	return downgrade(ctx, pool, versionFiles, to, mannerOf(how))
 }
 
-func upgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error {
+func upgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int, m manner) error {
 	versions, err := load(files)
 	if err != nil {
 		return err
@@ -86,6 +90,9 @@ func upgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error
 		if to != 0 && v.Number > to {
 			break
 		}
+		if err := foundation(ctx, pool, files, v, m); err != nil {
+			return err
+		}
 		err := locked(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
 			var sum string
 			err := tx.QueryRow(ctx, findVersionSQL.Text, v.Number).Scan(&sum)
@@ -94,7 +101,8 @@ func upgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error
 					return fault.New(fault.Conflict, "version %04d_%s was changed after this database got it; "+
 						"downgrade with the binary that applied it, or begin with a fresh database", v.Number, v.Name)
 				}
-				return nil
+				_, err := tx.Exec(ctx, aimUpSQL.Text, v.Number)
+				return err
 			}
 			if err := notFoundIsFine(err); err != nil {
 				return err
@@ -102,17 +110,36 @@ func upgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error
 			if _, err := tx.Exec(ctx, v.up, pgx.QueryExecModeSimpleProtocol); err != nil {
 				return located(err, v.up)
 			}
-			_, err = tx.Exec(ctx, addVersionSQL.Text, v.Number, v.Name, v.checksum)
-			return err
+			if _, err = tx.Exec(ctx, addVersionSQL.Text, v.Number, v.Name, v.checksum); err != nil {
+				return err
+			}
+			return aim(ctx, tx, v, "up")
 		})
 		if err != nil {
 			return fmt.Errorf("pg: upgrade to %04d_%s: %w", v.Number, v.Name, err)
 		}
 	}
+	if m.later {
+		return nil
+	}
+	return finish(ctx, pool, files, 0, m)
+}
+
+// foundation does the online parts on which a version builds that is to be applied.
+func foundation(ctx context.Context, pool *pgxpool.Pool, files fs.FS, v Version, m manner) error {
+	for _, match := range buildsOn.FindAllStringSubmatch(v.up, -1) {
+		number, err := strconv.Atoi(match[1])
+		if err != nil {
+			return fmt.Errorf("pg: version %04d_%s: %w", v.Number, v.Name, err)
+		}
+		if err := finish(ctx, pool, files, number, m); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func downgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) error {
+func downgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int, m manner) error {
 	if err := ensureTable(ctx, pool); err != nil {
 		return err
 	}
@@ -130,7 +157,13 @@ func downgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) err
 		if v.Number <= to || v.Applied == nil {
 			continue
 		}
+		if err := takeBackOnline(ctx, pool, v, m); err != nil {
+			return fmt.Errorf("pg: downgrade of %04d_%s, online: %w", v.Number, v.Name, err)
+		}
 		err := locked(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, dropOnlineSQL.Text, v.Number); err != nil {
+				return err
+			}
 			tag, err := tx.Exec(ctx, deleteVersionSQL.Text, v.Number)
 			if err != nil || tag.RowsAffected() == 0 { // somebody else took it back meanwhile
 				return err
@@ -145,6 +178,30 @@ func downgrade(ctx context.Context, pool *pgxpool.Pool, files fs.FS, to int) err
 		}
 	}
 	return nil
+}
+
+// takeBackOnline does a version's batches downwards.
+func takeBackOnline(ctx context.Context, pool *pgxpool.Pool, v Version, m manner) error {
+	if v.downBatch == "" {
+		return nil
+	}
+	there := true
+	err := locked(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
+		var sum string
+		err := tx.QueryRow(ctx, findVersionSQL.Text, v.Number).Scan(&sum)
+		if there = err == nil; !there {
+			return notFoundIsFine(err) // somebody else took it back meanwhile
+		}
+		return aim(ctx, tx, v, "down")
+	})
+	if err != nil || !there {
+		return err
+	}
+	err = pieces(ctx, pool, v, "down", m)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // likewise
+	}
+	return err
 }
 
 // How long a change of the schema waits for a table, and for how long it tries. What waits for a table
@@ -186,7 +243,10 @@ func locked(ctx context.Context, pool *pgxpool.Pool, fn func(ctx context.Context
 
 func ensureTable(ctx context.Context, pool *pgxpool.Pool) error {
 	err := locked(ctx, pool, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, versionTableSQL)
+		if _, err := tx.Exec(ctx, versionTableSQL); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, onlineTableSQL)
 		return err
 	})
 	if err != nil {
@@ -225,7 +285,34 @@ func versionsOf(ctx context.Context, pool *pgxpool.Pool, files fs.FS) ([]Version
 		versions[i].Applied = &at
 		versions[i].Changed = versions[i].checksum != v.checksum
 	}
-	return versions, Classify(rows.Err())
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("pg: versions: %w", Classify(err))
+	}
+	return versions, onlineOf(ctx, pool, versions)
+}
+
+// onlineOf fills in how far the online parts are.
+func onlineOf(ctx context.Context, pool *pgxpool.Pool, versions []Version) error {
+	var exists bool
+	if err := pool.QueryRow(ctx, onlineTableExistsSQL.Text).Scan(&exists); err != nil || !exists {
+		return Classify(err)
+	}
+	rows, err := pool.Query(ctx, listOnlineSQL.Text)
+	if err != nil {
+		return fmt.Errorf("pg: online parts: %w", Classify(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var number int
+		var o Online
+		if err := rows.Scan(&number, &o.Direction, &o.Rows, &o.Total, &o.Started, &o.Updated, &o.Finished, &o.Seconds); err != nil {
+			return fmt.Errorf("pg: online parts: %w", Classify(err))
+		}
+		if i, ok := slices.BinarySearchFunc(versions, number, func(v Version, n int) int { return v.Number - n }); ok {
+			versions[i].Online = &o
+		}
+	}
+	return Classify(rows.Err())
 }
 
 func newest(versions []Version) int {
@@ -235,7 +322,7 @@ func newest(versions []Version) int {
 	return versions[len(versions)-1].Number
 }
 
-var versionName = regexp.MustCompile(`^versions/(\d{4})_([a-z][a-z0-9_]*)\.(up|down)\.sql$`)
+var versionName = regexp.MustCompile(`^versions/(\d{4})_([a-z][a-z0-9_]*)\.(up|down|up\.batch|down\.batch|up\.index)\.sql$`)
 
 // load reads the version files, sorted by number. Numbers may be missing, but not double, and each
 // version has both directions.
@@ -269,8 +356,10 @@ func load(files fs.FS) ([]Version, error) {
 		if m[3] == "up" {
 			sum := sha256.Sum256(text)
 			v.up, v.checksum = string(text), hex.EncodeToString(sum[:])
-		} else {
+		} else if m[3] == "down" {
 			v.down = string(text)
+		} else if err := v.addOnline(m[3], string(text)); err != nil {
+			return nil, err
 		}
 	}
 	versions := make([]Version, 0, len(byNumber))
@@ -293,8 +382,13 @@ CREATE TABLE IF NOT EXISTS schema_versions (
 )`
 
 var (
-	lockVersionsSQL       = Statement{"pg.versions-lock", `SELECT pg_advisory_xact_lock($1)`}
-	tableWaitSQL          = Statement{"pg.versions-table-wait", `SELECT set_config('lock_timeout', $1, true)`}
+	lockVersionsSQL = Statement{"pg.versions-lock", `SELECT pg_advisory_xact_lock($1)`}
+	tableWaitSQL    = Statement{"pg.versions-table-wait", `SELECT set_config('lock_timeout', $1, true)`}
+	// Who upgrades a version that somebody began to take back wants it whole again.
+	aimUpSQL = Statement{"pg.online-aim-up", `
+UPDATE schema_online SET direction = 'up', bookmark = NULL, rows = 0, seconds = 0, started = now(), updated = now(), finished = NULL
+WHERE number = $1 AND direction = 'down'`}
+	onlineTableExistsSQL  = Statement{"pg.online-exists", `SELECT to_regclass('schema_online') IS NOT NULL`}
 	versionTableExistsSQL = Statement{"pg.versions-exist", `SELECT to_regclass('schema_versions') IS NOT NULL`}
 	listVersionsSQL       = Statement{"pg.versions-list", `SELECT number, name, checksum, applied FROM schema_versions ORDER BY number`}
 	findVersionSQL        = Statement{"pg.versions-find", `SELECT checksum FROM schema_versions WHERE number = $1`}

@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY jobs_millis ON jobs (millis);

@@ -183,6 +183,16 @@ func TestActionsInABrowser(t *testing.T) {
 		tab.Wait(t, `document.querySelector(".task-head .status").innerText.trim() === "passed"`) // it moves by itself
 		tab.Shot(t, "action-task")
 	})
+	t.Run("retrigger sends what a client of actions.json would send", func(t *testing.T) {
+		tab.Go(t, "/tasks/"+lint)
+		tab.Keys(t, "a")
+		tab.Wait(t, `document.querySelector(".action-menu [data-action=retrigger]") !== null`)
+		tab.Click(t, ".action-menu [data-action=retrigger]")
+		tab.Wait(t, `document.querySelector("#start") !== null`)
+		tab.Click(t, "#start")
+		tab.Wait(t, `document.querySelector(".task-head h1")?.innerText.startsWith("Action: Retrigger")`)
+		h.sameAsTheHook(t, actionTask(t, tab), "retrigger", lint)
+	})
 	t.Run("the menu goes by keys", func(t *testing.T) {
 		tab.Go(t, "/tasks/groups/"+h.group)
 		tab.Keys(t, "a")
@@ -258,6 +268,9 @@ func TestActionsInABrowser(t *testing.T) {
 		tab.Keys(t, "a")
 		tab.Wait(t, `document.querySelector(".panel [data-action=rerun]") !== null`)
 		tab.Shot(t, "action-menu-panel")
+		if names := uitest.Eval[string](t, tab, `[...document.querySelectorAll(".panel .action-menu [data-action]")].map(e => e.dataset.action).join(" ")`); names != "retrigger rerun cancel" {
+			t.Errorf("it offers %s", names) // and nothing whose context does not fit the task
+		}
 		if got := uitest.Eval[bool](t, tab, `[...document.querySelectorAll(".panel .action-menu .drop button, .panel .action-menu .drop a")].every(e => { const r = e.getBoundingClientRect(); return [r.left + 9, r.right - 9].every(x => e.contains(document.elementFromPoint(x, r.top + r.height / 2))); })`); !got {
 			t.Error("some of it cannot be pressed")
 		}

@@ -203,8 +203,8 @@ func (a *App) makeRooms(ctx context.Context) (err error) {
 	}
 	static := append([]auth.StaticClient{
 		{ClientID: RootClient, AccessToken: c.Secrets.RootToken, Scopes: []string{"*"}, Description: "The operator."},
-		{ClientID: queueClient, AccessToken: c.Secrets.QueueToken, Scopes: []string{"*"}, Description: "Signs the credentials of tasks."},
-		{ClientID: poolsClient, AccessToken: c.Secrets.poolsIssuer().AccessToken, Scopes: []string{"*"}, Description: "Signs the credentials of workers."},
+		{ClientID: queueClient, AccessToken: c.Secrets.QueueToken, Scopes: []string{"*"}, Description: "Signs the credentials of tasks.", Overlap: auth.MaxOverlap},
+		{ClientID: poolsClient, AccessToken: c.Secrets.poolsIssuer().AccessToken, Scopes: []string{"*"}, Description: "Signs the credentials of workers.", Overlap: auth.MaxOverlap},
 	}, append(people, c.StaticClients...)...)
 	a.auth, err = auth.New(ctx, a.pool, auth.Config{StaticClients: static, People: login.Issuer, Ring: a.ring, KeepAudit: c.keep("audit"), Wake: a.feed.Wake, Log: c.Log})
 	if err != nil {

@@ -29,7 +29,7 @@ func (a *App) loginClient() ([]auth.StaticClient, error) {
 	}
 	token, err := issuerToken(a.config.Secrets)
 	return []auth.StaticClient{{
-		ClientID: login.Issuer, AccessToken: token, Scopes: login.IssuerScopes(a.config.Login), Description: "Signs the credentials of people.",
+		ClientID: login.Issuer, AccessToken: token, Scopes: login.IssuerScopes(a.config.Login), Description: "Signs the credentials of people.", Overlap: auth.MaxOverlap,
 	}}, err
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Sealed lists every column of the database whose values are sealed with the encryption key.
 func Sealed() []reseal.Table {
-	return []reseal.Table{auth.Sealed(), hooks.Sealed(hooks.TokenColumn), hooks.Sealed(hooks.TaskColumn), secrets.Sealed(), login.Sealed()}
+	return []reseal.Table{auth.Sealed(), auth.SealedOld(), hooks.Sealed(hooks.TokenColumn), hooks.Sealed(hooks.TaskColumn), secrets.Sealed(), login.Sealed()}
 }
 
 // checkKeys says so when the database holds what this server has no key for. It serves all the same: the

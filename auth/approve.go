@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,9 +24,13 @@ type Approval struct {
 	Proposer                         string
 	State                            string // open, approved, refused or used
 	DecidedBy                        string
+	Reason                           string    // of the decision; "" where none was given
 	Decided                          time.Time // zero while it is open
 	Created, Expires                 time.Time
 }
+
+// maxReason is how many bytes a reason has at most.
+const maxReason = 1000
 
 // approvalLasts is how long a proposal, and its approval, may be used.
 const approvalLasts = "3 days"
@@ -42,9 +47,12 @@ func (a *Auth) Propose(ctx context.Context, caller Caller, g *Guarded) (Approval
 			return err
 		}
 		rows, err := tx.Query(ctx, proposeSQL.Text, slug.New(), g.EntityType, g.EntityID, g.Action, nullText(shortened(g.Change)), g.Digest, g.Proposer, approvalLasts)
-		out, err = oneApproval(rows, err, "propose a change of "+g.EntityID)
-		return err
+		if out, err = oneApproval(rows, err, "propose a change of "+g.EntityID); err != nil {
+			return err
+		}
+		return tellApproval(ctx, tx, out)
 	})
+	a.changed()
 	return out, err
 }
 
@@ -61,6 +69,22 @@ func (a *Auth) Approvals(ctx context.Context, state, after string, limit int) ([
 	}
 	return list, nil
 }
+
+// Waiting counts the open proposals of others that a client may decide on, as far as it is in person: allowed tells of
+// an entity's type and id whether it may. It looks at no more than a hundred.
+func (a *Auth) Waiting(ctx context.Context, clientID string, allowed func(entityType, entityID string) bool) (int, error) {
+	list, err := a.Approvals(ctx, "open", "", 100)
+	n := 0
+	for _, p := range list {
+		if person(p.Proposer) != person(clientID) && allowed(p.EntityType, p.EntityID) {
+			n++
+		}
+	}
+	return n, err
+}
+
+// SamePerson reports whether two clients are those of one person.
+func SamePerson(one, other string) bool { return person(one) == person(other) }
 
 // Approval reads one; fault.NotFound when there is none, or it has expired.
 func (a *Auth) Approval(ctx context.Context, id string) (Approval, error) {
@@ -84,9 +108,12 @@ func oneApproval(rows pgx.Rows, err error, what string) (Approval, error) {
 
 // Decide approves or refuses an open proposal. Whoever proposed it may refuse it, and not approve it,
 // neither with another client of the same person nor with one that the proposer has changed.
-func (a *Auth) Decide(ctx context.Context, caller Caller, id string, approve bool) (Approval, error) {
+func (a *Auth) Decide(ctx context.Context, caller Caller, id string, approve bool, reason string) (Approval, error) {
 	if err := a.inPerson(caller); err != nil {
 		return Approval{}, err
+	}
+	if reason = strings.TrimSpace(reason); len(reason) > maxReason || !utf8.ValidString(reason) || strings.ContainsRune(reason, 0) {
+		return Approval{}, fault.New(fault.Invalid, "A reason is a text of at most %d bytes.", maxReason)
 	}
 	actor := caller.ClientID
 	state, action := "refused", "change refused"
@@ -110,14 +137,22 @@ func (a *Auth) Decide(ctx context.Context, caller Caller, id string, approve boo
 				return err
 			}
 		}
-		if rows, err = tx.Query(ctx, decideSQL.Text, id, state, actor); err != nil {
+		if rows, err = tx.Query(ctx, decideSQL.Text, id, state, actor, reason); err != nil {
 			return err
 		}
 		if out, err = pgx.CollectExactlyOneRow(rows, scanApproval); err != nil {
 			return err
 		}
-		return Audit(ctx, tx, Record{EntityType: out.EntityType, EntityID: out.EntityID, ClientID: actor, Action: action + " (asked for by " + out.Proposer + ")", Own: true})
+		said := Record{EntityType: out.EntityType, EntityID: out.EntityID, ClientID: actor, Action: action + " (asked for by " + out.Proposer + ")", Own: true}
+		if reason != "" {
+			said.After = map[string]string{"reason": reason}
+		}
+		if err := Audit(ctx, tx, said); err != nil {
+			return err
+		}
+		return tellApproval(ctx, tx, out)
 	})
+	a.changed()
 	if err != nil {
 		return Approval{}, fmt.Errorf("auth: decide %s: %w", id, err)
 	}
@@ -162,14 +197,14 @@ func person(clientID string) string {
 func scanApproval(row pgx.CollectableRow) (Approval, error) {
 	var p Approval
 	var decided *time.Time
-	err := row.Scan(&p.ID, &p.EntityType, &p.EntityID, &p.Action, (*[]byte)(&p.Change), &p.Proposer, &p.State, &p.DecidedBy, &decided, &p.Created, &p.Expires)
+	err := row.Scan(&p.ID, &p.EntityType, &p.EntityID, &p.Action, (*[]byte)(&p.Change), &p.Proposer, &p.State, &p.DecidedBy, &p.Reason, &decided, &p.Created, &p.Expires)
 	if decided != nil {
 		p.Decided = *decided
 	}
 	return p, err
 }
 
-const approvalColumns = `id, entity_type, entity_id, action, change, proposer, state, coalesce(decided_by, ''), decided, created, expires`
+const approvalColumns = `id, entity_type, entity_id, action, change, proposer, state, coalesce(decided_by, ''), coalesce(reason, ''), decided, created, expires`
 
 var (
 	forgetApprovalSQL = pg.Statement{Name: "auth.forget_approval", Text: `
@@ -190,7 +225,7 @@ ORDER BY created DESC, id DESC LIMIT $3`}
 SELECT ` + approvalColumns + ` FROM auth_approvals WHERE id = $1 AND expires > now()`}
 
 	decideSQL = pg.Statement{Name: "auth.decide", Text: `
-UPDATE auth_approvals SET state = $2, decided_by = $3, decided = now() WHERE id = $1 RETURNING ` + approvalColumns}
+UPDATE auth_approvals SET state = $2, decided_by = $3, reason = nullif($4, ''), decided = now() WHERE id = $1 RETURNING ` + approvalColumns}
 
 	madeBySQL = pg.Statement{Name: "auth.made_by", Text: `
 SELECT EXISTS (SELECT FROM auth_audit WHERE entity_type = 'client' AND entity_id IN ($1, $3)

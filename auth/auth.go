@@ -47,6 +47,9 @@ type StaticClient struct {
 	ClientID, AccessToken string
 	Scopes                []string
 	Description           string
+	// Overlap is how long the token that it had before holds when the configuration has another one, such as of a client
+	// that signs credentials which others still use.
+	Overlap time.Duration
 }
 
 // Auth answers questions about clients and roles, and changes them.

@@ -42,7 +42,7 @@ func (a *Auth) Authenticate(ctx context.Context, r web.AuthRequest) (web.AuthRes
 // directory finds the client that an id stands for, and learns when it proved to be that client.
 type directory interface {
 	find(ctx context.Context, id string) (*clientCopy, error)
-	used(ctx context.Context, c *clientCopy)
+	used(ctx context.Context, c *clientCopy, old bool) // old: by the token before the current one
 }
 
 func (a *Auth) authenticate(ctx context.Context, r web.AuthRequest, clients directory) (web.AuthResult, error) {
@@ -122,14 +122,16 @@ func (a *Auth) identify(ctx context.Context, clients directory, id, ext string, 
 	if err != nil {
 		return Caller{}, err
 	}
-	key := client.token
-	if cert != nil {
-		key = cert.AccessToken(client.token)
-	}
-	if err := verify(key); err != nil {
+	token, err := client.shown(a.now(), func(token string) error {
+		if cert != nil {
+			token = cert.AccessToken(token)
+		}
+		return verify(token)
+	})
+	if err != nil {
 		return Caller{}, err
 	}
-	clients.used(ctx, client)
+	clients.used(ctx, client, token != client.token)
 	roles, err := a.roles(ctx)
 	if err != nil {
 		return Caller{}, err
@@ -140,7 +142,7 @@ func (a *Auth) identify(ctx context.Context, clients directory, id, ext string, 
 	}
 	caller := Caller{ClientID: id, Issuer: owner, Scopes: all, Expires: client.Expires, Scheme: schemeHawk}
 	if cert != nil {
-		if err := a.checkCertificate(*cert, id, client, own); err != nil {
+		if err := a.checkCertificate(*cert, id, client, token, own); err != nil {
 			return Caller{}, err
 		}
 		if end := time.UnixMilli(cert.Expiry); end.Before(caller.Expires) {
@@ -167,8 +169,8 @@ func limit(roles *rolesCopy, caller Caller, to []string) ([]string, error) {
 }
 
 // checkCertificate checks temporary credentials against their issuer and what the issuer may give.
-func (a *Auth) checkCertificate(cert hawk.Certificate, id string, issuer *clientCopy, held []string) error {
-	if err := cert.Verify(id, issuer.token, a.now()); err != nil {
+func (a *Auth) checkCertificate(cert hawk.Certificate, id string, issuer *clientCopy, token string, held []string) error {
+	if err := cert.Verify(id, token, a.now()); err != nil {
 		return err
 	}
 	want := scope.Strings(cert.Scopes...)
@@ -218,19 +220,39 @@ func (s sparing) find(ctx context.Context, id string) (*clientCopy, error) {
 // lastUsedEvery is how much a client's LastUsed may lag.
 const lastUsedEvery = 6 * time.Hour
 
+// oldUsedEvery is how much the time of the last use of an old token may lag: who changes tokens waits for it.
+const oldUsedEvery = time.Minute
+
+// shown tells by which of a client's access tokens a check holds: the current one, or while that is good, the one before.
+func (c *clientCopy) shown(now time.Time, check func(token string) error) (string, error) {
+	err := check(c.token)
+	if err == nil || c.old == "" || !now.Before(c.OldUntil) {
+		return c.token, err
+	}
+	if check(c.old) == nil {
+		return c.old, nil
+	}
+	return "", err
+}
+
 // used implements directory: it writes that a client was used, at most once in six hours. A failure is logged only: it must
 // not keep anybody out.
-func (a *Auth) used(ctx context.Context, c *clientCopy) {
+func (a *Auth) used(ctx context.Context, c *clientCopy, old bool) {
 	c.mu.Lock()
-	due := a.now().Sub(c.LastUsed) > lastUsedEvery
+	due, statement := a.now().Sub(c.LastUsed) > lastUsedEvery, noteUseSQL.Text
 	if due {
 		c.LastUsed = a.now()
+	}
+	if old {
+		if due, statement = a.now().Sub(c.OldUsed) > oldUsedEvery, noteOldUseSQL.Text; due {
+			c.OldUsed = a.now()
+		}
 	}
 	c.mu.Unlock()
 	if !due {
 		return
 	}
-	if _, err := a.pool.Exec(ctx, noteUseSQL.Text, c.ID); err != nil {
+	if _, err := a.pool.Exec(ctx, statement, c.ID); err != nil {
 		a.log.WarnContext(ctx, "auth: the time of a client's use was not written", "client", c.ID, "err", pg.Classify(err))
 	}
 }
@@ -248,7 +270,7 @@ func (a *Auth) TestClient(ctx context.Context, r web.AuthRequest, scopes []strin
 // tester is a directory with one client, which holds these scopes.
 type tester []string
 
-func (tester) used(context.Context, *clientCopy) {}
+func (tester) used(context.Context, *clientCopy, bool) {}
 
 func (t tester) find(_ context.Context, id string) (*clientCopy, error) {
 	if id != "tester" {
@@ -260,3 +282,6 @@ func (t tester) find(_ context.Context, id string) (*clientCopy, error) {
 
 var noteUseSQL = pg.Statement{Name: "auth.note_use", Text: `
 UPDATE auth_clients SET last_used = now() WHERE client_id = $1 AND last_used < now() - interval '6 hours'`}
+
+var noteOldUseSQL = pg.Statement{Name: "auth.note_old_use", Text: `
+UPDATE auth_clients SET old_token_used = now(), last_used = greatest(last_used, now() - interval '6 hours') WHERE client_id = $1 AND old_token_until > now()`}

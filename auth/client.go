@@ -25,7 +25,9 @@ type Client struct {
 	LastModified       time.Time
 	LastUsed           time.Time // up to six hours late
 	LastRotated        time.Time
-	Expanded           []string // what Scopes expand to; set in what methods of Auth return
+	OldUntil           time.Time // the access token before the current one holds until then; zero: it does not
+	OldUsed            time.Time // when that one was used last, up to a minute late; zero: not since the change
+	Expanded           []string  // what Scopes expand to; set in what methods of Auth return
 }
 
 // clientRow is a row of auth_clients, in the order of clientColumns.
@@ -36,13 +38,23 @@ type clientRow struct {
 	Scopes                                                []string
 	Disabled, DeleteOnExpiration                          bool
 	Expires, Created, LastModified, LastUsed, LastRotated time.Time
+
+	OldToken          []byte // nil when there is none, or it holds no longer
+	OldUntil, OldUsed *time.Time
 }
 
 func (r clientRow) client() Client {
-	return Client{
+	c := Client{
 		ID: r.ID, Description: r.Description, Scopes: r.Scopes, Disabled: r.Disabled, DeleteOnExpiration: r.DeleteOnExpiration,
 		Expires: r.Expires, Created: r.Created, LastModified: r.LastModified, LastUsed: r.LastUsed, LastRotated: r.LastRotated,
 	}
+	if r.OldToken != nil {
+		c.OldUntil = *r.OldUntil
+		if r.OldUsed != nil {
+			c.OldUsed = *r.OldUsed
+		}
+	}
+	return c
 }
 
 // Client returns a client; fault.NotFound when there is none of that id.
@@ -114,7 +126,8 @@ func escapeLike(prefix string) string {
 func newToken() string { return slug.New() + slug.New() }
 
 const clientColumns = `client_id, description, encrypted_token, scopes, disabled, delete_on_expiration,
-	expires, created, last_modified, last_used, last_rotated`
+	expires, created, last_modified, last_used, last_rotated,
+	CASE WHEN old_token_until > now() THEN old_token END, old_token_until, old_token_used`
 
 var readClientSQL = pg.Statement{Name: "auth.read_client", Text: `
 SELECT ` + clientColumns + ` FROM auth_clients WHERE client_id = $1`}

@@ -22,6 +22,8 @@ const (
 	configured = staticPrefix + "treeline" // whose deeds those of the configuration are
 	itself     = "\x00"                    // stands for the server, as no client's id can
 	tokenReset = "access token reset"
+
+	oldTokenEnded = "old access token ended"
 )
 
 // ClientInput is what can be said about a client.
@@ -104,10 +106,18 @@ func (a *Auth) UpdateClient(ctx context.Context, actor, id string, in ClientInpu
 	return a.expanded(ctx, row)
 }
 
-// ResetAccessToken gives a client a new token and returns it; the old one is worth nothing from then.
-func (a *Auth) ResetAccessToken(ctx context.Context, actor, id string) (Client, string, error) {
+// MaxOverlap is how long an old access token may hold beside the new one.
+const MaxOverlap = 30 * 24 * time.Hour
+
+// ResetAccessToken gives a client a new token and returns it. The old one holds for the overlap longer, which gives
+// those who use it time to take the new one; with none, it is worth nothing from then. One from before that is worth
+// nothing in any case.
+func (a *Auth) ResetAccessToken(ctx context.Context, actor, id string, overlap time.Duration) (Client, string, error) {
 	if err := checkClient(id, ClientInput{}); err != nil {
 		return Client{}, "", fmt.Errorf("auth: reset access token: %w", err)
+	}
+	if overlap < 0 || overlap > MaxOverlap {
+		return Client{}, "", fault.New(fault.Invalid, "an old access token may hold for %v at most, and not for %v", MaxOverlap, overlap)
 	}
 	token := newToken()
 	sealed, err := a.vault.seal(id, token)
@@ -115,13 +125,25 @@ func (a *Auth) ResetAccessToken(ctx context.Context, actor, id string) (Client, 
 		return Client{}, "", err
 	}
 	row, err := a.changeClient(ctx, Record{EntityID: id, ClientID: actor, Action: tokenReset}, clientUpdated, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
-		return one(ctx, tx, resetTokenSQL.Text, id, sealed)
+		return one(ctx, tx, resetTokenSQL.Text, id, sealed, overlap)
 	})
 	if err != nil {
 		return Client{}, "", fmt.Errorf("auth: reset access token of %s: %w", id, err)
 	}
 	c, err := a.expanded(ctx, row)
 	return c, token, err
+}
+
+// EndOldToken makes the access token that a client had before its current one worth nothing at once. It is for clients
+// of the configuration, too.
+func (a *Auth) EndOldToken(ctx context.Context, actor, id string) (Client, error) {
+	row, err := a.changeClient(ctx, Record{EntityID: id, ClientID: actor, Action: oldTokenEnded, Own: true}, clientUpdated, func(ctx context.Context, tx pgx.Tx) (clientRow, error) {
+		return one(ctx, tx, endOldTokenSQL.Text, id)
+	})
+	if err != nil {
+		return Client{}, fmt.Errorf("auth: end the old access token of %s: %w", id, err)
+	}
+	return a.expanded(ctx, row)
 }
 
 // SetDisabled disables a client or enables it again; doing it twice changes nothing.
@@ -180,7 +202,7 @@ func (a *Auth) changeClient(ctx context.Context, audit Record, kind string, chan
 		if row, err = change(ctx, tx); err != nil {
 			return notFound(err, "Client ID %s does not exist.", audit.EntityID)
 		}
-		if audit.Action != tokenReset {
+		if audit.Action != tokenReset && audit.Action != oldTokenEnded {
 			audit.Before, audit.After = old.told(), row.told()
 		}
 		if kind == clientDeleted {
@@ -215,7 +237,12 @@ UPDATE auth_clients SET description = $2, scopes = $3, expires = $4, delete_on_e
 WHERE client_id = $1 RETURNING ` + clientColumns}
 
 var resetTokenSQL = pg.Statement{Name: "auth.reset_token", Text: `
-UPDATE auth_clients SET encrypted_token = $2, last_rotated = now(), last_modified = now()
+UPDATE auth_clients SET encrypted_token = $2, last_rotated = now(), last_modified = now(), old_token_used = NULL,
+	old_token = CASE WHEN $3::interval > '0' THEN encrypted_token END, old_token_until = CASE WHEN $3::interval > '0' THEN now() + $3 END
+WHERE client_id = $1 RETURNING ` + clientColumns}
+
+var endOldTokenSQL = pg.Statement{Name: "auth.end_old_token", Text: `
+UPDATE auth_clients SET old_token = NULL, old_token_until = NULL, old_token_used = NULL
 WHERE client_id = $1 RETURNING ` + clientColumns}
 
 var disableClientSQL = pg.Statement{Name: "auth.disable_client", Text: `

@@ -42,7 +42,7 @@ func TestClients(t *testing.T) {
 	})
 	t.Run("a reset token replaces the old one", func(t *testing.T) {
 		old := create(t, a, "two", "a")
-		_, token, err := a.ResetAccessToken(ctx, "x", "two")
+		_, token, err := a.ResetAccessToken(ctx, "x", "two", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +195,7 @@ func TestStaticClients(t *testing.T) {
 		if err := a.DeleteClient(t.Context(), "x", root.ClientID); !errors.Is(err, fault.Invalid) {
 			t.Error(err)
 		}
-		if _, _, err := a.ResetAccessToken(t.Context(), "x", root.ClientID); !errors.Is(err, fault.Invalid) {
+		if _, _, err := a.ResetAccessToken(t.Context(), "x", root.ClientID, 0); !errors.Is(err, fault.Invalid) {
 			t.Error(err)
 		}
 	})

@@ -49,6 +49,7 @@ type rolesCopy struct {
 type clientCopy struct {
 	Client
 	token string
+	old   string // the token before, while that holds; ""
 	mu    sync.Mutex
 	under *rolesCopy // what scopes were expanded with
 	own   []string   // expansion of the client's scopes
@@ -190,6 +191,12 @@ func (a *Auth) client(ctx context.Context, id string) (*clientCopy, error) {
 		return nil, err
 	}
 	fresh := &clientCopy{Client: row.client(), token: token}
+	if row.OldToken != nil {
+		// One that cannot be read any more is as good as ended.
+		if fresh.old, err = a.vault.open(id, row.OldToken); err != nil {
+			a.log.WarnContext(ctx, "auth: the old access token of a client cannot be read", "client", id, "err", err)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// The row is at least as new as the version read before it, so it may be kept under that version.

@@ -19,7 +19,7 @@ import (
 // lone is a directory with one client.
 type lone struct{ *clientCopy }
 
-func (l lone) used(context.Context, *clientCopy) {}
+func (l lone) used(context.Context, *clientCopy, bool) {}
 
 func (l lone) find(_ context.Context, id string) (*clientCopy, error) {
 	if id != l.ID {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,11 +62,33 @@ type Guarded struct {
 
 // Error tells what is missing.
 func (g *Guarded) Error() string {
-	return fmt.Sprintf("The change of %s %s needs the approval of a second person.", g.EntityType, g.EntityID)
+	return fmt.Sprintf("The change of %s %s needs the approval of a second person. Once somebody else has approved it (Approvals), make it again.", g.EntityType, g.EntityID)
 }
 
 // Unwrap gives the refusal its meaning.
 func (g *Guarded) Unwrap() error { return fault.New(fault.Conflict, "%s", g.Error()) }
+
+// watchKey is the key of a *Watched in a context.
+type watchKey struct{}
+
+// Watched is the last change that was refused, for want of a second person, in a context.
+type Watched struct {
+	mu   sync.Mutex
+	last *Guarded
+}
+
+// Last returns it; nil when there was none.
+func (w *Watched) Last() *Guarded {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+// Watch returns a context in which such refusals are noted, whatever becomes of their error on its way.
+func Watch(ctx context.Context) (context.Context, *Watched) {
+	w := &Watched{}
+	return context.WithValue(ctx, watchKey{}, w), w
+}
 
 // SetGuards makes the guards what the configuration says.
 func (a *Auth) SetGuards(ctx context.Context, guards []Guard) error {
@@ -114,7 +137,13 @@ func approval(ctx context.Context, tx pgx.Tx, r Record, change json.RawMessage) 
 	}
 	err = tx.QueryRow(ctx, useApprovalSQL.Text, digest, r.ClientID).Scan(&approvedBy)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", &Guarded{EntityType: r.EntityType, EntityID: r.EntityID, Action: r.Action, Proposer: r.ClientID, Change: change, Digest: digest}
+		refusal := &Guarded{EntityType: r.EntityType, EntityID: r.EntityID, Action: r.Action, Proposer: r.ClientID, Change: change, Digest: digest}
+		if w, ok := ctx.Value(watchKey{}).(*Watched); ok {
+			w.mu.Lock()
+			w.last = refusal
+			w.mu.Unlock()
+		}
+		return "", refusal
 	}
 	return approvedBy, err
 }

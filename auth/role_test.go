@@ -118,7 +118,7 @@ func TestAuditAndCleaning(t *testing.T) {
 	a := newAuth(t, pool)
 	ctx := t.Context()
 	create(t, a, "c")
-	if _, _, err := a.ResetAccessToken(ctx, "ann", "c"); err != nil {
+	if _, _, err := a.ResetAccessToken(ctx, "ann", "c", 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.SetDisabled(ctx, "ann", "c", true); err != nil {

@@ -79,7 +79,7 @@ func TestTemporaryCredentialsRules(t *testing.T) {
 	if _, err := a.UpdateClient(ctx, "x", "short", auth.ClientInput{Expires: shortEnds}, func([]string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	_, token, err := a.ResetAccessToken(ctx, "x", "short")
+	_, token, err := a.ResetAccessToken(ctx, "x", "short", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestTemporaryCredentialsRules(t *testing.T) {
 				t.Errorf("%s with %s: %+v, %v", id, certificate, got, err)
 			}
 		}
-		if _, _, err := a.ResetAccessToken(ctx, "x", "short"); err != nil {
+		if _, _, err := a.ResetAccessToken(ctx, "x", "short", 0); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := a.TemporaryCallerFor(ctx, c.ClientID, c.Certificate); !errors.Is(err, fault.Unauthenticated) {

@@ -14,7 +14,7 @@ import (
 // expired, or whose access token was changed after that, is a fault.Unauthenticated.
 func (a *Auth) CallerFor(ctx context.Context, clientID string, since time.Time) (Caller, error) {
 	client, err := a.find(ctx, clientID)
-	if err == nil && client.LastRotated.After(since) {
+	if err == nil && client.LastRotated.After(since) && !a.now().Before(client.OldUntil) {
 		err = fault.New(fault.Unauthenticated, "The access token of client ID %s was changed since; sign in again.", clientID)
 	}
 	if err != nil {

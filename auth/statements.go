@@ -6,7 +6,7 @@ import "github.com/treeline-ci/treeline/internal/pg"
 func Statements() []pg.Statement {
 	return []pg.Statement{
 		readStateSQL, lockStateSQL, touchClientsSQL, touchRolesSQL, readClientSQL, listClientsSQL, insertClientSQL,
-		updateClientSQL, resetTokenSQL, disableClientSQL, deleteClientSQL, listStaticSQL, putStaticSQL, noteUseSQL,
+		updateClientSQL, resetTokenSQL, endOldTokenSQL, noteOldUseSQL, sealedOldTokensSQL, swapOldTokenSQL, disableClientSQL, deleteClientSQL, listStaticSQL, putStaticSQL, noteUseSQL,
 		insertAuditSQL, auditLogSQL, guardedSQL, putGuardSQL, dropGuardsSQL, listGuardsSQL, useApprovalSQL,
 		forgetApprovalSQL, proposeSQL, listApprovalsSQL, readApprovalSQL, decideSQL, madeBySQL, pruneApprovalsSQL,
 		entityHistorySQL, clientHistorySQL, deleteExpiredSQL, pruneAuditSQL, readRoleSQL, listRolesSQL, putRoleSQL,

@@ -77,7 +77,7 @@ func (a *Auth) applyStatic(ctx context.Context, tx pgx.Tx, wanted map[string]Sta
 		if err != nil {
 			return false, err
 		}
-		if _, err := tx.Exec(ctx, putStaticSQL.Text, id, c.Description, sealed, sortedScopes(c.Scopes), !kept[id]); err != nil {
+		if _, err := tx.Exec(ctx, putStaticSQL.Text, id, c.Description, sealed, sortedScopes(c.Scopes), !kept[id], c.Overlap); err != nil {
 			return false, err
 		}
 		kind := clientCreated
@@ -116,4 +116,7 @@ INSERT INTO auth_clients (client_id, description, encrypted_token, scopes, expir
 VALUES ($1, $2, $3, $4, now() + interval '1000 years')
 ON CONFLICT (client_id) DO UPDATE SET description = excluded.description, encrypted_token = excluded.encrypted_token,
 	scopes = excluded.scopes, expires = excluded.expires, disabled = false, last_modified = now(),
-	last_rotated = CASE WHEN $5::boolean THEN now() ELSE auth_clients.last_rotated END`}
+	last_rotated = CASE WHEN $5::boolean THEN now() ELSE auth_clients.last_rotated END,
+	old_token = CASE WHEN NOT $5 THEN auth_clients.old_token WHEN $6::interval > '0' THEN auth_clients.encrypted_token END,
+	old_token_until = CASE WHEN NOT $5 THEN auth_clients.old_token_until WHEN $6::interval > '0' THEN now() + $6::interval END,
+	old_token_used = CASE WHEN NOT $5 THEN auth_clients.old_token_used END`}

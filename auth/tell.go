@@ -49,6 +49,14 @@ func tellRole(ctx context.Context, tx pgx.Tx, kind, id string) error {
 	return event.Append(ctx, tx, event.Event{Kind: kind, Payload: body})
 }
 
+// Approvals is the kind of the feed's event about a proposed change: it was made, approved or refused. It has no body:
+// not everybody who reads the feed may see the change.
+const Approvals = "approval-changed"
+
+func tellApproval(ctx context.Context, tx pgx.Tx, p Approval) error {
+	return event.Append(ctx, tx, event.Event{Kind: Approvals, Payload: json.RawMessage(`{"approvalId":"` + p.ID + `"}`)})
+}
+
 // changed is called after a change was committed, or not: this server asks for the versions again,
 // and the feed looks for the change's event.
 func (a *Auth) changed() {

@@ -41,7 +41,7 @@ func TestEveryChangeIsInTheFeed(t *testing.T) {
 	do("create", err)
 	_, err = a.UpdateClient(ctx, "x", "team/one", input, anyScopes)
 	do("update", err)
-	_, _, err = a.ResetAccessToken(ctx, "x", "team/one")
+	_, _, err = a.ResetAccessToken(ctx, "x", "team/one", 0)
 	do("reset", err)
 	_, err = a.SetDisabled(ctx, "x", "team/one", true)
 	do("disable", err)

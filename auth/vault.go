@@ -69,6 +69,19 @@ func Sealed() reseal.Table {
 	}
 }
 
+// SealedOld is the same for the tokens that clients had before.
+func SealedOld() reseal.Table {
+	t := Sealed()
+	t.Name, t.Page, t.Swap = "old access tokens of clients", sealedOldTokensSQL, swapOldTokenSQL
+	return t
+}
+
+var sealedOldTokensSQL = pg.Statement{Name: "auth.sealed_old_tokens", Text: `
+SELECT ARRAY[client_id], old_token FROM auth_clients WHERE client_id > ($1::text[])[1] AND old_token IS NOT NULL ORDER BY client_id LIMIT $2`}
+
+var swapOldTokenSQL = pg.Statement{Name: "auth.swap_old_token", Text: `
+UPDATE auth_clients SET old_token = $3 WHERE client_id = ($1::text[])[1] AND old_token = $2`}
+
 var sealedTokensSQL = pg.Statement{Name: "auth.sealed_tokens", Text: `
 SELECT ARRAY[client_id], encrypted_token FROM auth_clients WHERE client_id > ($1::text[])[1] ORDER BY client_id LIMIT $2`}
 

@@ -116,7 +116,7 @@ func (l *Login) reset(ctx context.Context, h Holder, a Asked) (string, error) {
 	if _, err := l.Caller(ctx, h); err != nil {
 		return "", err
 	}
-	_, token, err := l.deps.Auth.ResetAccessToken(ctx, h.ClientID, a.ClientID)
+	_, token, err := l.deps.Auth.ResetAccessToken(ctx, h.ClientID, a.ClientID, 0)
 	return token, err
 }
 

@@ -75,7 +75,7 @@ func TestSignIn(t *testing.T) {
 		}
 		b := s.Browser(t)
 		b.SignIn(t, "ann", old)
-		_, fresh, err := s.Auth.ResetAccessToken(t.Context(), uitest.Admin, "ann")
+		_, fresh, err := s.Auth.ResetAccessToken(t.Context(), uitest.Admin, "ann", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestSignIn(t *testing.T) {
 		{"is disabled", func(id string) error { _, err := s.Auth.SetDisabled(t.Context(), uitest.Admin, id, true); return err }},
 		{"is deleted", func(id string) error { return s.Auth.DeleteClient(t.Context(), uitest.Admin, id) }},
 		{"has another access token", func(id string) error {
-			_, _, err := s.Auth.ResetAccessToken(t.Context(), uitest.Admin, id)
+			_, _, err := s.Auth.ResetAccessToken(t.Context(), uitest.Admin, id, 0)
 			return err
 		}},
 		{"loses what it gave", func(id string) error {

@@ -168,7 +168,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 		&hookview.Pages{Hooks: d.Hooks, Queue: d.Queue, Auth: d.Auth, Feed: d.Feed, Live: stream},
 		&calendar.Pages{Cron: d.Cron, Push: d.Push, Queue: d.Queue, Log: log},
 		&diffview.Pages{Stored: d.GraphDiff},
-		&access.Pages{Auth: d.Auth, Login: d.Login, Sessions: sessions, Settings: &home.Settings{Pool: d.Pool}, Log: log},
+		&access.Pages{Live: stream, Auth: d.Auth, Login: d.Login, Sessions: sessions, Settings: &home.Settings{Pool: d.Pool}, Log: log},
 	}...)
 }
 

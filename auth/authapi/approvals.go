@@ -13,6 +13,7 @@ import (
 func (d door) approvals() []web.Endpoint {
 	query := pages()
 	query["state"] = `^(open|approved|refused|used)$`
+	reason := map[string]string{"reason": `^[^\x00-\x1f]{0,1000}$`}
 	decide := scope.Text("auth:approve-change:<entityType>:<entityId>")
 	list := []web.Endpoint{
 		{
@@ -28,12 +29,12 @@ func (d door) approvals() []web.Endpoint {
 			Handle: d.approval, Title: "Get a proposed change", Description: "One proposed change.",
 		},
 		{
-			Name: "approveChange", Method: "POST", Route: "/approvals/<approvalId>/approve", Scopes: decide, Output: "approval.json",
+			Name: "approveChange", Method: "POST", Route: "/approvals/<approvalId>/approve", Query: reason, Scopes: decide, Output: "approval.json",
 			Handle: d.decide(true), Title: "Approve a change",
 			Description: "Lets the client that proposed a change make it, once. Whoever proposed it cannot, nor with another client of the same person, nor with one that the proposer has changed.",
 		},
 		{
-			Name: "refuseChange", Method: "POST", Route: "/approvals/<approvalId>/refuse", Scopes: decide, Output: "approval.json",
+			Name: "refuseChange", Method: "POST", Route: "/approvals/<approvalId>/refuse", Query: reason, Scopes: decide, Output: "approval.json",
 			Handle: d.decide(false), Title: "Refuse a change", Description: "Ends a proposal, also one that was approved and not used yet.",
 		},
 	}
@@ -53,6 +54,7 @@ type approvalBody struct {
 	Proposer   string          `json:"proposer"`
 	State      string          `json:"state"`
 	DecidedBy  string          `json:"decidedBy,omitempty"`
+	Reason     string          `json:"reason,omitempty"`
 	Decided    *task.Time      `json:"decided,omitempty"`
 	Created    task.Time       `json:"created"`
 	Expires    task.Time       `json:"expires"`
@@ -61,7 +63,7 @@ type approvalBody struct {
 func toApproval(p auth.Approval) approvalBody {
 	b := approvalBody{
 		ApprovalID: p.ID, EntityType: p.EntityType, EntityID: p.EntityID, ActionType: p.Action, Change: p.Change, Proposer: p.Proposer,
-		State: p.State, DecidedBy: p.DecidedBy, Created: task.At(p.Created), Expires: task.At(p.Expires),
+		State: p.State, DecidedBy: p.DecidedBy, Reason: p.Reason, Created: task.At(p.Created), Expires: task.At(p.Expires),
 	}
 	if !p.Decided.IsZero() {
 		at := task.At(p.Decided)
@@ -134,7 +136,7 @@ func (d door) decide(approve bool) func(context.Context, *web.Request) (any, err
 		if err != nil {
 			return nil, err
 		}
-		if p, err = d.auth.Decide(ctx, actor, p.ID, approve); err != nil {
+		if p, err = d.auth.Decide(ctx, actor, p.ID, approve, r.Query("reason")); err != nil {
 			return nil, err
 		}
 		return toApproval(p), nil

@@ -2,6 +2,8 @@ package authapi
 
 import (
 	"context"
+	"strconv"
+	"time"
 
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/scope"
@@ -35,8 +37,15 @@ func (d door) clientChanges() []web.Endpoint {
 		},
 		web.Endpoint{
 			Name: "resetAccessToken", Method: "POST", Route: "/clients/<clientId>/reset", Scopes: scope.Text("auth:reset-access-token:<clientId>"),
+			Query:  map[string]string{"overlapHours": `^[0-9]{1,3}$`},
 			Output: "create-client-response.json", Handle: d.resetAccessToken, Title: "Reset an access token",
-			Description: "Gives a client a new access token, which is in the answer; the old one stops working.",
+			Description: "Gives a client a new access token, which is in the answer; the old one stops working, or holds for `overlapHours` more, at most 720. " +
+				"Then `oldTokenExpires` says until when, and `oldTokenLastUsed` whether somebody still has it.",
+		},
+		web.Endpoint{
+			Name: "endOldAccessToken", Method: "POST", Route: "/clients/<clientId>/end-old-token", Scopes: scope.Text("auth:reset-access-token:<clientId>"),
+			Output: "get-client-response.json", Handle: d.endOldToken, Title: "End an old access token",
+			Description: "Makes the access token that a client had before its current one worth nothing at once.",
 		},
 		web.Endpoint{
 			Name: "updateClient", Method: "POST", Route: "/clients/<clientId>",
@@ -75,10 +84,21 @@ type clientBody struct {
 	Scopes             []string  `json:"scopes"`
 	ExpandedScopes     []string  `json:"expandedScopes"`
 	Disabled           bool      `json:"disabled"`
+
+	OldTokenExpires  *task.Time `json:"oldTokenExpires,omitempty"`
+	OldTokenLastUsed *task.Time `json:"oldTokenLastUsed,omitempty"`
 }
 
 func toClient(c auth.Client, token string) clientBody {
+	at := func(t time.Time) *task.Time {
+		if t.IsZero() {
+			return nil
+		}
+		out := task.At(t)
+		return &out
+	}
 	return clientBody{
+		OldTokenExpires: at(c.OldUntil), OldTokenLastUsed: at(c.OldUsed),
 		ClientID: c.ID, AccessToken: token, Expires: task.At(c.Expires), Description: c.Description, Created: task.At(c.Created),
 		LastModified: task.At(c.LastModified), LastDateUsed: task.At(c.LastUsed), LastRotated: task.At(c.LastRotated),
 		DeleteOnExpiration: c.DeleteOnExpiration, Scopes: c.Scopes, ExpandedScopes: c.Expanded, Disabled: c.Disabled,
@@ -164,11 +184,27 @@ func (d door) resetAccessToken(ctx context.Context, r *web.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	c, token, err := d.auth.ResetAccessToken(ctx, actor.ClientID, r.Params["clientId"])
+	hours, err := strconv.Atoi("0" + r.Query("overlapHours"))
+	if err != nil {
+		return nil, err // the pattern lets digits through only
+	}
+	c, token, err := d.auth.ResetAccessToken(ctx, actor.ClientID, r.Params["clientId"], time.Duration(hours)*time.Hour)
 	if err != nil {
 		return nil, err
 	}
 	return toClient(c, token), nil
+}
+
+func (d door) endOldToken(ctx context.Context, r *web.Request) (any, error) {
+	actor, err := r.Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := d.auth.EndOldToken(ctx, actor.ClientID, r.Params["clientId"])
+	if err != nil {
+		return nil, err
+	}
+	return toClient(c, ""), nil
 }
 
 func (d door) updateClient(ctx context.Context, r *web.Request) (any, error) {

@@ -1,5 +1,5 @@
 // Package access is the pages of who may do what: signing in, what somebody holds, what programs get of it; clients,
-// roles, what scopes come to and why somebody has one; and the log of all changes.
+// roles, what scopes come to and why somebody has one; the log of all changes, and changes that need two persons.
 package access
 
 import (
@@ -9,6 +9,7 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/ui/home"
+	"github.com/treeline-ci/treeline/ui/live"
 	"github.com/treeline-ci/treeline/ui/page"
 	"github.com/treeline-ci/treeline/ui/session"
 )
@@ -22,6 +23,7 @@ type Pages struct {
 	Login    *login.Login
 	Sessions *session.Store
 	Settings *home.Settings
+	Live     *live.Live // nil: pages do not move by themselves
 	Log      *slog.Logger
 }
 
@@ -62,5 +64,9 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("POST /auth/scopes/compare", ps.compare)
 	k.Page("GET /auth/explain", ps.explain)
 	k.Page("GET /audit", ps.auditLog)
+	k.Data("GET /audit/{file}", ps.auditFile)
+	k.Page("GET "+approvalsPath, ps.approvals)
+	k.Page("POST "+approvalsPath+"/{id}", ps.decide)
+	k.Each(ps.waiting)
 	return k.Add(markup)
 }

@@ -82,15 +82,14 @@ type auditView struct {
 	Records                  []record
 	Entity, Client, From, To string
 	Next                     string // address of older records
+	CSV, JSON                string // addresses of the whole as files
 }
 
-// auditLog lists who changed what, and how.
-func (ps *Pages) auditLog(v *page.Visit) error {
-	if err := v.Allow(scope.String("auth:audit-log")); err != nil {
-		return err
-	}
-	a := auditView{Entity: strings.TrimSpace(v.R.FormValue("entity")), Client: strings.TrimSpace(v.R.FormValue("client")), From: v.R.FormValue("from"), To: v.R.FormValue("to")}
-	q := auth.AuditQuery{ClientID: a.Client, Limit: perPage + 1}
+// asked reads what of the audit log is wanted.
+func (a *auditView) asked(v *page.Visit) (q auth.AuditQuery, err error) {
+	a.Entity, a.Client = strings.TrimSpace(v.R.FormValue("entity")), strings.TrimSpace(v.R.FormValue("client"))
+	a.From, a.To = v.R.FormValue("from"), v.R.FormValue("to")
+	q = auth.AuditQuery{ClientID: a.Client}
 	kind, id, both := strings.Cut(a.Entity, ":")
 	switch prefix, star := strings.CutSuffix(id, "*"); {
 	case !both:
@@ -100,27 +99,42 @@ func (ps *Pages) auditLog(v *page.Visit) error {
 	default:
 		q.EntityType, q.EntityID = kind, id
 	}
-	var err error
 	if q.From, err = moment(a.From); err != nil {
-		return err
+		return q, err
 	}
 	if q.To, err = moment(a.To); err != nil {
-		return err
+		return q, err
 	}
 	if text := v.R.FormValue("before"); text != "" {
 		if q.Before, err = strconv.ParseInt(text, 10, 64); err != nil {
-			return fault.New(fault.BadArguments, "before=%.40q is no number of a record", text)
+			return q, fault.New(fault.BadArguments, "before=%.40q is no number of a record", text)
 		}
 	}
+	return q, nil
+}
+
+// auditLog lists who changed what, and how.
+func (ps *Pages) auditLog(v *page.Visit) error {
+	if err := v.Allow(scope.String("auth:audit-log")); err != nil {
+		return err
+	}
+	var a auditView
+	q, err := a.asked(v)
+	if err != nil {
+		return err
+	}
+	q.Limit = perPage + 1
 	list, err := ps.Auth.AuditLog(v.R.Context(), q)
 	if err != nil {
 		return err
 	}
+	query := v.R.URL.Query()
+	query.Del("before")
+	a.CSV, a.JSON = "/audit/log.csv?"+query.Encode(), "/audit/log.json?"+query.Encode()
 	if len(list) > perPage {
 		list = list[:perPage]
-		next := v.R.URL.Query()
-		next.Set("before", strconv.FormatInt(list[perPage-1].ID, 10))
-		a.Next = "/audit?" + next.Encode()
+		query.Set("before", strconv.FormatInt(list[perPage-1].ID, 10))
+		a.Next = "/audit?" + query.Encode()
 	}
 	a.Records = recordsOf(list)
 	return v.Show(http.StatusOK, page.View{Title: "Audit log", Name: "audit", Body: a}, nil)

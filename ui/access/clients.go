@@ -2,6 +2,7 @@ package access
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -139,7 +140,7 @@ func (ps *Pages) changeClient(v *page.Visit) error {
 		return nil
 	}
 	ctx, actor := v.R.Context(), v.Session.ClientID
-	need := map[string]string{"disable": "auth:disable-client:", "enable": "auth:enable-client:", "delete": "auth:delete-client:", "reset": "auth:reset-access-token:"}[act]
+	need := map[string]string{"disable": "auth:disable-client:", "enable": "auth:enable-client:", "delete": "auth:delete-client:", "reset": "auth:reset-access-token:", "end-old": "auth:reset-access-token:"}[act]
 	if need == "" {
 		return fault.New(fault.Invalid, "The form is damaged; load the page again.")
 	}
@@ -150,6 +151,10 @@ func (ps *Pages) changeClient(v *page.Visit) error {
 	switch act {
 	case "reset":
 		return ps.resetToken(v, id)
+	case "end-old":
+		if _, err = ps.Auth.EndOldToken(ctx, actor, id); err == nil {
+			return v.Redirect(pathOf("client", id))
+		}
 	case "delete":
 		if err = ps.Auth.DeleteClient(ctx, actor, id); err == nil {
 			return v.Redirect("/auth/clients")
@@ -184,7 +189,11 @@ func (ps *Pages) resetToken(v *page.Visit, id string) error {
 	if given := v.R.PostFormValue("rotated"); given != c.LastRotated.UTC().Format(time.RFC3339Nano) {
 		return ps.clientRefused(v, id, fault.New(fault.Conflict, "The access token was reset already, and is shown only once. If it is lost, reset it again."))
 	}
-	c, token, err := ps.Auth.ResetAccessToken(v.R.Context(), v.Session.ClientID, id)
+	hours, err := strconv.Atoi("0" + v.R.PostFormValue("overlap"))
+	if err != nil {
+		return fault.New(fault.Invalid, "%.40q is no number of hours.", v.R.PostFormValue("overlap"))
+	}
+	c, token, err := ps.Auth.ResetAccessToken(v.R.Context(), v.Session.ClientID, id, time.Duration(hours)*time.Hour)
 	if err != nil {
 		return ps.clientRefused(v, id, err)
 	}

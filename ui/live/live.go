@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -274,6 +275,9 @@ func (l *Live) filter(ctx context.Context, asked topics) func(*event.Event) *mes
 		in("all=1")
 		if e.Kind == "tree-changed" {
 			in("trees=1")
+		}
+		if e.Kind == auth.Approvals {
+			in("approvals=1")
 		}
 		of := owner{}
 		if strings.HasPrefix(e.Kind, "push-") {

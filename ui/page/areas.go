@@ -32,6 +32,7 @@ func areas() []Area {
 		{"Scopes", "/auth/scopes", "", false},
 		{"Secrets", "/secrets", "", false},
 		{"Audit", "/audit", "", false},
+		{"Approvals", "/auth/approvals", "", false},
 		{"Caches", "/purge-caches", "", false},
 		{"Denylist", "/notify/denylist", "", false},
 		{"Pulse messages", "/pulse-messages", "m", false},

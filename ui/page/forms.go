@@ -39,6 +39,16 @@ func Unguarded(pattern string) string { return unguarded[pattern] }
 // maxStranger is how many bytes of a form are read of who has not signed in.
 const maxStranger = 1 << 20
 
+// propose keeps a change that was refused for want of a second person, for that person to see.
+func (v *Visit) propose() {
+	if v.refused == nil || v.refused.Last() == nil {
+		return
+	}
+	if _, err := v.Kit.Sessions.Auth.Propose(v.R.Context(), v.Caller(), v.refused.Last()); err != nil {
+		v.Kit.Log.WarnContext(v.R.Context(), "a change that needs two persons could not be proposed", "who", v.Session.ClientID, "request", v.ID, "err", err)
+	}
+}
+
 // checkForm reads a form, and refuses what is too large or was not sent from a page of the session.
 func (v *Visit) checkForm() error {
 	switch v.R.Method {

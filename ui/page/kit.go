@@ -18,6 +18,7 @@ import (
 
 	"github.com/klauspost/compress/gzhttp"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
@@ -108,6 +109,7 @@ func (k *Kit) Page(pattern string, h func(*Visit) error) {
 		v, err := k.begin(w, r)
 		if err == nil {
 			err = h(v)
+			v.propose()
 		}
 		if err != nil {
 			v.Fail(err)
@@ -141,6 +143,7 @@ func (k *Kit) data(h func(*Visit) (any, error)) http.Handler {
 		var answer any
 		if err == nil {
 			answer, err = h(v)
+			v.propose()
 		}
 		if err != nil {
 			v.failData(err)
@@ -160,6 +163,10 @@ func (k *Kit) begin(w http.ResponseWriter, r *http.Request) (*Visit, error) {
 		return v, err
 	}
 	v.Have = scope.NewSet(v.Session.Scopes)
+	if r.Method == http.MethodPost {
+		ctx, refused := auth.Watch(v.R.Context())
+		v.R, v.refused = v.R.WithContext(ctx), refused
+	}
 	return v, v.checkForm()
 }
 

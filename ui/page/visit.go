@@ -25,26 +25,29 @@ type Visit struct {
 	Session session.Session
 	Have    scope.Set
 	ID      string // of the request, in the log and on error pages
+
+	refused *auth.Watched // a change for want of a second person; nil where nothing can be changed
 }
 
 // View is what the layout shows around a page's own part. Show fills in what pages leave out.
 type View struct {
-	Title  string
-	Name   string // of the page: its template, and its entry in the script
-	Main   string // class of main
-	Theme  string
-	User   string
-	CSRF   string
-	Repo   string
-	Repos  []push.Repository
-	Areas  []Area
-	Here   string // path and query of this page, to come back to
-	Assets *Assets
-	About  string // version
-	Stream string // address of the page's stream of events, by live.Path; "" for none
-	Trees  []Tree // that are not open, or have a message
-	Boot   template.JS
-	Body   any
+	Title   string
+	Name    string // of the page: its template, and its entry in the script
+	Main    string // class of main
+	Theme   string
+	User    string
+	CSRF    string
+	Repo    string
+	Repos   []push.Repository
+	Areas   []Area
+	Here    string // path and query of this page, to come back to
+	Assets  *Assets
+	About   string // version
+	Stream  string // address of the page's stream of events, by live.Path; "" for none
+	Trees   []Tree // that are not open, or have a message
+	Waiting int    // changes that wait for the visitor to decide
+	Boot    template.JS
+	Body    any
 }
 
 // Tree is what the header says of a repository.

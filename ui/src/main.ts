@@ -23,6 +23,7 @@ const pages: Record<string, () => Promise<Page>> = {
   pulse: () => import("./pulse/page.ts"),
   profile: () => import("./access/profile.ts"),
   authedit: () => import("./access/edit.ts"),
+  approvals: () => import("./shell/outline.ts"),
   index: () => import("./index/page.ts"),
   indexentry: () => import("./index/page.ts"),
   create: () => import("./create/page.tsx"),

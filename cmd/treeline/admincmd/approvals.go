@@ -35,8 +35,17 @@ type deed struct {
 	Expires    time.Time         `json:"expires"`
 	State      string            `json:"state"`
 	DecidedBy  string            `json:"decidedBy"`
+	Reason     string            `json:"reason"`
 	ApprovedBy string            `json:"approvedBy"`
 	Change     map[string]member `json:"change"`
+}
+
+// after is a text behind a mark; "" for none.
+func after(mark, text string) string {
+	if text == "" {
+		return ""
+	}
+	return mark + text
 }
 
 // write writes a deed for people.
@@ -45,7 +54,7 @@ func (d deed) write(w io.Writer) {
 	if d.ApprovalID != "" {
 		fmt.Fprintf(w, "%s  %s  %s: %s wants: %s %s, %s", d.ApprovalID, at, d.State, d.Proposer, d.EntityType, d.EntityID, d.ActionType)
 		if d.DecidedBy != "" {
-			fmt.Fprintf(w, " (%s)", d.DecidedBy)
+			fmt.Fprintf(w, " (%s%s)", d.DecidedBy, after(": ", d.Reason))
 		}
 	} else {
 		fmt.Fprintf(w, "%s  %s: %s %s, %s", at, d.ClientID, d.EntityType, d.EntityID, d.ActionType)
@@ -152,15 +161,19 @@ whoever proposed it makes the same change again.`,
 }
 
 func (o *options) approval(use, short, act string) *cobra.Command {
+	var reason string
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1), Example: "  treeline admin approvals " + use[:len(use)-3] + " fN1SbArXTPSVFNUvaOlinQ",
 		RunE: o.connect(func(cmd *cobra.Command, c *client.Client, args []string) error {
-			method := http.MethodGet
+			method, query := http.MethodGet, url.Values{}
+			if reason != "" {
+				query.Set("reason", reason)
+			}
 			if act != "" {
 				method = http.MethodPost
 			}
 			var d deed
-			if err := c.Call(cmd.Context(), "auth", method, client.Path("approvals", args[0])+act, nil, nil, &d); err != nil {
+			if err := c.Call(cmd.Context(), "auth", method, client.Path("approvals", args[0])+act, query, nil, &d); err != nil {
 				return err
 			}
 			if o.json {
@@ -169,6 +182,9 @@ func (o *options) approval(use, short, act string) *cobra.Command {
 			d.write(cmd.OutOrStdout())
 			return nil
 		}),
+	}
+	if act != "" {
+		cmd.Flags().StringVar(&reason, "reason", "", "why; whoever proposed it and the audit log see it")
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON, for programs")
 	return cmd

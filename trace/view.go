@@ -68,7 +68,7 @@ type StepBar struct {
 }
 
 // View shows the trace. What came before the tasks stands first, then the tasks in the
-// order in which they came, then what was reported.
+// order in which they could run, then what was reported.
 func (t *Trace) View() *View {
 	f := t.Facts
 	v := &View{TraceID: t.ID.String(), Title: t.Title, Pipeline: f.Pipeline(), GroupID: f.GroupID, Start: t.Start.UnixMilli(), Takes: t.since(t.End), Settled: t.Settled, Rows: make([]Row, 0, len(f.Tasks)+len(f.Reports)+2), Critical: make([]StepBar, 0, len(t.Critical))}
@@ -103,6 +103,14 @@ func (t *Trace) View() *View {
 	return v
 }
 
+// could is when a task could run; what cannot yet stands last.
+func (v *View) could(t *Trace, s *Span) int64 {
+	if s.Run == nil {
+		return v.Takes
+	}
+	return t.since(s.Run.Scheduled)
+}
+
 // since is a time in milliseconds since the start.
 func (t *Trace) since(at time.Time) int64 { return at.UnixMilli() - t.Start.UnixMilli() }
 
@@ -125,7 +133,7 @@ func (v *View) add(t *Trace, s *Span, critical map[string]bool) {
 		return
 	case OfTask:
 		if n := len(v.Rows); n == 0 || v.Rows[n-1].ID != s.Task.ID {
-			v.Rows = append(v.Rows, Row{What: OfTask, ID: s.Task.ID, Name: s.Task.Name, Kind: s.Task.Kind, State: string(s.Task.State), Queue: s.Task.Queue, Critical: critical[s.Task.ID], Bars: make([]Bar, 0, 3), began: bar.From})
+			v.Rows = append(v.Rows, Row{What: OfTask, ID: s.Task.ID, Name: s.Task.Name, Kind: s.Task.Kind, State: string(s.Task.State), Queue: s.Task.Queue, Critical: critical[s.Task.ID], Bars: make([]Bar, 0, 3), began: v.could(t, s)})
 		}
 		return
 	}

@@ -31,7 +31,7 @@ test("kinds stand above their rows, which can be hidden", () => {
 
 test("times are told in words", () => {
   assert.deepEqual(trace.rows[0]!.bars.map(sentence), ["0.0s for a worker: 2 tasks of higher priority went first", "run 0 took 0.0s on g/w"]);
-  assert.equal(sentence({ what: "needs", from: 0, to: 5000, run: 0, open: true, text: "waits for x" }), "waits for tasks since 5s: waits for x");
+  assert.equal(sentence({ what: "needs", from: 0, to: 5000, run: 0, open: true, text: "waits for x" }), "has waited 5s for tasks: waits for x");
   assert.equal(sentence({ what: "artifacts", from: 0, to: 1000, run: 0, artifacts: 2, bytes: 1500 }), "stored 2 artifacts, 1.5 KB, within 1s");
 });
 

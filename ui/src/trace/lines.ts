@@ -72,18 +72,18 @@ export function sentence(b: Bar): string {
   const took = duration(b.to - b.from);
   switch (b.what) {
     case "needs":
-      return b.open ? `waits for tasks since ${took}: ${b.text}` : `${took} until it could run: ${b.text}`;
+      return b.open ? `has waited ${took} for tasks: ${b.text}` : `${took} until it could run: ${b.text}`;
     case "worker":
-      return b.open ? `waits for a worker since ${took}: ${b.text}` : `${took} for a worker: ${b.text}`;
+      return b.open ? `has waited ${took} for a worker: ${b.text}` : `${took} for a worker: ${b.text}`;
     case "run": {
       const on = b.worker ? ` on ${b.worker}` : "";
-      if (b.open) return `run ${b.run} is at work since ${took}${on}`;
+      if (b.open) return `run ${b.run} has been at work for ${took}${on}`;
       return `run ${b.run} took ${took}${on}${b.result && b.result !== "completed" ? `, ended as ${b.result}` : ""}`;
     }
     case "artifacts":
       return `stored ${b.artifacts} ${b.artifacts === 1 ? "artifact" : "artifacts"}, ${size(b.bytes ?? 0)}, within ${took}`;
   }
-  return (b.open ? `goes on since ${took}` : `took ${took}`) + (b.text ? `: ${b.text}` : "");
+  return (b.open ? `has taken ${took} so far` : `took ${took}`) + (b.text ? `: ${b.text}` : "");
 }
 
 /** The steps of the critical path by the row they belong to. */

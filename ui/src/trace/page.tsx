@@ -30,7 +30,7 @@ function App() {
           <div class="acts"><a class="button quiet" href={t.file} download>OTLP JSON</a></div>
         </div>
         <p class="muted">
-          {t.settled ? `It took ${duration(t.takes)}` : `It goes on since ${duration(t.takes)}`}, with {plural(tasks, "task")}; {plural(t.rows.filter((r) => r.what === "task" && r.critical).length, "is", "are")} on the critical path.
+          {t.settled ? `It took ${duration(t.takes)}` : `It has taken ${duration(t.takes)} so far`}, with {plural(tasks, "task")}; {plural(t.rows.filter((r) => r.what === "task" && r.critical).length, "is", "are")} on the critical path.
           {" "}<span class="mono small wf-id">{t.traceId} <Copy text={t.traceId} what="trace id" /></span>
         </p>
       </div>

@@ -52,7 +52,6 @@ function draw(l: Line, i: number): HTMLElement {
   e.id = `w-${i}`;
   e.setAttribute("role", "option");
   e.setAttribute("aria-selected", String(i === chosen.value));
-  e.setAttribute("aria-label", words(l));
   e.dataset["i"] = String(i);
   e.style.height = `${HEIGHT}px`;
   const name = element("span", "wf-name");
@@ -65,7 +64,10 @@ function draw(l: Line, i: number): HTMLElement {
   const parts = l.row ? l.row.bars.map((b) => barOf(b, l)) : [placed(element("span", "wf-bar wf-hull"), l.from, l.to)];
   if (l.row && l.critical) parts.push(...(steps.value.get(l.row.id) ?? []).map(stepOf));
   for (const p of parts) if (p) track.append(p);
-  e.append(name, track);
+  // What the line shows is said once, in words.
+  name.setAttribute("aria-hidden", "true");
+  track.setAttribute("aria-hidden", "true");
+  e.append(element("span", "visually-hidden", words(l)), name, track);
   return e;
 }
 

@@ -65,6 +65,15 @@ type Task struct {
 	Line       int // where the file describes it; 0 when that cannot be said
 }
 
+// Definitions are the definitions of tasks alone.
+func Definitions(tasks []Task) []task.Definition {
+	list := make([]task.Definition, len(tasks))
+	for i, t := range tasks {
+		list[i] = t.Definition
+	}
+	return list
+}
+
 // Policy says who gets tasks for pull requests and comments. It is read from the default branch's file only.
 type Policy struct {
 	PullRequests  string // public, public_restricted, collaborators (the default), collaborators_quiet

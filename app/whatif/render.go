@@ -151,30 +151,9 @@ func (t *trial) compare(_ context.Context, source []byte) {
 			t.out.Warnings = append(t.out.Warnings, "The default branch's "+debug.ConfigFile+" makes no tasks of this: "+err.Error())
 		}
 	}
-	a, b := asGraph(before), asGraph(t.tasks)
-	if a != nil && b != nil {
+	a, errBefore := graph.OfDefinitions("", templates.Definitions(before))
+	b, errNow := graph.OfDefinitions("", templates.Definitions(t.tasks))
+	if errBefore == nil && errNow == nil { // with two tasks of one name, nobody could say which one changed
 		t.changes(debug.ConfigFile, diff.Compare(a, b, nil))
 	}
-}
-
-// asGraph makes a graph of the tasks of a file; nil when two have one name.
-func asGraph(tasks []templates.Task) *graph.Graph {
-	nodes := map[string]*graph.Task{}
-	for _, t := range tasks {
-		text, err := json.Marshal(t.Definition)
-		definition := map[string]any{}
-		if err != nil || json.Unmarshal(text, &definition) != nil {
-			return nil
-		}
-		label := t.Definition.Metadata.Name
-		if nodes[label] != nil {
-			return nil
-		}
-		nodes[label] = &graph.Task{Label: label, Attributes: map[string]any{}, Definition: definition}
-	}
-	g, err := graph.New(nodes, nil)
-	if err != nil {
-		return nil
-	}
-	return g
 }

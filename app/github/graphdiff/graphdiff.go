@@ -187,8 +187,9 @@ func (c *comparison) files() {
 	if !slices.ContainsFunc(c.Changed, func(f Change) bool { return f.Path == configFile }) {
 		return
 	}
-	base, head := asGraph(c.base.tasks), asGraph(c.head.tasks)
-	if base == nil || head == nil {
+	base, errBase := graph.OfDefinitions("decision", templates.Definitions(c.base.tasks))
+	head, errHead := graph.OfDefinitions("decision", templates.Definitions(c.head.tasks))
+	if errBase != nil || errHead != nil { // with two tasks of one name, nobody could say which one changed
 		return
 	}
 	if d := diff.Compare(base, head, nil); !d.Empty() {

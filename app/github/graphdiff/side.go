@@ -139,25 +139,3 @@ func (s *side) parameters(ctx context.Context, of set) (*params.Parameters, erro
 	}
 	return params.LoadWith(of.name, of.file, params.Options{Defaults: facts.Values(), Own: hooks.Own()})
 }
-
-// asGraph makes a graph of the tasks of a .taskcluster.yml; nil when two have one name.
-func asGraph(tasks []templates.Task) *graph.Graph {
-	nodes := map[string]*graph.Task{}
-	for _, t := range tasks {
-		text, err := json.Marshal(t.Definition)
-		definition := map[string]any{}
-		if err != nil || json.Unmarshal(text, &definition) != nil {
-			return nil
-		}
-		label := t.Definition.Metadata.Name
-		if nodes[label] != nil {
-			return nil
-		}
-		nodes[label] = &graph.Task{Kind: "decision", Label: label, Definition: definition, Attributes: map[string]any{"kind": "decision"}}
-	}
-	g, err := graph.New(nodes, nil)
-	if err != nil {
-		return nil
-	}
-	return g
-}

@@ -81,7 +81,6 @@ func proxied(t *testing.T, start func(t *testing.T, dir string, port int, upstre
 	t.Helper()
 	dir := t.TempDir()
 	port := freePort(t)
-	cert, key, pool := certificate(t, dir)
 	s := &site{log: &sharedLog{}}
 	upstream := ""
 	s.Server = apptest.Start(t, func(c *app.Config) {
@@ -93,13 +92,13 @@ func proxied(t *testing.T, start func(t *testing.T, dir string, port int, upstre
 			t.Fatal(err)
 		}
 	})
-	start(t, dir, port, upstream, cert, key)
+	start(t, dir, port, upstream, certFile, keyFile)
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
 	s.http = &http.Client{Transport: transport, Jar: jar}
 	await(t, "the proxy and the server answer", func() error {
@@ -140,12 +139,31 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// What all proxies show: a certificate that this process trusts, workers too.
+var certFile, keyFile string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "deploytest-")
+	if err == nil {
+		certFile, keyFile, err = certificate(dir)
+	}
+	if err = errors.Join(err, os.Setenv("SSL_CERT_FILE", certFile)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
 // certificate makes one for 127.0.0.1, in files.
-func certificate(t testing.TB, dir string) (cert, key string, pool *x509.CertPool) {
-	t.Helper()
+func certificate(dir string) (cert, key string, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		return "", "", err
 	}
 	now := time.Now()
 	template := &x509.Certificate{
@@ -154,25 +172,19 @@ func certificate(t testing.TB, dir string) (cert, key string, pool *x509.CertPoo
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
-		t.Fatal(err)
+		return "", "", err
 	}
 	raw, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		t.Fatal(err)
+		return "", "", err
 	}
 	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	err = errors.Join(os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
 		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600))
 	if err != nil {
-		t.Fatal(err)
+		return "", "", err
 	}
-	pool = x509.NewCertPool()
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool.AddCert(parsed)
-	return cert, key, pool
+	return cert, key, nil
 }
 
 // run keeps a program running until the test ends.

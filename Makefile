@@ -15,6 +15,10 @@
 # make simulate-pools  worker pools live through a week of load; prints a table
 # make upgrade-test  the database up and down under load with the previous program still serving
 # make migrate-bench  a table of ROWS=10000000 rows is migrated online, killed and resumed, up and down
+# make release  programs for six platforms, archives, bill of materials, checksums: PLATFORMS=linux/amd64,… VERSION comes from git
+# make release-check  the release twice, in two directories: the same bytes; COLD=1 compiles everything anew
+# make image  the container image from scratch, by podman, of what make release made
+# make test-deploy  the chart, the compose file, the image, nginx and Caddy with the real programs
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
 GO       ?= go
@@ -28,7 +32,7 @@ GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.
 # One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
 export CGO_ENABLED = 0
 
-.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test migrate-bench clean
+.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test migrate-bench release release-check image test-deploy clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -131,8 +135,27 @@ ROWS ?= 10000000
 migrate-bench: need-test
 	$(GO) test ./internal/pg -run '^TestOnline$$' -v -count 1 -timeout 60m -rows $(ROWS)
 
+# What is released; the six builds take minutes. Releases: docs/operations/release.md
+RELEASE = $(GO) run ./tools/release
+chosen  = $(if $(PLATFORMS),--platforms $(PLATFORMS))
+release: need-run ui
+	$(RELEASE) build $(chosen)
+
+release-check: need-run ui
+	$(RELEASE) check $(chosen) $(if $(COLD),--cold)
+
+image: need-run ui
+	@tools/need podman
+	$(RELEASE) image $(if $(IMAGE),--name $(IMAGE)) $(chosen)
+
+# Not part of make test: Helm and Kubernetes' types are compiled, and the whole program for an image.
+test-deploy: need-test ui
+	@tools/need proxies
+	cd deploy/verify && $(GO) test -count 1 ./...
+	$(GO) test -count 1 -tags deploy -timeout 30m -v ./deploy/deploytest
+
 clean:
-	rm -rf bin ui/dist/* ui/src/node_modules
+	rm -rf bin dist ui/dist/* ui/src/node_modules
 
 .PHONY: need-run need-test
 need-run:

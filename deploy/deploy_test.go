@@ -362,3 +362,12 @@ func TestTheScriptMakesTheSecretsOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestTheDocumentationShowsTheProxiesFiles(t *testing.T) {
+	page := read(t, "../docs/operations/reverse-proxy.md")
+	for _, file := range []string{"nginx/treeline.conf", "caddy/Caddyfile"} {
+		if !strings.Contains(page, "\n"+strings.TrimSpace(read(t, file))+"\n```") {
+			t.Errorf("reverse-proxy.md shows another %s", file)
+		}
+	}
+}

@@ -201,18 +201,9 @@ func (a *App) readMercurial(ctx context.Context, s *metrics.Sheet) error {
 }
 
 func (a *App) readSchema(ctx context.Context, s *metrics.Sheet) error {
-	list, err := pg.Versions(ctx, a.pool)
+	has, knows, err := a.schemaVersions(ctx)
 	if err != nil {
 		return err
-	}
-	var has, knows int
-	for _, v := range list {
-		if v.Applied != nil {
-			has = max(has, v.Number)
-		}
-		if v.Known {
-			knows = max(knows, v.Number)
-		}
 	}
 	s.Set("treeline_schema_version", float64(has))
 	s.Set("treeline_program_schema_version", float64(knows))

@@ -30,6 +30,8 @@ type Rest struct {
 	// Site is the whole server, and Try its API as the documentation tries it: with small.Authenticator. They are
 	// asked for when a page is shown.
 	Site, Try func() http.Handler
+	// State is how the deployment is, for operators.
+	State func(ctx context.Context) *small.State
 	// Parts are what may be missing of the server.
 	Parts func(ctx context.Context) []small.Part
 }
@@ -55,7 +57,7 @@ func (d Deps) rest(viewer *logs.Pages, stream *live.Live) (list []area, artifact
 		list = append(list, &trees.Pages{Book: d.Trees, Push: d.Push, Live: stream})
 	}
 	first := &home.Pages{Queue: d.Queue, Push: d.Push, Live: stream, Gauge: d.Gauge, Failures: d.Failures, Trees: d.Trees, Settings: &home.Settings{Pool: d.Pool}}
-	few := &small.Pages{Purges: d.Purges, Notify: d.Notify, Feed: d.Feed, Messages: d.Pulse, Site: d.Site, Try: d.Try, Parts: d.Parts}
+	few := &small.Pages{Purges: d.Purges, Notify: d.Notify, Feed: d.Feed, Messages: d.Pulse, Site: d.Site, Try: d.Try, Parts: d.Parts, State: d.State}
 	book = &manual.Pages{Methods: few.Methods}
 	return append(list, first, few, book), artifacts, book
 }

@@ -6,11 +6,9 @@ import (
 	"bytes"
 	"context"
 	"embed"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/event"
@@ -35,6 +33,8 @@ type Pages struct {
 	// Try is the server's API as somebody who signed in may use it: calls carry their page.Visit's caller (see
 	// Caller). nil: nothing can be tried.
 	Try func() http.Handler
+	// State is how the deployment is, for operators; nil: nothing is told.
+	State func(ctx context.Context) *State
 	// Parts are what may be missing of a server, and whether it is there.
 	Parts func(ctx context.Context) []Part
 	// Messages makes what listeners get of an event; nil: there is no page of messages.
@@ -43,9 +43,10 @@ type Pages struct {
 
 // Part is a part of the server that may be missing, with what it is good for.
 type Part struct {
-	Name, For string
-	There     bool
-	Problem   string // "" when it is fine
+	Name    string `json:"name"`
+	For     string `json:"for"`
+	There   bool   `json:"there"`
+	Problem string `json:"problem,omitempty"` // "" when it is fine
 }
 
 // Register adds the pages to a kit.
@@ -60,6 +61,7 @@ func (ps *Pages) Register(k *page.Kit) error {
 	}
 	if ps.Site != nil {
 		k.Page("GET /status", ps.status)
+		k.Data("GET /status.json", ps.statusData)
 		k.Page("GET /docs/api", ps.docs)
 		k.Page("GET /docs/{service}", ps.service)
 		k.Page("GET /docs/{service}/{name}", ps.method)
@@ -225,67 +227,4 @@ func (ps *Pages) deny(v *page.Visit) error {
 		return err
 	}
 	return v.Redirect("/notify/denylist")
-}
-
-// statusView is how the server is.
-type statusView struct {
-	Healthy   bool
-	Answer    string // of the heartbeat
-	Code      int
-	Version   map[string]string
-	Services  []serviceState
-	Head      int64
-	Consumers []event.Consumer
-	Parts     []Part
-	Took      time.Duration
-}
-
-type serviceState struct {
-	Name, Title string
-	Up          bool
-	Code        int
-}
-
-// status shows whether the server can work, as its heartbeat says, and what follows its feed.
-func (ps *Pages) status(v *page.Visit) error {
-	ctx, site := v.R.Context(), ps.Site()
-	began := time.Now()
-	beat, err := ask(ctx, site, http.MethodGet, v.Kit.RootURL+"/__heartbeat__", nil)
-	if err != nil {
-		return err
-	}
-	s := statusView{Healthy: beat.status == http.StatusOK, Code: beat.status, Answer: strings.TrimSpace(beat.body.String()), Took: time.Since(began)}
-	if version, err := ask(ctx, site, http.MethodGet, v.Kit.RootURL+"/__version__", nil); err == nil && json.Unmarshal(version.body.Bytes(), &s.Version) != nil {
-		s.Version = nil
-	}
-	list, err := ps.references(ctx, v.Kit.RootURL)
-	if err != nil {
-		return err
-	}
-	for _, r := range list {
-		if !r.API() {
-			continue
-		}
-		up, err := ask(ctx, site, http.MethodGet, v.Kit.RootURL+"/api/"+r.ServiceName+"/"+r.Version+"/__heartbeat__", nil)
-		if err != nil {
-			return err
-		}
-		s.Services = append(s.Services, serviceState{r.ServiceName, r.Title, up.status == http.StatusOK, up.status})
-	}
-	if ps.Feed != nil && v.Allow(page.SeePushes) == nil {
-		if s.Head, err = ps.Feed.Head(ctx); err == nil {
-			s.Consumers, err = ps.Feed.Consumers(ctx)
-		}
-		if err != nil {
-			s.Healthy, s.Answer = false, "The feed of events cannot be read."
-		}
-	}
-	if ps.Parts != nil {
-		s.Parts = ps.Parts(ctx)
-	}
-	code := http.StatusOK
-	if !s.Healthy {
-		code = http.StatusServiceUnavailable
-	}
-	return v.Show(code, page.View{Title: "Status", Name: "status", Main: "narrow", Body: s}, nil)
 }

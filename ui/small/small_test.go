@@ -2,6 +2,7 @@ package small_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -69,6 +70,18 @@ func TestSmallPages(t *testing.T) {
 		d, beat := admin.Get(t, "/status"), admin.Get(t, "/__heartbeat__")
 		if d.Status != beat.Status || d.Text("#beat") != "200" || !strings.Contains(d.Text("#health"), "can work") || !strings.Contains(d.Text("#services"), "object works") {
 			t.Errorf("got %d and %d: %q %q", d.Status, beat.Status, d.Text("#health"), d.Text("#services"))
+		}
+	})
+	t.Run("the status tells programs the same, and operators more", func(t *testing.T) {
+		var told struct {
+			Healthy  bool
+			Services []struct{ Name string }
+			Feed     []struct{ Name string }
+			Version  map[string]string
+		}
+		d := admin.Get(t, "/status.json")
+		if err := json.Unmarshal([]byte(d.Body), &told); err != nil || d.Status != http.StatusOK || !told.Healthy || len(told.Services) == 0 {
+			t.Errorf("%d %v: %.300s", d.Status, err, d.Body)
 		}
 	})
 	t.Run("the reference: every method has a page, a search finds them, they can be tried", func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/scopes"
+	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/page"
 )
 
@@ -26,8 +27,8 @@ type actJSON struct {
 	Why     string `json:"why"` // not
 }
 
-// acts lists what can be done to a group: open is how many of its tasks have not ended.
-func acts(v *page.Visit, g queue.Group, open int) []actJSON {
+// acts lists what can be done to a group: open is how many of its tasks have not ended, one is one of them.
+func acts(v *page.Visit, g queue.Group, open int, one task.Status) []actJSON {
 	list := []actJSON{}
 	add := func(name, label, asks string, want ...scope.Expr) {
 		a := actJSON{Name: name, Label: label, Asks: asks, Allowed: true}
@@ -43,6 +44,7 @@ func acts(v *page.Visit, g queue.Group, open int) []actJSON {
 		}
 		list = append(list, a)
 	}
+	add("rerun", "Re-run failed", "Run the tasks that failed again?", scopes.Rerun(one))
 	if g.Sealed == nil {
 		add("seal", "Seal", "No task can be added to a sealed group any more, for good. What it has goes on.", scopes.SealGroup(g))
 	}
@@ -63,7 +65,7 @@ func tasks(n int) string {
 	return strconv.Itoa(n) + " tasks that have not ended"
 }
 
-// act seals or cancels a group, for the script and for plain forms.
+// act seals or cancels a group, or runs its failed tasks again, for the script and for plain forms.
 func (ps *Pages) act(v *page.Visit) (any, error) {
 	done, err := ps.tryAct(v)
 	return v.Answer(map[string]string{"message": done}, err, "/tasks/groups/"+v.R.PathValue("group"))
@@ -75,12 +77,16 @@ func (ps *Pages) tryAct(v *page.Visit) (string, error) {
 		return "", err
 	}
 	id, name, ctx := v.R.PathValue("group"), v.R.PathValue("act"), v.R.Context()
-	if name != "seal" && name != "cancel" {
+	if name != "seal" && name != "cancel" && name != "rerun" {
 		return "", fault.New(fault.NotFound, "There is no act %q.", name)
 	}
 	g, err := ps.Queue.Group(ctx, id)
 	if err != nil {
 		return "", err
+	}
+	if name == "rerun" {
+		v.Kit.Log.InfoContext(ctx, "a person acted on a task group", "act", name, "group", id, "client", v.Session.ClientID)
+		return ps.rerun(v, g)
 	}
 	seals := name == "seal" || g.Sealed == nil && v.R.PostFormValue("seal") == "1"
 	if seals {

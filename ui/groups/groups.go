@@ -103,6 +103,9 @@ type outline struct {
 	CSRF                    string
 }
 
+// Failed is how many tasks have failed.
+func (o outline) Failed() int { return len(failedOf(o.Cells)) }
+
 // choose filters and sorts the tasks.
 func (o *outline) choose() {
 	words := strings.Fields(strings.ToLower(o.Query))
@@ -180,7 +183,11 @@ func (ps *Pages) readGroup(v *page.Visit, id string) (groupJSON, error) {
 	}
 	data := groupJSON{ID: id, Title: "Task group", Sealed: g.Sealed != nil, Expires: g.Expires.UnixMilli(), Cells: cells, Cut: len(cells) >= cell.MaxListed}
 	data.Actions = ps.Actions.Offers(v)
-	data.Acts = acts(v, g, statsOf(cells, time.Now()).Open)
+	one, err := ps.oneOf(ctx, cells)
+	if err != nil {
+		return groupJSON{}, err
+	}
+	data.Acts = acts(v, g, statsOf(cells, time.Now()).Open, one)
 	p, err := ps.Push.ByTaskGroup(ctx, id)
 	switch {
 	case err == nil && v.Allow(page.SeePushes) == nil:

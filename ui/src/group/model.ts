@@ -48,6 +48,8 @@ function recount(): void {
 }
 
 /** How many tasks have not ended. */
+/** How many tasks failed or were lost. */
+export const broken = (): number => (counts.value.failed ?? 0) + (counts.value.exception ?? 0);
 export const open = (): number => STATES.reduce((n, s) => n + (ended(s) ? 0 : (counts.value[s] ?? 0)), 0);
 
 /** Chooses and sorts the tasks anew, now. */

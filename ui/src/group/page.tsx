@@ -11,7 +11,7 @@ import { setQuery } from "../shell/url.ts";
 import { useState } from "preact/hooks";
 import type { GroupAct } from "./data.ts";
 import { GraphView } from "./graphview.tsx";
-import { begin, choose, chooseKind, chosen, counts, group, kind, listed, look, open, receive, refresh, relist, state, text, view, VIEWS } from "./model.ts";
+import { begin, broken, choose, chooseKind, chosen, counts, group, kind, listed, look, open, receive, refresh, relist, state, text, view, VIEWS } from "./model.ts";
 import { arm, armed, mayTell, tell } from "./notify.ts";
 import { StatsView } from "./statsview.tsx";
 import { Table } from "./tableview.tsx";
@@ -37,7 +37,7 @@ function App() {
           <span class="muted mono small">{g.id} <Copy text={g.id} what="group id" /></span>
           <div class="acts">
             <Notify />
-            {g.acts.map((a) => <Act key={a.name} a={a} />)}
+            {g.acts.map((a) => (a.name !== "rerun" || broken() > 0) && <Act key={a.name} a={a} />)}
             {g.actions && <ActionMenu group={g.id} />}
           </div>
         </div>
@@ -117,12 +117,12 @@ function Act({ a }: { a: GroupAct }) {
   }
   if (!asking) return <button type="button" class="button" data-act={a.name} onClick={() => ask(true)}>{a.label}…</button>;
   const n = open();
-  const asks = a.name === "cancel" ? a.asks.replace(/(cancel) .*\?$/i, `$1 ${n.toLocaleString()} ${n === 1 ? "task that has" : "tasks that have"} not ended?`) : a.asks;
+  const asks = a.name === "rerun" ? `Run ${broken().toLocaleString()} ${broken() === 1 ? "task that" : "tasks that"} failed again?` : a.name === "cancel" ? a.asks.replace(/(cancel) .*\?$/i, `$1 ${n.toLocaleString()} ${n === 1 ? "task that has" : "tasks that have"} not ended?`) : a.asks;
   return (
     <span class="confirm" role="alertdialog" aria-label={a.label}>
       <span>{asks}</span>
       <button
-        type="button" class="button danger" data-yes={a.name} disabled={busy} ref={(e) => e?.focus()}
+        type="button" class={"button " + (a.name === "rerun" ? "primary" : "danger")} data-yes={a.name} disabled={busy} ref={(e) => e?.focus()}
         onClick={async () => {
           setBusy(true);
           try {

@@ -1,6 +1,6 @@
 // Requests to the server of this page, and nobody else.
 import { bootOf, type Act } from "./data.ts";
-import { toast } from "./toast.tsx";
+import { refusedBy, toast } from "./toast.tsx";
 
 export class Refused extends Error {
   readonly status: number;
@@ -18,6 +18,7 @@ async function answer<T>(response: Response): Promise<T> {
   } catch {
     // not JSON: something between us and the server answered
   }
+  refusedBy(response.headers.get("X-Request-Id") ?? "");
   throw new Refused(response.status, message);
 }
 

@@ -5,6 +5,16 @@ interface Toast {
   id: number;
   text: string;
   bad: boolean;
+  at: string;
+  request: string;
+}
+
+let answered = "";
+
+/** Keeps the id of the request whose answer was an error last: a message that follows at once is about it. */
+export function refusedBy(request: string): void {
+  answered = request;
+  setTimeout(() => (answered = ""), 0);
 }
 
 const shown = signal<Toast[]>([]);
@@ -13,12 +23,22 @@ let last = 0;
 /** Shows a short message; a bad one stays longer. */
 export function toast(text: string, bad = false): void {
   const id = ++last;
-  shown.value = [...shown.value.filter((t) => t.text !== text).slice(-3), { id, text, bad }];
+  shown.value = [...shown.value.filter((t) => t.text !== text).slice(-3), { id, text, bad, at: new Date().toISOString(), request: bad ? answered : "" }];
   setTimeout(() => drop(id), bad ? 15_000 : 5_000);
 }
 
 function drop(id: number): void {
   shown.value = shown.value.filter((t) => t.id !== id);
+}
+
+// Whoever reports an error has what the message was, where, when, and which request it answered.
+function Details({ t }: { t: Toast }) {
+  const text = [t.text, `Page: ${location.href}`, `Time: ${t.at}`, ...(t.request ? [`Request: ${t.request}`] : []), `Browser: ${navigator.userAgent}`].join("\n");
+  return (
+    <button type="button" class="button quiet small" data-details={text} onClick={() => void navigator.clipboard.writeText(text).then(() => toast("Copied."))}>
+      Copy details
+    </button>
+  );
 }
 
 function Toasts() {
@@ -32,6 +52,7 @@ function Toasts() {
               {head}
               {rest.length > 0 && <pre>{rest.join("\n").trim()}</pre>}
             </div>
+            {t.bad && <Details t={t} />}
             <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => drop(t.id)}>
               ×
             </button>

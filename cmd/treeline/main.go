@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/aboutcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/admincmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/docscmd"
@@ -137,7 +138,7 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 			root.AddCommand(c)
 		}
 	}
-	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), doctorcmd.New(), newBenchCommand(), docscmd.New(), newVersionCommand(), newHealthCommand())
+	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), doctorcmd.New(), newBenchCommand(), docscmd.New(), aboutcmd.NewVersion(), aboutcmd.NewHealth())
 	add("use", logincmd.New()...)
 	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newTraceCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand(), newAdminCommand())
 	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New(), importcmd.New())

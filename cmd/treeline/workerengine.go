@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -71,6 +72,9 @@ func (o *confinement) apply(ctx context.Context, c *workers.Config) (closeEngine
 	name := agentName(c.Dir)
 	switch o.engine {
 	case "container":
+		if runtime.GOOS == "windows" {
+			return nil, fault.New(fault.BadArguments, "containers cannot be had on Windows: --engine process runs tasks on the machine itself")
+		}
 		e, err := container.Connect(ctx)
 		if err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,9 @@ func Setting(name, value string) ClusterOption {
 // over; one that died is recovered. One process at a time may hold a cluster; a second gets
 // fault.Unavailable after some seconds. ctx limits the start only.
 func StartCluster(ctx context.Context, dir string, log *slog.Logger, opts ...ClusterOption) (*Cluster, error) {
+	if runtime.GOOS == "windows" {
+		return nil, fault.New(fault.Unavailable, "a private PostgreSQL cannot be run on Windows: run one yourself, and \"treeline serve\" with its DATABASE_URL")
+	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("pg: cluster: %w", err)

@@ -1,4 +1,5 @@
-package main
+// Package aboutcmd has the commands that tell of the program and of a server: version and health.
+package aboutcmd
 
 import (
 	"encoding/json"
@@ -9,7 +10,8 @@ import (
 	"github.com/treeline-ci/treeline/internal/build"
 )
 
-func newVersionCommand() *cobra.Command {
+// NewVersion makes the command that says which Treeline this is.
+func NewVersion() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "version",

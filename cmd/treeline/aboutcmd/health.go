@@ -1,4 +1,4 @@
-package main
+package aboutcmd
 
 import (
 	"cmp"
@@ -15,7 +15,8 @@ import (
 // healthSetting is the variable of the environment that names the address to ask.
 const healthSetting = "TREELINE_HEALTH_URL"
 
-func newHealthCommand() *cobra.Command {
+// NewHealth makes the command that asks a server whether it can work.
+func NewHealth() *cobra.Command {
 	var url string
 	var timeout time.Duration
 	cmd := &cobra.Command{

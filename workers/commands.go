@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/traceid"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/workers/engine"
 	"github.com/treeline-ci/treeline/workers/engine/process"
@@ -138,10 +139,11 @@ func (r *run) explainLimits() {
 	}
 }
 
-// environment is what the commands see: ours at the bottom, then the payload's, then what says
+// environment is what the commands see: ours at the bottom, with the span that spans of the commands belong to, then the payload's, then what says
 // who the task is, which it cannot change (taskcluster-map 16.4).
 func (r *run) environment() []string {
 	env := append(r.sandbox.Env(), r.w.Env...)
+	env = append(env, "TRACEPARENT="+traceid.Parent(r.claim.Task.TaskGroupID, r.taskID, r.claim.RunID))
 	for _, name := range slices.Sorted(maps.Keys(r.payload.Env)) {
 		env = append(env, name+"="+r.payload.Env[name])
 	}

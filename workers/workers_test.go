@@ -18,6 +18,7 @@ import (
 
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/traceid"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/workers"
 )
@@ -119,6 +120,9 @@ func TestRuns(t *testing.T) {
 		s.resolved(id, task.ReasonCompleted)
 		log := s.logOf(id)
 		if want := fmt.Sprintf("\n%s 0 %s %s a b here\n", id, id, s.url); !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+		if want := "\nTRACEPARENT=" + traceid.Parent(id, id, 0) + "\n"; !strings.Contains(log, want) {
 			t.Errorf("the log lacks %q:\n%s", want, log)
 		}
 		if strings.Contains(log, "forged") || strings.Contains(log, "ACCESS_TOKEN") {

@@ -26,6 +26,7 @@ import (
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
+	"github.com/treeline-ci/treeline/trace/export"
 )
 
 // TaskQueue is the task queue that the local workers serve.
@@ -44,6 +45,8 @@ type Config struct {
 	Program      string       // the treeline program, to run workers with
 	Login        login.Config // how people sign in besides with credentials
 	Notify       app.Notify   // how mail and messages get out
+	// Traces says where traces are sent; nowhere when empty.
+	Traces       export.Config
 	Remote       []app.Repository
 	Pools        setup.Config // which providers worker pools have, besides the workers that are always there
 	GitHubDouble bool         // a double of GitHub beside the server, which is an App of it
@@ -104,7 +107,7 @@ func Run(ctx context.Context, c Config) (err error) {
 		RootURL: rootURL, Listener: listener,
 		DatabaseURL: cluster.URL(pg.DatabaseName), DataDir: filepath.Join(data, "objects"),
 		Secrets: secrets, Repositories: []app.LocalRepository{repo}, ClaimTimeout: claimTimeout,
-		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Login: c.Login, Notify: c.Notify, Remote: c.Remote, Pools: c.Pools, Log: c.Log,
+		StaticClients: workerClient(secrets), Anonymous: anonymous(), LocalNames: true, Login: c.Login, Notify: c.Notify, Traces: c.Traces, Remote: c.Remote, Pools: c.Pools, Log: c.Log,
 	}
 	var gh *double
 	if c.GitHubDouble {

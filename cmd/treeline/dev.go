@@ -11,6 +11,7 @@ import (
 	"github.com/treeline-ci/treeline/app/dev"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
+	"github.com/treeline-ci/treeline/trace/export"
 )
 
 func newDevCommand() *cobra.Command {
@@ -51,6 +52,9 @@ and merged, with the checks and buttons of this server. Nothing of it is kept, a
 				return err
 			}
 			if c.Notify, err = app.LoadNotify(os.Getenv); err != nil {
+				return err
+			}
+			if c.Traces, err = export.FromEnv("", os.Getenv); err != nil {
 				return err
 			}
 			if c.Remote, err = app.LoadRepositories(os.Getenv("TREELINE_REPOSITORIES")); err != nil {

@@ -50,7 +50,8 @@ export function choose(i: number): void {
 }
 
 export function move(by: number): void {
-  if (lines.value.length > 0) choose(chosen.value < 0 ? 0 : Math.max(0, chosen.value + by));
+  // The first step chooses the first line, but for those that go to an end.
+  if (lines.value.length > 0) choose(Math.max(0, chosen.value < 0 && by === 1 ? 0 : chosen.value + by));
 }
 
 /** Opens the task of the chosen line. */

@@ -132,8 +132,9 @@ upgrade-test: need-test ui
 
 # A table goes through a version online, up and down, killed twice each way, with writers beside it.
 ROWS ?= 10000000
+BUSY ?= 50
 migrate-bench: need-test
-	$(GO) test ./internal/pg -run '^TestOnline$$' -v -count 1 -timeout 60m -rows $(ROWS)
+	$(GO) test ./internal/pg -run '^TestOnline$$' -v -count 1 -timeout 90m -rows $(ROWS) -busy $(BUSY)
 
 # What is released; the six builds take minutes. Releases: docs/operations/release.md
 RELEASE = $(GO) run ./tools/release

@@ -96,6 +96,7 @@ type App struct {
 	patterns []string         // and the addresses of pages and other doors
 
 	server *http.Server
+	gate   gate
 	stops  []func(context.Context) error // in the order of starting
 	failed chan error
 }
@@ -142,11 +143,13 @@ func (a *App) RootURL() string { return a.config.RootURL }
 // Failed delivers the error that ended the server, if it ends by itself.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// Stop ends the server, in the reverse of the order of starting: the loops stop, then no request is
-// taken any more and the context of those that run ends, so that long polls and streams answer; when
-// the last has answered, or ctx ends, the database is closed.
+// Stop ends the server. First requests come to their end (see drain), then everything else in the reverse of
+// the order of starting: the loops, and at last the database.
 func (a *App) Stop(ctx context.Context) error {
 	var errs []error
+	if a.server != nil && !a.gate.stopping() {
+		errs = append(errs, a.drain(ctx))
+	}
 	for len(a.stops) > 0 {
 		last := a.stops[len(a.stops)-1]
 		a.stops = a.stops[:len(a.stops)-1]
@@ -176,7 +179,7 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 		return err
 	}
 	a.onStop(func(context.Context) error { a.pool.Close(); return nil })
-	if err := pg.Upgrade(ctx, a.pool, 0); err != nil {
+	if err := pg.Upgrade(ctx, a.pool, 0, pg.Later()); err != nil {
 		return err
 	}
 	if err := a.meetDatabase(ctx); err != nil {
@@ -312,22 +315,17 @@ func (a *App) serve(ctx context.Context, handler http.Handler) error {
 			return fmt.Errorf("app: listen on %s: %w", a.config.Listen, err)
 		}
 	}
-	base := context.WithoutCancel(ctx)
-	ending, end := context.WithCancel(base)
+	base := a.gate.open(ctx)
 	a.server = &http.Server{
 		Handler: handler, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 90 * time.Second, MaxHeaderBytes: 64 << 10,
-		// Long polls and streams watch their context; it ends when the server does.
-		BaseContext: func(net.Listener) context.Context { return ending },
+		// Long polls and streams learn from their context when to wait no more.
+		BaseContext: func(net.Listener) context.Context { return base },
 	}
 	go func() {
 		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			a.failed <- fmt.Errorf("app: serve: %w", err)
 		}
 	}()
-	a.onStop(func(ctx context.Context) error {
-		end()
-		return a.server.Shutdown(ctx)
-	})
 	return nil
 }
 
@@ -374,5 +372,6 @@ func (a *App) startLoops(ctx context.Context) error {
 		return err
 	}
 	a.startRetention(ctx)
+	a.untilStop(ctx, a.finishUpgrade)
 	return a.startMercurial(ctx)
 }

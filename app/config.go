@@ -95,6 +95,10 @@ type Config struct {
 	// recommended set when nil.
 	Anonymous []string
 
+	// Drain is what requests that run get to come to their end when the server stops: 5 s when zero. DrainNotice
+	// is how long before that the heartbeats say so, while requests are still taken: for the proxy in front.
+	Drain, DrainNotice time.Duration
+
 	// Keep says how long things are kept that Keeps names; the default where it says nothing.
 	Keep map[string]time.Duration
 
@@ -132,6 +136,9 @@ func (c *Config) Check() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Pulse.Log, c.HgPushes.Log = c.Log, c.Log
+	if c.Drain == 0 {
+		c.Drain = defaultDrain
+	}
 	var problems []error
 	if u, err := url.Parse(c.RootURL); err != nil || u.Host == "" || u.Path != "" || u.Scheme != "http" && u.Scheme != "https" {
 		problems = append(problems, fmt.Errorf("root URL %q: give scheme and host, such as https://ci.example.com", c.RootURL))

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/internal/drain"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/combine"
@@ -77,6 +78,8 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 		select {
 		case <-w.Woken:
 		case <-timeout.C:
+			return []Claim{}, nil
+		case <-drain.Begun(ctx): // another server may have work
 			return []Claim{}, nil
 		case <-ctx.Done():
 			return []Claim{}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/drain"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/queue/roster"
 )
@@ -27,6 +28,7 @@ func (q *Queue) standAside(ctx context.Context, taskQueueID string, w *line.Wait
 	}
 	select {
 	case <-timeout.C:
+	case <-drain.Begun(ctx):
 	case <-ctx.Done():
 	}
 	return nil

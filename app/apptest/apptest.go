@@ -19,6 +19,7 @@ type Server struct {
 	URL  string           // as clients reach it
 	Dir  string           // of the test; the server keeps contents in its directory objects
 	Root hawk.Credentials // of the client that may do everything
+	App  *app.App
 }
 
 // Start starts a server on a free port of this machine. It logs nothing unless a change of its
@@ -52,5 +53,5 @@ func Start(t testing.TB, changes ...func(*app.Config)) Server {
 			t.Error(err)
 		}
 	})
-	return Server{config.RootURL, dir, hawk.Credentials{ClientID: app.RootClient, AccessToken: secrets.RootToken}}
+	return Server{config.RootURL, dir, hawk.Credentials{ClientID: app.RootClient, AccessToken: secrets.RootToken}, server}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/web/throttle"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
+	"github.com/treeline-ci/treeline/trace/export"
 )
 
 // serveHelp is what the command says about itself.
@@ -81,7 +82,10 @@ Environment:
   TREELINE_SMTP_URL   the server by which mail is sent, such as smtp://user:password@mail.example.com:587
                       or smtps://…; optional, as are the settings of Slack and Matrix and the file
                       TREELINE_NOTIFY with all of them (docs/reference/notify.md)
-  TREELINE_MAIL_FROM  the address that mail comes from, such as Treeline <ci@example.com>`
+  TREELINE_MAIL_FROM  the address that mail comes from, such as Treeline <ci@example.com>
+  OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_…
+                      the receiver of OpenTelemetry's protocol to which traces of pushes are sent,
+                      such as http://localhost:4318, and how; optional (docs/how-to/trace-a-push.md)`
 
 func newServeCommand() *cobra.Command {
 	var c app.Config
@@ -89,6 +93,7 @@ func newServeCommand() *cobra.Command {
 	var verbose bool
 	var metricsAddress string
 	var proxies, limits string
+	var receiver string
 	outgoing := notifyFlags{}
 	cmd := &cobra.Command{
 		Use:     "serve",
@@ -128,6 +133,9 @@ func newServeCommand() *cobra.Command {
 			if c.Notify, err = app.LoadNotify(outgoing.getenv); err != nil {
 				return err
 			}
+			if c.Traces, err = export.FromEnv(receiver, os.Getenv); err != nil {
+				return err
+			}
 			if c.Remote, err = app.LoadRepositories(os.Getenv("TREELINE_REPOSITORIES")); err != nil {
 				return err
 			}
@@ -164,7 +172,7 @@ func newServeCommand() *cobra.Command {
 			case <-ctx.Done():
 			case err = <-server.Failed():
 			}
-			return errors.Join(err, stopWithin(ctx, 30*time.Second, server.Stop))
+			return errors.Join(err, stopWithin(ctx, c.DrainNotice+c.Drain+30*time.Second, server.Stop))
 		},
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log details too")
@@ -177,7 +185,10 @@ func newServeCommand() *cobra.Command {
 	cmd.Flags().StringVar(&proxies, "trusted-proxies", "", "addresses and networks of the reverse proxies in front, whose X-Forwarded-For is believed, such as 10.0.0.5,10.1.0.0/16")
 	cmd.Flags().StringVar(&limits, "limits", "", "how often somebody may ask: KIND=PER-SECOND/BURST or KIND=off, such as \"anonymous=50/500 costly=off\"")
 	cmd.Flags().StringVar(&metricsAddress, "metrics-address", "", "host and port at which Prometheus may scrape /metrics, such as 127.0.0.1:9100 (TREELINE_METRICS)")
+	cmd.Flags().StringVar(&receiver, "otlp-endpoint", "", "receiver of OpenTelemetry's protocol to which traces are sent, such as http://localhost:4318 (OTEL_EXPORTER_OTLP_ENDPOINT)")
 	outgoing.add(cmd.Flags())
+	cmd.Flags().DurationVar(&c.Drain, "drain", 25*time.Second, "how long requests may go on that run when the server is told to stop")
+	cmd.Flags().DurationVar(&c.DrainNotice, "drain-notice", 0, "how long before that the heartbeats say that it stops, for the proxy in front to see")
 	c.Keep = map[string]time.Duration{}
 	keepFlags(cmd.Flags(), c.Keep)
 	return cmd

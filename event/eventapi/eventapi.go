@@ -18,6 +18,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/internal/drain"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/web"
 )
@@ -93,6 +94,8 @@ func After(r *http.Request) (*int64, error) {
 // Stream writes the events that pass the filter until ctx or the feed ends or the client goes away,
 // none of which is an error.
 func Stream(ctx context.Context, w http.ResponseWriter, feed *event.Feed, filter event.Filter) error {
+	ctx, cancel := drain.Context(ctx)
+	defer cancel()
 	at := filter.After
 	if at == nil {
 		head, err := feed.Head(ctx)

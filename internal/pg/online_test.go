@@ -20,7 +20,10 @@ import (
 	"github.com/treeline-ci/treeline/internal/pgtest"
 )
 
-var migrateRows = flag.Int("rows", 20_000, "rows of the table that is migrated online")
+var (
+	migrateRows = flag.Int("rows", 20_000, "rows of the table that is migrated online")
+	migrateBusy = flag.Int("busy", 50, "percentage of the time that the migration takes")
+)
 
 // upgraderURL names, in the environment of a process of this test's program, the database that it changes.
 const upgraderURL = "TREELINE_TEST_UPGRADER"
@@ -28,7 +31,7 @@ const upgraderURL = "TREELINE_TEST_UPGRADER"
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if url := os.Getenv(upgraderURL); url != "" {
-		if err := upgrader(context.Background(), url, flag.Arg(0)); err != nil {
+		if err := upgrader(context.Background(), url, flag.Arg(0), pg.Busy(*migrateBusy)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -38,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 // upgrader is a process that takes the versions of testdata up or down.
-func upgrader(ctx context.Context, url, direction string) error {
+func upgrader(ctx context.Context, url, direction string, how pg.How) error {
 	pool, err := pg.Open(ctx, url, pg.MaxConns(2))
 	if err != nil {
 		return err
@@ -46,9 +49,9 @@ func upgrader(ctx context.Context, url, direction string) error {
 	defer pool.Close()
 	files := os.DirFS("testdata/online")
 	if direction == "down" {
-		return pg.DowngradeWith(ctx, pool, files, 1)
+		return pg.DowngradeWith(ctx, pool, files, 1, how)
 	}
-	return pg.UpgradeWith(ctx, pool, files, 0)
+	return pg.UpgradeWith(ctx, pool, files, 0, how)
 }
 
 // TestOnline takes a table through two versions whose first goes through all its rows, up and down, while
@@ -63,7 +66,7 @@ func TestOnline(t *testing.T) {
 	if err := pg.UpgradeWith(t.Context(), admin, files, 1); err != nil {
 		t.Fatal(err)
 	}
-	execSQL(t, admin, `INSERT INTO jobs (label, duration) SELECT 'job-' || n % 1000, ((n * 7919) % 3600000 / 1000.0)::numeric(20, 3) || 's' FROM generate_series(1, $1::int) n`, *migrateRows)
+	execSQL(t, admin, `INSERT INTO jobs (label, duration) SELECT 'job-' || n % 1000, ((n * 7919) % 3600000 / 1000.0)::numeric(20, 3) || 's' FROM generate_series(1, $1::bigint) n`, *migrateRows)
 	execSQL(t, admin, `VACUUM ANALYZE jobs`)
 	execSQL(t, admin, `CREATE TABLE written (id bigint PRIMARY KEY, millis bigint NOT NULL)`)
 	o := &online{T: t, admin: admin, url: url}
@@ -180,7 +183,7 @@ func (o *online) begin(direction string) process {
 	if err != nil {
 		o.Fatal(err)
 	}
-	p := process{cmd: exec.Command(program, direction), exited: make(chan error, 1)}
+	p := process{cmd: exec.Command(program, "-busy", fmt.Sprint(*migrateBusy), direction), exited: make(chan error, 1)}
 	p.cmd.Env = append(os.Environ(), upgraderURL+"="+o.url)
 	p.cmd.Stderr = os.Stderr
 	if err := p.cmd.Start(); err != nil {

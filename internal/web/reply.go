@@ -94,7 +94,7 @@ func (s *site) send(w http.ResponseWriter, r *http.Request, status int, body []b
 		err = zerr
 	}
 	if err != nil {
-		s.Log.Debug("the caller went away", "path", r.URL.EscapedPath(), "err", err)
+		s.Log.DebugContext(r.Context(), "the caller went away", "path", r.URL.EscapedPath(), "err", err)
 	}
 }
 
@@ -106,7 +106,7 @@ func (s *site) plain(w http.ResponseWriter, r *http.Request, v any) {
 func (s *site) plainStatus(w http.ResponseWriter, r *http.Request, status int, v any) {
 	body, err := pretty(v)
 	if err != nil {
-		s.Log.Error("an answer cannot be encoded", "err", err)
+		s.Log.ErrorContext(r.Context(), "an answer cannot be encoded", "err", err)
 		status, body = http.StatusInternalServerError, []byte(`{"error": "Internal error"}`)
 	}
 	s.send(w, r, status, body)

@@ -149,7 +149,7 @@ func (s *site) ServeHTTP(client http.ResponseWriter, r *http.Request) {
 	case path == "/__version__":
 		s.plain(w, r, s.Build)
 	case path == "/__lbheartbeat__":
-		s.plain(w, r, struct{}{})
+		s.lbheartbeat(w, r)
 	case path == "/__heartbeat__":
 		s.heartbeat(w, r)
 	case path == "/robots.txt":

@@ -136,6 +136,7 @@ type Options struct {
 	Build       Build  // answered by __version__
 	Fallback    http.Handler
 	Healthy     func(ctx context.Context) error // whether the deployment can work; nil: always
+	Stopping    func() bool                     // whether requests should go to other servers; nil: never
 	Log         *slog.Logger
 	AccessLevel slog.Level       // level of the line per call; the default is Info
 	CheckOutput bool             // answers must fit their schema; for tests

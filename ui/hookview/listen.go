@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/hooks"
+	"github.com/treeline-ci/treeline/internal/drain"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/ui/editor"
 	"github.com/treeline-ci/treeline/ui/page"
@@ -46,7 +47,7 @@ func (ps *Pages) listen(v *page.Visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(v.R.Context())
+	ctx, cancel := drain.Context(v.R.Context())
 	defer cancel()
 	after, err := ps.Feed.Head(ctx)
 	if err != nil {

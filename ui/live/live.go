@@ -17,6 +17,7 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/internal/drain"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
@@ -98,7 +99,7 @@ func (l *Live) stream(v *page.Visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(v.R.Context())
+	ctx, cancel := drain.Context(v.R.Context())
 	defer cancel()
 	h := v.W.Header()
 	h.Set("Content-Type", "text/event-stream")

@@ -3,6 +3,7 @@ package logs
 import (
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/drain"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/ui/logs/lineindex"
 	"github.com/treeline-ci/treeline/ui/page"
@@ -29,7 +30,9 @@ func (ps *Pages) follow(v *page.Visit, t text) (any, error) {
 		return nil, fault.New(fault.BadArguments, "have must be a number of lines.")
 	}
 	withLines := v.R.FormValue("lines") != "0"
-	out, ctx := newNDJSON(v), v.R.Context()
+	out := newNDJSON(v)
+	ctx, cancel := drain.Context(v.R.Context())
+	defer cancel()
 	looks, beats := time.NewTicker(recheck), time.NewTicker(beat)
 	defer looks.Stop()
 	defer beats.Stop()

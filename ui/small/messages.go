@@ -12,6 +12,7 @@ import (
 
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/event/pulse"
+	"github.com/treeline-ci/treeline/internal/drain"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/ui/page"
 )
@@ -183,7 +184,7 @@ func (ps *Pages) follow(v *page.Visit) (any, error) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	ctx, cancel := context.WithCancel(v.R.Context())
+	ctx, cancel := drain.Context(v.R.Context())
 	defer cancel()
 	messages := make(chan shown, 256)
 	go func() {

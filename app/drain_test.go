@@ -75,7 +75,7 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 		}
 		text, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close() // it is read
-		return err == nil && strings.Contains(string(text), `"workerId":"w"`)
+		return err == nil && strings.Contains(string(text), `"w"`)
 	}
 	for deadline := time.Now().Add(time.Minute); !waits(); {
 		select {

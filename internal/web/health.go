@@ -29,7 +29,7 @@ func (s *site) monitoring() []Endpoint {
 		{Name: "ping", Route: "/ping", Title: "Ping", Handle: answer(s.alive),
 			Description: "Answers at once and does nothing else: the service is up."},
 		{Name: "lbheartbeat", Route: "/__lbheartbeat__", Title: "Heartbeat for load balancers", Handle: takes,
-			Description: "Answers at once: this process takes requests, or 503 while it stops."},
+			Description: "Answers at once: this process takes requests."},
 		{Name: "version", Route: "/__version__", Title: "Version", Handle: answer(func() any { return s.Build }),
 			Description: "Says which build answers."},
 		{Name: "heartbeat", Route: "/__heartbeat__", Title: "Heartbeat", Handle: healthy,

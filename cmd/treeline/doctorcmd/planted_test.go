@@ -31,6 +31,7 @@ type deployment struct {
 	pool *pgxpool.Pool
 	dir  string
 	args []string
+	room []string // codes of findings about the disk
 }
 
 func start(t *testing.T) *deployment {
@@ -60,7 +61,7 @@ func start(t *testing.T) *deployment {
 			t.Error(err)
 		}
 	})
-	d := &deployment{t: t}
+	d := &deployment{t: t, room: []string{"disk-full", "disk-low"}}
 	url := cluster.URL(pg.DatabaseName)
 	server := apptest.Start(t, func(c *app.Config) { c.DatabaseURL = url })
 	if d.pool, err = pg.Open(t.Context(), url, pg.MaxConns(2), pg.Application("test")); err != nil {
@@ -153,7 +154,12 @@ func (d *deployment) until(t *testing.T, want []string) doctor.Report {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
 		report, code := d.look(t)
-		diff := cmp.Diff(want, report.Codes())
+		// How much room this machine's disk has is its own affair.
+		codes := slices.DeleteFunc(report.Codes(), func(code string) bool { return slices.Contains(d.room, code) })
+		if len(codes) == 0 && len(report.Codes()) > 0 {
+			code = 0
+		}
+		diff := cmp.Diff(want, codes)
 		if wanted := min(1, len(want)); diff == "" && code == wanted {
 			return report
 		}
@@ -219,6 +225,9 @@ func (d *deployment) illnesses() []illness {
 			"DELETE FROM pending WHERE task_queue_id = 'proj/nobody'"),
 		d.sql("a version of the schema that a newer program made", "schema-new",
 			"INSERT INTO schema_versions (number, name, checksum) VALUES (9999, 'future', 'x')", "DELETE FROM schema_versions WHERE number = 9999"),
+		d.sql("old rows cannot be removed", "retention-failing",
+			"INSERT INTO retention_jobs (job, started, next_run, failures, error) VALUES ('ill', now(), now() + interval '1 hour', 3, 'no room')",
+			"DELETE FROM retention_jobs WHERE job = 'ill'"),
 		d.variable("a variable is misspelt", "TREELINE_PULSE_ULR", "x", "env-unknown"),
 		d.variable("RabbitMQ has the user that it comes with, and is not there", "TREELINE_PULSE_URL", "amqp://guest:guest@127.0.0.1:1/", "rabbit-unusable", "secret-default"),
 		d.variable("the mail server is not there", "TREELINE_SMTP_URL", "smtp://127.0.0.1:1?tls=none", "mail-unusable"),

@@ -21,6 +21,7 @@ import (
 	"github.com/treeline-ci/treeline/pools"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
 	"github.com/treeline-ci/treeline/queue/gauge"
+	"github.com/treeline-ci/treeline/retention"
 )
 
 // The limits beyond which a finding is made.
@@ -43,7 +44,7 @@ func (d *deployment) database(pool *pgxpool.Pool, servers int) []doctor.Check {
 	if !d.secrets {
 		keys.Skip = "there are no secrets"
 	}
-	return append(base.Checks(), keys, at("clients and roles", d.clients), at("task queues", d.queues), at("worker pools", d.pools), at("feed", d.feed))
+	return append(base.Checks(), keys, at("clients and roles", d.clients), at("task queues", d.queues), at("worker pools", d.pools), at("feed", d.feed), at("retention", d.retention))
 }
 
 func (d *deployment) keys(ctx context.Context, pool *pgxpool.Pool) (found []doctor.Finding, err error) {
@@ -141,6 +142,19 @@ func (d *deployment) pools(ctx context.Context, pool *pgxpool.Pool) (found []doc
 		}
 	}
 	return found, nil
+}
+
+func (d *deployment) retention(ctx context.Context, pool *pgxpool.Pool) (found []doctor.Finding, err error) {
+	list, err := retention.All(ctx, pool)
+	for _, j := range list {
+		if j.Failures > 0 {
+			found = append(found, doctor.Found("retention-failing", "the job %s failed %d times in a row: %s", j.Job, j.Failures, j.Error))
+		}
+		if j.Late {
+			found = append(found, doctor.Found("retention-late", "the job %s is due for more than an hour, and nobody does it", j.Job))
+		}
+	}
+	return found, err
 }
 
 func (d *deployment) feed(ctx context.Context, pool *pgxpool.Pool) (found []doctor.Finding, err error) {

@@ -239,6 +239,7 @@ func TestMetricsAndLogsOfAPush(t *testing.T) {
 	})
 	w.logs(group)
 	w.token()
+	w.page()
 }
 
 // logs follows the push by its id.
@@ -281,6 +282,25 @@ func (w *watched) logs(group string) {
 			}
 		}
 		t.Error("there is no line of the call")
+	})
+}
+
+// page holds a page's id against the log's.
+func (w *watched) page() {
+	w.t.Run("a page that is not there names its request as the log does", func(t *testing.T) {
+		answer, err := http.Get(w.URL + "/push/nowhere/abc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := answer.Header.Get("X-For-Request-Id")
+		if id == "" || answer.Header.Get("X-Request-Id") != id || !bytes.Contains(body, []byte(id)) {
+			t.Errorf("%s: %q and %q", answer.Status, id, answer.Header.Get("X-Request-Id"))
+		}
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 // treeline doctor and treeline db restored.
 var unlisted = []string{
 	"soak.", "doctor.", "auth.widest", "checks.maybe-made", "checks.compare-all", "github.compare-branches", "event.sequence-wait", "event.restored-marker", "pg.online",
+	"app.compare-branches", "retention.noted",
 }
 
 // TestStatementsAreAllKnown reads the source for statements and holds them against the list that counts them.

@@ -56,7 +56,7 @@ func (i Interest) route() *string {
 // replicas that consume under a name, one is active at a time; another takes over at the next batch.
 func (f *Feed) Consume(ctx context.Context, name string, what Interest, handle func(ctx context.Context, tx pgx.Tx, events []Event) error) error {
 	if _, err := f.pool.Exec(ctx, what.register(), name); err != nil && ctx.Err() == nil {
-		f.log.Warn("a consumer cannot register yet", "consumer", name, "err", err)
+		f.log.WarnContext(ctx, "a consumer cannot register yet", "consumer", name, "err", err)
 	}
 	c := consumer{feed: f, name: name, what: what, handle: handle}
 	f.heads.join(1)
@@ -70,7 +70,7 @@ func (f *Feed) Consume(ctx context.Context, name string, what Interest, handle f
 		case ctx.Err() != nil:
 		case err != nil:
 			pause = min(max(2*pause, 100*time.Millisecond), maxBackoff)
-			f.log.Error("a consumer failed; it tries again", "consumer", name, "pause", pause, "err", err)
+			f.log.ErrorContext(ctx, "a consumer failed; it tries again", "consumer", name, "pause", pause, "err", err)
 			sleep(ctx, pause)
 		case n == 0:
 			pause = 0

@@ -98,7 +98,7 @@ func (f *Feed) sequence(ctx context.Context) {
 		}
 		if err != nil {
 			if !failed {
-				f.log.Error("the feed stands still", "err", err)
+				f.log.ErrorContext(ctx, "the feed stands still", "err", err)
 			}
 			failed = true
 			if !sleep(ctx, retryAfter) {
@@ -107,7 +107,7 @@ func (f *Feed) sequence(ctx context.Context) {
 			continue
 		}
 		if failed {
-			f.log.Info("the feed moves again")
+			f.log.InfoContext(ctx, "the feed moves again")
 			failed = false
 		}
 		if more {

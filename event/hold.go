@@ -54,7 +54,7 @@ func (f *Feed) Hold(ctx context.Context, name string, work func(ctx context.Cont
 		case ctx.Err() != nil:
 		case err != nil:
 			pause = min(max(2*pause, 250*time.Millisecond), maxBackoff)
-			f.log.Error("a consumer failed; it tries again", "consumer", name, "pause", pause, "err", err)
+			f.log.ErrorContext(ctx, "a consumer failed; it tries again", "consumer", name, "pause", pause, "err", err)
 			sleep(ctx, pause)
 		case !held:
 			sleep(ctx, f.hold/5)
@@ -80,7 +80,7 @@ func (c *Cursor) run(ctx context.Context, work func(context.Context, *Cursor) er
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if _, gone := c.f.pool.Exec(late, releaseSQL.Text, c.name, c.holder); gone != nil {
-		c.f.log.Warn("a consumer could not be given back; others wait until it runs out", "consumer", c.name, "err", gone)
+		c.f.log.WarnContext(ctx, "a consumer could not be given back; others wait until it runs out", "consumer", c.name, "err", gone)
 	}
 	return err
 }

@@ -4,6 +4,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -157,7 +158,8 @@ func (k *Kit) data(h func(*Visit) (any, error)) http.Handler {
 
 // begin finds out who asks.
 func (k *Kit) begin(w http.ResponseWriter, r *http.Request) (*Visit, error) {
-	v := &Visit{Kit: k, W: w, R: r, ID: slug.New()}
+	// The id that the log has, where the server gave one.
+	v := &Visit{Kit: k, W: w, R: r, ID: cmp.Or(w.Header().Get("X-For-Request-Id"), slug.New())}
 	w.Header().Set("X-Request-Id", v.ID)
 	if err := k.admit(v); err != nil {
 		return v, err

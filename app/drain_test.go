@@ -35,7 +35,7 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 	}
 	claimed := make(chan error, 1)
 	go func() {
-		_, err := worker.ClaimWork(t.Context(), "p/w", client.ClaimRequest{WorkerGroup: "g", WorkerID: "w", Tasks: 1})
+		_, err := worker.ClaimWork(t.Context(), "p/w", client.ClaimRequest{WorkerGroup: "g", WorkerID: "waiting-one", Tasks: 1})
 		claimed <- err
 	}()
 	events, err := http.Get(s.URL + "/api/events/v1/stream")
@@ -75,7 +75,7 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 		}
 		text, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close() // it is read
-		return err == nil && strings.Contains(string(text), `"w"`)
+		return err == nil && strings.Contains(string(text), `"waiting-one"`)
 	}
 	for deadline := time.Now().Add(time.Minute); !waits(); {
 		select {

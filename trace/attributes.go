@@ -153,7 +153,7 @@ func (t *Trace) describePush(a *attributes) {
 	a.text("error.type", errorType)
 	a.text("cicd.pipeline.run.url.full", f.RootURL+t.Path())
 	if p := f.Push; p != nil {
-		a.text("vcs.repository.url.full", p.URL)
+		a.text("vcs.repository.url.full", strings.TrimSuffix(p.URL, ".git"))
 		a.text("vcs.repository.name", p.Repository[strings.LastIndexByte(p.Repository, '/')+1:])
 		a.text("vcs.ref.head.revision", p.Revision)
 		a.text("vcs.ref.head.name", p.Branch)

@@ -45,7 +45,7 @@ const (
 	firstPause = time.Second // while the receiver is down
 	mostPause  = 30 * time.Second
 	overlap    = 10 * time.Second // a run's end may be dated so long before its event
-	maxWaits   = 6                // looks for reports, of which each comes twice as late
+	maxWaits   = 8                // looks for reports, of which each comes twice as late
 )
 
 var interest = event.Interest{Kinds: []string{"task-completed", "task-failed", "task-exception", "push-changed"}, Every: 250 * time.Millisecond, Fresh: true}
@@ -182,7 +182,7 @@ func (e *Exporter) sendTrace(ctx context.Context, r row) (again time.Duration, f
 		e.Log.WarnContext(ctx, "the receiver refuses spans; they are not sent again", "subject", r.subject, "spans", refused, "err", why)
 	}
 	if reporting {
-		return 5 * time.Second << r.waits, t.Facts.Now, nil
+		return (e.Delay + time.Second) / 2 << r.waits, t.Facts.Now, nil
 	}
 	return 0, from, nil
 }

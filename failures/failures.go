@@ -160,7 +160,7 @@ func failed(what string, err error) error {
 // Statements are the room's SQL, for the test that prepares each.
 func Statements() []pg.Statement {
 	return []pg.Statement{
-		failingSQL, forgetSQL, forgetLabelsSQL, placesSQL, enterSQL, labelsSQL, outcomesSQL, runsSQL, troubledSQL, takeSQL, linesSQL, doneSQL, againSQL,
+		failingSQL, typicalSQL, forgetSQL, forgetLabelsSQL, placesSQL, enterSQL, labelsSQL, outcomesSQL, runsSQL, troubledSQL, takeSQL, linesSQL, doneSQL, againSQL,
 		pushSQL, groupsSQL, lostSQL, endedSQL, pastSQL, tallySQL, recentSQL, stripSQL, jobsSQL, excerptsSQL, ofRunSQL, readingSQL, similarSQL,
 	}
 }

@@ -71,5 +71,25 @@ func TestInABrowser(t *testing.T) {
 			t.Errorf("the verdict is %q", got)
 		}
 	})
+	t.Run("time to go, critical path and workers' time are told, and follow what happens", func(t *testing.T) {
+		figure := func(name string) string { return tab.Text(t, `[data-figure=`+name+`] dd`) }
+		if got := figure("left"); !strings.HasPrefix(got, "about ") {
+			t.Errorf("to go: %q", got)
+		}
+		if got := figure("path"); !strings.Contains(got, "in ") {
+			t.Errorf("the critical path: %q", got)
+		}
+		uitest.Eval[bool](t, tab, `(() => { document.querySelector(".health-figures details").open = true; return true })()`)
+		tab.Wait(t, `document.querySelectorAll(".health-path li a").length > 0`)
+		tab.Shot(t, "health-figures")
+	})
+	t.Run("what somebody says is not the push's is known", func(t *testing.T) {
+		tab.Go(t, "/push/sample/"+rev(3)+"?tab=flaky")
+		tab.Wait(t, `document.querySelector("#live").dataset.live === "live"`)
+		tab.Keys(t, "jx")
+		tab.Wait(t, kinds+` === "flaky2"`)
+		tab.Go(t, "/push/sample/"+rev(3)+"?tab=known")
+		tab.Wait(t, kinds+` === "known4"`)
+	})
 	tab.Inspect(t, "health")
 }

@@ -36,6 +36,7 @@ type Pages struct {
 	Triage   *triage.Book
 	Again    *again.Again
 	Live     *live.Live
+	Prices   Prices // nil: nothing is known of costs
 }
 
 // Register adds the pages to a kit, with the addresses that Treeherder had for them.
@@ -92,6 +93,7 @@ type data struct {
 	Tasks      map[string]int    `json:"tasks"`   // of the push, by state
 	Running    int               `json:"running"` // that are still to end
 	Reading    int               `json:"reading"`
+	Figures    *figures          `json:"figures"` // null before there are tasks
 	CanTrigger bool              `json:"canTrigger"`
 }
 
@@ -199,6 +201,9 @@ func (ps *Pages) read(v *page.Visit, all bool) (data, push.Push, error) {
 	d.Reading = h.Reading
 	for _, g := range h.Groups {
 		d.Counts[string(g.Kind)]++
+	}
+	if d.Figures, err = ps.figures(ctx, p); err != nil {
+		return d, p, err
 	}
 	d.Verdict = d.judge()
 	d.Groups = append(d.Groups, h.Groups...)

@@ -44,7 +44,7 @@ export interface Around {
 
 /** Something to do to the whole group. */
 export interface GroupAct {
-  name: "seal" | "cancel";
+  name: "seal" | "cancel" | "rerun";
   label: string;
   asks: string;
   allowed: boolean;

@@ -7,7 +7,7 @@ import { bootOf, type Message, type State } from "../shell/data.ts";
 import { bind } from "../shell/keys.tsx";
 import { onMessages } from "../shell/live.ts";
 import { copy, Icon, Status, When } from "../shell/look.tsx";
-import { plural } from "../shell/time.ts";
+import { duration, plural } from "../shell/time.ts";
 import { toast } from "../shell/toast.tsx";
 import { query, setQuery } from "../shell/url.ts";
 
@@ -64,7 +64,18 @@ interface HealthData {
   jobs: { job: string; passed: number; failed: number; lost: number }[];
   tasks: Record<string, number>;
   running: number;
+  figures: Figures | null;
   canTrigger: boolean;
+}
+
+interface Figures {
+  path: { id: string; name: string; state: State; takes: number }[];
+  length: number;
+  takes: number;
+  left: number;
+  guessed: number;
+  hours: number;
+  cost: string;
 }
 
 const KINDS: [Kind, string, string][] = [
@@ -127,6 +138,7 @@ function App() {
         </div>
       )}
       <Jobs d={d} />
+      {d.figures && <Numbers f={d.figures} running={d.running} />}
       <Base d={d} />
       {d.groups.length > 0 && <Tabs d={d} />}
       {KINDS.map(([kind, title, help]) => {
@@ -185,6 +197,36 @@ function Jobs({ d }: { d: HealthData }) {
         </li>
       ))}
     </ul>
+  );
+}
+
+// What decides when the push is done, how long that still is, and what it costs.
+function Numbers({ f, running }: { f: Figures; running: number }) {
+  return (
+    <section class="health-figures" aria-label="Time and cost">
+      <dl>
+        {running > 0 && (
+          <div data-figure="left">
+            <dt>To go</dt>
+            <dd>
+              about {duration(f.left)}
+              {f.guessed > 0 && <span class="muted small"> ({plural(f.guessed, "task")} never passed here before)</span>}
+            </dd>
+          </div>
+        )}
+        <div data-figure="path"><dt>Critical path</dt><dd>{duration(f.takes)} <span class="muted small">in {plural(f.length, "task")}</span></dd></div>
+        <div data-figure="hours"><dt>Workers' time</dt><dd>{duration(f.hours * 3_600_000)}</dd></div>
+        {f.cost && <div data-figure="cost"><dt>Cost</dt><dd>{f.cost}</dd></div>}
+      </dl>
+      <details>
+        <summary>The critical path{f.path.length < f.length && `, its ${f.path.length} longest tasks`}</summary>
+        <ol class="health-path">
+          {f.path.map((t) => (
+            <li key={t.id}><Status state={t.state} text="" /> <a href={`/tasks/${t.id}`}>{t.name}</a> <span class="muted small num">{duration(t.takes)}</span></li>
+          ))}
+        </ol>
+      </details>
+    </section>
   );
 }
 
@@ -298,6 +340,12 @@ function Details({ g, d }: { g: Group; d: HealthData }) {
           </select>
           <input class="input bug" name="bug" placeholder="bug or issue" aria-label="Bug or issue" />
           <input class="input" name="note" placeholder="note" aria-label="Note" />
+          <button
+            type="button" class="button quiet" data-not-mine disabled={!d.canTrigger} title="Says of all of them that they do not come from this push"
+            onClick={() => void notMine(g)}
+          >
+            Not mine
+          </button>
           <button class="button" disabled={!d.canTrigger}>Classify {g.tasks.length > 1 && plural(new Set(g.tasks.map((t) => t.taskId)).size, "task")}</button>
         </form>
       </div>
@@ -343,6 +391,15 @@ async function classify(g: Group, form: FormData): Promise<void> {
   const body = new URLSearchParams({ class: String(form.get("class")), bug: String(form.get("bug")), note: String(form.get("note")) });
   for (const id of new Set(g.tasks.map((t) => t.taskId))) body.append("task", id);
   await said(() => post("/ui/api/jobs/classify", body));
+}
+
+// Not mine is a word for the usual case: it fails now and then, and somebody who knows the push says that it is not why.
+async function notMine(g: Group): Promise<void> {
+  const form = new FormData();
+  form.set("class", "4");
+  form.set("bug", "");
+  form.set("note", `not from ${short(health.value.revision)}`);
+  await classify(g, form);
 }
 
 let latest = 0;
@@ -407,6 +464,7 @@ function keys(): void {
   bind(section, "o", "log", withCurrent((g) => g.tasks[0] && location.assign(logOf(g.tasks[0]))));
   bind(section, "r", "retrigger", withCurrent((g) => focusIn(g, ".times")));
   bind(section, "c", "classify", withCurrent((g) => focusIn(g, ".class")));
+  bind(section, "x", "not mine", withCurrent((g) => void notMine(g)));
   bind(section, "y", "copy the link", () => void copy(location.href, "the link"));
 }
 

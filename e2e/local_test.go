@@ -104,6 +104,7 @@ func TestAStarterConfigurationTurnsGreen(t *testing.T) {
 			t.Errorf("%s: %s", c.branch, diff)
 		}
 	}
+	importWorkflows(t, m)
 	fetchToolchainBuild(t, m)
 }
 

@@ -151,7 +151,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 	rest, artifacts, book := d.rest(viewer, stream)
 	return append(rest, []area{
 		stream, offers, viewer, reasons, repeat,
-		&health.Pages{Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream},
+		&health.Pages{Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream, Prices: d.prices},
 		moved.Pages{},
 		&traces.Pages{Record: d.Push, Live: stream, Group: d.Trace, Push: d.TracePush, Version: d.Version},
 		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits, book.Hits}},
@@ -216,4 +216,22 @@ func guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// prices are what an hour of a worker of each pool costs, for pools that say it.
+func (d Deps) prices(ctx context.Context, ids []string) (map[string]float64, string, error) {
+	out, currency := map[string]float64{}, ""
+	if d.Pools == nil {
+		return out, currency, nil
+	}
+	for _, id := range ids {
+		p, err := d.Pools.Prices(ctx, id)
+		if err != nil {
+			return nil, "", err
+		}
+		if p.Set() {
+			out[id], currency = p.Of(""), p.Currency
+		}
+	}
+	return out, currency, nil
 }

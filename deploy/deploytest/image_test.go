@@ -141,7 +141,7 @@ func served(p podman, image string) {
 		t.Fatal(err)
 	}
 	name := "treeline-" + strings.ToLower(slug.New())
-	p.run("run", "--detach", "--name", name, "--network=host", "--read-only", "--cap-drop=all", "--tmpfs=/tmp", "--health-interval=disable",
+	p.run("run", "--detach", "--name", name, "--network=host", "--read-only", "--cap-drop=all", "--tmpfs=/tmp", "--health-interval=disable", "--health-cmd", `["CMD", "/usr/bin/treeline", "health"]`,
 		"--volume", data+":/var/lib/treeline", "--env", "DATABASE_URL="+tcpDatabase(t), "--env", "TREELINE_ROOT_URL="+address,
 		"--env", "TREELINE_HEALTH_URL="+address+"/__heartbeat__", image, "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", port))
 	t.Cleanup(func() {

@@ -46,9 +46,10 @@ func (r *release) image(ctx context.Context, o imageOptions) (err error) {
 	return writeSums(r.out)
 }
 
-// podman builds one image and saves it.
+// podman builds one image and saves it. In the format of OCI: that of Docker notes the builder's container, which is
+// another each time. In one layer, since the history of several names images that are not kept.
 func (r *release) podman(ctx context.Context, o imageOptions, stage string, p licences.Platform, tag string) error {
-	build := append(append([]string{}, o.podman...), "build", "--quiet", "--no-cache", "--format", "docker", "--platform", p.String(),
+	build := append(append([]string{}, o.podman...), "build", "--quiet", "--no-cache", "--layers=false", "--format", "oci", "--platform", p.String(),
 		"--timestamp", strconv.FormatInt(r.time.Unix(), 10), "--tag", tag,
 		"--label", "org.opencontainers.image.version="+r.version, "--label", "org.opencontainers.image.revision="+r.commit,
 		"--label", "org.opencontainers.image.created="+r.time.Format("2006-01-02T15:04:05Z"),

@@ -16,34 +16,37 @@ var noted = map[string]struct {
 	entity string
 	params []string
 	action string
+	secret bool // what is asked for may hold secrets
 }{
-	"changeTaskPriority":      {"task", []string{"taskId"}, "priority changed"},
-	"changeTaskGroupPriority": {"task-group", []string{"taskGroupId"}, "priority changed"},
-	"setTaskGroupWeight":      {"task-group", []string{"taskGroupId"}, "weight changed"},
-	"createWorker":            {"worker", []string{"workerPoolId", "workerGroup", "workerId"}, "created"},
-	"updateWorker":            {"worker", []string{"workerPoolId", "workerGroup", "workerId"}, "updated"},
-	"removeWorker":            {"worker", []string{"workerPoolId", "workerGroup", "workerId"}, "removed"},
-	"runJob":                  {"cron-job", []string{"repository", "job"}, "started by hand"},
-	"deleteTask":              {"index", []string{"namespace"}, "deleted"},
+	"changeTaskPriority":      {"task", []string{"taskId"}, "priority changed", false},
+	"changeTaskGroupPriority": {"task-group", []string{"taskGroupId"}, "priority changed", false},
+	"setTaskGroupWeight":      {"task-group", []string{"taskGroupId"}, "weight changed", false},
+	"createWorker":            {"worker", []string{"workerPoolId", "workerGroup", "workerId"}, "created", true},
+	"updateWorker":            {"worker", []string{"workerPoolId", "workerGroup", "workerId"}, "updated", true},
+	"removeWorker":            {"worker", []string{"workerPoolId", "workerGroup", "workerId"}, "removed", true},
+	"runJob":                  {"cron-job", []string{"repository", "job"}, "started by hand", false},
+	"deleteTask":              {"index", []string{"namespace"}, "deleted", false},
 }
 
-// note records such a deed, right after it. The audit log may lack it when the server dies in between.
-func (a *App) note(ctx context.Context, endpoint string, r *web.Request) {
+// noting returns a context in which the record of such a deed is written with it: both, or neither.
+func noting(ctx context.Context, endpoint string, r *web.Request) (context.Context, error) {
 	n, ok := noted[endpoint]
 	if !ok {
-		return
+		return ctx, nil
 	}
 	var id []string
 	for _, p := range n.params {
 		id = append(id, r.Params[p])
 	}
 	caller, err := r.Caller(ctx)
-	if err == nil {
-		err = a.auth.Note(ctx, auth.Record{EntityType: n.entity, EntityID: strings.Join(id, "/"), ClientID: caller.ClientID, Action: n.action})
-	}
 	if err != nil {
-		a.config.Log.ErrorContext(ctx, "a deed is not in the audit log", "endpoint", endpoint, "client", caller.ClientID, "entity", strings.Join(id, "/"), "err", err)
+		return nil, err
 	}
+	rec := auth.Record{EntityType: n.entity, EntityID: strings.Join(id, "/"), ClientID: caller.ClientID, Action: n.action}
+	if len(r.Body) > 0 && !n.secret {
+		rec.After = r.Body // what was asked for
+	}
+	return auth.Noting(ctx, rec), nil
 }
 
 // proposing lets endpoints that change things keep what was refused for want of a second person, so that
@@ -55,6 +58,10 @@ func (a *App) proposing(endpoints []web.Endpoint) {
 			continue
 		}
 		endpoints[i].Handle = func(ctx context.Context, r *web.Request) (any, error) {
+			ctx, err := noting(ctx, name, r)
+			if err != nil {
+				return nil, err
+			}
 			out, err := handle(ctx, r)
 			if guarded, ok := errors.AsType[*auth.Guarded](err); ok {
 				caller, err := r.Caller(ctx)
@@ -62,9 +69,6 @@ func (a *App) proposing(endpoints []web.Endpoint) {
 					return nil, err
 				}
 				return nil, a.propose(ctx, caller, guarded)
-			}
-			if err == nil {
-				a.note(ctx, name, r)
 			}
 			return out, err
 		}

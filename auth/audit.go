@@ -54,6 +54,13 @@ func audit(ctx context.Context, tx pgx.Tx, r Record) error {
 	return err
 }
 
+// Noting returns a context whose next transaction writes a record, together with a deed of a room that knows nothing of
+// records (pg.First).
+func Noting(ctx context.Context, r Record) context.Context {
+	r.Own = true
+	return pg.First(ctx, func(ctx context.Context, tx pgx.Tx) error { return Audit(ctx, tx, r) })
+}
+
 // Note writes a record of what was done elsewhere already.
 func (a *Auth) Note(ctx context.Context, r Record) error {
 	r.Own = true

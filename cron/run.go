@@ -79,7 +79,11 @@ func (c *Calendar) Trigger(ctx context.Context, q Request) (Run, error) {
 	if q.Key == "" {
 		q.Key = slug.New()
 	}
-	run, err := c.one(ctx, "trigger", runSQL, q.Repository, q.Branch, q.Job, byHand+q.Key, nil, job.Type, "", slug.Nice(), Waiting, q.By, nullJSON(q.Input), nil)
+	var run Run
+	err = pg.Tx(ctx, c.pool, func(ctx context.Context, tx pgx.Tx) (err error) {
+		run, err = oneOf(ctx, tx, "trigger", runSQL, q.Repository, q.Branch, q.Job, byHand+q.Key, nil, job.Type, "", slug.Nice(), Waiting, q.By, nullJSON(q.Input), nil)
+		return err
+	})
 	if fault.KindOf(err) == fault.NotFound { // there is one
 		run, err = c.one(ctx, "trigger", keyedSQL, q.Repository, q.Branch, q.Job, byHand+q.Key)
 		if err == nil && !sameJSON(run.Input, q.Input) {
@@ -238,7 +242,16 @@ func (c *Calendar) Prune(ctx context.Context, keep time.Duration) (int64, error)
 const pruneBatch = 1000
 
 func (c *Calendar) runs(ctx context.Context, what string, s pg.Statement, args ...any) ([]Run, error) {
-	rows, err := c.pool.Query(ctx, s.Text, args...)
+	return runsOf(ctx, c.pool, what, s, args...)
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func runsOf(ctx context.Context, db querier, what string, s pg.Statement, args ...any) ([]Run, error) {
+	rows, err := db.Query(ctx, s.Text, args...)
 	if err != nil {
 		return nil, failed(what, err)
 	}
@@ -250,7 +263,11 @@ func (c *Calendar) runs(ctx context.Context, what string, s pg.Statement, args .
 }
 
 func (c *Calendar) one(ctx context.Context, what string, s pg.Statement, args ...any) (Run, error) {
-	list, err := c.runs(ctx, what, s, args...)
+	return oneOf(ctx, c.pool, what, s, args...)
+}
+
+func oneOf(ctx context.Context, db querier, what string, s pg.Statement, args ...any) (Run, error) {
+	list, err := runsOf(ctx, db, what, s, args...)
 	if err != nil {
 		return Run{}, err
 	}

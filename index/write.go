@@ -124,7 +124,11 @@ func (ix *Index) Delete(ctx context.Context, path string) error {
 		return err
 	}
 	namespace, name := cut(path)
-	if _, err := ix.pool.Exec(ctx, deleteSQL.Text, namespace, name); err != nil {
+	err := pg.Tx(ctx, ix.pool, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, deleteSQL.Text, namespace, name)
+		return err
+	})
+	if err != nil {
 		return failed("delete "+path, err)
 	}
 	return nil

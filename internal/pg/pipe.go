@@ -32,7 +32,12 @@ func TxPipe(ctx context.Context, pool *pgxpool.Pool, fn func(ctx context.Context
 		}
 		defer conn.Release()
 		tx := &Pipe{conn: conn.Conn()}
-		return run(ctx, tx, func(ctx context.Context) error { return fn(ctx, tx) })
+		return run(ctx, tx, func(ctx context.Context) error {
+			if err := begun(ctx, tx); err != nil {
+				return err
+			}
+			return fn(ctx, tx)
+		})
 	})
 }
 
@@ -205,5 +210,6 @@ func run(ctx context.Context, tx ender, fn func(ctx context.Context) error) (err
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	committed(ctx)
 	return nil
 }

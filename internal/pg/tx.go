@@ -35,7 +35,12 @@ func Tx(ctx context.Context, db Beginner, fn func(ctx context.Context, tx pgx.Tx
 		if err != nil {
 			return fmt.Errorf("begin: %w", err)
 		}
-		return run(ctx, tx, func(ctx context.Context) error { return fn(ctx, tx) })
+		return run(ctx, tx, func(ctx context.Context) error {
+			if err := begun(ctx, tx); err != nil {
+				return err
+			}
+			return fn(ctx, tx)
+		})
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -119,7 +120,8 @@ func (ps *Pages) runCron(v *page.Visit) error {
 	if ps.Cron == nil {
 		return page.ErrNoPage
 	}
-	run, err := ps.Cron.Trigger(v.R.Context(), cron.Request{
+	ctx := auth.Noting(v.R.Context(), auth.Record{EntityType: "cron-job", EntityID: repo + "/" + job, ClientID: v.Session.ClientID, Action: "started by hand"})
+	run, err := ps.Cron.Trigger(ctx, cron.Request{
 		Repository: repo, Branch: branch, Job: job, Key: v.R.PostFormValue("key"), By: v.Session.ClientID,
 	})
 	if err != nil {

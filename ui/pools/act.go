@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	manager "github.com/treeline-ci/treeline/pools"
@@ -136,8 +137,9 @@ func (ps *Pages) carryOut(ctx context.Context, d deed, keys []manager.Key, actor
 		if d.reason != "" {
 			reason += ": " + d.reason
 		}
-		for _, t := range ps.Pools.RemoveWorkers(ctx, keys, reason) {
-			errs = append(errs, t.Err)
+		for _, k := range keys {
+			noting := auth.Noting(ctx, auth.Record{EntityType: "worker", EntityID: k.String(), ClientID: actor, Action: "removed", After: map[string]string{"reason": reason}})
+			errs = append(errs, ps.Pools.RemoveWorker(noting, k, reason))
 		}
 		return errs, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/queue"
@@ -153,7 +154,8 @@ func (ps *Pages) doAct(ctx context.Context, v *page.Visit, name, called string, 
 			return nil, err
 		}
 		to := task.Priority(v.R.PostFormValue("priority"))
-		_, err := ps.Queue.ChangePriority(ctx, id, to)
+		noting := auth.Noting(ctx, auth.Record{EntityType: "task", EntityID: id, ClientID: v.Session.ClientID, Action: "priority changed", After: map[string]any{"priority": to}})
+		_, err := ps.Queue.ChangePriority(noting, id, to)
 		return say("%s has the priority %s.", called, to), err
 	case "purge":
 		return ps.purge(ctx, v, i)

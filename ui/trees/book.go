@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -84,6 +85,11 @@ func collect(rows pgx.Rows, err error) ([]Tree, error) {
 	return list, nil
 }
 
+// told is a tree as the audit log shows it.
+func (t Tree) told() any {
+	return map[string]any{"state": t.State, "reason": t.Reason, "message": t.Message}
+}
+
 // Set says how a tree is, and tells it in the feed. One that is not open needs a reason.
 func (b *Book) Set(ctx context.Context, by string, t Tree) error {
 	t.Reason, t.Message = strings.TrimSpace(t.Reason), strings.TrimSpace(t.Message)
@@ -99,6 +105,14 @@ func (b *Book) Set(ctx context.Context, by string, t Tree) error {
 	}
 	t.ChangedBy = by
 	err := pg.Tx(ctx, b.Pool, func(ctx context.Context, tx pgx.Tx) error {
+		old := Tree{State: Open}
+		err := tx.QueryRow(ctx, oneSQL.Text, t.Repository).Scan(&old.State, &old.Reason, &old.Message, &old.ChangedBy, &old.Changed)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		if err := auth.Audit(ctx, tx, auth.Record{EntityType: "tree", EntityID: t.Repository, ClientID: by, Action: "changed", Before: old.told(), After: t.told()}); err != nil {
+			return err
+		}
 		if err := tx.QueryRow(ctx, setSQL.Text, t.Repository, t.State, t.Reason, t.Message, by).Scan(&t.Changed); err != nil {
 			return err
 		}

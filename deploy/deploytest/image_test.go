@@ -141,7 +141,7 @@ func served(p podman, image string) {
 		t.Fatal(err)
 	}
 	name := "treeline-" + strings.ToLower(slug.New())
-	p.run("run", "--detach", "--name", name, "--network=host", "--read-only", "--cap-drop=all", "--tmpfs=/tmp", "--health-interval=disable", "--health-cmd", `["CMD", "/usr/bin/treeline", "health"]`,
+	p.run("run", "--detach", "--name", name, "--network=host", "--read-only", "--cap-drop=all", "--tmpfs=/tmp",
 		"--volume", data+":/var/lib/treeline", "--env", "DATABASE_URL="+tcpDatabase(t), "--env", "TREELINE_ROOT_URL="+address,
 		"--env", "TREELINE_HEALTH_URL="+address+"/__heartbeat__", image, "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", port))
 	t.Cleanup(func() {
@@ -161,7 +161,7 @@ func served(p podman, image string) {
 		}
 		return nil
 	})
-	p.run("healthcheck", "run", name)
+	p.run("exec", name, "/usr/bin/treeline", "health")
 	var secrets struct{ RootAccessToken string }
 	if err := json.Unmarshal([]byte(text(t, filepath.Join(data, "secrets.json"))), &secrets); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/templates/jsone"
 )
 
@@ -47,7 +48,7 @@ func newJSONESpecCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "%d passed, %d failed\n", passed, len(failed))
 			if len(failed) > 0 {
 				cmd.SilenceErrors = true // the last line has said it
-				return exitCode(1)
+				return exit.Code(1)
 			}
 			return nil
 		},

@@ -16,9 +16,10 @@ import (
 
 	"github.com/treeline-ci/treeline/cmd/treeline/aboutcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
-	"github.com/treeline-ci/treeline/cmd/treeline/admincmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/dbcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/docscmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/doctorcmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/githubcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/importcmd"
@@ -34,11 +35,6 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:]))
 }
 
-// exitCode is an error that says how the program ends; its command has told the reason already.
-type exitCode int
-
-func (e exitCode) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
-
 // exitInterrupted is what shells have for a program that Ctrl-C ended.
 const exitInterrupted = 130
 
@@ -53,20 +49,12 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
-	var code exitCode
-	var local localcmd.Exit
-	var doctor doctorcmd.Exit
+	var code exit.Code
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &code):
 		return int(code)
-	case errors.As(err, &local):
-		return int(local)
-	case errors.As(err, &doctor):
-		return int(doctor)
-	case errors.Is(err, graphcmd.ErrTold), errors.Is(err, githubcmd.ErrTold), errors.Is(err, admincmd.ErrTold):
-		return 1
 	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))):
 		fmt.Fprintln(root.ErrOrStderr(), "treeline: interrupted")
 		return exitInterrupted
@@ -138,7 +126,7 @@ TASKCLUSTER_CLIENT_ID and TASKCLUSTER_ACCESS_TOKEN (and TASKCLUSTER_CERTIFICATE 
 			root.AddCommand(c)
 		}
 	}
-	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), newDBCommand(), doctorcmd.New(), newBenchCommand(), docscmd.New(), aboutcmd.NewVersion(), aboutcmd.NewHealth())
+	add("run", newDevCommand(), newServeCommand(), newWorkerCommand(), newRunTaskCommand(), newFetchContentCommand(), dbcmd.New(), doctorcmd.New(), newBenchCommand(), docscmd.New(), aboutcmd.NewVersion(), aboutcmd.NewHealth())
 	add("use", logincmd.New()...)
 	add("use", newTaskCommand(), newGroupCommand(), newActionCommand(), newArtifactCommand(), newCotCommand(), newIndexCommand(), newEventsCommand(), newCronCommand(), newTraceCommand(), newHgCommand(), newSecretCommand(), githubcmd.New(), newNotifyCommand(), newAPICommand(), newAdminCommand())
 	add("tree", localcmd.Attach(actioncmd.Attach(graphcmd.New())), newConfigCommand(), newJSONECommand(), trycmd.New(), importcmd.New())

@@ -14,17 +14,18 @@ import (
 	"golang.org/x/term"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/task"
 )
 
 // Exit codes of the commands that speak to a server.
 const (
-	exitFailed    exitCode = 2 // the task, or one of the group, failed
-	exitException exitCode = 3 // the task, or one of the group, could not be done
-	exitNotFound  exitCode = 4
-	exitDenied    exitCode = 5 // credentials are bad or their scopes do not suffice
-	exitAway      exitCode = 6 // the server does not answer
+	exitFailed    exit.Code = 2 // the task, or one of the group, failed
+	exitException exit.Code = 3 // the task, or one of the group, could not be done
+	exitNotFound  exit.Code = 4
+	exitDenied    exit.Code = 5 // credentials are bad or their scopes do not suffice
+	exitAway      exit.Code = 6 // the server does not answer
 )
 
 // cliPatience is how long a command goes on trying while the server does not answer.
@@ -77,10 +78,10 @@ func (r *remote) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[exitCode](err); ok {
+	if _, ok := errors.AsType[exit.Code](err); ok {
 		return err
 	}
-	code := exitCode(1)
+	code := exit.Code(1)
 	remedy := ""
 	switch {
 	case errors.Is(err, fault.Unauthenticated):

@@ -16,6 +16,7 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/apptest"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/workers"
 )
 
@@ -278,7 +279,7 @@ func testRemoteErrors(t *testing.T) {
 		name string
 		env  map[string]string
 		args []string
-		code exitCode
+		code exit.Code
 		want []string
 	}{
 		{"not found", nil, []string{"task", "status", "fN1SbArXTPSVFNUvaOlinQ"}, exitNotFound, []string{"ResourceNotFound (404)", "remedy:"}},

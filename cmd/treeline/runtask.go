@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/workers/fetchcontent"
 	"github.com/treeline-ci/treeline/workers/runtask"
 )
@@ -69,5 +70,5 @@ func status(code int) error {
 	if code == 0 {
 		return nil
 	}
-	return exitCode(code)
+	return exit.Code(code)
 }

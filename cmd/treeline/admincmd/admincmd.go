@@ -17,10 +17,8 @@ import (
 	"github.com/treeline-ci/treeline/admin/server"
 	"github.com/treeline-ci/treeline/admin/tree"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 )
-
-// ErrTold is the error of a command that has said what is wrong.
-var ErrTold = errors.New("told")
 
 // Body is what a command does with a server.
 type Body func(cmd *cobra.Command, c *client.Client, args []string) error
@@ -79,7 +77,7 @@ func (o *options) read(cmd *cobra.Command) (*tree.Tree, error) {
 	if errors.As(err, &problems) {
 		fmt.Fprintln(cmd.ErrOrStderr(), problems.Error())
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d mistakes in %s; nothing is done\n", len(problems), o.dir)
-		return nil, ErrTold
+		return nil, exit.Told
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the directory %s: %w", o.dir, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/client"
 	"github.com/treeline-ci/treeline/cmd/treeline/admincmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 )
 
 // desk is a server, and somebody who administers it.
@@ -58,7 +59,7 @@ func (d *desk) run(args ...string) (string, error) {
 func (d *desk) admin(told bool, args ...string) string {
 	d.t.Helper()
 	out, err := d.run(append(args, "--dir", d.dir)...)
-	if told != errors.Is(err, admincmd.ErrTold) || err != nil && !told {
+	if told != errors.Is(err, exit.Told) || err != nil && !told {
 		d.t.Fatalf("admin %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return out

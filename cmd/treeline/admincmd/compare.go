@@ -18,6 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/admin/server"
 	"github.com/treeline-ci/treeline/admin/tree"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 )
 
 func now() time.Time { return time.Now() }
@@ -107,7 +108,7 @@ something differs. The last line names the plan, for apply --expect.`,
 				err = p.Write(cmd.OutOrStdout())
 			}
 			if err == nil && !p.Empty() {
-				err = ErrTold
+				err = exit.Told
 			}
 			return err
 		}),
@@ -144,7 +145,7 @@ server is asked.`,
 				fmt.Fprintf(cmd.OutOrStdout(), "%d of %d checks hold, %d resources\n", len(t.Checks)-len(failures), len(t.Checks), len(t.Resources()))
 			}
 			if len(failures) > 0 {
-				return ErrTold
+				return exit.Told
 			}
 			return nil
 		},
@@ -221,7 +222,7 @@ func (o *options) applied(cmd *cobra.Command, s *server.Server, t *tree.Tree, p 
 		fmt.Fprintf(cmd.OutOrStdout(), "%d writes\n", done)
 	}
 	if missing > 0 {
-		return ErrTold
+		return exit.Told
 	}
 	return nil
 }

@@ -20,16 +20,11 @@ import (
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/auth/hawk"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/internal/build"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
-
-// Exit is how the command ends when all has been told.
-type Exit int
-
-// Error implements error.
-func (e Exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 const help = `Looks whether a deployment is as it has to be, and says of what it finds what is wrong, which promise that
 breaks, and what to do. docs/operations/doctor.md lists all that it can find.
@@ -80,7 +75,7 @@ func (o *options) run(cmd *cobra.Command) error {
 	checks, closer, err := o.checks(ctx)
 	if err != nil {
 		fmt.Fprintln(cmd.ErrOrStderr(), "treeline:", err)
-		return Exit(doctor.Blinded)
+		return exit.Code(doctor.Blinded)
 	}
 	defer closer()
 	if len(o.only) > 0 {
@@ -90,7 +85,7 @@ func (o *options) run(cmd *cobra.Command) error {
 	}
 	if len(checks) == 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "treeline: no check has such a name")
-		return Exit(doctor.Blinded)
+		return exit.Code(doctor.Blinded)
 	}
 	progress := doctor.Printer{Out: cmd.ErrOrStderr(), Colours: colours(cmd.ErrOrStderr())}
 	report := doctor.Run(ctx, checks, doctor.Options{Limit: o.limit, Done: func(r doctor.Result) {
@@ -104,7 +99,7 @@ func (o *options) run(cmd *cobra.Command) error {
 		err = doctor.Printer{Out: cmd.OutOrStdout(), Colours: colours(cmd.OutOrStdout())}.Report(report)
 	}
 	if code := report.Exit(); err == nil && code != doctor.Fine {
-		return Exit(code)
+		return exit.Code(code)
 	}
 	return err
 }

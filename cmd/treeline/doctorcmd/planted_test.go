@@ -21,6 +21,7 @@ import (
 	"github.com/treeline-ci/treeline/app/apptest"
 	"github.com/treeline-ci/treeline/backup"
 	"github.com/treeline-ci/treeline/cmd/treeline/doctorcmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -133,7 +134,7 @@ func (d *deployment) look(t *testing.T) (doctor.Report, int) {
 	cmd.SetErr(&complaints)
 	cmd.SetArgs(append([]string{"--json", "--limit", "1m"}, d.args...))
 	err := cmd.ExecuteContext(t.Context())
-	code, told := errors.AsType[doctorcmd.Exit](err)
+	code, told := errors.AsType[exit.Code](err)
 	if err != nil && !told {
 		t.Fatal(err)
 	}

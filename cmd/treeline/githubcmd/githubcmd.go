@@ -4,7 +4,6 @@ package githubcmd
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,10 +15,8 @@ import (
 	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/app/github/setup"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 )
-
-// ErrTold is the error of a command that has said what is wrong.
-var ErrTold = errors.New("told")
 
 // New makes the command.
 func New() *cobra.Command {
@@ -60,7 +57,7 @@ Exit codes: 0 all is well; 1 something is not, or GitHub could not be asked.`,
 				return err
 			}
 			if len(s.Problems) > 0 {
-				return ErrTold
+				return exit.Told
 			}
 			return nil
 		},

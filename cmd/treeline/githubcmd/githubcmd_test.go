@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/app/github/settings"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/githubcmd"
 	"github.com/treeline-ci/treeline/internal/ghfake"
 	"github.com/treeline-ci/treeline/internal/ghfake/ghspec"
@@ -183,7 +184,7 @@ func TestSetupMakesAnAppThatTheServerCanBe(t *testing.T) {
 
 	t.Run("status says what is missing", func(t *testing.T) {
 		text, err := treeline(t, "status", "--root-url", "https://ci.example.com")
-		if !errors.Is(err, githubcmd.ErrTold) || !strings.Contains(text, "The App is installed nowhere: install it at") {
+		if !errors.Is(err, exit.Told) || !strings.Contains(text, "The App is installed nowhere: install it at") {
 			t.Errorf("%v\n%s", err, text)
 		}
 		repo, err := gh.AddRepository("acme/app", true)
@@ -210,13 +211,13 @@ func TestSetupMakesAnAppThatTheServerCanBe(t *testing.T) {
 			"The App lacks the permission checks: write", "The App lacks the permission merge queues: read", "does not subscribe pull_request events", "this server hears at https://elsewhere.example.com",
 			"webhooks did not arrive, the newest (push)",
 		} {
-			if !errors.Is(err, githubcmd.ErrTold) || !strings.Contains(text, want) {
+			if !errors.Is(err, exit.Told) || !strings.Contains(text, want) {
 				t.Errorf("%v: it does not say %q:\n%s", err, want, text)
 			}
 		}
 		in.Suspend()
 		text, err = treeline(t, "status", "--json")
-		if !errors.Is(err, githubcmd.ErrTold) || !strings.Contains(text, `"suspended": true`) {
+		if !errors.Is(err, exit.Told) || !strings.Contains(text, `"suspended": true`) {
 			t.Errorf("%v\n%s", err, text)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
 	"github.com/treeline-ci/treeline/taskgraph"
@@ -85,7 +86,7 @@ func (c *diffCommand) compare(ctx context.Context, spec string) error {
 		return err
 	}
 	if c.exitCode && !r.Empty() {
-		return ErrTold
+		return exit.Told
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/localgit"
@@ -84,7 +85,7 @@ func (c *replayCommand) replay(ctx context.Context, id string) error {
 		err = out.WriteText(c.out)
 	}
 	if err == nil && !out.Equal {
-		return ErrTold
+		return exit.Told
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 )
 
@@ -22,7 +23,7 @@ func treeline() {
 	root := &cobra.Command{Use: "treeline", SilenceUsage: true, SilenceErrors: true}
 	root.AddCommand(graphcmd.New())
 	if err := root.ExecuteContext(context.Background()); err != nil {
-		if !errors.Is(err, graphcmd.ErrTold) {
+		if !errors.Is(err, exit.Told) {
 			fmt.Fprintln(os.Stderr, "treeline:", err)
 		}
 		os.Exit(1)

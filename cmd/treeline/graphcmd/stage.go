@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"gopkg.in/yaml.v3"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/taskgraph"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
 )
@@ -156,11 +157,11 @@ func (c *stageCommand) printAll(ctx context.Context, sets []parameterSet) error 
 		if err := errors.Join(err, err2); err != nil {
 			return err
 		}
-		if all[i].fault != nil && !errors.Is(all[i].fault, ErrTold) {
+		if all[i].fault != nil && !errors.Is(all[i].fault, exit.Told) {
 			c.screen.Fault(all[i].fault.Error())
 		}
 		if all[i].fault != nil {
-			fault = ErrTold
+			fault = exit.Told
 		}
 	}
 	return fault

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/checkout"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -28,9 +29,6 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/star"
 	"github.com/treeline-ci/treeline/workers/runtask"
 )
-
-// ErrTold ends a command that has told what is wrong with the tree.
-var ErrTold = errors.New("the tree has faults, as told")
 
 // New makes the command.
 func New() *cobra.Command {
@@ -58,7 +56,7 @@ taskcluster/kinds) and prints what becomes of it:
   treeline taskgraph why test-unit-1 -p parameters.yml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { // nothing was asked for: that is a mistake in a script
-			return errors.Join(cmd.Help(), ErrTold)
+			return errors.Join(cmd.Help(), exit.Told)
 		},
 	}
 	for _, stage := range graphStages() {
@@ -214,7 +212,7 @@ func (g *generator) tell(err error) error {
 			g.screen.Print("%s", e.Detail())
 		}
 	}
-	return ErrTold
+	return exit.Told
 }
 
 // parameters reads the sets asked for.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
 	"github.com/treeline-ci/treeline/taskgraph/star"
 	"github.com/treeline-ci/treeline/taskgraph/startest"
@@ -271,7 +272,7 @@ func (c *testCommand) finish() error {
 		fmt.Fprintf(c.out, "%s passed, %d failed in %s\n", count(total.passed), total.failed, time.Since(c.began).Round(time.Millisecond))
 	}
 	if total.failed > 0 {
-		return ErrTold
+		return exit.Told
 	}
 	return nil
 }

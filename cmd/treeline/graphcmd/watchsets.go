@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/watch"
 	"github.com/treeline-ci/treeline/taskgraph/graph"
@@ -91,7 +92,7 @@ func (c *stageCommand) changed(ctx context.Context, names []string, last []watch
 
 // waitOut keeps watching after what is wrong was told.
 func (c *stageCommand) waitOut(err error) error {
-	if err == nil || errors.Is(err, ErrTold) {
+	if err == nil || errors.Is(err, exit.Told) {
 		return nil
 	}
 	c.screen.Fault(err.Error())

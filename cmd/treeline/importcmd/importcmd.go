@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
 	"github.com/treeline-ci/treeline/cmd/treeline/localcmd"
 	"github.com/treeline-ci/treeline/importer/actions"
@@ -21,7 +22,7 @@ import (
 )
 
 // exitLeft is how the program ends when something was not converted.
-const exitLeft = localcmd.Exit(3)
+const exitLeft = exit.Code(3)
 
 // New returns the command.
 func New() *cobra.Command {

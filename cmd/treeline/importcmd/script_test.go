@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/importcmd"
-	"github.com/treeline-ci/treeline/cmd/treeline/localcmd"
 )
 
 // TestMain makes the commands a program of scripts.
@@ -25,11 +25,11 @@ func treeline() {
 	root := &cobra.Command{Use: "treeline", SilenceUsage: true, SilenceErrors: true}
 	root.AddCommand(actioncmd.Attach(graphcmd.New()), importcmd.New())
 	err := root.ExecuteContext(context.Background())
-	var code localcmd.Exit
+	var code exit.Code
 	switch {
 	case errors.As(err, &code):
 		os.Exit(int(code))
-	case err != nil && !errors.Is(err, graphcmd.ErrTold):
+	case err != nil && !errors.Is(err, exit.Told):
 		fmt.Fprintln(os.Stderr, "treeline:", err)
 		os.Exit(1)
 	}

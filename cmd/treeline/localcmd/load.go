@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/local"
 	"github.com/treeline-ci/treeline/workers/engine/container"
 )
@@ -107,7 +108,7 @@ func (l *loadTask) run(ctx context.Context, what string) error {
 	}
 	if code != 0 {
 		l.say("the task failed: exit status %d", code)
-		return Exit(code)
+		return exit.Code(code)
 	}
 	l.say("the task succeeded")
 	return nil

@@ -14,12 +14,6 @@ import (
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd/screen"
 )
 
-// Exit is an error that says how the program ends, as a task's command has chosen; there is nothing to tell.
-type Exit int
-
-// Error names the status.
-func (e Exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
-
 // Attach adds the commands to treeline taskgraph and to what its help lists, and returns it.
 func Attach(taskgraph *cobra.Command) *cobra.Command {
 	taskgraph.Long += `

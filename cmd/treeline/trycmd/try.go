@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 	"github.com/treeline-ci/treeline/cmd/treeline/graphcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/trycmd/presets"
 	"github.com/treeline-ci/treeline/cmd/treeline/trycmd/trypush"
@@ -46,7 +47,7 @@ that one of your remotes has.`,
   treeline try auto --message "Bug 1: {msg}"
   treeline try again`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return errors.Join(cmd.Help(), graphcmd.ErrTold) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return errors.Join(cmd.Help(), exit.Told) },
 	}
 	cmd.AddCommand(newFuzzy(), newChooser(), newAuto(), newEmpty(), newSyntax(), newAgain())
 	return cmd

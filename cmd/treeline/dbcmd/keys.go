@@ -1,4 +1,4 @@
-package main
+package dbcmd
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 )
 
-func newDBKeyCommand(o *dbOptions) *cobra.Command {
+func newKeyCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "key", Short: "Make a new encryption key", Args: cobra.NoArgs,
 		Long: `Prints a new encryption key, wrapped by the master key when TREELINE_MASTER_KEY names one
@@ -46,7 +46,7 @@ func newDBKeyCommand(o *dbOptions) *cobra.Command {
 	}
 }
 
-func newDBReencryptCommand(o *dbOptions) *cobra.Command {
+func newReencryptCommand(o *options) *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use: "reencrypt", Short: "Seal what is stored under retired keys with the current one", Args: cobra.NoArgs,
@@ -77,7 +77,7 @@ variables that "treeline serve" knows.`,
 }
 
 // ring makes the ring of the server whose database this is.
-func (o *dbOptions) ring(ctx context.Context) (*crypt.Ring, error) {
+func (o *options) ring(ctx context.Context) (*crypt.Ring, error) {
 	dir := o.data
 	if dir == "" {
 		dir = os.Getenv("TREELINE_DATA")
@@ -106,7 +106,7 @@ type keyUse struct {
 	Values map[string]int `json:"values"`
 }
 
-func (o *dbOptions) printKeys(cmd *cobra.Command, ring *crypt.Ring, reports []reseal.Report) error {
+func (o *options) printKeys(cmd *cobra.Command, ring *crypt.Ring, reports []reseal.Report) error {
 	uses, resealed, lost := keyUses(ring, reports)
 	out := cmd.OutOrStdout()
 	if o.json {

@@ -1,4 +1,4 @@
-package main
+package dbcmd
 
 import (
 	"fmt"
@@ -11,13 +11,13 @@ import (
 	"github.com/treeline-ci/treeline/internal/pg"
 )
 
-// dbManner is how the online parts of versions are done.
-type dbManner struct {
+// manner is how the online parts of versions are done.
+type manner struct {
 	progress bool
 	busy     int
 }
 
-func (w *dbManner) add(cmd *cobra.Command) {
+func (w *manner) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&w.progress, "progress", false, "say now and then how far what is done online is, and how long it takes still")
 	cmd.Flags().IntVar(&w.busy, "busy", 50, "percentage of the time to spend on what is done online; the rest is left to others")
 	check := cmd.RunE
@@ -29,7 +29,7 @@ func (w *dbManner) add(cmd *cobra.Command) {
 	}
 }
 
-func (w *dbManner) how(cmd *cobra.Command) []pg.How {
+func (w *manner) how(cmd *cobra.Command) []pg.How {
 	how := []pg.How{pg.Busy(w.busy)}
 	if w.progress {
 		how = append(how, pg.Tell(tellProgress(cmd.ErrOrStderr(), time.Now)))

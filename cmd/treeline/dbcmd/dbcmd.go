@@ -1,4 +1,5 @@
-package main
+// Package dbcmd is the command "treeline db": the schema of the database, its encryption keys, its backups.
+package dbcmd
 
 import (
 	"context"
@@ -20,14 +21,15 @@ import (
 	"github.com/treeline-ci/treeline/internal/pg"
 )
 
-// dbOptions are the flags that all commands on the database share.
-type dbOptions struct {
+// options are the flags that all commands on the database share.
+type options struct {
 	url, data string
 	json      bool
 }
 
-func newDBCommand() *cobra.Command {
-	var o dbOptions
+// New makes the command.
+func New() *cobra.Command {
+	var o options
 	cmd := &cobra.Command{
 		Use:   "db",
 		Short: "Upgrade, downgrade or look at the database's schema; its encryption key; its backups",
@@ -45,12 +47,12 @@ the one in the data directory of a "treeline dev" that does not run.`,
 	cmd.PersistentFlags().StringVar(&o.url, "database", "", "URL of the database, postgres://… (default $DATABASE_URL)")
 	cmd.PersistentFlags().StringVar(&o.data, "data", "", "data directory of a treeline dev that does not run")
 	cmd.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
-	cmd.AddCommand(newDBStatusCommand(&o), newDBUpgradeCommand(&o), newDBDowngradeCommand(&o), newDBKeyCommand(&o), newDBReencryptCommand(&o),
-		newDBBackupReportCommand(&o), newDBBackupsCommand(&o), newDBRestoredCommand(&o))
+	cmd.AddCommand(newStatusCommand(&o), newUpgradeCommand(&o), newDowngradeCommand(&o), newKeyCommand(&o), newReencryptCommand(&o),
+		newBackupReportCommand(&o), newBackupsCommand(&o), newRestoredCommand(&o))
 	return cmd
 }
 
-func newDBStatusCommand(o *dbOptions) *cobra.Command {
+func newStatusCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Say which versions the database has", Args: cobra.NoArgs,
 		Example: `  treeline db status
@@ -67,9 +69,9 @@ func newDBStatusCommand(o *dbOptions) *cobra.Command {
 	}
 }
 
-func newDBUpgradeCommand(o *dbOptions) *cobra.Command {
+func newUpgradeCommand(o *options) *cobra.Command {
 	var to int
-	var w dbManner
+	var w manner
 	cmd := &cobra.Command{
 		Use: "upgrade", Short: "Apply the versions that the database does not have yet", Args: cobra.NoArgs,
 		Long: `Applies the versions that the database does not have yet. What some of them do to each row of a large
@@ -87,9 +89,9 @@ on where it was when the command is given again. A server that starts does so by
 	return cmd
 }
 
-func newDBDowngradeCommand(o *dbOptions) *cobra.Command {
+func newDowngradeCommand(o *options) *cobra.Command {
 	var to int
-	var w dbManner
+	var w manner
 	cmd := &cobra.Command{
 		Use: "downgrade", Short: "Take versions back, with the data that only they can hold", Args: cobra.NoArgs,
 		Long: `Takes back the versions above --to, newest first. What was stored in tables and columns that these
@@ -111,7 +113,7 @@ versions added is lost: make a backup first.`,
 }
 
 // with opens the database that the flags name.
-func (o *dbOptions) with(cmd *cobra.Command, fn func(ctx context.Context, pool *pgxpool.Pool) error) error {
+func (o *options) with(cmd *cobra.Command, fn func(ctx context.Context, pool *pgxpool.Pool) error) error {
 	ctx := cmd.Context()
 	url := o.url
 	if o.data != "" {
@@ -128,7 +130,9 @@ func (o *dbOptions) with(cmd *cobra.Command, fn func(ctx context.Context, pool *
 			return err
 		}
 		defer func() {
-			if err := stopWithin(ctx, 30*time.Second, cluster.Stop); err != nil {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+			defer cancel()
+			if err := cluster.Stop(ctx); err != nil {
 				log.Error("PostgreSQL was not stopped", "err", err)
 			}
 		}()
@@ -153,7 +157,7 @@ func (o *dbOptions) with(cmd *cobra.Command, fn func(ctx context.Context, pool *
 
 // change runs an upgrade or downgrade and prints what it did, which is of interest even when it ended
 // half-way.
-func (o *dbOptions) change(cmd *cobra.Command, fn func(ctx context.Context, pool *pgxpool.Pool) error) error {
+func (o *options) change(cmd *cobra.Command, fn func(ctx context.Context, pool *pgxpool.Pool) error) error {
 	return o.with(cmd, func(ctx context.Context, pool *pgxpool.Pool) error {
 		before, err := pg.Versions(ctx, pool)
 		if err != nil {
@@ -194,7 +198,7 @@ func (o *dbOptions) change(cmd *cobra.Command, fn func(ctx context.Context, pool
 	})
 }
 
-func (o *dbOptions) print(cmd *cobra.Command, versions []pg.Version) error {
+func (o *options) print(cmd *cobra.Command, versions []pg.Version) error {
 	out := cmd.OutOrStdout()
 	if o.json {
 		enc := json.NewEncoder(out)

@@ -1,4 +1,4 @@
-package main
+package dbcmd
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package main
+package dbcmd
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 func runDB(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := newDBCommand()
+	cmd := New()
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)

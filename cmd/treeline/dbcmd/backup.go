@@ -1,4 +1,4 @@
-package main
+package dbcmd
 
 import (
 	"cmp"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/backup"
+	"github.com/treeline-ci/treeline/cmd/treeline/exit"
 )
 
 // whoami names who gives a command, for the record.
@@ -31,7 +32,7 @@ func whoami() string {
 	return cmp.Or(name, "unknown") + "@" + host
 }
 
-func newDBBackupReportCommand(o *dbOptions) *cobra.Command {
+func newBackupReportCommand(o *options) *cobra.Command {
 	b := backup.Backup{}
 	var kind string
 	var failed bool
@@ -72,7 +73,7 @@ Kinds: base (pg_basebackup), dump (pg_dump), objects (contents of artifacts), dr
 	return cmd
 }
 
-func newDBBackupsCommand(o *dbOptions) *cobra.Command {
+func newBackupsCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "backups", Short: "List what was told of backups", Args: cobra.NoArgs,
 		Example: `  treeline db backups
@@ -101,7 +102,7 @@ func newDBBackupsCommand(o *dbOptions) *cobra.Command {
 	}
 }
 
-func newDBRestoredCommand(o *dbOptions) *cobra.Command {
+func newRestoredCommand(o *options) *cobra.Command {
 	var nothingLost, check bool
 	cmd := &cobra.Command{
 		Use: "restored", Short: "Ready a database that was put back to an earlier point for servers", Args: cobra.NoArgs,
@@ -140,7 +141,7 @@ synchronous_standby_names was set: then give the command without it.`,
 				if !check {
 					fmt.Fprintln(cmd.OutOrStdout(), "It is ready; start the servers.")
 				} else if l.Moved() {
-					return exitCode(1)
+					return exit.Code(1)
 				}
 				return nil
 			})

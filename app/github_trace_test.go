@@ -9,7 +9,9 @@ import (
 
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"github.com/treeline-ci/treeline/app/github/timing"
 	"github.com/treeline-ci/treeline/internal/otlptest"
+	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/internal/traceid"
 	"github.com/treeline-ci/treeline/trace/export"
 )
@@ -66,9 +68,10 @@ func TestGitHubPushIsOneTrace(t *testing.T) {
 	if took := time.Duration(byName["webhook push"].GetEndTimeUnixNano() - byName["webhook push"].GetStartTimeUnixNano()); took <= 0 || took > time.Minute {
 		t.Errorf("the webhook took %v", took)
 	}
-	if _, _, err := h.server.github.Timing(t.Context(), "no group"); err != nil {
-		t.Error(err)
+	if _, found, err := timing.Read(t.Context(), h.server.pool, "no group"); found || err != nil {
+		t.Error(found, err)
 	}
+	pgtest.PrepareAll(t, h.server.pool, timing.Statements...)
 	resp, err := http.Get(h.config.RootURL + "/api/trace/v1/task-group/" + group)
 	h.must(err)
 	defer resp.Body.Close()

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"github.com/treeline-ci/treeline/app/github/timing"
 	"github.com/treeline-ci/treeline/app/tracing"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/trace/export"
@@ -13,7 +14,9 @@ import (
 func (a *App) tracing() tracing.Rooms {
 	r := tracing.Rooms{Queue: a.queue, Push: a.push, RootURL: a.config.RootURL}
 	if a.github != nil {
-		r.GitHub = a.github.Timing
+		r.GitHub = func(ctx context.Context, group string) (timing.Build, bool, error) {
+			return timing.Read(ctx, a.pool, group)
+		}
 	}
 	return r
 }

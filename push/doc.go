@@ -11,6 +11,6 @@ import "github.com/treeline-ci/treeline/internal/pg"
 func Statements() []pg.Statement {
 	return []pg.Statement{
 		registerSQL, repositoriesSQL, headsSQL, nextPushSQL, insertPushSQL, setHeadSQL, dropHeadSQL,
-		listSQL, getSQL, byRevisionSQL, atRevisionSQL, byTaskGroupSQL, byEmailsSQL, arriveSQL, undecidedSQL, setOutcomeSQL, figuresSQL, pruneSQL,
+		listSQL, getSQL, byRevisionSQL, atRevisionSQL, byTaskGroupSQL, byEmailsSQL, arriveSQL, undecidedSQL, setOutcomeSQL, figuresSQL, pruneSQL, momentsSQL, anywhereSQL,
 	}
 }

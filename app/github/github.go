@@ -171,6 +171,6 @@ var printable = regexp.MustCompile(`^[\x20-\x7e]+$`)
 func Statements() []pg.Statement {
 	return []pg.Statement{
 		storeSQL, announceSQL, claimSQL, renewSQL, settleSQL, knownSQL, forgetSQL, pruneBuildsSQL, setInstallationSQL, blockSQL, recentSQL, takeAgainSQL, reviveSQL, aggregatedSQL, setRepositorySQL, repositorySQL, disableSQL, disableRepositorySQL,
-		pullHeadSQL, clockSQL, goneSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, newestSQL, branchSQL, troubleSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL, figuresSQL,
+		pullHeadSQL, clockSQL, goneSQL, compareSQL, findRepositorySQL, insertBuildSQL, dropBuildSQL, buildSQL, buildsSQL, olderSQL, setBuildSQL, followSQL, newestSQL, branchSQL, troubleSQL, sawPullSQL, closedPullSQL, pullsSQL, builtSQL,
 	}
 }

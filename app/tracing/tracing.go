@@ -8,11 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/app/github/timing"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
-	"github.com/treeline-ci/treeline/queue/timing"
+	queuetiming "github.com/treeline-ci/treeline/queue/timing"
 	"github.com/treeline-ci/treeline/trace"
 )
 
@@ -21,7 +21,7 @@ type Rooms struct {
 	Queue *queue.Queue
 	Push  *push.Log
 	// GitHub tells of builds; nil where there is no App.
-	GitHub  func(ctx context.Context, taskGroupID string) (github.Timing, bool, error)
+	GitHub  func(ctx context.Context, taskGroupID string) (timing.Build, bool, error)
 	RootURL string
 }
 
@@ -90,7 +90,7 @@ func pushOf(p push.Push, m push.Moments) *trace.Push {
 	return out
 }
 
-func addGitHub(f *trace.Facts, t github.Timing) {
+func addGitHub(f *trace.Facts, t timing.Build) {
 	c := t.Change
 	f.Change = &trace.Change{
 		Title: c.Message, Repository: c.Repository, URL: strings.TrimSuffix(c.BaseRepository, ".git"), Revision: t.SHA, Base: c.BaseRev, Branch: c.Branch,
@@ -105,7 +105,7 @@ func addGitHub(f *trace.Facts, t github.Timing) {
 	}
 }
 
-func addGroup(f *trace.Facts, g *timing.Group) {
+func addGroup(f *trace.Facts, g *queuetiming.Group) {
 	f.Now, f.Created = g.Now, g.Created
 	f.Tasks = make([]trace.Task, len(g.Tasks))
 	artifacts := g.Artifacts // sorted as the tasks and runs are

@@ -1,4 +1,5 @@
-package github
+// Package timing reads when GitHub told of something, and when GitHub was told what became of it: what traces are made of.
+package timing
 
 import (
 	"context"
@@ -8,25 +9,26 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
 
-// Timing is when GitHub told of what a task group was made for, and when GitHub was told what became of it.
-type Timing struct {
+// Build is when GitHub told of what a task group was made for, and when GitHub was told what became of it.
+type Build struct {
 	GUID, Event, Action string // of the delivery; "" when it is forgotten
 	Received, Built     time.Time
 	Organization, SHA   string
 	EventType           string
 	Pull                int
 	Change              intake.Change
-	Checks              []CheckTiming
+	Checks              []Check
 }
 
-// CheckTiming is when a check run or a commit status was wanted and sent. Sent is zero while GitHub does not have its
+// Check is when a check run or a commit status was wanted and sent. Sent is zero while GitHub does not have its
 // newest state.
-type CheckTiming struct {
+type Check struct {
 	ID           int64
 	Name, Kind   string
 	TaskID       string
@@ -34,10 +36,10 @@ type CheckTiming struct {
 	Wanted, Sent time.Time
 }
 
-// Timing returns the timing of a build; false for a task group that is none.
-func (g *GitHub) Timing(ctx context.Context, group string) (Timing, bool, error) {
+// Read returns the timing of a build; false for a task group that is none.
+func Read(ctx context.Context, pool *pgxpool.Pool, group string) (Build, bool, error) {
 	var (
-		t      Timing
+		t      Build
 		found  bool
 		change []byte
 		batch  pgx.Batch
@@ -51,10 +53,10 @@ func (g *GitHub) Timing(ctx context.Context, group string) (Timing, bool, error)
 		return err
 	})
 	batch.Queue(checkTimingSQL.Text, group).Query(func(rows pgx.Rows) (err error) {
-		t.Checks, err = pgx.CollectRows(rows, pgx.RowToStructByPos[CheckTiming])
+		t.Checks, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Check])
 		return err
 	})
-	if err := g.Pool.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return t, false, fmt.Errorf("github: timing of %s: %w", group, pg.Classify(err))
 	}
 	if !found {
@@ -65,6 +67,9 @@ func (g *GitHub) Timing(ctx context.Context, group string) (Timing, bool, error)
 	}
 	return t, true, nil
 }
+
+// Statements lists every statement of the package, for tests that have PostgreSQL parse them.
+var Statements = []pg.Statement{buildTimingSQL, checkTimingSQL}
 
 var (
 	buildTimingSQL = pg.Statement{Name: "github.build-timing", Text: `

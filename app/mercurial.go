@@ -67,7 +67,7 @@ func (m Mercurial) check(url string) error {
 	if _, err := m.secrets(); err != nil {
 		problems = append(problems, err)
 	}
-	if _, err := m.open(hg.NewServers(0), url, map[string]*x509.CertPool{}); err != nil {
+	if _, err := m.Open(hg.NewServers(0), url, map[string]*x509.CertPool{}); err != nil {
 		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
@@ -99,8 +99,8 @@ func (m Mercurial) secrets() ([]string, error) {
 	return list, nil
 }
 
-// open makes the reader of a repository. authorities are those of files that have been read.
-func (m Mercurial) open(servers *hg.Servers, url string, authorities map[string]*x509.CertPool) (*hg.Repo, error) {
+// Open makes the reader of a repository. authorities are those of files that have been read.
+func (m Mercurial) Open(servers *hg.Servers, url string, authorities map[string]*x509.CertPool) (*hg.Repo, error) {
 	o := hg.Options{Fingerprints: m.Fingerprints}
 	if m.CAFile != "" {
 		pool := authorities[m.CAFile]
@@ -132,7 +132,7 @@ func (a *App) makeMercurial() error {
 		if r.Kind != push.Mercurial {
 			continue
 		}
-		repo, err := r.open(servers, r.URL, authorities)
+		repo, err := r.Open(servers, r.URL, authorities)
 		if err != nil {
 			return fmt.Errorf("app: repository %s: %w", r.Name, err)
 		}

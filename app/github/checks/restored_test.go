@@ -7,5 +7,5 @@ import (
 )
 
 func TestStatementsOfRestoredFitTheSchema(t *testing.T) {
-	pgtest.PrepareAll(t, pgtest.DB(t), maybeMadeSQL, compareAllSQL)
+	pgtest.PrepareAll(t, pgtest.DB(t), maybeMadeSQL, compareAllSQL, compareBranchesSQL)
 }

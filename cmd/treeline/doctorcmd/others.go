@@ -16,6 +16,7 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/app/github/setup"
+	"github.com/treeline-ci/treeline/app/probe"
 	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/localgit"
 	"github.com/treeline-ci/treeline/notify/chat"
@@ -74,7 +75,7 @@ func (d *deployment) stores(ctx context.Context) (found []doctor.Finding, err er
 	if _, err := os.Stat(d.config.DataDir); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not there: no server has started with this TREELINE_DATA", d.config.DataDir) // a probe would make it
 	}
-	for _, p := range app.ProbeStores(ctx, d.config) {
+	for _, p := range probe.Stores(ctx, d.config) {
 		if p.Err != nil {
 			found = append(found, doctor.Found("storage-broken", "the object store %s: %v", p.Name, p.Err))
 		}
@@ -122,7 +123,7 @@ func (d *deployment) forgeClock(ctx context.Context) ([]doctor.Finding, error) {
 }
 
 func (d *deployment) mercurial(ctx context.Context) (found []doctor.Finding, err error) {
-	for _, p := range app.ProbeMercurial(ctx, d.config) {
+	for _, p := range probe.Mercurial(ctx, d.config) {
 		if p.Err != nil {
 			found = append(found, doctor.Found("hg-unreachable", "the repository %s: %v", p.Name, p.Err))
 		}

@@ -1,4 +1,5 @@
-package app
+// Package probe asks the parts of a deployment whether they work, as its configuration says, without a server.
+package probe
 
 import (
 	"bytes"
@@ -10,13 +11,14 @@ import (
 	"io"
 	"io/fs"
 
+	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/hg"
 	"github.com/treeline-ci/treeline/object/store"
 	"github.com/treeline-ci/treeline/push"
 )
 
-// Probe is how a part of a deployment answers that a server would use.
-type Probe struct {
+// Outcome is how a part of a deployment answers that a server would use.
+type Outcome struct {
 	Name string // of the store or repository
 	Disk string // its directory; "" when it has none here
 	Err  error
@@ -27,18 +29,18 @@ type Probe struct {
 // probeSize is how many bytes are written to a store to see whether they come back.
 const probeSize = 64 << 10
 
-// ProbeStores writes a content to each store of a configuration, reads it back, and removes it. DataDir must be there.
-func ProbeStores(ctx context.Context, c Config) []Probe {
-	stores := append([]ObjectStore{{Name: "disk", Disk: c.DataDir}}, c.Objects.Stores...)
-	out := make([]Probe, len(stores))
+// Stores writes a content to each store of a configuration, reads it back, and removes it. DataDir must be there.
+func Stores(ctx context.Context, c app.Config) []Outcome {
+	stores := append([]app.ObjectStore{{Name: "disk", Disk: c.DataDir}}, c.Objects.Stores...)
+	out := make([]Outcome, len(stores))
 	for i, s := range stores {
-		out[i] = Probe{Name: s.Name, Disk: s.Disk}
+		out[i] = Outcome{Name: s.Name, Disk: s.Disk}
 		out[i].Expiring, out[i].Err = probeStore(ctx, s)
 	}
 	return out
 }
 
-func probeStore(ctx context.Context, s ObjectStore) (expiring []string, err error) {
+func probeStore(ctx context.Context, s app.ObjectStore) (expiring []string, err error) {
 	var place store.Store
 	if s.S3 == nil {
 		place, err = store.OpenDisk(s.Disk)
@@ -99,19 +101,19 @@ func readBack(ctx context.Context, place store.Store, sum string, content []byte
 	return nil
 }
 
-// ProbeMercurial asks each Mercurial repository of a configuration for its heads.
-func ProbeMercurial(ctx context.Context, c Config) []Probe {
-	var out []Probe
+// Mercurial asks each Mercurial repository of a configuration for its heads.
+func Mercurial(ctx context.Context, c app.Config) []Outcome {
+	var out []Outcome
 	servers, authorities := hg.NewServers(0), map[string]*x509.CertPool{}
 	for _, r := range c.Remote {
 		if r.Kind != push.Mercurial {
 			continue
 		}
-		repo, err := r.open(servers, r.URL, authorities)
+		repo, err := r.Open(servers, r.URL, authorities)
 		if err == nil {
 			_, _, _, err = repo.Refs(ctx, "")
 		}
-		out = append(out, Probe{Name: r.Name, Err: err})
+		out = append(out, Outcome{Name: r.Name, Err: err})
 	}
 	return out
 }

@@ -148,7 +148,7 @@ const checkStores = 10 * time.Second
 func (a *App) makeObjects(ctx context.Context) (err error) {
 	c := a.config
 	o := object.Config{
-		Dir: c.DataDir, RootURL: c.RootURL, URLKey: c.Secrets.URLKey, Log: c.Log, MaxSize: c.Objects.MaxBytes,
+		Dir: c.DataDir, RootURL: c.RootURL, URLKey: c.Secrets.URLKey, RetiredURLKeys: c.Secrets.RetiredURLKeys, Log: c.Log, MaxSize: c.Objects.MaxBytes,
 		Uploads: c.Objects.Uploads, DiskRegion: c.Objects.Region, CopyWait: c.Objects.CopyWait,
 	}
 	if o.Regions, err = c.Objects.regions(); err != nil {

@@ -24,6 +24,9 @@ type Secrets struct {
 
 	// RetiredKeys were encryption keys, and still open what was sealed with them.
 	RetiredKeys [][]byte `json:"retiredKeys,omitempty"`
+
+	// RetiredURLKeys were URL keys: what they signed holds until it ends, within the hour.
+	RetiredURLKeys [][]byte `json:"retiredUrlKeys,omitempty"`
 }
 
 func (s Secrets) check() error {

@@ -45,8 +45,10 @@ type Config struct {
 	Dir     string // made when it does not exist; the store "disk" and uploads under way
 	RootURL string // of the deployment, without trailing slash; signed URLs begin with it
 	URLKey  []byte // at least 32 bytes; signs URLs
-	Log     *slog.Logger
-	MaxSize int64 // bytes of the largest object; 0: 50 GiB
+	// RetiredURLKeys signed URLs before; those hold until they end.
+	RetiredURLKeys [][]byte
+	Log            *slog.Logger
+	MaxSize        int64 // bytes of the largest object; 0: 50 GiB
 
 	Places     []Place       // stores besides the folder
 	Uploads    string        // the name of the place that new contents go to; "": disk
@@ -64,6 +66,7 @@ type Store struct {
 	regions Regions
 	rootURL string
 	key     []byte
+	retired [][]byte // keys of before
 	maxSize int64
 	growth  growth
 	watch   func(ctx context.Context, id, size int64) // nil: nobody does
@@ -111,7 +114,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		pool: pool, log: cfg.Log, disk: d, places: stores, regions: cfg.Regions,
-		rootURL: strings.TrimRight(cfg.RootURL, "/"), key: cfg.URLKey, maxSize: cfg.MaxSize,
+		rootURL: strings.TrimRight(cfg.RootURL, "/"), key: cfg.URLKey, retired: cfg.RetiredURLKeys, maxSize: cfg.MaxSize,
 		growth: growth{waiting: map[int64]chan struct{}{}}, copies: newCopies(cfg.CopyWait), ending: make(chan struct{}),
 		sweeper: sweeper{after: map[string]string{}},
 	}

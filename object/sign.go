@@ -39,8 +39,19 @@ func (s *Store) sign(right Right, name string, id int64, expires time.Time) stri
 		"?token=" + token + "." + s.mac(right, name, token)
 }
 
-func (s *Store) mac(right Right, name, token string) string {
-	sum := hmac.New(sha256.New, s.key)
+// signed reports whether a claim was signed here, with the key of now or one of before.
+func (s *Store) signed(right Right, name, claim, given string) bool {
+	good := hmac.Equal([]byte(s.mac(right, name, claim)), []byte(given))
+	for _, key := range s.retired {
+		good = hmac.Equal([]byte(macOf(key, right, name, claim)), []byte(given)) || good
+	}
+	return good
+}
+
+func (s *Store) mac(right Right, name, token string) string { return macOf(s.key, right, name, token) }
+
+func macOf(key []byte, right Right, name, token string) string {
+	sum := hmac.New(sha256.New, key)
 	sum.Write([]byte("treeline object url 1\n" + string(right) + "\n" + token + "\n" + name))
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil))
 }
@@ -55,7 +66,7 @@ func (s *Store) Holds(right Right, name, token string) (id int64, err error) {
 		return 0, wrong
 	}
 	claim, given := token[:at], token[at+1:]
-	if !hmac.Equal([]byte(s.mac(right, name, claim)), []byte(given)) {
+	if !s.signed(right, name, claim, given) {
 		return 0, wrong
 	}
 	expires, key, ok := strings.Cut(claim, ".")

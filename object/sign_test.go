@@ -10,6 +10,19 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 )
 
+// TestURLsOutliveTheirKey signs with a key that is changed then.
+func TestURLsOutliveTheirKey(t *testing.T) {
+	old, next := []byte(strings.Repeat("a", 32)), []byte(strings.Repeat("b", 32))
+	address := (&Store{key: old}).sign(Read, "a", 7, time.Now().Add(time.Minute))
+	token := must[*url.URL](t)(url.Parse(address)).Query().Get("token")
+	if id, err := (&Store{key: next, retired: [][]byte{old}}).Holds(Read, "a", token); err != nil || id != 7 {
+		t.Errorf("with the key retired: %d, %v", id, err)
+	}
+	if _, err := (&Store{key: next}).Holds(Read, "a", token); !errors.Is(err, fault.Unauthenticated) {
+		t.Errorf("with the key gone: %v", err)
+	}
+}
+
 func TestSignedURLs(t *testing.T) {
 	s := fresh(t)
 	address := s.sign(Read, "a/b c", 7, time.Now().Add(time.Hour))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/treeline-ci/treeline/app/figures"
 	"github.com/treeline-ci/treeline/internal/chore"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/metrics"
@@ -18,7 +19,7 @@ import (
 // makeMetrics makes the registry, and has lines of the log counted and given the ids of their contexts.
 func (a *App) makeMetrics() {
 	b := build()
-	a.metrics = metrics.New(metrics.Options{Version: b.Version, Revision: b.Commit, Statements: Statements()})
+	a.metrics = metrics.New(metrics.Options{Version: b.Version, Revision: b.Commit, Statements: figures.Statements()})
 	a.config.Log = slog.New(stamp.Handler(a.metrics.Lines(a.config.Log.Handler())))
 	a.config.Pulse.Log, a.config.HgPushes.Log = a.config.Log, a.config.Log
 }
@@ -30,7 +31,7 @@ func (a *App) traced(c *pgxpool.Config) { c.ConnConfig.Tracer = a.metrics.SQL }
 func (a *App) startMetrics(ctx context.Context) error {
 	a.metrics.Connections("main", a.pool)
 	a.metrics.Connections("queue", a.queuePool)
-	a.metrics.Read(ctx, a.config.Log, a.readings()...)
+	a.metrics.Read(ctx, a.config.Log, a.figures().Readings()...)
 	if !a.config.Metrics.Enabled() {
 		return nil
 	}
@@ -83,4 +84,16 @@ func (c countedAuth) Authenticate(ctx context.Context, r web.AuthRequest) (web.A
 		c.metrics.Refused(kind == fault.Internal || kind == fault.Unavailable)
 	}
 	return out, err
+}
+
+// figures reads how the rooms stand.
+func (a *App) figures() *figures.Rooms {
+	in := &figures.Rooms{
+		Pool: a.pool, Log: a.config.Log, Began: a.began, Gauge: a.gauge, Feed: a.feed, Notify: a.notify, Hooks: a.hooks, Push: a.push, Pools: a.pools,
+		Retention: a.retention, GitHub: a.github,
+	}
+	if len(a.mercurial) > 0 {
+		in.Mercurial = a.hg
+	}
+	return in
 }

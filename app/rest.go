@@ -39,7 +39,7 @@ func (s *itself) mount(services []web.Service, auth web.Authenticator, options w
 func (a *App) rest(self *itself) ui.Rest {
 	return ui.Rest{
 		Index: a.index, Secrets: a.secrets, Purges: a.purges, Notify: a.notify, Trees: a.trees(), Pulse: pulse.NewMapping(a.config.Pulse.Namespace),
-		Site: func() http.Handler { return self.site }, Try: func() http.Handler { return self.try }, Parts: a.parts, State: a.state,
+		Site: func() http.Handler { return self.site }, Try: func() http.Handler { return self.try }, Parts: a.parts, State: a.figures().State,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/line"
+	"github.com/treeline-ci/treeline/queue/told"
 )
 
 // change is one transaction of the queue and what it gathers on the way to its commit.
@@ -25,7 +26,7 @@ type change struct {
 	arrived  map[string]arrival // by task queue
 	hands    []*line.Hand       // turns given to tasks
 	seen     []Group            // as they are once this is committed
-	happened []happened         // for those who are told after the commit
+	happened []told.Event       // for those who are told after the commit
 	met      []string           // tasks of which a dependency was just satisfied
 	err      error              // a body that could not be encoded
 }
@@ -63,7 +64,7 @@ func (q *Queue) change(ctx context.Context, fn func(ctx context.Context, c *chan
 	if len(c.events) > 0 {
 		q.deps.Wake()
 	}
-	q.told(ctx, c.happened)
+	q.deps.Observe.Tell(ctx, q.log, c.happened)
 	return nil
 }
 

@@ -68,8 +68,8 @@ func (q *Queue) Claim(ctx context.Context, req ClaimRequest) ([]Claim, error) {
 		if len(claims) > 0 {
 			for _, k := range claims {
 				q.roster.Took(worker, k.Status.TaskID, k.RunID)
+				q.deps.Observe.Both(k.Status.LastRun(), asked)
 			}
-			q.met(claims, asked)
 			return claims, nil
 		}
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/queue/roster"
+	"github.com/treeline-ci/treeline/queue/told"
 )
 
 // Defaults and limits of the queue.
@@ -113,8 +114,8 @@ func (q *Queue) Start(ctx context.Context) {
 		every time.Duration
 		round func(context.Context) error
 	}{
-		{"expire claims", time.Second, counted("queue.expire-claims", q.ExpireClaims)},
-		{"enforce deadlines", time.Second, counted("queue.enforce-deadlines", q.EnforceDeadlines)},
+		{"expire claims", time.Second, told.Counted("queue.expire-claims", q.ExpireClaims)},
+		{"enforce deadlines", time.Second, told.Counted("queue.enforce-deadlines", q.EnforceDeadlines)},
 		{"wake claimers", 100 * time.Millisecond, q.wakeWaiting},
 		{"note workers", time.Second, q.roster.Flush},
 		{"note task queues", time.Minute, q.roster.NoteLines},

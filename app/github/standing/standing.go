@@ -1,9 +1,12 @@
-package github
+// Package standing tells how the bridge to GitHub stands: what came and is not handled, and how the repositories are.
+package standing
 
 import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -19,14 +22,17 @@ type Figures struct {
 	Blocked  int           // installations of which GitHub takes no requests for now
 }
 
-// Figures tells how the bridge stands.
-func (g *GitHub) Figures(ctx context.Context) (f Figures, err error) {
-	err = g.Pool.QueryRow(ctx, figuresSQL.Text).Scan(&f.Waiting, &f.Oldest, &f.Failed, &f.Enabled, &f.Disabled, &f.Compared, &f.Blocked)
+// Of tells how the bridge stands.
+func Of(ctx context.Context, pool *pgxpool.Pool) (f Figures, err error) {
+	err = pool.QueryRow(ctx, figuresSQL.Text).Scan(&f.Waiting, &f.Oldest, &f.Failed, &f.Enabled, &f.Disabled, &f.Compared, &f.Blocked)
 	if err != nil {
 		return f, fmt.Errorf("github: figures: %w", pg.Classify(err))
 	}
 	return f, nil
 }
+
+// Statements lists every statement of the package, to be counted by name.
+func Statements() []pg.Statement { return []pg.Statement{figuresSQL} }
 
 var figuresSQL = pg.Statement{Name: "github.figures", Text: `
 		SELECT d.n, d.oldest, (SELECT count(*) FROM github_deliveries WHERE state = 'failed' AND received > clock_timestamp() - interval '1 day')::int,

@@ -1,54 +1,55 @@
-package app
+package figures
 
 import (
 	"context"
 	"time"
 
+	"github.com/treeline-ci/treeline/app/github/standing"
 	"github.com/treeline-ci/treeline/backup"
 	"github.com/treeline-ci/treeline/internal/metrics"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/gauge"
 )
 
-// readings are what metrics ask the database for, each with a statement or two that read little.
-func (a *App) readings() []metrics.Reading {
+// Readings are what metrics ask the database for, each with a statement or two that read little.
+func (in *Rooms) Readings() []metrics.Reading {
 	list := []metrics.Reading{
-		{Name: "queue", Read: a.readQueue, Families: []string{
+		{Name: "queue", Read: in.readQueue, Families: []string{
 			"queue_pending_tasks", "queue_claimed_tasks", "treeline_queue_oldest_pending_seconds", "queue_workers_total", "queue_running_workers",
 			"queue_idle_workers", "queue_quarantined_workers", "treeline_queue_capacity",
 		}},
-		{Name: "unscheduled", Every: time.Minute, Within: 5 * time.Second, Read: a.readUnscheduled, Families: []string{"treeline_queue_unscheduled_tasks"}},
-		{Name: "feed", Read: a.readFeed, Families: []string{"treeline_feed_head", "treeline_feed_lag_events", "treeline_feed_lag_seconds"}},
-		{Name: "outboxes", Read: a.readOutboxes, Families: []string{
+		{Name: "unscheduled", Every: time.Minute, Within: 5 * time.Second, Read: in.readUnscheduled, Families: []string{"treeline_queue_unscheduled_tasks"}},
+		{Name: "feed", Read: in.readFeed, Families: []string{"treeline_feed_head", "treeline_feed_lag_events", "treeline_feed_lag_seconds"}},
+		{Name: "outboxes", Read: in.readOutboxes, Families: []string{
 			"treeline_notify_outbox", "treeline_notify_outbox_oldest_seconds", "treeline_notify_failed", "treeline_hook_messages", "treeline_hooks_failing",
 		}},
-		{Name: "pushes", Read: a.readPushes, Families: []string{"treeline_pushes_undecided", "treeline_pushes_undecided_oldest_seconds"}},
-		{Name: "pools", Read: a.readPools, Families: []string{
+		{Name: "pushes", Read: in.readPushes, Families: []string{"treeline_pushes_undecided", "treeline_pushes_undecided_oldest_seconds"}},
+		{Name: "pools", Read: in.readPools, Families: []string{
 			"worker_manager_requested_capacity", "worker_manager_existing_capacity", "treeline_pool_running_capacity", "worker_manager_stopping_capacity",
 			"treeline_pool_errors", "treeline_pool_turn_late_seconds",
 		}},
-		{Name: "mercurial", Read: a.readMercurial, Families: []string{"treeline_hg_repositories", "treeline_hg_look_oldest_seconds"}},
-		{Name: "schema", Every: time.Minute, Read: a.readSchema, Families: []string{"treeline_schema_version", "treeline_program_schema_version"}},
-		{Name: "database", Every: time.Minute, Read: a.readDatabase, Families: []string{
+		{Name: "mercurial", Read: in.readMercurial, Families: []string{"treeline_hg_repositories", "treeline_hg_look_oldest_seconds"}},
+		{Name: "schema", Every: time.Minute, Read: in.readSchema, Families: []string{"treeline_schema_version", "treeline_program_schema_version"}},
+		{Name: "database", Every: time.Minute, Read: in.readDatabase, Families: []string{
 			"treeline_database_bytes", "treeline_database_dead_rows", "treeline_database_oldest_transaction_seconds",
 		}},
 	}
-	list = append(list, metrics.Reading{Name: "retention", Every: time.Minute, Read: a.readRetention, Families: []string{
+	list = append(list, metrics.Reading{Name: "retention", Every: time.Minute, Read: in.readRetention, Families: []string{
 		"treeline_retention_rows_total", "treeline_retention_last_success_seconds", "treeline_retention_failures",
-	}}, metrics.Reading{Name: "backups", Every: time.Minute, Read: a.readBackups, Families: []string{"treeline_backup_age_seconds"}})
-	if a.github != nil {
-		list = append(list, metrics.Reading{Name: "github", Read: a.readGitHub, Families: []string{
+	}}, metrics.Reading{Name: "backups", Every: time.Minute, Read: in.readBackups, Families: []string{"treeline_backup_age_seconds"}})
+	if in.GitHub != nil {
+		list = append(list, metrics.Reading{Name: "github", Read: in.readGitHub, Families: []string{
 			"treeline_webhooks_waiting", "treeline_webhooks_oldest_seconds", "treeline_webhooks_failed", "treeline_github_repositories",
 			"treeline_github_reconcile_oldest_seconds", "treeline_github_blocked_installations",
-		}}, metrics.Reading{Name: "checks", Read: a.readChecks, Families: []string{
+		}}, metrics.Reading{Name: "checks", Read: in.readChecks, Families: []string{
 			"treeline_check_runs_waiting", "treeline_check_runs_oldest_seconds", "treeline_check_heads_waiting", "treeline_github_rate_remaining",
 		}})
 	}
 	return list
 }
 
-func (a *App) readQueue(ctx context.Context, s *metrics.Sheet) error {
-	list, err := a.gauge.Figures(ctx)
+func (in *Rooms) readQueue(ctx context.Context, s *metrics.Sheet) error {
+	list, err := in.Gauge.Figures(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,8 +79,8 @@ func (a *App) readQueue(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readUnscheduled(ctx context.Context, s *metrics.Sheet) error {
-	list, err := a.gauge.Unscheduled(ctx)
+func (in *Rooms) readUnscheduled(ctx context.Context, s *metrics.Sheet) error {
+	list, err := in.Gauge.Unscheduled(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,12 +99,12 @@ func (a *App) readUnscheduled(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readFeed(ctx context.Context, s *metrics.Sheet) error {
-	head, err := a.feed.Head(ctx)
+func (in *Rooms) readFeed(ctx context.Context, s *metrics.Sheet) error {
+	head, err := in.Feed.Head(ctx)
 	if err != nil {
 		return err
 	}
-	list, err := a.feed.Consumers(ctx)
+	list, err := in.Feed.Consumers(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,12 +116,12 @@ func (a *App) readFeed(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readOutboxes(ctx context.Context, s *metrics.Sheet) error {
-	list, err := a.notify.Figures(ctx)
+func (in *Rooms) readOutboxes(ctx context.Context, s *metrics.Sheet) error {
+	list, err := in.Notify.Figures(ctx)
 	if err != nil {
 		return err
 	}
-	h, err := a.hooks.Figures(ctx)
+	h, err := in.Hooks.Figures(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,15 +135,15 @@ func (a *App) readOutboxes(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readPushes(ctx context.Context, s *metrics.Sheet) error {
-	f, err := a.push.Figures(ctx)
+func (in *Rooms) readPushes(ctx context.Context, s *metrics.Sheet) error {
+	f, err := in.Push.Figures(ctx)
 	s.Set("treeline_pushes_undecided", float64(f.Undecided))
 	s.Set("treeline_pushes_undecided_oldest_seconds", f.Oldest.Seconds())
 	return err
 }
 
-func (a *App) readPools(ctx context.Context, s *metrics.Sheet) error {
-	list, late, err := a.pools.Figures(ctx)
+func (in *Rooms) readPools(ctx context.Context, s *metrics.Sheet) error {
+	list, late, err := in.Pools.Figures(ctx)
 	if err != nil {
 		return err
 	}
@@ -169,11 +170,11 @@ func (a *App) readPools(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readMercurial(ctx context.Context, s *metrics.Sheet) error {
-	if a.hg == nil || len(a.mercurial) == 0 {
+func (in *Rooms) readMercurial(ctx context.Context, s *metrics.Sheet) error {
+	if in.Mercurial == nil {
 		return nil
 	}
-	list, err := a.hg.List(ctx)
+	list, err := in.Mercurial.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -200,8 +201,8 @@ func (a *App) readMercurial(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readSchema(ctx context.Context, s *metrics.Sheet) error {
-	has, knows, err := a.schemaVersions(ctx)
+func (in *Rooms) readSchema(ctx context.Context, s *metrics.Sheet) error {
+	has, knows, err := in.schemaVersions(ctx)
 	if err != nil {
 		return err
 	}
@@ -210,8 +211,8 @@ func (a *App) readSchema(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readDatabase(ctx context.Context, s *metrics.Sheet) error {
-	v, err := pg.ReadVitals(ctx, a.pool)
+func (in *Rooms) readDatabase(ctx context.Context, s *metrics.Sheet) error {
+	v, err := pg.ReadVitals(ctx, in.Pool)
 	if err != nil {
 		return err
 	}
@@ -223,15 +224,15 @@ func (a *App) readDatabase(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readRetention(ctx context.Context, s *metrics.Sheet) error {
-	runs, err := a.retention.Runs(ctx)
+func (in *Rooms) readRetention(ctx context.Context, s *metrics.Sheet) error {
+	runs, err := in.Retention.Runs(ctx)
 	if err != nil {
 		return err
 	}
 	for _, r := range runs {
 		ended := r.Finished
 		if ended.IsZero() {
-			ended = a.began
+			ended = in.Began
 		}
 		s.Set("treeline_retention_rows_total", float64(r.Total), r.Job)
 		s.Age("treeline_retention_last_success_seconds", time.Now(), ended, r.Job)
@@ -240,8 +241,8 @@ func (a *App) readRetention(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readBackups(ctx context.Context, s *metrics.Sheet) error {
-	list, err := backup.Last(ctx, a.pool)
+func (in *Rooms) readBackups(ctx context.Context, s *metrics.Sheet) error {
+	list, err := backup.Last(ctx, in.Pool)
 	if err != nil {
 		return err
 	}
@@ -257,8 +258,8 @@ func (a *App) readBackups(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readGitHub(ctx context.Context, s *metrics.Sheet) error {
-	f, err := a.github.Figures(ctx)
+func (in *Rooms) readGitHub(ctx context.Context, s *metrics.Sheet) error {
+	f, err := standing.Of(ctx, in.Pool)
 	if err != nil {
 		return err
 	}
@@ -272,8 +273,8 @@ func (a *App) readGitHub(ctx context.Context, s *metrics.Sheet) error {
 	return nil
 }
 
-func (a *App) readChecks(ctx context.Context, s *metrics.Sheet) error {
-	f, err := a.github.Checks.Figures(ctx)
+func (in *Rooms) readChecks(ctx context.Context, s *metrics.Sheet) error {
+	f, err := in.GitHub.Checks.Figures(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package app
+package figures
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/treeline-ci/treeline/app/github/standing"
 	"github.com/treeline-ci/treeline/backup"
 	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -19,35 +20,35 @@ const (
 	oldBacklog = 5 * time.Minute
 )
 
-// state is how the deployment is, for operators. What cannot be read is one of the problems.
-func (a *App) state(ctx context.Context) *small.State {
+// State is how the deployment is, for operators. What cannot be read is one of the problems.
+func (in *Rooms) State(ctx context.Context) *small.State {
 	s := &small.State{Queues: []small.Backlog{}, Backups: []small.Backup{}, Jobs: []small.Job{}, Settings: []small.Setting{}, Problems: []string{}}
 	for _, part := range []struct {
 		what string
 		read func(context.Context, *small.State) error
 	}{
-		{"the schema's version", a.stateOfSchema}, {"what waits", a.stateOfBacklogs}, {"backups", a.stateOfBackups},
-		{"what removes old rows", a.stateOfRetention}, {"the database's settings", a.stateOfSettings},
+		{"the schema's version", in.stateOfSchema}, {"what waits", in.stateOfBacklogs}, {"backups", in.stateOfBackups},
+		{"what removes old rows", in.stateOfRetention}, {"the database's settings", in.stateOfSettings},
 	} {
 		if err := part.read(ctx, s); err != nil {
-			a.config.Log.WarnContext(ctx, "a part of the status cannot be read", "what", part.what, "err", err)
+			in.Log.WarnContext(ctx, "a part of the status cannot be read", "what", part.what, "err", err)
 			s.Problems = append(s.Problems, fmt.Sprintf("How it is with %s cannot be read: %s", part.what, fault.Message(err)))
 		}
 	}
 	return s
 }
 
-func (a *App) stateOfSchema(ctx context.Context, s *small.State) error {
+func (in *Rooms) stateOfSchema(ctx context.Context, s *small.State) error {
 	var err error
-	if s.Schema.Database, s.Schema.Program, err = a.schemaVersions(ctx); err == nil && s.Schema.Database != s.Schema.Program {
+	if s.Schema.Database, s.Schema.Program, err = in.schemaVersions(ctx); err == nil && s.Schema.Database != s.Schema.Program {
 		s.Problems = append(s.Problems, fmt.Sprintf("The database's schema is of version %d, this program is made for %d: an upgrade is under way, or was not finished.", s.Schema.Database, s.Schema.Program))
 	}
 	return err
 }
 
 // schemaVersions returns the newest version that the database has, and that which this program knows.
-func (a *App) schemaVersions(ctx context.Context) (has, knows int, err error) {
-	list, err := pg.Versions(ctx, a.pool)
+func (in *Rooms) schemaVersions(ctx context.Context) (has, knows int, err error) {
+	list, err := pg.Versions(ctx, in.Pool)
 	for _, v := range list {
 		if v.Applied != nil {
 			has = max(has, v.Number)
@@ -59,41 +60,41 @@ func (a *App) schemaVersions(ctx context.Context) (has, knows int, err error) {
 	return has, knows, err
 }
 
-func (a *App) stateOfBacklogs(ctx context.Context, s *small.State) error {
+func (in *Rooms) stateOfBacklogs(ctx context.Context, s *small.State) error {
 	add := func(name string, n int, oldest time.Duration) {
 		s.Queues = append(s.Queues, small.Backlog{Name: name, Waiting: n, Oldest: oldest.Seconds()})
 		if n > 0 && oldest > oldBacklog {
 			s.Problems = append(s.Problems, fmt.Sprintf("%d wait to be done of: %s, the oldest for %s.", n, name, oldest.Round(time.Second)))
 		}
 	}
-	p, err := a.push.Figures(ctx)
+	p, err := in.Push.Figures(ctx)
 	if err != nil {
 		return err
 	}
 	add("pushes without a decision", p.Undecided, p.Oldest)
-	if a.github != nil {
-		g, err := a.github.Figures(ctx)
+	if in.GitHub != nil {
+		g, err := standing.Of(ctx, in.Pool)
 		if err != nil {
 			return err
 		}
 		add("webhooks of GitHub", g.Waiting, g.Oldest)
-		c, err := a.github.Checks.Figures(ctx)
+		c, err := in.GitHub.Checks.Figures(ctx)
 		if err != nil {
 			return err
 		}
 		add("check runs to tell GitHub of", c.Due+c.Later, c.Oldest)
 	}
-	list, err := a.notify.Figures(ctx)
+	list, err := in.Notify.Figures(ctx)
 	if err != nil {
 		return err
 	}
 	for _, f := range list {
 		add("notifications by "+f.Channel, f.Waiting, f.Oldest)
 	}
-	if len(a.mercurial) == 0 {
+	if in.Mercurial == nil {
 		return nil
 	}
-	repositories, err := a.hg.List(ctx)
+	repositories, err := in.Mercurial.List(ctx)
 	for _, r := range repositories {
 		if r.URL != "" && r.Failures > 0 {
 			s.Problems = append(s.Problems, fmt.Sprintf("The Mercurial repository %s cannot be read: %s", r.Name, r.Error))
@@ -102,8 +103,8 @@ func (a *App) stateOfBacklogs(ctx context.Context, s *small.State) error {
 	return err
 }
 
-func (a *App) stateOfBackups(ctx context.Context, s *small.State) error {
-	list, err := backup.Last(ctx, a.pool)
+func (in *Rooms) stateOfBackups(ctx context.Context, s *small.State) error {
+	list, err := backup.Last(ctx, in.Pool)
 	if err != nil {
 		return err
 	}
@@ -123,8 +124,8 @@ func (a *App) stateOfBackups(ctx context.Context, s *small.State) error {
 	return nil
 }
 
-func (a *App) stateOfRetention(ctx context.Context, s *small.State) error {
-	runs, err := a.retention.Runs(ctx)
+func (in *Rooms) stateOfRetention(ctx context.Context, s *small.State) error {
+	runs, err := in.Retention.Runs(ctx)
 	for _, r := range runs {
 		s.Jobs = append(s.Jobs, small.Job{Name: r.Job, Ended: r.Finished, Removed: r.Removed, Error: r.Error, Failures: r.Failures})
 		if r.Failures > 0 {
@@ -134,8 +135,8 @@ func (a *App) stateOfRetention(ctx context.Context, s *small.State) error {
 	return err
 }
 
-func (a *App) stateOfSettings(ctx context.Context, s *small.State) error {
-	list, err := doctor.Settings(ctx, a.pool)
+func (in *Rooms) stateOfSettings(ctx context.Context, s *small.State) error {
+	list, err := doctor.Settings(ctx, in.Pool)
 	var wrong []string
 	for _, x := range list {
 		s.Settings = append(s.Settings, small.Setting{Name: x.Name, Is: x.Is, Want: x.Want, OK: x.OK, Why: x.Why})

@@ -13,7 +13,7 @@ func TestDocsAreReadInTheTerminal(t *testing.T) {
 	}{
 		{[]string{"docs"}, []string{"How to\n", "  how-to/run-a-worker ", "Your first push\n"}, 0},
 		{[]string{"docs", "first-push"}, []string{"Your first push\n", "1. Start\n", "    make run\n"}, 0},
-		{[]string{"docs", "operations/database#back-up"}, []string{"Back up\n", "pg_dump"}, 0},
+		{[]string{"docs", "operations/database#back-up"}, []string{"Back up\n", "pg_basebackup"}, 0},
 		{[]string{"docs", "search", "behind", "a", "pooler"}, []string{"operations/database#behind-a-pooler\n", "PgBouncer"}, 0},
 		{[]string{"docs", "search", "-n", "1", "worker"}, []string{"worker"}, 0},
 		{[]string{"docs", "search", "zzzyqx"}, []string{"no page has all of these words: zzzyqx"}, 1},

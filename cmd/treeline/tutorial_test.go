@@ -2,161 +2,207 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/treeline-ci/treeline/docs"
+	"github.com/treeline-ci/treeline/docs/command"
 )
 
-// A page is followed as a reader would: a fenced block goes into the file that the line before it
-// names, lines with "$ " are typed, and what is below them must be the answer. "…" stands for any
-// lines.
-func followPage(t *testing.T, page string) {
-	t.Helper()
-	b, err := os.ReadFile(page)
+// What stands in code between the lines of a page: `treeline task log`.
+var inlineCommand = regexp.MustCompile("`treeline ([a-z][^`]*)`")
+
+// Commands and options that pages write down exist, whether or not a test can run them.
+func TestThePagesNameCommandsAndOptionsThatExist(t *testing.T) {
+	book, err := docs.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Chdir(t.TempDir())
-	for _, name := range []string{"ROOT_URL", "CLIENT_ID", "ACCESS_TOKEN", "CERTIFICATE", "PROXY_URL"} {
-		t.Setenv("TASKCLUSTER_"+name, "")
+	pages := map[string]string{}
+	for _, p := range book.Order {
+		pages["docs/"+p.Name+".md"] = string(p.Source)
 	}
-	t.Setenv("TASK_ID", "")
-	t.Setenv("FORCE_COLOR", "")
-	lines := strings.Split(string(b), "\n")
-	ran := 0
-	for i := 0; i < len(lines); i++ {
-		switch {
-		case strings.HasPrefix(lines[i], "```yaml"):
-			i = writeBlock(t, lines, i)
-		case strings.HasPrefix(lines[i], "    $ "):
-			i = runLine(t, lines, i)
-			ran++
-		}
-	}
-	if ran == 0 {
-		t.Error("the page has no command")
-	}
-}
-
-var namesFile = regexp.MustCompile("`([^` ]+)`:$")
-
-// writeBlock writes the block that begins at line i, and gives the line it ends with.
-func writeBlock(t *testing.T, lines []string, i int) int {
-	t.Helper()
-	before := i - 1
-	for before > 0 && lines[before] == "" {
-		before--
-	}
-	name := namesFile.FindStringSubmatch(lines[before])
-	end := i + 1
-	for end < len(lines) && lines[end] != "```" {
-		end++
-	}
-	if name == nil {
-		t.Fatalf("line %d: the line before the block names no file", i+1)
-	}
-	if err := os.WriteFile(filepath.FromSlash(name[1]), []byte(strings.Join(lines[i+1:end], "\n")+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return end
-}
-
-// runLine runs the command on line i, compares what it prints, and gives the last line of that.
-func runLine(t *testing.T, lines []string, i int) int {
-	t.Helper()
-	command := strings.TrimPrefix(lines[i], "    $ ")
-	end := i + 1
-	for end < len(lines) && strings.HasPrefix(lines[end], "    ") && !strings.HasPrefix(lines[end], "    $ ") {
-		end++
-	}
-	var want []string
-	for _, l := range lines[i+1 : end] {
-		want = append(want, strings.TrimPrefix(l, "    "))
-	}
-	if diff := cmp.Diff(want, answer(want, printed(t, command))); diff != "" {
-		t.Errorf("line %d: %s: %s", i+1, command, diff)
-	}
-	return end - 1
-}
-
-// printed is what a command prints, without empty lines at its end.
-func printed(t *testing.T, command string) []string {
-	t.Helper()
-	words := strings.Fields(command)
-	var out string
-	switch words[0] {
-	case "cd":
-		t.Chdir(words[1])
-	case "treeline":
-		stdout, stderr, _ := treeline(t, words[1:]...)
-		out = stdout + stderr
-	default:
-		b, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", command, err, b)
-		}
-		out = string(b)
-	}
-	if out = strings.TrimRight(out, "\n"); out == "" {
-		return nil
-	}
-	return strings.Split(out, "\n")
-}
-
-// answer is got with what "…" in want stands for replaced by it.
-func answer(want, got []string) []string {
-	for i, l := range want {
-		if l != "…" || i > len(got) {
-			continue
-		}
-		rest := len(want) - i - 1
-		if len(got)-i < rest {
-			return got
-		}
-		return append(append(append([]string{}, got[:i]...), "…"), got[len(got)-rest:]...)
-	}
-	return got
-}
-
-func TestTheTutorialOfGraphsHolds(t *testing.T) {
-	followPage(t, filepath.Join("..", "..", "docs", "tutorial", "first-graph.md"))
-}
-
-// Commands and options that a page writes down exist.
-func TestThePagesOfTheGeneratorNameOptionsThatExist(t *testing.T) {
-	for _, page := range []string{"how-to/run-the-generator.md", "reference/parameters.md", "reference/target-tasks.md"} {
-		b, err := os.ReadFile(filepath.Join("..", "..", "docs", filepath.FromSlash(page)))
+	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range regexp.MustCompile("`?treeline taskgraph [^`\n]*").FindAllString(string(b), -1) {
-			line, _, _ = strings.Cut(strings.TrimPrefix(line, "`treeline "), " #")
-			checkOptions(t, page, strings.Fields(strings.TrimPrefix(line, "treeline ")))
+		pages[name] = string(text)
+	}
+	targets := makeTargets(t)
+	seen := 0
+	for name, source := range pages {
+		for _, m := range inlineCommand.FindAllStringSubmatch(source, -1) {
+			checkOptions(t, name, wordsOf(strings.ReplaceAll(m[1], "\n", " ")))
+			seen++
+		}
+		for _, b := range command.Blocks(name, source) {
+			if b.File != "" {
+				continue
+			}
+			for _, step := range b.Steps() {
+				for _, words := range simpleCommands(step.Command) {
+					switch {
+					case words[0] == "treeline" || strings.HasSuffix(words[0], "/treeline"):
+						checkOptions(t, name, words[1:])
+						seen++
+					case words[0] == "make":
+						for _, w := range words[1:] {
+							if !targets[w] && !strings.HasPrefix(w, "-") && !strings.Contains(w, "=") {
+								t.Errorf("%s:%d: make has no target %s", name, step.Line, w)
+							}
+						}
+					}
+				}
+			}
+		}
+		for i, line := range strings.Split(source, "\n") {
+			if strings.HasPrefix(line, "    treeline ") || strings.HasPrefix(line, "    $ ") {
+				if name != "docs/reference/command-line.md" {
+					t.Errorf("%s:%d: write commands in a block that begins with ```sh or ```console, so that they are tested: %s", name, i+1, line)
+				}
+			}
 		}
 	}
+	if seen < 250 {
+		t.Errorf("only %d commands were found", seen)
+	}
+}
+
+func makeTargets(t *testing.T) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^([a-z][a-z-]*):`).FindAllStringSubmatch(string(text), -1) {
+		targets[m[1]] = true
+	}
+	return targets
+}
+
+// simpleCommands are the words of each command of a script, without what is in a here-document, comments and the
+// variables that are set for one command.
+func simpleCommands(script string) [][]string {
+	var out [][]string
+	end := ""
+	for line := range strings.Lines(strings.ReplaceAll(script, "\\\n", " ")) {
+		line = strings.TrimSpace(line)
+		if end != "" {
+			if line == end {
+				end = ""
+			}
+			continue
+		}
+		if m := regexp.MustCompile(`<<-?\s*'?([A-Z]+)'?`).FindStringSubmatch(line); m != nil {
+			end = m[1]
+		}
+		var now []string
+		flush := func() {
+			for len(now) > 0 && assignment.MatchString(now[0]) {
+				now = now[1:]
+			}
+			if len(now) > 0 {
+				out = append(out, now)
+			}
+			now = nil
+		}
+		for _, w := range wordsOf(line) {
+			switch w {
+			case "|", "||", "&&", ";", "&", "$(", ")", "eval":
+				flush()
+			default:
+				now = append(now, w)
+			}
+		}
+		flush()
+	}
+	return out
+}
+
+var assignment = regexp.MustCompile(`^[A-Za-z_]+=`)
+
+// wordsOf cuts a line as a shell does, near enough: quotes hold together, a comment ends it.
+func wordsOf(line string) []string {
+	var words []string
+	var now strings.Builder
+	quote, some := rune(0), false
+	flush := func() {
+		if some {
+			words = append(words, now.String())
+		}
+		now.Reset()
+		some = false
+	}
+	runes := []rune(line)
+	for i := 0; i < len(runes); i++ {
+		r := runes[i]
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			now.WriteRune(r)
+		case r == '\'' || r == '"':
+			quote, some = r, true
+		case r == ' ' || r == '\t':
+			flush()
+		case r == '#' && !some:
+			return words
+		case r == '$' && i+1 < len(runes) && runes[i+1] == '(':
+			flush()
+			words = append(words, "$(")
+			i++
+		case strings.ContainsRune("|&;()", r):
+			flush()
+			op := string(r)
+			if i+1 < len(runes) && runes[i+1] == r {
+				op, i = op+op, i+1
+			}
+			words = append(words, op)
+		default:
+			now.WriteRune(r)
+			some = true
+		}
+	}
+	flush()
+	return words
 }
 
 // checkOptions finds the command of words and its options.
 func checkOptions(t *testing.T, page string, words []string) {
 	t.Helper()
+	if len(words) == 0 || words[0] == "…" || words[0] == "COMMAND" || strings.HasPrefix(words[0], "-") {
+		return
+	}
 	cmd, rest, err := newRootCommand().Find(words)
 	if err != nil {
-		t.Errorf("%s: %v: %v", page, words, err)
+		t.Errorf("%s: treeline %v: %v", page, words, err)
 		return
 	}
 	if len(rest) > 0 && rest[0] != "…" && !strings.HasPrefix(rest[0], "-") && !cmd.Runnable() {
-		t.Errorf("%s: %v: there is no command %s", page, words, rest[0])
+		t.Errorf("%s: treeline %v: there is no command %s", page, words, rest[0])
 	}
+	if cmd.DisableFlagParsing || cmd.HasSubCommands() {
+		return // it reads them by itself, or they are of the commands below it
+	}
+	cmd.InitDefaultHelpFlag()
 	for _, word := range rest {
 		name, long := strings.CutPrefix(word, "--")
 		name, _, _ = strings.Cut(name, "=")
+		if strings.Contains(word, "…") {
+			continue
+		}
+		if name == "" && long {
+			return // what follows is another program's
+		}
+		inherited := cmd.InheritedFlags()
 		switch {
-		case long && cmd.Flags().Lookup(name) == nil, !long && len(word) == 2 && word[0] == '-' && cmd.Flags().ShorthandLookup(word[1:]) == nil:
-			t.Errorf("%s: %v: there is no option %s", page, words, word)
+		case long && cmd.Flags().Lookup(name) == nil && inherited.Lookup(name) == nil,
+			!long && len(word) == 2 && word[0] == '-' && word[1] != '-' && cmd.Flags().ShorthandLookup(word[1:]) == nil && inherited.ShorthandLookup(word[1:]) == nil:
+			t.Errorf("%s: treeline %v: there is no option %s", page, words, word)
 		}
 	}
 }

@@ -137,7 +137,7 @@ func describeEndpoint(t *testing.T, w *bytes.Buffer, schemas map[string]map[stri
 	default:
 		fmt.Fprintf(w, "\nAnswer: `%s`.\n", strings.TrimPrefix(apicall.Schema(root, r, e.Output), root))
 	}
-	fmt.Fprintf(w, "\n    %s\n", strings.Join(apicall.Examples(r, e, members), "\n    "))
+	fmt.Fprintf(w, "\n```sh\n%s\n```\n", strings.Join(apicall.Examples(r, e, members), "\n"))
 }
 
 // cell makes text fit into a table.

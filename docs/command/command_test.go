@@ -1,0 +1,80 @@
+package command_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treeline-ci/treeline/docs/command"
+)
+
+const page = `# T
+
+<!-- not run: it needs a cloud -->
+~~~sh
+treeline serve
+~~~
+
+Write this into ~a/b.yml~:
+
+~~~yaml
+x: 1
+~~~
+
+~~~yaml
+y: 2
+~~~
+
+1. Do it:
+
+   <!-- answers differ: ids are -->
+   ~~~console
+   $ one
+   two
+
+   $ three \
+       four
+   five
+   ~~~
+`
+
+func TestBlocks(t *testing.T) {
+	text := strings.NewReplacer("~~~", "```", "~", "`").Replace(page)
+	got := command.Blocks("p.md", text)
+	want := []command.Block{
+		{Page: "p.md", Line: 4, Language: "sh", Lines: []string{"treeline serve"}, NotRun: "it needs a cloud"},
+		{Page: "p.md", Line: 10, Language: "yaml", Lines: []string{"x: 1"}, File: "a/b.yml"},
+		{Page: "p.md", Line: 21, Language: "console", Lines: []string{"$ one", "two", "", `$ three \`, "    four", "five"}, Differs: "ids are"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+	steps := []command.Step{{Line: 22, Command: "one", Answer: []string{"two"}}, {Line: 25, Command: "three \\\n    four", Answer: []string{"five"}}}
+	if diff := cmp.Diff(steps, got[2].Steps()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFits(t *testing.T) {
+	for _, c := range []struct {
+		answer, printed string
+		want            bool
+	}{
+		{"a", "a", true},
+		{"a", "b", false},
+		{"a", "a|b", false},
+		{"a|…", "a|b|c", true},
+		{"a|…|c", "a|b|b|c", true},
+		{"…|c", "c", true},
+		{"a|…|c", "a|b", false},
+		{"took …s.", "took 12s.", true},
+		{"took …s.", "took 12m", false},
+		{"(a+…)", "(a+b)", true},
+		{"a  …", "a  ", true},
+	} {
+		if got := command.Fits(strings.Split(c.answer, "|"), strings.Split(c.printed, "|")); got != c.want {
+			t.Errorf("%q, %q: got %v", c.answer, c.printed, got)
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/treeline-ci/treeline/docs"
+	"github.com/treeline-ci/treeline/docs/command"
+)
+
+// Every block of commands in README.md and docs/ is typed, in a clone of the sample repository, against a server that
+// has run the sample's first push; or it says why it cannot be, and then the test of the command line looks whether
+// what it names exists. What blocks of a page leave behind, the next ones find.
+func TestEveryCommandOfTheDocumentation(t *testing.T) {
+	m := newInstance(filepath.Join(t.TempDir(), "data"), "", 2).in(t)
+	m.start()
+	t.Cleanup(func() {
+		if err := m.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	r := &reader{m: m, t: t, names: m.placeholders()}
+	pages := docPages(t)
+	ran, written, reasons := 0, 0, map[string]int{}
+	for _, name := range slices.Sorted(maps.Keys(pages)) {
+		blocks := command.Blocks(name, pages[name])
+		if !slices.ContainsFunc(blocks, func(b command.Block) bool { return b.Language == "sh" || b.Language == "console" }) {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			r.t = t
+			r.begin(name)
+			for _, b := range blocks {
+				switch {
+				case b.File != "":
+					r.write(b)
+					written++
+				case b.NotRun != "":
+					reasons[b.NotRun]++
+				default:
+					r.run(b)
+					ran++
+				}
+			}
+		})
+	}
+	left := 0
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		t.Logf("%3d not run: %s", reasons[reason], reason)
+		left += reasons[reason]
+	}
+	t.Logf("%d blocks of commands were run, %d files written, %d blocks say why they cannot be run here", ran, written, left)
+	if ran < 60 {
+		t.Errorf("only %d blocks were run", ran)
+	}
+}
+
+// docPages are the pages with commands by name, but for those that are made of the program.
+func docPages(t *testing.T) map[string]string {
+	t.Helper()
+	book, err := docs.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := map[string]string{}
+	for _, p := range book.Order {
+		if p.Name != "reference/command-line" && !strings.HasPrefix(p.Name, "reference/api/") {
+			pages["docs/"+p.Name+".md"] = string(p.Source)
+		}
+	}
+	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+		text, err := os.ReadFile(filepath.Join("..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[name] = string(text)
+	}
+	return pages
+}
+
+// placeholders are the words that pages have for what each reader has another of.
+func (m *machine) placeholders() map[string]string {
+	m.t.Helper()
+	first := strings.TrimSpace(sh(m.t, m.repo(), "git rev-parse HEAD"))
+	list := m.resolved(first, 2*time.Minute)
+	group := m.outcome(first).GroupID
+	names := map[string]string{"GROUPID": group, "DECISION": group, "fN1SbArXTPSVFNUvaOlinQ": group, "http://127.0.0.1:8080": m.url(""), "https://ci.example.com": m.url("")}
+	for _, task := range list {
+		if task.Task.Metadata.Name == "build-site" {
+			names["TASKID"] = task.Status.TaskID
+		}
+	}
+	if names["TASKID"] == "" {
+		m.t.Fatal("the sample has no task build-site")
+	}
+	return names
+}
+
+// reader types what pages say.
+type reader struct {
+	m     *machine
+	t     *testing.T
+	names map[string]string
+	dir   string // of the page: holds its shell's variables and place
+}
+
+// begin gives a page a clone of the sample, and the server's directory.
+func (r *reader) begin(page string) {
+	r.t.Helper()
+	r.dir = r.t.TempDir()
+	clone := filepath.Join(r.dir, "pebble")
+	sh(r.t, r.dir, "git clone -q '"+r.m.repo()+"' pebble; git -C pebble remote rm origin; mkdir bin; ln -s '"+program+"' bin/treeline; "+
+		"for top in . pebble; do ln -s '"+r.m.data+"' $top/treeline-data; done; echo treeline-data >> pebble/.git/info/exclude")
+	r.keep("bin/edit", "#!/bin/sh\necho 'Edited.' >> \"$1\"\n")
+	sh(r.t, r.dir, "chmod +x bin/edit")
+	env := r.m.env()
+	env["PATH"] = filepath.Dir(program) + ":" + os.Getenv("PATH")
+	env["HOME"], env["EDITOR"], env["NO_COLOR"], env["ROOT"] = r.dir, filepath.Join(r.dir, "bin", "edit"), "1", env["TASKCLUSTER_ROOT_URL"]
+	for _, who := range []string{"AUTHOR", "COMMITTER"} {
+		env["GIT_"+who+"_NAME"], env["GIT_"+who+"_EMAIL"] = "Ada", "ada@example.com"
+	}
+	var text strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(env)) {
+		fmt.Fprintf(&text, "export %s='%s'\n", key, env[key])
+	}
+	r.keep("env", text.String())
+	place := clone
+	if slices.Contains([]string{"README.md", "docs/tutorial/first-push.md"}, page) { // they begin where Treeline was built
+		place = r.dir
+	}
+	if page == "docs/operations/release.md" { // which is about the project itself
+		var err error
+		if place, err = filepath.Abs(".."); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.keep("place", place)
+}
+
+func (r *reader) keep(name, text string) {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// write writes a block into the file that the page names.
+func (r *reader) write(b command.Block) {
+	r.t.Helper()
+	place, err := os.ReadFile(filepath.Join(r.dir, "place"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	name := filepath.Join(strings.TrimSpace(string(place)), filepath.FromSlash(b.File))
+	if filepath.IsAbs(b.File) {
+		return // a file of the machine, which is somebody else's here
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	how := os.O_TRUNC
+	if b.Append {
+		how = os.O_APPEND
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|how, 0o600)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, err = f.WriteString(r.fill(strings.Join(b.Lines, "\n")) + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+var word = regexp.MustCompile(`https?://[a-z0-9.:-]+[a-z0-9]|\b[A-Za-z0-9_-]+\b`)
+
+// fill puts what there is here for the words that stand for it.
+func (r *reader) fill(text string) string {
+	return word.ReplaceAllStringFunc(text, func(w string) string {
+		if is, ok := r.names[w]; ok {
+			return is
+		}
+		return w
+	})
+}
+
+// run types a block. A command must succeed, unless the page shows what it says instead.
+func (r *reader) run(b command.Block) {
+	r.t.Helper()
+	if b.Before != "" {
+		if out, err := r.typed(b.Before); err != nil {
+			r.t.Errorf("%s:%d: before: %s: %v\n%s", b.Page, b.Line, b.Before, err, tail(out, 1500))
+		}
+	}
+	for _, step := range b.Steps() {
+		out, err := r.typed(step.Command)
+		printed := strings.Split(strings.TrimRight(out, "\n"), "\n")
+		if len(out) == 0 {
+			printed = nil
+		}
+		told := step.Answer != nil && b.Differs == ""
+		if err != nil && !told {
+			r.t.Errorf("%s:%d: %s: %v\n%s", b.Page, step.Line, step.Command, err, tail(out, 1500))
+			return
+		}
+		var want []string
+		for _, line := range step.Answer {
+			want = append(want, r.fill(line))
+		}
+		if told && !command.Fits(want, printed) {
+			r.t.Errorf("%s:%d: %s: the page shows\n%s\nand this was printed:\n%s", b.Page, step.Line, step.Command, strings.Join(want, "\n"), tail(out, 3000))
+		}
+	}
+}
+
+// typed gives commands to the page's shell, and returns what they print.
+func (r *reader) typed(commands string) (string, error) {
+	script := "set -e\n. '" + r.dir + "/env'\ncd \"$(cat '" + r.dir + "/place')\"\n" + r.fill(commands) +
+		"\nexport -p > '" + r.dir + "/env'\npwd > '" + r.dir + "/place'\n"
+	cmd := exec.CommandContext(r.t.Context(), "sh", "-c", script)
+	cmd.Env, cmd.WaitDelay = []string{"PATH=" + os.Getenv("PATH")}, 5*time.Second
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// sh runs a script in a directory and returns what it printed.
+func sh(t testing.TB, dir, script string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", script)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return string(out)
+}

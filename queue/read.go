@@ -136,6 +136,11 @@ func (q *Queue) Cells(ctx context.Context, look cells.Look, each func(*cells.Cel
 	return cells.Read(ctx, q.deps.Pool, look, each)
 }
 
+// Needs returns what the tasks of a group need, sorted by id: one narrow read.
+func (q *Queue) Needs(ctx context.Context, group string) ([]cells.Need, error) {
+	return cells.Needs(ctx, q.deps.Pool, group)
+}
+
 // Timing returns when the tasks of a group did what, and what else went on in their task queues; see timing.Read. A group that
 // does not exist has no tasks.
 func (q *Queue) Timing(ctx context.Context, group string) (*timing.Group, error) {

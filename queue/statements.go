@@ -24,7 +24,7 @@ var Statements = slices.Concat([]pg.Statement{
 	pickSQL, line.LookSQL, linesSQL, marksSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
 	otherPrioritySQL,
-	needsSQL, listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
+	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
 	claimsOfSQL,
 	expiredClaimsSQL, passedDeadlinesSQL,
 }, artifact.Statements, cells.Statements, insert.Statements, removal.Statements, roster.Statements, timing.Statements, why.Statements, weigh.Statements)

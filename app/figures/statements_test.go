@@ -18,7 +18,7 @@ import (
 // treeline doctor and treeline db restored.
 var unlisted = []string{
 	"soak.", "doctor.", "auth.widest", "checks.maybe-made", "checks.compare-all", "event.sequence-wait", "event.restored-marker", "pg.online",
-	"checks.compare-branches", "retention.noted", "github.build-timing", "github.check-timing",
+	"checks.compare-branches", "retention.noted",
 }
 
 // TestStatementsAreAllKnown reads the source for statements and holds them against the list that counts them.

@@ -10,6 +10,7 @@ import (
 	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/app/github/buttons"
 	"github.com/treeline-ci/treeline/app/github/checks"
+	"github.com/treeline-ci/treeline/app/github/complaint"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/templates"
 )
@@ -49,7 +50,7 @@ func (g *GitHub) onCheckRun(ctx context.Context, t *told) (string, error) {
 		if i < 0 {
 			return "refused: the check run has no such button", nil
 		}
-		p.wish = "pressed **" + escape(state.Actions[i].Label) + "**"
+		p.wish = "pressed **" + complaint.Escape(state.Actions[i].Label) + "**"
 	}
 	return p.do(ctx)
 }
@@ -81,7 +82,7 @@ type press struct {
 func (p *press) say(ctx context.Context, format string, args ...any) (string, error) {
 	text := fmt.Sprintf(format, args...)
 	if p.where != 0 {
-		if err := p.g.Checks.Note(ctx, p.where, fmt.Sprintf("%s %s: %s", escape(p.payload.Sender.login()), p.wish, text)); err != nil {
+		if err := p.g.Checks.Note(ctx, p.where, fmt.Sprintf("%s %s: %s", complaint.Escape(p.payload.Sender.login()), p.wish, text)); err != nil {
 			return "", ignoreGone(err)
 		}
 	}
@@ -222,7 +223,7 @@ func (p *press) perform(ctx context.Context, b buttons.Button) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("[the action %s](%s/tasks/%s) was started.", escape(b.Action), p.g.RootURL, started.TaskID), nil
+	return fmt.Sprintf("[the action %s](%s/tasks/%s) was started.", complaint.Escape(b.Action), p.g.RootURL, started.TaskID), nil
 }
 
 // by names who asked as records of actions have it.
@@ -272,4 +273,4 @@ func refusal(err error) bool {
 }
 
 // plainText makes an error readable within a line of Markdown.
-func plainText(s string) string { return escape(strings.Join(strings.Fields(s), " ")) }
+func plainText(s string) string { return complaint.Escape(strings.Join(strings.Fields(s), " ")) }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/app/github/buttons"
+	"github.com/treeline-ci/treeline/app/github/complaint"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/taskgraph/action"
 )
@@ -49,7 +51,7 @@ func (x *comment) explain(ctx context.Context, label string, p pullPayload) (str
 	case group == "":
 		return x.answer(ctx, "confused", "There is no build of %s.", p.Head.SHA)
 	}
-	story, err := x.g.story(ctx, group, label, maxComment/2)
+	story, err := x.g.story(ctx, group, label, complaint.Max/2)
 	if refusal(err) {
 		return x.answer(ctx, "confused", "%s", plainText(fault.Message(err)))
 	}
@@ -71,7 +73,7 @@ func (g *GitHub) story(ctx context.Context, group, label string, most int) (stri
 	if err != nil {
 		return "", err
 	}
-	return buttons.Story(s, fmt.Sprintf("%s/api/taskgraph/v1/task/%s/why?label=%s", g.RootURL, group, queryEscape(label)), most)
+	return buttons.Story(s, fmt.Sprintf("%s/api/taskgraph/v1/task/%s/why?label=%s", g.RootURL, group, url.QueryEscape(label)), most)
 }
 
 // action starts an action on the newest build of the head, or on one of its tasks.
@@ -164,7 +166,7 @@ func (g *GitHub) labelled(ctx context.Context, group, label string) (string, err
 func problems(e *action.InputError) string {
 	var b strings.Builder
 	for _, p := range e.Problems {
-		fmt.Fprintf(&b, "\n- `%s`: %s", escape(strings.Join(p.Path, ".")), escape(p.Message))
+		fmt.Fprintf(&b, "\n- `%s`: %s", complaint.Escape(strings.Join(p.Path, ".")), complaint.Escape(p.Message))
 	}
 	return b.String()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/treeline-ci/treeline/app/intake"
@@ -73,5 +72,3 @@ func (g *GitHub) fireHook(ctx context.Context, t trigger, h templates.Hook, even
 	}
 	return false, err
 }
-
-func queryEscape(s string) string { return url.QueryEscape(s) }

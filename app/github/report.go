@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/treeline-ci/treeline/app/github/checks"
+	"github.com/treeline-ci/treeline/app/github/complaint"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/taskgraph/explain"
@@ -76,7 +77,7 @@ func (g *GitHub) refuse(ctx context.Context, t *trigger, file *templates.File) e
 		return nil
 	}
 	text := fmt.Sprintf("%s may not write to %s/%s, and `policy.pullRequests` in its `%s` allows tasks for collaborators only.\n\nSomebody who may write can push the commits to a branch of the repository",
-		escape(t.PullRequest.User.login()), t.repo.Owner, t.repo.Repo, configFile)
+		complaint.Escape(t.PullRequest.User.login()), t.repo.Owner, t.repo.Repo, configFile)
 	if file.Policy.AllowComments != "" {
 		text += ", or ask for tasks with a comment such as `/taskcluster test` that the file answers"
 	}
@@ -117,14 +118,14 @@ func (g *GitHub) why(ctx context.Context, group, label string) (string, error) {
 	}
 	for _, x := range s.Selections {
 		if x.Kept {
-			fmt.Fprintf(&b, "; selected by `%s` (%s)", strings.ReplaceAll(x.Filter, "`", "'"), escape(x.Rule))
+			fmt.Fprintf(&b, "; selected by `%s` (%s)", strings.ReplaceAll(x.Filter, "`", "'"), complaint.Escape(x.Rule))
 		}
 	}
 	if n := len(s.Because); n > 1 {
 		fmt.Fprintf(&b, "; `%s` needs it", strings.ReplaceAll(s.Because[1], "`", "'"))
 	}
 	for _, x := range s.Optimizations {
-		fmt.Fprintf(&b, "; %s: %s", escape(x.Outcome), escape(x.Reason))
+		fmt.Fprintf(&b, "; %s: %s", complaint.Escape(x.Outcome), complaint.Escape(x.Reason))
 	}
 	return b.String() + ".", nil
 }

@@ -139,7 +139,7 @@ func (c *Cell) describe(whole bool, metadata, tags, extra []byte) {
 }
 
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.
-var Statements = []pg.Statement{readSQL}
+var Statements = []pg.Statement{readSQL, needsSQL}
 
 // The database cuts out the few fields that are shown, which is most of what this costs. It refuses escapes that are no
 // character of its own (U+0000, half a surrogate pair): a text with any escape goes out whole.

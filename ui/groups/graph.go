@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/treeline-ci/treeline/queue"
+	"github.com/treeline-ci/treeline/queue/cells"
 	"github.com/treeline-ci/treeline/ui/cell"
 	"github.com/treeline-ci/treeline/ui/groups/path"
 	"github.com/treeline-ci/treeline/ui/page"
@@ -66,7 +66,7 @@ func (ps *Pages) graphOf(ctx context.Context, id string, cells []cell.Cell) (gra
 	return hangTogether(cells, needs, time.Now()), nil
 }
 
-func hangTogether(cells []cell.Cell, needs []queue.Need, now time.Time) graphJSON {
+func hangTogether(cells []cell.Cell, needs []cells.Need, now time.Time) graphJSON {
 	byID := make(map[string]*cell.Cell, len(cells))
 	for i := range cells {
 		byID[cells[i].ID] = &cells[i]
@@ -206,7 +206,7 @@ func (ps *Pages) around(v *page.Visit) (any, error) {
 	return neighbourhood(cells, needs, v.R.FormValue("task"))
 }
 
-func neighbourhood(cells []cell.Cell, needs []queue.Need, focus string) (aroundJSON, error) {
+func neighbourhood(cells []cell.Cell, needs []cells.Need, focus string) (aroundJSON, error) {
 	byID, below, above := map[string]*cell.Cell{}, map[string][]string{}, map[string][]string{}
 	for i := range cells {
 		byID[cells[i].ID] = &cells[i]

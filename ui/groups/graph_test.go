@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/treeline-ci/treeline/queue"
+	queuecells "github.com/treeline-ci/treeline/queue/cells"
 	"github.com/treeline-ci/treeline/ui/cell"
 )
 
@@ -21,7 +21,7 @@ func ended(id string, scheduled, started, end int64) cell.Cell {
 
 func TestHangTogether(t *testing.T) {
 	cells := []cell.Cell{ended("a", 1000, 2000, 5000), ended("b", 5000, 6000, 9000), ended("c", 5000, 5500, 6000), {Move: cell.Move{ID: "d", State: "unscheduled", Run: -1}, Name: "task d", Queue: "p/q"}}
-	needs := []queue.Need{{TaskID: "a", Kind: "build"}, {TaskID: "b", Kind: "test", Needs: []string{"a", "gone"}}, {TaskID: "c", Kind: "test", Needs: []string{"a"}}, {TaskID: "d", Needs: []string{"b", "c"}}, {TaskID: "new", Kind: "test"}}
+	needs := []queuecells.Need{{TaskID: "a", Kind: "build"}, {TaskID: "b", Kind: "test", Needs: []string{"a", "gone"}}, {TaskID: "c", Kind: "test", Needs: []string{"a"}}, {TaskID: "d", Needs: []string{"b", "c"}}, {TaskID: "new", Kind: "test"}}
 	g := hangTogether(cells, needs, time.UnixMilli(10_000))
 	want := graphJSON{
 		Kinds: []Kind{
@@ -37,11 +37,11 @@ func TestHangTogether(t *testing.T) {
 	}
 	t.Run("of very many kinds the smallest are one (GR4)", func(t *testing.T) {
 		var cells []cell.Cell
-		var needs []queue.Need
+		var needs []queuecells.Need
 		for i := range 300 {
 			id := fmt.Sprintf("t%03d", i)
 			cells = append(cells, ended(id, 1, 2, 3))
-			needs = append(needs, queue.Need{TaskID: id, Kind: fmt.Sprintf("kind%d", i%100)})
+			needs = append(needs, queuecells.Need{TaskID: id, Kind: fmt.Sprintf("kind%d", i%100)})
 		}
 		g := hangTogether(cells, needs, time.UnixMilli(10))
 		if len(g.Kinds) != maxKinds || !g.Kinds[maxKinds-1].Other || g.Kinds[maxKinds-1].Tasks != 300-3*(maxKinds-1) {
@@ -53,7 +53,7 @@ func TestHangTogether(t *testing.T) {
 // TestNeighbourhood is the part of check GR4 about a task with 2,000 dependents.
 func TestNeighbourhood(t *testing.T) {
 	cells := []cell.Cell{ended("below", 1, 2, 3), ended("hub", 1, 2, 3)}
-	needs := []queue.Need{{TaskID: "below"}, {TaskID: "hub", Needs: []string{"below"}}}
+	needs := []queuecells.Need{{TaskID: "below"}, {TaskID: "hub", Needs: []string{"below"}}}
 	for i := range 2000 {
 		id := fmt.Sprintf("t%04d", i)
 		c := ended(id, 1, 2, 3)
@@ -61,7 +61,7 @@ func TestNeighbourhood(t *testing.T) {
 			c.State = "failed"
 		}
 		cells = append(cells, c)
-		needs = append(needs, queue.Need{TaskID: id, Needs: []string{"hub"}})
+		needs = append(needs, queuecells.Need{TaskID: id, Needs: []string{"hub"}})
 	}
 	a, err := neighbourhood(cells, needs, "hub")
 	if err != nil {

@@ -1,10 +1,11 @@
-package queue
+package cells
 
 import (
 	"context"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/pg"
 )
@@ -17,8 +18,8 @@ type Need struct {
 }
 
 // Needs returns what the tasks of a group need, sorted by id: one narrow read.
-func (q *Queue) Needs(ctx context.Context, group string) ([]Need, error) {
-	rows, err := q.deps.Pool.Query(ctx, needsSQL.Text, group)
+func Needs(ctx context.Context, pool *pgxpool.Pool, group string) ([]Need, error) {
+	rows, err := pool.Query(ctx, needsSQL.Text, group)
 	if err != nil {
 		return nil, fmt.Errorf("queue: %s: %w", needsSQL.Name, pg.Classify(err))
 	}
@@ -33,4 +34,4 @@ func (q *Queue) Needs(ctx context.Context, group string) ([]Need, error) {
 var needsSQL = pg.Statement{Name: "queue.needs", Text: `
 SELECT t.task_id, CASE WHEN strpos(d.tags::text, '\u') > 0 THEN '' ELSE coalesce(d.tags->>'kind', '') END, d.dependencies
 FROM tasks t JOIN definitions d USING (task_id)
-WHERE t.task_group_id = $1 AND ` + notExpired + ` ORDER BY t.task_id`}
+WHERE t.task_group_id = $1 AND (expires > now() OR state IN ('unscheduled', 'pending', 'running')) ORDER BY t.task_id`}

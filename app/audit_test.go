@@ -96,7 +96,7 @@ func administrations(taskID string) []administration {
 // Every endpoint that changes something either leaves a record of who did what, or stands in a list with a reason.
 func TestEveryChangeOfAnOperatorIsInTheAuditLog(t *testing.T) {
 	w := walk(t)
-	root, err := client.New(client.Config{RootURL: w.address, Credentials: hawk.Credentials{ClientID: RootClient, AccessToken: w.app.config.Secrets.RootToken}})
+	root, err := client.New(client.Config{RootURL: w.address, Patience: -1, Credentials: hawk.Credentials{ClientID: RootClient, AccessToken: w.app.config.Secrets.RootToken}})
 	if err != nil {
 		t.Fatal(err)
 	}

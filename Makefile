@@ -37,11 +37,11 @@ export CGO_ENABLED = 0
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
 
-# Many tests wait, for a browser or a worker: three packages at a time keep two processors busy. What debuggers read is
+# Many tests wait, for a browser or a worker: four packages at a time keep two processors busy. What debuggers read is
 # left out: linking takes a third less time.
 test: need-test ui
 	$(GO) vet ./...
-	$(GO) test -vet=off -ldflags=-w -shuffle=on -timeout 15m -p 3 ./...
+	$(GO) test -vet=off -ldflags=-w -shuffle=on -timeout 15m -p 4 ./...
 
 test-ui: need-test ui
 	$(GO) test -vet=off -tags uilong -timeout 40m ./ui/...

@@ -1,0 +1,5 @@
+//go:build uilong
+
+package uitest
+
+const allLooks = true

@@ -65,7 +65,7 @@ func (v *Visit) checkForm() error {
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fault.New(fault.TooLarge, "This form has more than %d bytes.", large.Limit)
 	}
-	if unguarded[v.R.Pattern] != "" {
+	if unguarded[v.R.Pattern] != "" || v.R.Pattern == "/" { // "/" says that there is no such page
 		return nil
 	}
 	return v.Post()

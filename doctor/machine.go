@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/treeline-ci/treeline/internal/near"
 	"github.com/treeline-ci/treeline/internal/sys"
 )
 
@@ -23,46 +24,14 @@ func Variables(environ, known []string) Check {
 			if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) {
 				continue
 			}
-			if near := nearest(name, known); near != "" {
-				found = append(found, Found("env-unknown", "the variable %s is not known; %s is", name, near))
+			if meant := near.Word(name, known, 1+len(name)/4); meant != "" {
+				found = append(found, Found("env-unknown", "the variable %s is not known; %s is", name, meant))
 			} else {
 				found = append(found, Found("env-unknown", "the variable %s is not known", name))
 			}
 		}
 		return found, nil
 	}}
-}
-
-// nearest is the name that a name was probably meant to be; "" when none is near.
-func nearest(name string, known []string) string {
-	best, far := "", 1+len(name)/4
-	for _, k := range known {
-		if d := distance(name, k); d < far {
-			best, far = k, d
-		}
-	}
-	return best
-}
-
-// distance is how many letters have to be added, left out or changed to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Files finds files with secrets that others than their owner and its group may read.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/treeline-ci/treeline/internal/near"
 )
 
 // maxProblems is how many mistakes are told.
@@ -213,38 +215,8 @@ func (a at) value() any {
 
 // nearest helps with a key that is not known.
 func nearest(name string, known []string) string {
-	best, distance := "", len(name)/2+1
-	for _, k := range known {
-		if d := edits(name, k); d < distance {
-			best, distance = k, d
-		}
-	}
-	if best != "" {
+	if best := near.Word(name, known, len(name)/2+1); best != "" {
 		return fmt.Sprintf("is %s meant?", best)
 	}
 	return "the keys here are " + strings.Join(known, ", ")
-}
-
-// edits is how many letters must change to make b of a.
-func edits(a, b string) int {
-	if len(a) > 100 {
-		a = a[:100]
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost++
-			}
-			last = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

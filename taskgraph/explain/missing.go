@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/internal/near"
 )
 
 // Missing says what is known of a label that no task has.
@@ -154,14 +156,14 @@ func (e *Entry) fitMatrix(label string, labels []string, tasks map[string]Proven
 // no task.
 func (l *Log) nearest(label string, tasks map[string]Provenance) []string {
 	limit := max(len(label)/3, 2)
-	type near struct {
+	type neighbour struct {
 		label string
 		steps int
 	}
-	var found []near
+	var found []neighbour
 	look := func(other string) {
-		if n := distance(label, other, limit); n <= limit && n > 0 {
-			found = append(found, near{other, n})
+		if n := near.Distance(label, other, limit+1); n <= limit && n > 0 {
+			found = append(found, neighbour{other, n})
 		}
 	}
 	for other := range tasks {
@@ -172,40 +174,12 @@ func (l *Log) nearest(label string, tasks map[string]Provenance) []string {
 			look(d.Label)
 		}
 	}
-	slices.SortFunc(found, func(a, b near) int { return cmp.Or(a.steps-b.steps, strings.Compare(a.label, b.label)) })
+	slices.SortFunc(found, func(a, b neighbour) int { return cmp.Or(a.steps-b.steps, strings.Compare(a.label, b.label)) })
 	var out []string
 	for _, f := range found[:min(len(found), maxNearest)] {
 		out = append(out, f.label)
 	}
 	return out
-}
-
-// distance counts the letters to add, remove or change between a and b; more than limit is told as
-// limit+1.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit {
-		return limit + 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal, best := row[0], i+1
-		row[0] = i + 1
-		for j := range len(b) {
-			step := diagonal
-			if a[i] != b[j] {
-				step = min(diagonal, row[j], row[j+1]) + 1
-			}
-			diagonal, row[j+1] = row[j+1], step
-			best = min(best, step)
-		}
-		if best > limit {
-			return limit + 1
-		}
-	}
-	return row[len(b)]
 }
 
 // lines says it for people.

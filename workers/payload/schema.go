@@ -14,6 +14,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"github.com/treeline-ci/treeline/internal/near"
 )
 
 //go:embed generic.schema.json
@@ -129,7 +131,7 @@ func (p *Parser) meant(unknown []string) string {
 	for _, name := range unknown {
 		best, least := "", 3
 		for _, known := range p.known {
-			if d := distance(name, known); d < least {
+			if d := near.Distance(strings.ToLower(name), strings.ToLower(known), least); d < least { // case does not count
 				best, least = known, d
 			}
 		}
@@ -141,30 +143,6 @@ func (p *Parser) meant(unknown []string) string {
 		return ""
 	}
 	return " (" + strings.Join(out, " ") + ")"
-}
-
-// distance is how many letters must change to make b of a; case does not count.
-func distance(a, b string) int {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			before, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, before+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // names collects the names of properties in a schema.

@@ -2,6 +2,7 @@ package starter
 
 import (
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,6 +24,19 @@ type File struct {
 	Name    string `json:"name"`
 	Why     string `json:"why"`
 	Content string `json:"-"`
+}
+
+// Show prints the files one after the other, each under its name.
+func Show(w io.Writer, files []File) error {
+	for n, f := range files {
+		if n > 0 {
+			fmt.Fprintln(w)
+		}
+		if _, err := fmt.Fprintf(w, "==> %s <==\n%s", f.Name, f.Content); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var (

@@ -50,9 +50,6 @@ func (t *Tree) Screen() *screen.Screen { return t.g.screen }
 // Quiet reports whether nothing but errors is to be said.
 func (t *Tree) Quiet() bool { return t.g.quiet }
 
-// Verbose reports whether every step is to be said.
-func (t *Tree) Verbose() bool { return t.g.verbose }
-
 // With opens the tree for the time of body.
 func (t *Tree) With(body func() error) (err error) {
 	calmCollector()

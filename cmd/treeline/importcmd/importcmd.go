@@ -135,15 +135,7 @@ func (i *importing) show(files []starter.File) error {
 	if i.asJSON {
 		return nil
 	}
-	for n, f := range files {
-		if n > 0 {
-			fmt.Fprintln(i.out)
-		}
-		if _, err := fmt.Fprintf(i.out, "==> %s <==\n%s", f.Name, f.Content); err != nil {
-			return err
-		}
-	}
-	return nil
+	return starter.Show(i.out, files)
 }
 
 // write writes all files, or none when one is there that must not be overwritten.

@@ -191,15 +191,7 @@ func (i *initialize) show(files []starter.File) error {
 	if i.json {
 		return nil
 	}
-	for n, f := range files {
-		if n > 0 {
-			fmt.Fprintln(i.out)
-		}
-		if _, err := fmt.Fprintf(i.out, "==> %s <==\n%s", f.Name, f.Content); err != nil {
-			return err
-		}
-	}
-	return nil
+	return starter.Show(i.out, files)
 }
 
 // refuse keeps files that are there, unless they are to be overwritten.

@@ -67,9 +67,6 @@ func New(in taskgraph.Input, res *taskgraph.Result) *Explainer {
 // Labels are the labels of all tasks, those that morphs made too, sorted.
 func (e *Explainer) Labels() []string { return slices.Sorted(maps.Keys(e.known)) }
 
-// Has reports whether there is a task of that label.
-func (e *Explainer) Has(label string) bool { _, ok := e.known[label]; return ok }
-
 // Story tells about one label, also one that no kind makes. The error is that of ctx.
 func (e *Explainer) Story(ctx context.Context, label string) (explain.Story, error) {
 	s := e.Plain(label)

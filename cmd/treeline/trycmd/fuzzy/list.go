@@ -27,9 +27,6 @@ func New(labels []string) *List {
 	return l
 }
 
-// Len is the number of labels.
-func (l *List) Len() int { return len(l.labels) }
-
 // All finds every label in its order, as an empty query does.
 func (l *List) All() []Found {
 	out := make([]Found, len(l.labels))

@@ -85,11 +85,12 @@ func (ix *Index) History(ctx context.Context, path string) (indexed time.Time, f
 }
 
 var (
-	// Names are ASCII, so chr(127) ends those that begin with a prefix.
+	// Names are ASCII, so chr(127) ends those that begin with a prefix. What is counted is read in order, so that it is read
+	// from the index: where most of all stands in one namespace, the planner takes the others to be as full.
 	browseSQL = pg.Statement{Name: "index.browse", Text: `
 		SELECT n.name, n.expires,
-			(SELECT count(*) FROM (SELECT FROM index_namespaces c WHERE c.parent = whole.path AND c.expires > now() LIMIT $5) AS few),
-			(SELECT count(*) FROM (SELECT FROM indexed_tasks t WHERE t.namespace = whole.path AND t.expires > now() LIMIT $5) AS few)
+			(SELECT count(*) FROM (SELECT FROM index_namespaces c WHERE c.parent = whole.path AND c.expires > now() ORDER BY c.name LIMIT $5) AS few),
+			(SELECT count(*) FROM (SELECT FROM indexed_tasks t WHERE t.namespace = whole.path AND t.expires > now() ORDER BY t.name LIMIT $5) AS few)
 		FROM (
 			SELECT name, expires FROM index_namespaces
 			WHERE parent = $1 AND name >= $2 AND name < $2::text || chr(127) AND name > $3 AND expires > now()

@@ -28,8 +28,11 @@ func want(ctx context.Context, tx pgx.Tx, subjects []string, since []time.Time, 
 	return err
 }
 
-// claim takes the row that is due first; false when none is.
+// claim takes the row that is due first; false when none is. It goes on when ctx ends: a claim whose answer nobody hears
+// would hold the row until the lease is over.
 func (e *Exporter) claim(ctx context.Context) (r row, found bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
 	err = e.Pool.QueryRow(ctx, claimSQL.Text, lease).Scan(&r.subject, &r.since, &r.fence, &r.waits)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return r, false, nil
@@ -42,28 +45,34 @@ func (e *Exporter) claim(ctx context.Context) (r row, found bool, err error) {
 
 // settle removes a row that is done, unless something has happened since. What else is to be sent later is due after again.
 func (e *Exporter) settle(ctx context.Context, r row, again time.Duration, from time.Time) error {
-	var err error
-	if again == 0 {
-		_, err = e.Pool.Exec(ctx, doneSQL.Text, r.subject, r.fence, e.Config.Delay)
-	} else {
-		_, err = e.Pool.Exec(ctx, laterSQL.Text, r.subject, r.fence, from, again)
+	if again > 0 {
+		return e.change(ctx, r, laterSQL, from, again)
 	}
+	// Two statements: one would not see what is wanted while it waits for the row. Until the claim ends, next only fills.
+	gone, err := e.Pool.Exec(ctx, doneSQL.Text, r.subject, r.fence)
 	if err != nil {
 		return fmt.Errorf("traces: settle %s: %w", r.subject, pg.Classify(err))
 	}
-	return nil
+	if gone.RowsAffected() > 0 {
+		return nil
+	}
+	return e.change(ctx, r, nextSQL, e.Config.Delay)
 }
 
 // release gives a row back as it was.
 func (e *Exporter) release(ctx context.Context, r row) error {
-	if _, err := e.Pool.Exec(ctx, releaseSQL.Text, r.subject, r.fence); err != nil {
-		return fmt.Errorf("traces: release %s: %w", r.subject, pg.Classify(err))
+	return e.change(ctx, r, releaseSQL)
+}
+
+func (e *Exporter) change(ctx context.Context, r row, change pg.Statement, more ...any) error {
+	if _, err := e.Pool.Exec(ctx, change.Text, append([]any{r.subject, r.fence}, more...)...); err != nil {
+		return fmt.Errorf("traces: %s of %s: %w", change.Name, r.subject, pg.Classify(err))
 	}
 	return nil
 }
 
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.
-var Statements = []pg.Statement{wantSQL, claimSQL, doneSQL, laterSQL, releaseSQL}
+var Statements = []pg.Statement{wantSQL, claimSQL, doneSQL, nextSQL, laterSQL, releaseSQL}
 
 var (
 	wantSQL = pg.Statement{Name: "trace.want", Text: `
@@ -77,9 +86,11 @@ WHERE subject = (SELECT subject FROM trace_exports WHERE due <= clock_timestamp(
 RETURNING subject, since, fence, waits`}
 
 	doneSQL = pg.Statement{Name: "trace.done", Text: `
-WITH gone AS (DELETE FROM trace_exports WHERE subject = $1 AND fence = $2 AND next IS NULL RETURNING 1)
+DELETE FROM trace_exports WHERE subject = $1 AND fence = $2 AND next IS NULL`}
+
+	nextSQL = pg.Statement{Name: "trace.next", Text: `
 UPDATE trace_exports SET since = next, next = NULL, leased_until = '-infinity', due = clock_timestamp() + $3::interval
-WHERE subject = $1 AND fence = $2 AND next IS NOT NULL AND NOT EXISTS (SELECT FROM gone)`}
+WHERE subject = $1 AND fence = $2 AND next IS NOT NULL`}
 
 	laterSQL = pg.Statement{Name: "trace.later", Text: `
 UPDATE trace_exports SET since = least($3, next), next = NULL, leased_until = '-infinity', waits = waits + 1, due = clock_timestamp() + $4::interval

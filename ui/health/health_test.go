@@ -190,7 +190,7 @@ func TestHealth(t *testing.T) {
 	s := newSite(t)
 	s.mixed(t)
 	t.Run("H1: new, known, flaky and lost ones are told apart, in this order, each with its reason", func(t *testing.T) {
-		a := s.until(t, "", 3, func(a answer) bool { return a.Reading == 0 && len(a.Groups) == 7 && a.Groups[0].Kind == failures.Fresh })
+		a := s.until(t, "", 3, func(a answer) bool { return a.Reading == 0 && len(a.Groups) == 7 && len(a.Jobs) == 2 && a.Groups[0].Kind == failures.Fresh })
 		parent := rev(2)[:10]
 		want := []string{
 			"new TestA: It passed on the parent " + parent + ".",

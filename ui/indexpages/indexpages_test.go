@@ -145,6 +145,9 @@ func TestIndexOfAHundredThousand(t *testing.T) {
 	if err == nil {
 		_, err = site.Pool.Exec(t.Context(), `INSERT INTO index_namespaces (parent, name, expires) VALUES ('', 'huge', now() + interval '1 day')`)
 	}
+	if err == nil { // what the planner knows then misleads it most
+		_, err = site.Pool.Exec(t.Context(), `ANALYZE indexed_tasks, index_namespaces`)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -155,7 +155,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 		moved.Pages{},
 		&traces.Pages{Record: d.Push, Live: stream, Group: d.Trace, Push: d.TracePush, Version: d.Version},
 		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits, book.Hits}},
-		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Live: stream, Log: log},
+		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Prices: d.prices, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{
 			Artifact: artifacts.Show, Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Why: reasons, Failures: d.Failures,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/treeline-ci/treeline/queue/cells"
 	"github.com/treeline-ci/treeline/task"
 )
 
@@ -19,4 +20,12 @@ func PlatformOf(d *task.Definition) string {
 	}
 	_, worker, _ := strings.Cut(d.TaskQueueID, "/")
 	return worker
+}
+
+// Planned is a task that a graph could have and that does not exist, as a cell without an id: it stands in the grid where
+// the task would.
+func Planned(label, kind, taskQueueID string, treeherder json.RawMessage) Cell {
+	c := ofQueue(&cells.Cell{TaskID: label, Name: label, Kind: kind, TaskQueueID: taskQueueID, Treeherder: treeherder, State: task.Unscheduled})
+	c.ID = ""
+	return c
 }

@@ -3,6 +3,8 @@ package jobs_test
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +20,10 @@ import (
 func TestAddJobs(t *testing.T) {
 	repo := filepath.Join(t.TempDir(), "pebble")
 	if _, err := project.Create(t.Context(), repo); err != nil {
+		t.Fatal(err)
+	}
+	// A change of the documentation needs few jobs; what else there is can be added.
+	if err := os.WriteFile(filepath.Join(repo, "README.md"), []byte("# Pebble\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	server := apptest.Start(t, func(c *app.Config) {
@@ -56,6 +62,29 @@ func TestAddJobs(t *testing.T) {
 	tab.Wait(t, `[...document.querySelectorAll("b.c")].some(e => e.getAttribute("aria-label").includes("add-new"))`+
 		` || [...document.querySelectorAll("b.c")].some(e => /add new jobs|Action/i.test(e.getAttribute("aria-label")))`)
 
+	t.Run("they are added from the grid, with what they take", func(t *testing.T) {
+		commit := exec.CommandContext(t.Context(), "git", "commit", "-q", "-a", "-m", "Say less")
+		commit.Dir = repo
+		if out, err := commit.CombinedOutput(); err != nil {
+			t.Fatalf("git commit: %v: %s", err, out)
+		}
+		tab.Go(t, "/jobs?repo=pebble")
+		tab.Wait(t, `document.querySelectorAll("section.push").length === 2 && document.querySelector("section.push b.c.passed") !== null`)
+		uitest.Eval[bool](t, tab, watchPosts)
+		tab.Keys(t, "+")
+		tab.Wait(t, `document.querySelector("b.c.ghost") !== null`)
+		before := uitest.Eval[string](t, tab, `document.querySelector("b.c.ghost").getAttribute("aria-label").split(",")[0]`)
+		uitest.Eval[any](t, tab, `document.querySelector("b.c.ghost").click()`)
+		tab.Wait(t, `document.querySelector("[data-add]").innerText === "Trigger 1 job" && document.querySelector(".estimate").innerText !== ""`)
+		uitest.Eval[any](t, tab, `(() => { const b = document.querySelector("[data-add]"); b.click(); b.click() })()`)
+		tab.Wait(t, `document.querySelector(".adding") === null && document.querySelector(".toast a")?.innerText === "See the task"`)
+		sent := uitest.Eval[[]string](t, tab, `posts.filter(p => p.includes("/ui/api/jobs/add/"))`)
+		if len(sent) != 1 || !strings.HasSuffix(sent[0], "label="+before) {
+			t.Errorf("the page sent %q for %s", sent, before)
+		}
+		// The job exists when the action has run: it is a task like any other then.
+		tab.Wait(t, fmt.Sprintf(`[...document.querySelectorAll("b.c:not(.ghost)")].some(e => e.getAttribute("aria-label").startsWith(%q))`, before+","))
+	})
 	t.Run("who may not is told why", func(t *testing.T) {
 		dev := s.Tab(t)
 		dev.SignIn(t, uitest.Dev, uitest.DevToken)

@@ -2,6 +2,7 @@
 package jobs
 
 import (
+	"context"
 	"embed"
 	"log/slog"
 	"net/http"
@@ -32,10 +33,14 @@ type Pages struct {
 	Failures *failures.Failures
 	Objects  *object.Store // the list of what a push could run is read from it
 	Actions  *actions.Pages
-	Live     *live.Live
-	Log      *slog.Logger
+	// Prices are what an hour of a worker of each pool costs, for pools that say it, and in which currency; nil: nothing is
+	// known of costs.
+	Prices func(ctx context.Context, pools []string) (map[string]float64, string, error)
+	Live   *live.Live
+	Log    *slog.Logger
 
 	shelf *cell.Shelf
+	plans plans
 }
 
 // Register adds the pages to a kit.
@@ -51,6 +56,8 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Data("GET /ui/api/jobs/similar", ps.similar)
 	k.Data("GET /ui/api/jobs/tests/{group}", ps.tests)
 	k.Data("GET /ui/api/jobs/labels/{group}", ps.labels)
+	k.Data("GET /ui/api/jobs/runnable/{group}", ps.runnable)
+	k.Data("POST /ui/api/jobs/estimate/{group}", ps.estimate)
 	k.Data("POST /ui/api/jobs/add/{group}", ps.addJobs)
 	return k.Add(markup)
 }

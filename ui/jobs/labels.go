@@ -2,26 +2,18 @@ package jobs
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
-	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
-	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/ui/actions"
 	"github.com/treeline-ci/treeline/ui/page"
 )
 
 const (
-	fullGraph = "public/full-task-graph.json" // of a decision: every task of the tree
-	maxLabels = 100_000
 	addAction = "add-new-jobs"
+	maxAdded  = 1000 // jobs that are added at once
 )
 
 // labelsJSON is what a push could run; shell/data.ts describes it.
@@ -33,23 +25,13 @@ type labelsJSON struct {
 
 // labels lists what a push could run: the labels of its decision's full graph.
 func (ps *Pages) labels(v *page.Visit) (any, error) {
-	group := v.R.PathValue("group")
-	if !slug.Valid(group) {
-		return nil, page.ErrNoPage
-	}
-	if err := v.Allow(scope.String("queue:get-artifact:" + fullGraph)); err != nil {
-		return nil, err
-	}
-	list, err := ps.readLabels(v.R.Context(), group)
+	list, out, err := ps.offered(v)
 	if err != nil {
 		return nil, err
 	}
-	out := labelsJSON{Labels: list, Why: "This push offers no action " + addAction + "."}
-	offer, err := ps.offer(v, group)
-	if err == nil {
-		out.Allowed, out.Why = offer.Allowed, offer.Why
-	} else if !errors.Is(err, fault.NotFound) && !errors.Is(err, fault.Forbidden) {
-		return nil, err
+	out.Labels = make([]string, len(list))
+	for i := range list {
+		out.Labels[i] = list[i].Name
 	}
 	return out, nil
 }
@@ -68,57 +50,20 @@ func (ps *Pages) offer(v *page.Visit, group string) (actions.Offer, error) {
 	return actions.Offer{}, fault.New(fault.NotFound, "This push offers no action %s.", addAction)
 }
 
-// readLabels reads the names of a graph's tasks; what they are is read over.
-func (ps *Pages) readLabels(ctx context.Context, group string) ([]string, error) {
-	body, err := ps.open(ctx, group, fullGraph)
-	if errors.Is(err, fault.NotFound) {
-		return nil, fault.New(fault.NotFound, "The decision of this push has not said yet what there is to run.")
-	}
-	if err != nil {
+// labelsOf reads which jobs a form names.
+func labelsOf(v *page.Visit) ([]string, error) {
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, 1<<20)
+	if err := v.Post(); err != nil {
 		return nil, err
 	}
-	list, err := keysOf(body)
-	if err := cmp.Or(err, body.Close()); err != nil {
-		return nil, fmt.Errorf("ui: %s of %s: %w", fullGraph, group, err)
+	if err := v.R.ParseForm(); err != nil {
+		return nil, fault.New(fault.Invalid, "The form cannot be read.")
 	}
-	return list, nil
-}
-
-// open opens an artifact of a decision that is kept here.
-func (ps *Pages) open(ctx context.Context, group, name string) (io.ReadCloser, error) {
-	a, _, err := ps.Queue.FollowLinks(ctx, group, queue.LatestRun, name)
-	if err != nil {
-		return nil, err
+	labels := slices.Compact(slices.Sorted(slices.Values(v.R.PostForm["label"])))
+	if len(labels) == 0 || len(labels) > maxAdded {
+		return nil, fault.New(fault.Invalid, "Choose 1 to %d jobs, not %d.", maxAdded, len(labels))
 	}
-	if a.StorageType != queue.StorageObject {
-		return nil, fault.New(fault.NotFound, "%s of this push is kept elsewhere.", name)
-	}
-	_, body, err := ps.Objects.Open(ctx, a.ObjectName())
-	return body, err
-}
-
-// keysOf returns the sorted keys of a JSON object that may be large.
-func keysOf(r io.Reader) ([]string, error) {
-	keys := []string{}
-	d := json.NewDecoder(r)
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, fault.New(fault.Invalid, "the graph is no JSON object")
-	}
-	for d.More() && len(keys) < maxLabels {
-		t, err := d.Token()
-		if err != nil {
-			return nil, fmt.Errorf("read the graph: %w", err)
-		}
-		var skipped json.RawMessage
-		if err := d.Decode(&skipped); err != nil {
-			return nil, fmt.Errorf("read the graph: %w", err)
-		}
-		if key, ok := t.(string); ok {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys, nil
+	return labels, nil
 }
 
 // addJobs has the push's decision make more of what it could run.
@@ -127,16 +72,9 @@ func (ps *Pages) addJobs(v *page.Visit) (any, error) {
 	if !slug.Valid(group) {
 		return nil, page.ErrNoPage
 	}
-	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, 1<<20)
-	if err := v.Post(); err != nil {
+	labels, err := labelsOf(v)
+	if err != nil {
 		return nil, err
-	}
-	if err := v.R.ParseForm(); err != nil {
-		return nil, fault.New(fault.Invalid, "The form cannot be read.")
-	}
-	labels := v.R.PostForm["label"]
-	if len(labels) == 0 {
-		return nil, fault.New(fault.Invalid, "Choose what to run.")
 	}
 	if _, err := ps.offer(v, group); err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
@@ -89,7 +91,11 @@ func TestManyJobs(t *testing.T) {
 	t.Run("J10: the best of 13,000 labels are there as fast as one types", func(t *testing.T) {
 		labels := map[string]any{}
 		for i := range 13_000 {
-			labels[fmt.Sprintf("test-%s/opt-%s-%d", []string{"linux64", "macosx64", "windows"}[i%3], []string{"mochitest-plain", "reftest", "web-platform"}[i%7%3], i)] = map[string]any{"kind": "test"}
+			labels[fmt.Sprintf("test-%s/opt-%s-%d", []string{"linux64", "macosx64", "windows"}[i%3], []string{"mochitest-plain", "reftest", "web-platform"}[i%7%3], i)] = map[string]any{"kind": "test", "task": map[string]any{
+				"taskQueueId": "proj/tests", "extra": map[string]any{"treeherder": map[string]any{
+					"symbol": fmt.Sprint(i), "groupSymbol": fmt.Sprintf("G%d", i%40), "machine": map[string]any{"platform": fmt.Sprintf("platform%d", i%60)}, "collection": map[string]any{"opt": true},
+				}},
+			}}
 		}
 		content, err := json.Marshal(labels)
 		if err != nil {
@@ -111,6 +117,7 @@ func TestManyJobs(t *testing.T) {
 			t.Errorf("without the action it says %q", got)
 		}
 	})
+	t.Run("jobs that could run stand greyed among the others, are filtered and chosen by keys, and go with escape", func(t *testing.T) { overlay(t, tab) })
 	t.Run("J12: older pushes come, the filter still works, and another repository begins without a selection", func(t *testing.T) {
 		s.Repository(t, "old")
 		for i := range 35 {
@@ -144,4 +151,33 @@ func TestManyJobs(t *testing.T) {
 		uitest.Eval[any](t, tab, `scrollTo(0, document.body.scrollHeight)`)
 		tab.Wait(t, `document.querySelectorAll("#push-1 b.c").length === 3`)
 	})
+}
+
+// overlay shows the 13,000 jobs of the push's graph in its grid. The site offers no actions: what can be done is told.
+func overlay(t *testing.T, tab *uitest.Tab) {
+	tab.Go(t, "/jobs?repo=large")
+	tab.Wait(t, `document.querySelectorAll("b.c").length > 10`)
+	tab.Keys(t, "+")
+	tab.Wait(t, `document.activeElement?.name === "words" && document.querySelector(".adding")?.innerText.includes("13,000 jobs")`)
+	tab.Wait(t, `document.querySelector(".g-more.ghost") !== null`)
+	t.Logf("13,000 jobs were put into the grid in %.0f ms", uitest.Eval[float64](t, tab, `performance.getEntriesByName("treeline-overlay")[0].duration`))
+	if got := uitest.Eval[int](t, tab, `document.querySelectorAll("b.c").length`); got > 3000 {
+		t.Errorf("%d cells are in the page", got)
+	}
+	tab.Shot(t, "jobs-overlay")
+	tab.Keys(t, "mochitest linux64 platform6")
+	tab.Wait(t, `/^\d+ of 13,000 jobs$/.test(document.querySelector(".adding .num").innerText)`)
+	tab.Shot(t, "jobs-overlay-filter")
+	tab.Wait(t, `document.querySelectorAll("b.c.ghost").length > 3 && [...document.querySelectorAll("b.c.ghost")].every(e => /^test-linux64.*mochitest.*not scheduled on this push, platform6/.test(e.getAttribute("aria-label")))`)
+	tab.Keys(t, kb.ArrowDown)
+	tab.Wait(t, `document.activeElement.classList.contains("ghost")`)
+	tab.Keys(t, " "+kb.ArrowRight+"x")
+	tab.Wait(t, `document.querySelectorAll("b.c.ghost.chosen").length === 2 && document.querySelector("[data-add]").innerText === "Trigger 2 jobs"`)
+	tab.Wait(t, `document.querySelectorAll('b.c.ghost[aria-selected="true"]').length === 2 && document.querySelector("b.c.sel") === null`)
+	tab.Keys(t, "x")
+	tab.Wait(t, `document.querySelector("[data-add]").innerText === "Trigger 1 job"`)
+	tab.Wait(t, `document.querySelector("[data-add]").disabled && document.querySelector(".adding .why").innerText.includes("no action add-new-jobs")`)
+	tab.Inspect(t, "jobs-overlay")
+	tab.Keys(t, kb.Escape)
+	tab.Wait(t, `document.querySelector(".adding") === null && document.querySelector("b.c.ghost") === null && document.querySelector(".g-more.ghost") === null`)
 }

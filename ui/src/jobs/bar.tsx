@@ -4,9 +4,9 @@ import { get } from "../shell/api.ts";
 import type { Cell } from "../shell/data.ts";
 import { Icon } from "../shell/look.tsx";
 import { query, setQuery } from "../shell/url.ts";
-import { FIELDS, formatStatuses, formatTiers, parseFilter, type Filter, type Status } from "./filter.ts";
+import { FIELDS, formatStatuses, formatTiers, matches, parseFilter, type Filter, type Status } from "./filter.ts";
 import { CLASS_WORD } from "./grid.ts";
-import { data, pushes, unclassified } from "./model.ts";
+import { data, needsLook, pushes, unclassified } from "./model.ts";
 
 const tests = signal<Set<string> | null>(null);
 export const filter = signal<Filter>(parseFilter(query()));
@@ -93,17 +93,28 @@ function measured(bar: HTMLElement | null): void {
 
 let watched: HTMLElement | undefined;
 
+// What of the failures to look at passes the filter, as far as the tasks are here.
+const passing = computed(() => {
+  let n = 0;
+  for (const p of pushes.value) {
+    void p.stats.value;
+    for (const c of p.cells ?? []) if (needsLook(c) && matches(c, filter.value)) n++;
+  }
+  return n;
+});
+
 export function Bar() {
   const f = filter.value;
   const params = query();
   const open = unclassified();
+  const here = passing.value;
   return (
     <div class="bar" role="toolbar" aria-label="Filter" ref={measured}>
       <button
         type="button" class="chip unclassified" aria-pressed={params.get("classifiedState") === "unclassified"} title="Failures that nobody has classified"
         onClick={() => only(["testfailed", "exception"], "unclassified")}
       >
-        <b class="num">{open.toLocaleString()}</b> unclassified
+        <b class="num">{open.toLocaleString()}</b> unclassified{here < open && <span class="num muted in-filter">, {here.toLocaleString()} shown</span>}
       </button>
       <input
         class="input" type="search" data-find placeholder="Filter tasks" aria-label="Filter tasks" defaultValue={params.get("searchStr") ?? ""}

@@ -65,10 +65,11 @@ export async function undo(ids: number[]): Promise<boolean> {
   })) ?? false;
 }
 
+/** Has a push's decision make more of what it could run; what it answers with is the task that does so. */
 export async function addJobs(group: string, labels: string[], key: string): Promise<string | null> {
   return once("add" + group, async () => {
     const o = await post<{ taskId: string; message: string }>(`/ui/api/jobs/add/${group}`, form([["key", key], ...labels.map((l): [string, string] => ["label", l])]));
-    toast(o.message);
+    toast(o.message, false, { text: "See the task", href: `/tasks/${o.taskId}` });
     return o.taskId;
   });
 }

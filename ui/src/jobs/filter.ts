@@ -72,10 +72,10 @@ export function formatTiers(set: Set<number>): string | null {
 
 export function matches(c: Cell, f: Filter): boolean {
   // What ran again counts as a retry where what passed is not asked for.
-  if (!f.statuses.has(statusOf(c)) && !(c.runs > 1 && f.statuses.has("retry") && !f.statuses.has("success"))) return false;
+  if (!c.ghost && !f.statuses.has(statusOf(c)) && !(c.runs > 1 && f.statuses.has("retry") && !f.statuses.has("success"))) return false;
   if (!f.tiers.has(Math.min(3, Math.max(1, c.tier)))) return false;
-  if (!f.classified || !f.unclassified) if (!(settled(c) ? f.classified : f.unclassified)) return false;
-  if (f.classes.size > 0 && !f.classes.has(classOf(c))) return false;
+  if (!c.ghost && (!f.classified || !f.unclassified)) if (!(settled(c) ? f.classified : f.unclassified)) return false;
+  if (!c.ghost && f.classes.size > 0 && !f.classes.has(classOf(c))) return false;
   if (f.paths.length > 0 && !f.tests?.has(c.name)) return false;
   if (f.words.length > 0) {
     const text = `${c.platform} ${c.groupName} ${c.group} ${c.name} ${c.symbol} ${c.id}`.toLowerCase();

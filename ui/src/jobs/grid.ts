@@ -4,7 +4,7 @@ import { bootOf, type Cell } from "../shell/data.ts";
 import { WORD } from "../shell/look.tsx";
 import { duration } from "../shell/time.ts";
 import { arrange, classOf, matches, settled, type Filter, type Row } from "./filter.ts";
-import { cellWidth, layOut, signature, stays, type Item, type Layout, type Line } from "./layout.ts";
+import { beside, cellWidth, layOut, signature, stays, type Item, type Layout, type Line } from "./layout.ts";
 
 const OVERSCAN = 8; // lines
 const RELAY_MS = 150; // between two arrangements of the same push
@@ -20,6 +20,8 @@ export interface GridEvents {
   blank(): void;
   hover(cell: HTMLElement | null, c: Cell | null): void;
   dragged(ids: string[]): void;
+  chosen(id: string): boolean; // of what does not exist yet
+  choose(ids: string[]): void; // it, or not any more
 }
 
 /** Whether a task ended since somebody looked. */
@@ -30,6 +32,10 @@ export class JobGrid {
   layout: Layout = { lines: [], cells: new Map(), order: [], columns: 0, passing: 0, folded: new Set() };
   private rows: Row[] = [];
   private all = new Map<string, Cell>();
+  private real: Cell[] = [];
+  private ghosts: Cell[] = []; // what the push could run
+  private at = ""; // the one of them that the keys are at
+  private readonly chosen: (id: string) => boolean;
   private filter: Filter;
   private selected = "";
   private everything = false;
@@ -53,6 +59,7 @@ export class JobGrid {
     this.filter = filter;
     this.pinned = pinned;
     this.fresh = fresh;
+    this.chosen = (id) => events.chosen(id);
     box.className = "grid";
     box.replaceChildren();
     this.note = make("p", "muted small");
@@ -74,20 +81,70 @@ export class JobGrid {
     const of = (e: Event) => (e.target as Element).closest<HTMLElement>("[data-id], [data-group]");
     this.box.addEventListener("click", (e) => {
       const target = of(e);
-      if (target?.dataset["id"]) events.select(target.dataset["id"], e);
+      const id = target?.dataset["id"];
+      if (id && this.all.get(id)?.ghost) this.choose(id, e.shiftKey, events);
+      else if (id) events.select(id, e);
       else if (target?.dataset["group"]) this.toggle(target.dataset["group"]);
       else events.blank();
     });
     this.box.addEventListener("auxclick", (e) => {
       const id = of(e)?.dataset["id"];
-      if (e.button === 1 && id) events.open(id);
+      if (e.button === 1 && id && !this.all.get(id)?.ghost) events.open(id);
     });
     this.box.addEventListener("mouseover", (e) => {
       const cell = (e.target as Element).closest<HTMLElement>("[data-id]");
       events.hover(cell, cell ? this.all.get(cell.dataset["id"]!)! : null);
     });
     this.box.addEventListener("mouseleave", () => events.hover(null, null));
+    this.box.addEventListener("keydown", (e) => this.walk(e, events));
     this.drag(events);
+  }
+
+  // walk is what keys do among the jobs that could be added.
+  private walk(e: KeyboardEvent, events: GridEvents): void {
+    const id = (e.target as HTMLElement).dataset["id"] ?? "";
+    if (!this.all.get(id)?.ghost || e.ctrlKey || e.metaKey || e.altKey) return;
+    const list = this.layout.order.filter((c) => c.ghost);
+    const i = list.findIndex((c) => c.id === id);
+    let next: Cell | undefined;
+    switch (e.key) {
+      case "ArrowRight": next = list[Math.min(list.length - 1, i + 1)]; break;
+      case "ArrowLeft": next = list[Math.max(0, i - 1)]; break;
+      case "ArrowDown": next = beside(this.layout, id, 1, true); break;
+      case "ArrowUp": next = beside(this.layout, id, -1, true); break;
+      case " ": case "x": case "Enter": this.choose(id, e.shiftKey, events); break;
+      default: return;
+    }
+    e.preventDefault();
+    e.stopPropagation();
+    if (next) this.step(next.id);
+  }
+
+  private step(id: string): void {
+    const before = this.at;
+    this.at = id;
+    this.repaint(before);
+    this.reveal(id);
+    this.repaint(id);
+    this.cells.get(id)?.focus({ preventScroll: true });
+  }
+
+  /** Puts the cursor on the first job that could be added. */
+  enter(): void {
+    const first = this.layout.order.find((c) => c.ghost);
+    if (first) this.step(first.id);
+  }
+
+  private choose(id: string, all: boolean, events: GridEvents): void {
+    const ids = all && this.at ? this.between(this.at, id).filter((x) => this.all.get(x)?.ghost) : [];
+    this.at = id;
+    events.choose(ids.length > 1 ? ids : [id]);
+  }
+
+  /** Shows jobs that the push could run among its tasks; what exists by then is left out. */
+  offer(ghosts: Cell[]): void {
+    this.ghosts = ghosts;
+    this.set(this.real);
   }
 
   // drag with ctrl held gathers the cells between where it begins and where it ends.
@@ -99,7 +156,11 @@ export class JobGrid {
     });
     this.box.addEventListener("pointerup", (e) => {
       const to = (document.elementFromPoint(e.clientX, e.clientY) as Element | null)?.closest<HTMLElement>("[data-id]")?.dataset["id"] ?? "";
-      if (from && to && from !== to) events.dragged(this.between(from, to));
+      if (from && to && from !== to) {
+        const ids = this.between(from, to);
+        if (this.all.get(from)?.ghost) events.choose(ids.filter((id) => this.all.get(id)?.ghost));
+        else events.dragged(ids.filter((id) => !this.all.get(id)?.ghost));
+      }
       from = "";
     });
   }
@@ -130,7 +191,12 @@ export class JobGrid {
 
   set(cells: Iterable<Cell>): void {
     this.all = new Map();
-    for (const c of cells) this.all.set(c.id, c);
+    this.real = [...cells];
+    for (const c of this.real) this.all.set(c.id, c);
+    if (this.ghosts.length > 0) {
+      const names = new Set(this.real.map((c) => c.name));
+      for (const c of this.ghosts) if (!names.has(c.name)) this.all.set(c.id, c);
+    }
     this.rows = arrange(this.all.values());
     this.lay();
   }
@@ -238,7 +304,7 @@ export class JobGrid {
     this.relaid = performance.now();
     this.layout = layOut(
       this.rows,
-      { filter: this.filter, everything: this.everything, expanded: this.expanded, closed: this.closed, selected: this.selected },
+      { filter: this.filter, everything: this.everything, expanded: this.expanded, closed: this.closed, selected: this.selected, chosen: this.chosen, ghosts: this.ghosts.length },
       { ch: this.ch, width: Math.max(120, this.own ? this.width : this.width - 162), own: this.own },
     );
     const { lines, columns, passing } = this.layout;
@@ -339,15 +405,17 @@ export class JobGrid {
         return symbol;
       }
       case "more": {
-        const more = make("span", `g-more st-${it.state}`, `+${it.n}`);
-        more.prepend(icon("st-" + it.state));
+        const ghost = it.state === "ghost";
+        const word = it.state === "ghost" ? "that could be added" : WORD[it.state];
+        const more = make("span", ghost ? "g-more ghost" : `g-more st-${it.state}`, `+${it.n}`);
+        if (!ghost) more.prepend(icon("st-" + it.state));
         more.dataset["group"] = it.group;
         more.dataset["n"] = String(it.n);
         more.dataset["state"] = it.state;
-        more.title = `${it.n} ${WORD[it.state]}: open the group`;
+        more.title = `${it.n} ${word}: open the group`;
         more.setAttribute("role", "gridcell");
         more.setAttribute("aria-colindex", String(column));
-        more.setAttribute("aria-label", `${it.n} more ${WORD[it.state]}`);
+        more.setAttribute("aria-label", `${it.n} more ${word}`);
         return more;
       }
       case "close":
@@ -356,6 +424,7 @@ export class JobGrid {
   }
 
   private paint(cell: HTMLElement, c: Cell): void {
+    if (c.ghost) return this.paintGhost(cell, c);
     const selected = c.id === this.selected;
     const said = c.said && c.said.class > 1 ? (settled(c) ? " done" : " said") : "";
     cell.className = `c ${c.state}${said}${selected ? " sel" : ""}${this.pinned(c.id) ? " pin" : ""}${this.fresh(c) ? " fresh" : ""}`;
@@ -368,12 +437,26 @@ export class JobGrid {
     if (mark) cell.dataset["mark"] = mark;
     else delete cell.dataset["mark"];
   }
+
+  private paintGhost(cell: HTMLElement, c: Cell): void {
+    const chosen = this.chosen(c.id);
+    cell.className = "c ghost" + (chosen ? " chosen" : "");
+    cell.dataset["id"] = c.id;
+    cell.tabIndex = c.id === this.at ? 0 : -1;
+    cell.setAttribute("aria-label", `${c.name}, ${COULD}, ${c.platform}`);
+    cell.setAttribute("aria-selected", String(chosen));
+    cell.textContent = c.symbol;
+  }
 }
+
+/** What can be said of a job that does not exist. */
+export const COULD = "not scheduled on this push";
 
 /** What a screen reader says of a cell. */
 export const nameOf = (c: Cell): string => `${c.name}, ${WORD[c.state]}, ${CLASS_WORD[classOf(c)]}, ${c.platform}`;
 
 export function describe(c: Cell): string {
+  if (c.ghost) return `${c.name} · ${COULD}`;
   const took = c.started ? duration((c.ended || Date.now()) - c.started) : "";
   const said = c.said && c.said.class > 1 ? `${CLASS_WORD[c.said.class]}${c.said.bug ? ` (${c.said.bug})` : ""}` : "";
   return [c.name, WORD[c.state], took, c.runs > 1 ? `run ${c.runs} of ${c.runs}` : "", said].filter(Boolean).join(" · ");

@@ -9,7 +9,7 @@ const cells: Cell[] = Array.from({ length: 60 }, (_, i) => ({
   reason: "", run: 0, runs: 1, scheduled: 1, started: 1, ended: 1,
 }));
 const lay = (over: object = {}, width = 400) =>
-  layOut(arrange(cells), { filter: parseFilter(new URLSearchParams()), everything: false, expanded: new Set<string>(), closed: new Set<string>(), selected: "", ...over }, { ch: 8, width, own: false });
+  layOut(arrange(cells), { filter: parseFilter(new URLSearchParams()), everything: false, expanded: new Set<string>(), closed: new Set<string>(), selected: "", chosen: () => false, ghosts: 0, ...over }, { ch: 8, width, own: false });
 
 const text = (l: Line) => l.items.map((i) => (i.kind === "cell" ? i.cell.symbol : i.kind === "more" ? `+${i.n}` : i.kind === "open" ? i.text + "(" : i.text)).join(" ").trim();
 
@@ -35,4 +35,15 @@ test("up and down stay in the column", () => {
   const up = beside(l, from.cell.id, -1)!;
   assert.equal(l.cells.get(up.id), 1);
   assert.equal(beside(l, up.id, 1)!.id, from.cell.id);
+});
+
+test("jobs that could be added fold by themselves, and what exists stays as it is", () => {
+  const ghosts: Cell[] = Array.from({ length: 30 }, (_, i) => ({ ...cells[0]!, id: `new:c${i}`, name: `c${i}`, symbol: `c${i}`, group: "Q", ghost: true, state: "unscheduled" }));
+  const some: Cell[] = Array.from({ length: 3 }, (_, i) => ({ ...cells[0]!, id: `q${i}`, name: `q${i}`, symbol: `q${i}`, group: "Q" }));
+  const at = { filter: parseFilter(new URLSearchParams("resultStatus=success")), everything: false, expanded: new Set<string>(), closed: new Set<string>(), selected: "", chosen: (id: string) => id === "new:c7", ghosts: 1000 };
+  const l = layOut(arrange([...some, ...ghosts]), at, { ch: 8, width: 800, own: false });
+  assert.ok(l.lines.map(text).join(" ").includes("Q( c7 q0 q1 q2 +29 )"), l.lines.map(text).join(" "));
+  const few = layOut(arrange([...some, ...ghosts.slice(0, 5)]), at, { ch: 8, width: 800, own: false });
+  assert.equal(few.order.length, 8);
+  assert.equal(beside(few, "q0", 1, true), undefined);
 });

@@ -6,11 +6,13 @@ import { matches, settled, type Filter, type Row } from "./filter.ts";
 
 // Groups up to this size show every cell; larger ones show what a person must look at, and counts.
 export const OPEN_GROUP = 24;
+// Up to so many jobs that could be added are all shown, however many are of one group.
+export const OPEN_GHOSTS = 400;
 
 export type Item =
   | { kind: "cell"; cell: Cell; group: string; w: number; x: number }
   | { kind: "open"; group: string; text: string; title: string; w: number; x: number }
-  | { kind: "more"; group: string; state: State; n: number; w: number; x: number }
+  | { kind: "more"; group: string; state: State | "ghost"; n: number; w: number; x: number }
   | { kind: "close"; group: string; text: string; w: number; x: number };
 
 export interface Line {
@@ -32,6 +34,8 @@ export interface Options {
   expanded: Set<string>; // groups that somebody opened
   closed: Set<string>; // or closed
   selected: string;
+  chosen: (ghost: string) => boolean; // of what does not exist yet
+  ghosts: number; // how many of these there are
 }
 
 export interface Layout {
@@ -79,7 +83,7 @@ class Filler {
   }
 }
 
-const MORE_ORDER: State[] = ["failed", "exception", "running", "pending", "unscheduled", "passed", "cancelled", "retried"];
+const MORE_ORDER: (State | "ghost")[] = ["failed", "exception", "running", "pending", "unscheduled", "passed", "cancelled", "retried", "ghost"];
 
 export function layOut(rows: Row[], o: Options, m: Metrics): Layout {
   const fill = new Filler(m);
@@ -96,17 +100,21 @@ export function layOut(rows: Row[], o: Options, m: Metrics): Layout {
       begun = true;
       passing += cells.length;
       const alone = g.symbol === "?";
-      const open = !o.closed.has(g.key) && (o.everything || o.expanded.has(g.key) || cells.length <= OPEN_GROUP);
+      const ghosts = cells.reduce((n, c) => n + (c.ghost ? 1 : 0), 0);
+      const wanted = !o.closed.has(g.key) && (o.everything || o.expanded.has(g.key));
+      const open = wanted || (!o.closed.has(g.key) && cells.length - ghosts <= OPEN_GROUP);
+      const ghostsOpen = wanted || (!o.closed.has(g.key) && (ghosts <= OPEN_GROUP || o.ghosts <= OPEN_GHOSTS));
       if (!alone) {
         const title = g.name ? `${g.name}: ${cells.length} tasks` : `${cells.length} tasks`;
         fill.add({ kind: "open", group: g.key, text: g.symbol, title, w: (g.symbol.length + 1) * m.ch + 4, x: 0 }, 40);
       }
-      const rest = new Map<State, number>();
+      const rest = new Map<State | "ghost", number>();
       for (const c of cells) {
-        if (open || stays(c, o.selected)) {
+        const kind = c.ghost ? "ghost" : c.state;
+        if (c.ghost ? ghostsOpen || o.chosen(c.id) : open || stays(c, o.selected)) {
           order.push(c);
           fill.add({ kind: "cell", cell: c, group: g.key, w: cellWidth(c, m.ch), x: 0 }, 0);
-        } else rest.set(c.state, (rest.get(c.state) ?? 0) + 1);
+        } else rest.set(kind, (rest.get(kind) ?? 0) + 1);
       }
       for (const state of MORE_ORDER) {
         const n = rest.get(state);
@@ -130,15 +138,15 @@ export function layOut(rows: Row[], o: Options, m: Metrics): Layout {
 export const signature = (l: Line): string =>
   l.platform + (l.head ? "^" : "") + l.items.map((i) => (i.kind === "cell" ? `${i.cell.id}${i.w}` : i.kind === "more" ? `+${i.n}${i.state}${i.group}` : i.kind + i.text)).join(" ");
 
-/** The cell of another line nearest to an x, looking from a line upwards or downwards; undefined where there is none. */
-export function beside(l: Layout, from: string, by: number): Cell | undefined {
+/** The cell of another line nearest to one, looking upwards or downwards among what exists, or what does not; undefined where there is none. */
+export function beside(l: Layout, from: string, by: number, ghosts = false): Cell | undefined {
   const at = l.cells.get(from);
   if (at === undefined) return undefined;
   const here = l.lines[at]!.items.find((i) => i.kind === "cell" && i.cell.id === from)!;
   for (let i = at + by; i >= 0 && i < l.lines.length; i += by) {
     let best: Item | undefined;
     for (const it of l.lines[i]!.items) {
-      if (it.kind === "cell" && (!best || Math.abs(it.x + it.w / 2 - here.x - here.w / 2) < Math.abs(best.x + best.w / 2 - here.x - here.w / 2))) best = it;
+      if (it.kind === "cell" && (it.cell.ghost ?? false) === ghosts && (!best || Math.abs(it.x + it.w / 2 - here.x - here.w / 2) < Math.abs(best.x + best.w / 2 - here.x - here.w / 2))) best = it;
     }
     if (best?.kind === "cell") return best.cell;
   }

@@ -18,6 +18,7 @@ import { beside } from "./layout.ts";
 import { api, cellOf, cellsById, data, ensure, needsLook, older, pushes, PushModel, receive, select, selected, unclassified, unseen } from "./model.ts";
 import { logPage, nextTab, Panel, rawLog } from "./panel.tsx";
 import { clear, focusField, open as pinsOpen, pin, Pinboard, pinned, save, togglePin } from "./pins.tsx";
+import { Adding, again, choose, close, isChosen, offer, offering } from "./overlay.tsx";
 import { PushView } from "./push.tsx";
 import { hideTip, hover } from "./tip.ts";
 
@@ -42,13 +43,14 @@ function gridOf(box: HTMLElement, push: PushModel): void {
     box, filter.value,
     {
       select: clicked, open: (id) => window.open(`/tasks/${id}?tab=log`), blank: () => select(""), hover,
-      dragged: (ids) => pin(ids),
+      dragged: (ids) => pin(ids), chosen: isChosen, choose,
     },
     pinned, fresh,
   );
   push.grid = grid;
   grid.show(filter.value, everything.value);
   grid.set(push.cells ?? []);
+  again(push);
   if (cellsById.get(selected.value)?.push === push) grid.select(selected.value, true);
   look();
 }
@@ -60,7 +62,7 @@ function clicked(id: string, e: MouseEvent): void {
   if (e.shiftKey) {
     const grid = cellsById.get(id)?.push.grid;
     const from = anchor || selected.value;
-    const ids = grid && from ? grid.between(from, id) : [];
+    const ids = grid && from ? grid.between(from, id).filter((x) => cellOf(x)) : [];
     pin(ids.length > 0 ? ids : [id]);
   } else if (e.ctrlKey || e.metaKey) togglePin(id);
   else select(id);
@@ -96,7 +98,7 @@ const unfolded = (): PushModel[] => pushes.value.filter((p) => !folded.value.has
 const shown = (): PushModel[] => unfolded().filter((p) => p.grid);
 
 // drawnCells are the tasks drawn as cells, in reading order.
-const drawnCells = (): Cell[] => shown().flatMap((p) => p.grid!.layout.order);
+const drawnCells = (): Cell[] => shown().flatMap((p) => p.grid!.layout.order.filter((c) => !c.ghost));
 
 // passing are all tasks of a push that pass the filter, in reading order, drawn as cells or not.
 const passing = (p: PushModel): Cell[] => arrange((p.cells ?? []).filter((c) => matches(c, filter.value))).flatMap((r) => r.groups.flatMap((g) => g.cells));
@@ -135,7 +137,7 @@ function stepRow(by: number): void {
   const next = beside(list[here]!.grid!.layout, selected.value, by);
   if (next) return select(next.id);
   for (let i = here + by; i >= 0 && i < list.length; i += by) {
-    const cells = list[i]!.grid!.layout.order;
+    const cells = list[i]!.grid!.layout.order.filter((c) => !c.ghost);
     if (cells.length > 0) return select(cells[by > 0 ? 0 : cells.length - 1]!.id);
   }
 }
@@ -205,9 +207,10 @@ function App() {
 
 function Dock() {
   const id = selected.value;
-  if (!id && !pinsOpen.value) return null;
+  if (!id && !pinsOpen.value && !offering.value) return null;
   return (
     <div class="dock">
+      {offering.value && <Adding />}
       {pinsOpen.value && <Pinboard />}
       {id && <Panel id={id} version={said.value} />}
     </div>
@@ -261,6 +264,11 @@ function keys(): void {
   bind(section, "arrowup", "task above", () => stepRow(-1));
   bind(section, "]", "next push", () => stepPush(1));
   bind(section, "[", "previous push", () => stepPush(-1));
+  bind(section, "+", "add new jobs to the push of the selected task, or to the first one", () => {
+    const p = cellsById.get(selected.value)?.push ?? shown().find((x) => x.info.value.groupId);
+    if (p) void offer(p);
+    else toast("No push here has a task group to add jobs to.");
+  });
   bind(section, "enter", "open the selected task", () => selected.value && location.assign(`/tasks/${selected.value}`));
   bind(section, "r", "run the selected task again", withSelected(rerun));
   bind(section, "l", "open its log", withSelected((c) => location.assign(logPage() || `/tasks/${c.id}?tab=log`)));
@@ -289,7 +297,8 @@ function keys(): void {
   });
   addEventListener("treeline:escape", () => {
     hideTip();
-    select("");
+    if (offering.value) close();
+    else select("");
   });
   addEventListener("popstate", readUrl);
 }

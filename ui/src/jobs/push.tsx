@@ -9,6 +9,7 @@ import { setQuery } from "../shell/url.ts";
 import { toast } from "../shell/toast.tsx";
 import { act, retrigger } from "./deeds.ts";
 import { openAdd } from "./add.tsx";
+import { offer, offering } from "./overlay.tsx";
 import { matches, type Filter } from "./filter.ts";
 import { ensure, notices, type PushModel } from "./model.ts";
 import { pin } from "./pins.tsx";
@@ -135,7 +136,8 @@ function PushMenu({ model, filter, here }: { model: PushModel; filter: () => Fil
     >
       <summary class="button" aria-label={`Push ${push.revision.slice(0, 12)}: what to do`}><Icon name="menu" /></summary>
       <div class="drop">
-        {push.groupId && <button type="button" data-menu="add" onClick={done(() => void openAdd(push.groupId))}>Add new jobs…</button>}
+        {push.groupId && <button type="button" data-menu="overlay" onClick={done(() => void offer(model))}>{offering.value === model ? "Hide jobs to add" : "Add new jobs"}</button>}
+        {push.groupId && <button type="button" data-menu="add" onClick={done(() => void openAdd(push.groupId))}>Add new jobs by search…</button>}
         {twice("rerun-failed", `Rerun ${failed.length} failed`, failed, () => void act("rerun", failed))}
         {twice("retrigger-failed", `Retrigger ${failedTests.length} failed tests`, failedTests, () => void retrigger(failedTests))}
         <button type="button" data-menu="pin" onClick={done(() => pin(cells((c) => matches(c, filter()))))}>Pin all shown</button>

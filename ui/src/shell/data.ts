@@ -23,6 +23,7 @@ export interface Cell {
   ended: number;
   before?: number; // milliseconds that earlier runs worked
   said?: Said; // what somebody said of it
+  ghost?: boolean; // it does not exist: the push could run it (jobs/overlay.tsx)
 }
 
 /** What somebody said of a task: a class by Treeherder's numbers, with a bug or a note. Class 1 and id 0: nothing. */

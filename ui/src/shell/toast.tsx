@@ -7,6 +7,14 @@ interface Toast {
   bad: boolean;
   at: string;
   request: string;
+  more: More | undefined;
+}
+
+/** What one can do about a message: go somewhere, or take it back. */
+export interface More {
+  text: string;
+  href?: string;
+  run?: () => void;
 }
 
 let answered = "";
@@ -21,10 +29,10 @@ const shown = signal<Toast[]>([]);
 let last = 0;
 
 /** Shows a short message; a bad one stays longer. */
-export function toast(text: string, bad = false): void {
+export function toast(text: string, bad = false, more?: More): void {
   const id = ++last;
-  shown.value = [...shown.value.filter((t) => t.text !== text).slice(-3), { id, text, bad, at: new Date().toISOString(), request: bad ? answered : "" }];
-  setTimeout(() => drop(id), bad ? 15_000 : 5_000);
+  shown.value = [...shown.value.filter((t) => t.text !== text).slice(-3), { id, text, bad, at: new Date().toISOString(), request: bad ? answered : "", more }];
+  setTimeout(() => drop(id), bad || more ? 15_000 : 5_000);
 }
 
 function drop(id: number): void {
@@ -52,6 +60,10 @@ function Toasts() {
               {head}
               {rest.length > 0 && <pre>{rest.join("\n").trim()}</pre>}
             </div>
+            {t.more?.href && <a class="button quiet small" href={t.more.href}>{t.more.text}</a>}
+            {t.more?.run && (
+              <button type="button" class="button quiet small" data-toast-run onClick={() => { drop(t.id); t.more!.run!(); }}>{t.more.text}</button>
+            )}
             {t.bad && <Details t={t} />}
             <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => drop(t.id)}>
               ×

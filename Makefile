@@ -19,6 +19,7 @@
 # make release-check  the release twice, in two directories: the same bytes; COLD=1 compiles everything anew
 # make image  the container image from scratch, by podman, of what make release made
 # make test-deploy  the chart, the compose file, the image, nginx and Caddy with the real programs
+# make test-otel  a push as one trace in an OpenTelemetry Collector, over HTTP and over gRPC
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
 GO       ?= go
@@ -33,7 +34,7 @@ GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.
 # One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
 export CGO_ENABLED = 0
 
-.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test migrate-bench release release-check image test-deploy clean
+.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test migrate-bench release release-check image test-deploy test-otel clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -131,10 +132,11 @@ soak: need-run
 	$(GO) test ./queue/soaktest -run '^(TestSoak|TestThroughputBesideAnOldTransaction)$$' -held $(HELD) -v -count 1 -timeout 0 -seed $(SEED) -minutes $(MINUTES) -operations $(OPERATIONS) \
 		$(if $(LOCKSTEP),-lockstep) -report $(CURDIR)/soak.json
 
-# The database is upgraded and downgraded under load while the previous program serves; it is built from
-# the git history.
+# The database is upgraded and downgraded under load while the program of an earlier schema serves, and two
+# servers behind a proxy are replaced one after the other by the program of the newest schema, and back. Programs of
+# before are built from the git history: in a shallow clone this fails, and says so.
 upgrade-test: need-test ui
-	$(GO) test ./e2e -run '^TestUpgradeAndDowngradeUnderLoad$$' -v -count 1 -timeout 20m -upgrade
+	$(GO) test ./e2e -tags upgrade -run '^(TestUpgradeAndDowngradeUnderLoad|TestRollingUpgradeAndBack)$$' -v -count 1 -timeout 40m -upgrade
 
 # A table goes through a version online, up and down, killed twice each way, with writers beside it.
 ROWS ?= 10000000
@@ -160,6 +162,11 @@ test-deploy: need-test ui
 	@tools/need proxies
 	cd deploy/verify && $(GO) test -count 1 ./...
 	$(GO) test -count 1 -tags deploy -timeout 30m -v ./deploy/deploytest
+
+# Not part of make test: compiling a collector takes minutes.
+test-otel: need-test
+	cd internal/otlptest/collector && $(GO) build -ldflags=-s -o $(CURDIR)/bin/otelcol .
+	OTELCOL=$(CURDIR)/bin/otelcol $(GO) test -vet=off -count 1 -tags otelcol -run RealCollector -v ./app
 
 clean:
 	rm -rf bin dist ui/dist/* ui/src/node_modules

@@ -35,7 +35,7 @@ const previous = 7
 // the database is downgraded again after the new one has gone. Each change of the schema is killed
 // half-way and resumed. No task is lost, none is resolved twice, and no caller sees an internal error.
 func TestUpgradeAndDowngradeUnderLoad(t *testing.T) {
-	old, err := buildPrevious(t)
+	old, err := buildBefore(t, previous+1)
 	if err != nil {
 		if *mustUpgrade {
 			t.Fatal(err)
@@ -84,8 +84,9 @@ func TestUpgradeAndDowngradeUnderLoad(t *testing.T) {
 	t.Logf("schema %d to %d and back; %s", previous, newest, u.load)
 }
 
-// buildPrevious builds the program as it was before the first schema version after previous.
-func buildPrevious(t *testing.T) (string, error) {
+// buildBefore builds the program as it was before a version of the schema: of the commit before the one that
+// added the first version that has this number or a higher one.
+func buildBefore(t *testing.T, number int) (string, error) {
 	root, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()
 	if err != nil {
 		return "", errors.New("this is no git repository")
@@ -103,18 +104,17 @@ func buildPrevious(t *testing.T) (string, error) {
 			commit = hash
 			continue
 		}
-		var number int
-		if _, err := fmt.Sscanf(filepath.Base(line), "%04d_", &number); err != nil || number <= previous {
-			continue
+		var added int
+		if _, err := fmt.Sscanf(filepath.Base(line), "%04d_", &added); err == nil && added >= number {
+			return buildAt(t, top, commit+"^")
 		}
-		return buildAt(t, top, commit+"^")
 	}
-	return "", fmt.Errorf("the git history has no commit that adds a schema version after %d", previous)
+	return "", fmt.Errorf("the git history has no commit that adds version %04d of the schema", number)
 }
 
 func buildAt(t *testing.T, top, commit string) (string, error) {
 	if err := exec.Command("git", "-C", top, "cat-file", "-e", commit+":go.mod").Run(); err != nil {
-		return "", fmt.Errorf("the git history ends before %s", commit)
+		return "", fmt.Errorf("the git history ends before %s: this is a shallow clone; git fetch --unshallow completes it", commit)
 	}
 	dir, binary := t.TempDir(), filepath.Join(t.TempDir(), "treeline-before")
 	script := `git -C "$1" archive "$2" | tar -x -C "$3" && cd "$3" && go build -trimpath -o "$4" ./cmd/treeline`

@@ -337,7 +337,9 @@ var (
 		WHERE push = $1 AND signature = ANY ($2) ORDER BY signature, excerpt = '', task_id`}
 
 	ofRunSQL = pg.Statement{Name: "failures.of-run", Text: `
-		SELECT signature, test, message, line, excerpt FROM failure_lines WHERE task_id = $1 AND run_id = $2 ORDER BY place`}
+		SELECT l.signature, l.test, l.message, l.line, l.excerpt, coalesce(r.id, 0), coalesce(r.said_by, '')
+		FROM failure_lines l LEFT JOIN failure_reports r ON r.task_id = l.task_id AND r.run_id = l.run_id AND r.signature = l.signature AND r.undone IS NULL
+		WHERE l.task_id = $1 AND l.run_id = $2 ORDER BY l.place`}
 
 	readingSQL = pg.Statement{Name: "failures.reading-run", Text: `
 		SELECT unread IS NOT NULL FROM failure_runs WHERE task_id = $1 AND run_id = $2`}

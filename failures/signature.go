@@ -14,6 +14,8 @@ type Line struct {
 	Message   string // as the run says it, one line
 	Number    int    // of the line in the log; 0 unknown
 	Excerpt   string // at most ten lines around it
+	Report    int64  // of somebody who said that it tells of the failure; 0: it was found
+	By        string // who that was
 }
 
 // maxMessage is the longest message that is kept, in bytes.

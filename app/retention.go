@@ -51,7 +51,7 @@ func (a *App) retentionJobs() []retention.Job {
 func (a *App) keptJobs() []retention.Job {
 	return []retention.Job{
 		{Name: "pushes", Every: 6 * time.Hour, Tables: []string{"pushes"}, Remove: a.kept("pushes", a.push.Prune)},
-		{Name: "failures", Every: time.Hour, Tables: []string{"failure_pushes", "failure_outcomes", "failure_runs", "failure_lines", "failure_labels"},
+		{Name: "failures", Every: time.Hour, Tables: []string{"failure_pushes", "failure_outcomes", "failure_runs", "failure_lines", "failure_reports", "failure_labels", "failure_reports"},
 			Remove: a.kept("failures", a.failures.Prune)},
 		{Name: "classifications", Every: 6 * time.Hour, Tables: []string{"classifications"}, Remove: a.kept("classifications", a.triage().Prune)},
 		{Name: "notifications", Every: time.Hour, Tables: []string{"notify_outbox"}, Remove: a.kept("notifications", a.notify.Prune)},

@@ -323,5 +323,5 @@ var (
 
 	forgetSQL = pg.Statement{Name: "cron.forget", Text: `
 		DELETE FROM cron_runs WHERE id IN (
-			SELECT id FROM cron_runs WHERE slot < cron_clock() - make_interval(secs => $2) AND state <> 'waiting' ORDER BY slot, id LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+			SELECT id FROM cron_runs WHERE slot < (SELECT cron_clock() - make_interval(secs => $2)) AND state <> 'waiting' ORDER BY slot, id LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

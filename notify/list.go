@@ -58,5 +58,5 @@ var (
 		FROM notify_outbox WHERE state = ANY ($1) AND ($2 = 0 OR id < $2) ORDER BY id DESC LIMIT $3`}
 	pruneSQL = pg.Statement{Name: "notify.prune", Text: `
 		DELETE FROM notify_outbox WHERE id IN (
-			SELECT id FROM notify_outbox WHERE created < clock_timestamp() - $2::interval ORDER BY created LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+			SELECT id FROM notify_outbox WHERE created < now() - $2::interval ORDER BY created LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

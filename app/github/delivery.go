@@ -319,11 +319,11 @@ var (
 
 	forgetSQL = pg.Statement{Name: "github.forget", Text: `
 		DELETE FROM github_deliveries WHERE seq IN (
-			SELECT seq FROM github_deliveries WHERE state <> 'new' AND received < clock_timestamp() - make_interval(secs => $2)
+			SELECT seq FROM github_deliveries WHERE state <> 'new' AND received < now() - make_interval(secs => $2)
 			ORDER BY received LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 
 	pruneBuildsSQL = pg.Statement{Name: "github.prune-builds", Text: `
 		DELETE FROM github_builds WHERE task_group_id IN (
-			SELECT task_group_id FROM github_builds WHERE updated < clock_timestamp() - make_interval(secs => $2)
+			SELECT task_group_id FROM github_builds WHERE updated < now() - make_interval(secs => $2)
 			ORDER BY updated LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

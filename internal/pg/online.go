@@ -242,6 +242,9 @@ func makeIndex(ctx context.Context, pool *pgxpool.Pool, statement string) error 
 		case "missing":
 			_, err = pool.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol)
 		}
+		if err == nil && state != "under way" {
+			continue
+		}
 		if e, ok := errors.AsType[*pgconn.PgError](err); ok && slices.Contains([]string{"42P07", "23505", "55P03", "40P01", "42704"}, e.Code) {
 			err = nil // somebody else was faster, or in the way
 		}

@@ -50,7 +50,7 @@ func Checksum() (string, error) {
 	}
 	sum := sha256.New()
 	for _, v := range versions {
-		fmt.Fprintf(sum, "%d %s %s\n", v.Number, v.Name, v.checksum)
+		fmt.Fprintf(sum, "%d %s %s\n%s\n%q\n", v.Number, v.Name, v.checksum, v.upBatch, v.indexes)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil
 }

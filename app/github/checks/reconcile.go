@@ -233,15 +233,14 @@ var (
 
 	forgetSQL = pg.Statement{Name: "checks.forget", Text: `
 		DELETE FROM github_checks WHERE id IN (
-			SELECT id FROM github_checks WHERE updated < clock_timestamp() - make_interval(secs => $2) ORDER BY updated LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+			SELECT id FROM github_checks WHERE updated < now() - make_interval(secs => $2) ORDER BY updated LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 
 	forgetHeadsSQL = pg.Statement{Name: "checks.forget-heads", Text: `
-		WITH old AS (SELECT clock_timestamp() - make_interval(secs => $2) AS at)
 		DELETE FROM github_check_heads WHERE (repository_id, sha) IN (
-			SELECT repository_id, sha FROM github_check_heads, old WHERE updated < old.at AND compared < old.at
-			ORDER BY compared LIMIT $1 FOR UPDATE OF github_check_heads SKIP LOCKED)`}
+			SELECT repository_id, sha FROM github_check_heads WHERE updated < now() - make_interval(secs => $2) AND compared < now() - make_interval(secs => $2)
+			ORDER BY compared LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 
 	forgetVerdictsSQL = pg.Statement{Name: "checks.forget-verdicts", Text: `
 		DELETE FROM github_verdicts WHERE (repository_id, sha, source) IN (
-			SELECT repository_id, sha, source FROM github_verdicts WHERE created < clock_timestamp() - make_interval(secs => $2) LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+			SELECT repository_id, sha, source FROM github_verdicts WHERE created < now() - make_interval(secs => $2) ORDER BY created LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

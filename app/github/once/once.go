@@ -91,5 +91,5 @@ var (
 
 	pruneSQL = pg.Statement{Name: "github.forget-said", Text: `
 		DELETE FROM github_said WHERE digest IN (
-			SELECT digest FROM github_said WHERE said < clock_timestamp() - make_interval(secs => $2) LIMIT $1 FOR UPDATE SKIP LOCKED)`}
+			SELECT digest FROM github_said WHERE said < now() - make_interval(secs => $2) ORDER BY said LIMIT $1 FOR UPDATE SKIP LOCKED)`}
 )

@@ -1,0 +1,2 @@
+-- What removes old rows finds them by an index, and a label goes without a look at every run that did not pass: the
+-- indexes are made online.

@@ -75,7 +75,7 @@ func (f *Failures) Report(ctx context.Context, by string, r Reported) (Report, e
 		if err := tx.QueryRow(ctx, reportSQL.Text, r.TaskID, r.Run, line.Signature, run.Push, out.Log, out.Line, out.Message, by).Scan(&out.ID, &out.Time); err != nil {
 			return err
 		}
-		return tellOf(ctx, tx, run.Push)
+		return tellOf(ctx, tx, run.Push, r.TaskID)
 	})
 	if err != nil {
 		return Report{}, reportFailed("report a line", err)
@@ -106,7 +106,7 @@ func (f *Failures) TakeBack(ctx context.Context, by, taskID string, id int64) er
 		if _, err := tx.Exec(ctx, rereadSQL.Text, taskID, run); err != nil {
 			return err
 		}
-		return tellOf(ctx, tx, push)
+		return tellOf(ctx, tx, push, taskID)
 	})
 	if err != nil {
 		return reportFailed("take a report back", err)
@@ -140,9 +140,9 @@ func (f *Failures) lockRun(ctx context.Context, tx pgx.Tx, taskID string, run in
 	return r, err
 }
 
-// tellOf writes the event that the failures of a push have changed.
-func tellOf(ctx context.Context, tx pgx.Tx, push int64) error {
-	e := event.Event{Kind: Changed, Payload: json.RawMessage(`{}`)}
+// tellOf writes the event that the failures of a push have changed, by one of its tasks.
+func tellOf(ctx context.Context, tx pgx.Tx, push int64, taskID string) error {
+	e := event.Event{Kind: Changed, TaskID: taskID, Payload: json.RawMessage(`{}`)}
 	if err := tx.QueryRow(ctx, groupOfSQL.Text, push).Scan(&e.TaskGroupID, &e.Topic); err != nil {
 		return err
 	}

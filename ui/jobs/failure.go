@@ -14,6 +14,8 @@ type lineJSON struct {
 	Test    string `json:"test"`
 	Message string `json:"message"`
 	Number  int    `json:"number"` // in the log, 0 unknown
+	Report  int64  `json:"report"` // of somebody who said so; 0: it was found
+	By      string `json:"by"`     // who that was
 }
 
 const maxLines = 100 // of a failure
@@ -34,7 +36,7 @@ func (ps *Pages) failure(v *page.Visit) (any, error) {
 	}
 	out := []lineJSON{}
 	for _, l := range lines[:min(len(lines), maxLines)] {
-		out = append(out, lineJSON{l.Test, l.Message, l.Number})
+		out = append(out, lineJSON{l.Test, l.Message, l.Number, l.Report, l.By})
 	}
 	return map[string]any{"lines": out, "reading": reading}, nil
 }

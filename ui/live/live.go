@@ -17,6 +17,7 @@ import (
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/cron"
 	"github.com/treeline-ci/treeline/event"
+	"github.com/treeline-ci/treeline/failures"
 	"github.com/treeline-ci/treeline/internal/drain"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
@@ -332,6 +333,7 @@ func messageOf(e *event.Event) *message {
 		}
 		c := body.Classification
 		m.Said = &said{c.ID, c.TaskID, c.Class, c.Bug, c.Note, c.By, c.Time.UnixMilli()}
+	case e.Kind == failures.Changed: // the page asks what there is now
 	case e.Kind == "artifact-created":
 		m.Artifact = e.TaskID
 	case e.TaskID != "":

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/auth/scope"
+	"github.com/treeline-ci/treeline/failures"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/object"
 	"github.com/treeline-ci/treeline/push"
@@ -35,9 +36,11 @@ type Pages struct {
 	Push    *push.Log
 	Live    *live.Live
 	Objects *object.Store
-	Pool    *pgxpool.Pool // for where the lines of large logs are
-	RootURL string        // as people reach this server
-	Log     *slog.Logger
+	// Failures is what is remembered of how tasks fail: people add lines to it.
+	Failures *failures.Failures
+	Pool     *pgxpool.Pool // for where the lines of large logs are
+	RootURL  string        // as people reach this server
+	Log      *slog.Logger
 
 	indexes   *lineindex.Logs
 	searching chan struct{} // has room for those who search
@@ -50,6 +53,8 @@ func (ps *Pages) Register(k *page.Kit) error {
 	ps.Objects.Watch(ps.indexes.Grown)
 	ps.searching = make(chan struct{}, searches)
 	k.Stream("GET /ui/api/logs/{task}/{run}/{name...}", ps.read)
+	k.Data("POST /ui/api/logs/{task}/{run}/{name...}", ps.report)
+	k.Data("POST /ui/api/reports/{task}/{report}/undo", ps.takeBack)
 	return k.Add(markup)
 }
 
@@ -79,6 +84,8 @@ type logJSON struct {
 	Raw     string `json:"raw"`
 	Growing bool   `json:"growing"`
 	Failed  bool   `json:"failed"` // the run failed: the viewer opens at the first line that tells of it
+	// Report is whether the visitor may say which line tells of the failure.
+	Report reporting `json:"report"`
 }
 
 // Show shows a log.
@@ -112,6 +119,7 @@ func (ps *Pages) Show(v *page.Visit, run int, name string) error {
 		}
 		repo = p.Repository
 	}
+	log.Report = reportingOf(v, repo, of)
 	last := run == len(item.Status.Runs)-1
 	called := cell.Name(item.Task.Metadata.Name, id)
 	return v.Show(http.StatusOK, page.View{

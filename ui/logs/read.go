@@ -165,6 +165,8 @@ func (ps *Pages) read(v *page.Visit) (any, error) {
 	id, name := v.R.PathValue("task"), v.R.PathValue("name")
 	at := strings.LastIndexByte(name, '/')
 	switch verb := name[at+1:]; verb {
+	case "reports":
+		return ps.reported(v, id, run, name[:max(0, at)])
 	case "lines", "outline", "search", "follow":
 		t, err := ps.text(v, id, run, name[:max(0, at)])
 		if err != nil {

@@ -2,11 +2,12 @@
 import { useEffect } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { ActionMenu } from "../shell/actions.tsx";
-import { get, Refused } from "../shell/api.ts";
-import type { Cell, Message, Said, TaskData } from "../shell/data.ts";
+import { get, post, Refused } from "../shell/api.ts";
+import type { Cell, FailureLine, Message, Said, TaskData } from "../shell/data.ts";
 import { onMessages } from "../shell/live.ts";
 import { Copy, ended, Icon, Status, Waits, When } from "../shell/look.tsx";
 import { duration, now } from "../shell/time.ts";
+import { toast } from "../shell/toast.tsx";
 import { text } from "../log/ansi.ts";
 import { tailOf } from "../log/stream.ts";
 import { act, retrigger, undo } from "./deeds.ts";
@@ -17,12 +18,6 @@ import { pinned, togglePin } from "./pins.tsx";
 
 const TAIL_LINES = 14;
 const TAIL_BYTES = 6000;
-
-interface FailureLine {
-  test: string;
-  message: string;
-  number: number;
-}
 
 interface Similar {
   push: number;
@@ -110,7 +105,7 @@ let again: ReturnType<typeof setTimeout> | undefined;
 onMessages((list: Message[]) => {
   if (wanted === "") return;
   if (list.some((m) => m.said?.task === wanted)) void loadTab(wanted, tab.value);
-  if (!list.some((m) => m.kind === "reset" || m.task?.id === wanted || m.artifact === wanted)) return;
+  if (!list.some((m) => m.kind === "reset" || (m.kind === "failures-changed" && m.groupId === details.value?.groupId) || m.task?.id === wanted || m.artifact === wanted)) return;
   clearTimeout(again);
   again = setTimeout(() => {
     if (wanted !== "") void load(wanted);
@@ -251,6 +246,7 @@ function Failure({ d }: { d: TaskData }) {
               {l.test && <b class="mono">{l.test}</b>}
               <span class="mono">{l.message}</span>
               {l.number > 0 && d.logPage && <a class="small" href={`${d.logPage}#L${l.number}`}>line {l.number}</a>}
+              {l.report > 0 && <span class="small muted said-so">reported by {l.by} <button type="button" class="link" onClick={() => void takeLineBack(d, l.report)}>take back</button></span>}
             </li>
           ))}
         </ol>
@@ -259,6 +255,15 @@ function Failure({ d }: { d: TaskData }) {
       {!tail.value && !failed && <p class="muted">There is no log yet.</p>}
     </>
   );
+}
+
+async function takeLineBack(d: TaskData, report: number): Promise<void> {
+  try {
+    toast((await post<{ message: string }>(`/ui/api/reports/${d.id}/${report}/undo`, new URLSearchParams())).message);
+    await load(d.id);
+  } catch (error) {
+    toast(error instanceof Refused ? error.message : "The server cannot be reached.", true);
+  }
 }
 
 function Artifacts({ d }: { d: TaskData }) {

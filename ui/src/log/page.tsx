@@ -7,6 +7,7 @@ import { bind } from "../shell/keys.tsx";
 import { copy, Icon } from "../shell/look.tsx";
 import { absolute, bytes, duration, plural } from "../shell/time.ts";
 import { LogPane } from "./pane.ts";
+import { readReports, report, reportsOf, takeBack } from "./report.ts";
 import type { Section } from "./store.ts";
 import type { Times } from "./view.ts";
 
@@ -17,10 +18,12 @@ const sideOpen = signal<boolean | null>(null); // null: as it fits
 export function LogBox({ pane, data, children }: { pane: LogPane; data: LogData; children?: ComponentChildren }) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => pane.mount(box.current!, data), [pane]);
+  useEffect(() => void readReports(data), [data.bytes]);
   const s = pane.shown.value;
   const steps = s.sections.filter((x) => x.failed).length;
-  const side = sideOpen.value ?? ((s.errors.length > 0 || steps > 0) && matchMedia("(min-width: 1100px)").matches);
-  const has = s.errors.length > 0 || s.sections.length > 0;
+  const side = sideOpen.value ?? ((s.errors.length > 0 || steps > 0 || reportsOf(data).length > 0) && matchMedia("(min-width: 1100px)").matches);
+  const reports = reportsOf(data);
+  const has = s.errors.length > 0 || s.sections.length > 0 || reports.length > 0;
   return (
     <>
       <div class="log-tools">
@@ -47,6 +50,12 @@ export function LogBox({ pane, data, children }: { pane: LogPane; data: LogData;
         <button type="button" class="button quiet" hidden={!pane.range.value} onClick={() => void copy(location.href, "the link")}>
           <Icon name="link" />Link
         </button>
+        {data.report?.possible && pane.range.value && (
+          <button type="button" class="button quiet" data-report disabled={!data.report.allowed} title={data.report.why || "Says that the marked line tells of the failure"} onClick={() => void report(pane, data)}>
+            <Icon name="warning" />Report as failure
+          </button>
+        )}
+        {data.report?.possible && pane.range.value && data.report.why && <span class="why small">{data.report.why}</span>}
         <a class="button quiet" href={data.raw}><Icon name="open" />Raw</a>
         <span class="muted small num grow log-size">
           {plural(s.total, "line")}, {bytes(s.bytes)}
@@ -71,7 +80,7 @@ export function LogBox({ pane, data, children }: { pane: LogPane; data: LogData;
             </button>
           )}
         </div>
-        {side && has && <Side pane={pane} />}
+        {side && has && <Side pane={pane} data={data} />}
       </div>
       <Whole pane={pane} />
     </>
@@ -88,11 +97,26 @@ function Empty({ pane, data }: { pane: LogPane; data: LogData }) {
 
 const MAX_SIDE = 300; // entries of a list
 
-function Side({ pane }: { pane: LogPane }) {
+function Side({ pane, data }: { pane: LogPane; data: LogData }) {
   const { errors, failing, sections } = pane.shown.value;
   const parts = sections.filter((s) => s.to === 0 || s.to > s.from || s.failed);
+  const reports = reportsOf(data);
   return (
     <aside class="log-side" aria-label="What stands out">
+      {reports.length > 0 && (
+        <section>
+          <h2>Reported lines</h2>
+          <ol>
+            {reports.map((r) => (
+              <li key={r.id} data-reported={r.line}>
+                <button type="button" class="st-failed" onClick={() => pane.goTo(r.line - 1)}><span class="num">{r.line.toLocaleString()}</span> {r.message}</button>
+                <span class="muted small">by {r.by}</span>{" "}
+                {data.report?.allowed && <button type="button" class="link" data-take-back onClick={() => void takeBack(data, r.id)}>take back</button>}
+              </li>
+            ))}
+          </ol>
+        </section>
+      )}
       {errors.length > 0 && (
         <section>
           <h2>Error lines</h2>
@@ -232,6 +256,7 @@ export function bindKeys(pane: LogPane, data: LogData): void {
   bind(section, "o", "only matches", () => pane.setOnly(!pane.only.value));
   bind(section, "y", "copy the link to the marked lines", () => void copy(location.href, "the link"));
   bind(section, "c", "copy the marked lines", () => void pane.copyLines());
+  bind(section, "R", "report the marked line as what tells of the failure", () => void report(pane, data));
   bind(section, "L", "raw log", () => location.assign(data.raw));
   addEventListener("hashchange", () => pane.restore());
   // The first time the page's own search, which knows the whole log; the second time the browser's.

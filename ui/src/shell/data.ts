@@ -225,6 +225,32 @@ export interface LogData {
   raw: string;
   growing: boolean;
   failed?: boolean; // the run failed
+  report?: Reporting; // without it nothing can be reported here
+}
+
+/** Whether people may say which line tells of a run's failure. */
+export interface Reporting {
+  possible: boolean;
+  allowed: boolean;
+  why: string; // why not
+}
+
+/** A line of a log that somebody said to tell of the failure. */
+export interface Reported {
+  id: number;
+  line: number;
+  message: string;
+  by: string;
+  time: number;
+}
+
+/** A line that tells of a run's failure. */
+export interface FailureLine {
+  test: string;
+  message: string;
+  number: number; // in the log, 0 unknown
+  report: number; // of somebody who said so; 0: it was found
+  by: string; // who that was
 }
 
 /** What somebody has chosen for all pages. */

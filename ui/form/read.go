@@ -231,3 +231,31 @@ func plain(v any, depth int) (any, error) {
 	}
 	return nil, fmt.Errorf("%v is nothing that JSON knows; put it in quotes", v)
 }
+
+// Sent is what a browser sends of a form in which nothing was changed.
+func (f *Field) Sent() url.Values {
+	sent := url.Values{}
+	f.send(sent)
+	return sent
+}
+
+func (f *Field) send(to url.Values) {
+	switch f.Kind {
+	case Group, List:
+		if f.Kind == List {
+			to.Set(f.Name+"#", strconv.Itoa(f.Count))
+		}
+		for _, c := range f.Fields {
+			c.send(to)
+		}
+	case Choices:
+		to[f.Name] = f.Values
+	case Switch:
+		to.Set(f.Name+"?", "1")
+		if f.Value == "true" {
+			to.Set(f.Name, "true")
+		}
+	default:
+		to.Set(f.Name, f.Value)
+	}
+}

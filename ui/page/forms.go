@@ -26,6 +26,7 @@ var unguarded = map[string]string{
 	"POST /tasks/create":            "checks it when a task is to be created, and keeps what was typed when somebody has signed out",
 	"POST /hooks/create":            "checks it when something is to be saved, and keeps what was typed when somebody has signed out",
 	"POST /hooks/{group}/{id...}":   "checks it when something is to be saved, and keeps what was typed when somebody has signed out",
+	"POST /worker-manager/create":   "checks it when something is to be saved, and keeps what was typed when somebody has signed out",
 	"POST /auth/new-client":         "checks it, and keeps what was typed when somebody has signed out",
 	"POST /auth/clients/{id...}":    "checks it, and keeps what was typed when somebody has signed out",
 	"POST /auth/new-role":           "checks it, and keeps what was typed when somebody has signed out",

@@ -175,8 +175,8 @@ func (ps *Pages) post(v *page.Visit) error {
 		return page.ErrNoPage
 	}
 	ctx, form := v.R.Context(), v.R.PostForm
-	switch act := form.Get("act"); act {
-	case "review", "save", "again":
+	switch asked(form) {
+	case "review", "save", "again", "provider", "yaml", "fields", "more":
 		return ps.edit(v, id)
 	case "archive":
 		return ps.change(v, id, "launch-configs&done=archived", func(p *manager.Pool) scope.Expr { return editScope(id, p.ProviderID) },
@@ -184,8 +184,7 @@ func (ps *Pages) post(v *page.Visit) error {
 				return ps.Pools.Archive(ctx, v.Session.ClientID, id, form.Get("config"))
 			})
 	case "delete":
-		return ps.change(v, id, "config&done=deleted", func(*manager.Pool) scope.Expr { return scope.String("worker-manager:manage-worker-pool:" + id) },
-			func() (manager.Pool, error) { return ps.Pools.Delete(ctx, v.Session.ClientID, id) })
+		return ps.remove(v, id)
 	}
 	d, err := ps.readDeed(v, id)
 	var results []result

@@ -26,7 +26,7 @@ func differences(from, to string) []change {
 	if from == to {
 		return nil
 	}
-	a, b := strings.Split(strings.TrimRight(from, "\n"), "\n"), strings.Split(strings.TrimRight(to, "\n"), "\n")
+	a, b := linesOf(from), linesOf(to)
 	var head, tail []change
 	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
 		head = append(head, change{' ', a[0]})
@@ -38,6 +38,13 @@ func differences(from, to string) []change {
 	}
 	list := append(head, compare(a, b)...)
 	return excerpt(append(list, tail...))
+}
+
+func linesOf(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimRight(text, "\n"), "\n")
 }
 
 // compare finds the longest lines in common.

@@ -45,6 +45,8 @@ type Pages struct {
 // Register adds the pages to a kit.
 func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /worker-manager", ps.list)
+	k.Page("GET /worker-manager/create", ps.createForm)
+	k.Page("POST /worker-manager/create", ps.create)
 	k.Page("GET /worker-manager/{pool...}", ps.pool)
 	k.Page("POST /worker-manager/{pool...}", ps.post)
 	k.Page("GET /queues", ps.queues)

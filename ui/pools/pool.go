@@ -62,7 +62,7 @@ func split(path string) (id, part string) {
 func (ps *Pages) pool(v *page.Visit) error {
 	id, part := split(v.R.PathValue("pool"))
 	switch {
-	case id == "errors" || id == "create":
+	case id == "errors":
 		return moved(v, "/worker-manager")
 	case part == "errors", part == "launch-configs", part == "workers":
 		return moved(v, Path(id)+"?tab="+part)
@@ -188,7 +188,7 @@ func (ps *Pages) fill(v *page.Visit, b *poolBody) (data any, err error) {
 		b.Launch, err = ps.launchTab(v, b.subject)
 	case "config":
 		if b.Config == nil {
-			b.Config = ps.configTab(v, b.Pool)
+			b.Config, err = ps.configTab(v, b.Pool)
 		}
 	case "cost":
 		b.Cost, err = ps.costTab(v, b.subject)
@@ -203,7 +203,7 @@ func (ps *Pages) fill(v *page.Visit, b *poolBody) (data any, err error) {
 
 // done are the words for what a form did, by the name under which the next address has it.
 var done = map[string]string{
-	"saved": "The pool is saved.", "archived": "The launch config is archived: no more workers are made of it.",
+	"saved": "The pool is saved.", "made": "The pool is made. It gets workers as soon as there is work for them.", "archived": "The launch config is archived: no more workers are made of it.",
 	"quarantined": "The worker is in quarantine: it gets no more work.", "lifted": "The quarantine is lifted.",
 	"terminated": "The worker is told to end.", "deleted": "The pool is due for deletion: it goes when its last worker has gone.",
 }

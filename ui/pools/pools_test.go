@@ -104,7 +104,7 @@ func TestPagesOfPools(t *testing.T) {
 	s := uitest.New(t)
 	b := admin(t, s)
 	t.Run("without any pool or queue the pages say what to do", func(t *testing.T) {
-		want(t, b.Get(t, "/worker-manager"), http.StatusOK, "main", "No worker pool yet", "createWorkerPool")
+		want(t, b.Get(t, "/worker-manager"), http.StatusOK, "main", "No worker pool yet", "Make one")
 		want(t, b.Get(t, "/queues"), http.StatusOK, "main", "No task queue yet", "treeline worker run")
 	})
 	t.Run("workers without any pool, as those of treeline dev, are shown all the same", func(t *testing.T) {
@@ -411,9 +411,9 @@ func TestEditing(t *testing.T) {
 	})
 	t.Run("what does not fit is said, and what was written stays", func(t *testing.T) {
 		now := b.Get(t, path)
-		want(t, send(t, b, path, fill(now, "review", "a: [")), http.StatusBadRequest, "#problem", "neither YAML nor JSON")
+		want(t, send(t, b, path, fill(now, "review", "a: [")), http.StatusBadRequest, ".field-error", "neither YAML nor JSON")
 		d := send(t, b, path, fill(now, "save", "minCapacity: many\n"))
-		want(t, d, http.StatusBadRequest, "#problem", "minCapacity")
+		want(t, d, http.StatusBadRequest, ".field-error", "config.minCapacity")
 		if !strings.Contains(d.Text("textarea[name=config]"), "minCapacity: many") {
 			t.Error("what was written is lost")
 		}
@@ -424,7 +424,7 @@ func TestEditing(t *testing.T) {
 	})
 	t.Run("one that is due for deletion can be changed still", func(t *testing.T) { // check W4
 		exec(t, s, `INSERT INTO pool_workers (worker_pool_id, worker_group, worker_id, provider_id, state, capacity, expires) VALUES ('p/edit', 'g', 'w', 'cloud', 'running', 1, now() + interval '1 day')`)
-		d := send(t, b, path, url.Values{"act": {"delete"}})
+		d := send(t, b, path, url.Values{"act": {"delete"}, "confirm": {"p/edit"}})
 		want(t, d, http.StatusOK, "main", "due for deletion", "1 is there")
 		want(t, b.Get(t, "/worker-manager"), http.StatusOK, "#pools", "p/edit due for deletion")
 		d = send(t, b, path, fill(d, "save", strings.ReplaceAll(config, "12", "3")))

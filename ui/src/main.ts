@@ -30,6 +30,7 @@ const pages: Record<string, () => Promise<Page>> = {
   pools: () => import("./pools/page.tsx"),
   queues: () => import("./pools/page.tsx"),
   pool: () => import("./pools/page.tsx"),
+  poolcreate: () => import("./pools/page.tsx"),
   worker: () => import("./pools/page.tsx"),
   debug: () => import("./debug/page.tsx"),
   connect: () => import("./terminal/connect.ts"),

@@ -90,6 +90,20 @@ function keys(root: HTMLElement): void {
   }
 }
 
+/** The form of a pool: another provider shows its fields at once, and ctrl+s goes on. */
+function definition(root: HTMLElement): void {
+  const form = root.querySelector<HTMLFormElement>("form#config");
+  if (!form) return;
+  const show = form.querySelector<HTMLButtonElement>("#show-provider");
+  form.querySelector("#provider")?.addEventListener("change", () => show?.click());
+  addEventListener("keydown", (e) => {
+    if (!(e.ctrlKey || e.metaKey) || e.key !== "s") return;
+    e.preventDefault();
+    form.querySelector<HTMLButtonElement>("#save:enabled, #review-button:enabled")?.click();
+  });
+  (form.querySelector<HTMLElement>("#review #save:enabled") ?? form.querySelector<HTMLElement>('[aria-invalid="true"]'))?.focus();
+}
+
 // The editor keeps the text area's value, which the form sends.
 async function editor(area: HTMLTextAreaElement): Promise<void> {
   const { edit } = await import("../editor/editor.ts");
@@ -105,6 +119,7 @@ export function start(root: HTMLElement): void {
   }
   lists(root);
   keys(root);
+  definition(root);
   const area = root.querySelector<HTMLTextAreaElement>("textarea[data-editor]:not([readonly])");
   if (area?.offsetParent) void editor(area);
   let soon: ReturnType<typeof setTimeout> | undefined;

@@ -34,6 +34,7 @@ const slugPattern = `^[A-Za-z0-9_-]{8}[Q-T][A-Za-z0-9_-][CGKOSWaeimquy26-][A-Za-
 func Service(d Deps) web.Service {
 	group := scope.Text("queue:list-task-group:<taskGroupId>")
 	said := "What happened before the tasks, each task with why it waited, and what was reported, with the critical path: what the end waited for at each moment. "
+	alsoPush := "Where the tasks were made for a push, the trace tells of it, for which `events:read` is needed as well."
 	return web.Service{
 		Name: "trace", Version: "v1", Title: "Traces",
 		Description: "When what happened for a push, as one trace.",
@@ -49,10 +50,10 @@ func Service(d Deps) web.Service {
 			},
 		}, {
 			Name: "traceGroup", Method: http.MethodGet, Route: "/task-group/<taskGroupId>", Title: "The trace of a task group", Category: "Traces", Stability: "experimental",
-			Description: said + "Times are milliseconds.",
+			Description: said + "Times are milliseconds. " + alsoPush,
 			Scopes:      group, Output: "trace.json",
 			Handle: func(ctx context.Context, r *web.Request) (any, error) {
-				t, err := d.Group(ctx, r.Params["taskGroupId"])
+				t, err := d.ofGroup(ctx, r)
 				if err != nil {
 					return nil, err
 				}
@@ -66,10 +67,10 @@ func Service(d Deps) web.Service {
 			Handle: d.ofPush,
 		}, {
 			Name: "exportTrace", Method: http.MethodGet, Route: "/task-group/<taskGroupId>/otlp", Title: "The trace of a task group for tools", Category: "Traces", Stability: "experimental",
-			Description: "The same as a file of OpenTelemetry's protocol (OTLP/JSON), by its semantic conventions for CI/CD.",
+			Description: "The same as a file of OpenTelemetry's protocol (OTLP/JSON), by its semantic conventions for CI/CD. " + alsoPush,
 			Scopes:      group, Output: web.Blob,
 			Handle: func(ctx context.Context, r *web.Request) (any, error) {
-				t, err := d.Group(ctx, r.Params["taskGroupId"])
+				t, err := d.ofGroup(ctx, r)
 				if err != nil {
 					return nil, err
 				}
@@ -78,6 +79,19 @@ func Service(d Deps) web.Service {
 			},
 		}},
 	}
+}
+
+// ofGroup makes a group's trace for those who may see all that it tells: of its tasks, and of the push or the change that they
+// were made for.
+func (d Deps) ofGroup(ctx context.Context, r *web.Request) (*trace.Trace, error) {
+	t, err := d.Group(ctx, r.Params["taskGroupId"])
+	if err != nil {
+		return nil, err
+	}
+	if t.Facts.Push != nil || t.Facts.Change != nil {
+		err = r.AuthorizeExpr(ctx, scope.String("events:read"))
+	}
+	return t, err
 }
 
 func (d Deps) ofPush(ctx context.Context, r *web.Request) (any, error) {

@@ -37,7 +37,7 @@ func (r *run) offerShell() error {
 	}
 	r.log.Say("Shells are offered at %s", address)
 	ctx, cancel := context.WithCancel(r.doing)
-	r.shells = &shell.Offer{Client: r.lease.client, TaskID: r.taskID, RunID: r.claim.RunID, Say: r.log.Say, Log: r.slog, Open: r.openShell}
+	r.shells = &shell.Offer{Client: r.lease.client, TaskID: r.taskID, RunID: r.claim.RunID, Say: r.log.Say, Log: r.slog, Open: r.openShell, Exec: r.execBeside}
 	over := make(chan struct{})
 	go func() { defer close(over); r.shells.Run(ctx) }()
 	r.closeShells = func() { cancel(); <-over }
@@ -50,6 +50,12 @@ func (r *run) openShell(ctx context.Context, t engine.Terminal) error {
 		Env:  append(r.commandEnv[:len(r.commandEnv):len(r.commandEnv)], "TERM=xterm-256color"), Grace: time.Second,
 	}, t)
 	return err
+}
+
+// execBeside runs a command of the worker's own, in the task's sandbox and as its user.
+func (r *run) execBeside(ctx context.Context, argv []string, t engine.Terminal) (int, error) {
+	exit, err := r.sandbox.Shell(ctx, engine.Command{Argv: argv, Env: r.commandEnv, Grace: time.Second}, t)
+	return exit.Code, err
 }
 
 // lingerForShells keeps the task when its commands have ended: while shells are open, and one that is lent to a

@@ -155,10 +155,60 @@ func TestInteractiveTasks(t *testing.T) {
 		tab.Wait(t, `document.activeElement.id === "reader"`)
 	})
 	t.Run("lines without the terminal", func(t *testing.T) { lines(t, l, path) })
+	t.Run("a connection that breaks comes back to the same shell, with what it showed", func(t *testing.T) {
+		run("KEPT=$((40+2)); echo set")
+		shown(t, "set")
+		uitest.Eval[bool](t, tab, `(document.body.dataset.shell = "", treelineShell.shell.socket.close(), true)`)
+		connected(t)
+		run("echo back $KEPT")
+		shown(t, "back 42")
+		shown(t, "sn☃wman")
+		tab.Go(t, path)
+		connected(t)
+		shown(t, "back 42")
+		run("echo anew $KEPT")
+		shown(t, "anew 42")
+	})
+	t.Run("files are brought and taken, byte for byte", func(t *testing.T) { copies(t, tab, run, shown) })
 	t.Run("an ended shell can be followed by another", func(t *testing.T) {
 		run("exit")
 		tab.Wait(t, `document.querySelector("#state").textContent === "ended" && !document.querySelector("#reconnect").hidden`)
+		uitest.Eval[bool](t, tab, `(document.body.dataset.shell = "", true)`)
+		tab.Click(t, "#reconnect")
+		connected(t)
+		run("echo fresh [$KEPT]")
+		shown(t, "fresh []")
+		run("exit")
+		tab.Wait(t, `document.querySelector("#state").textContent === "ended"`)
 	})
+}
+
+// copies brings a file of all bytes, larger than a terminal takes at once, and takes it again.
+func copies(t *testing.T, tab *uitest.Tab, run func(string), shown func(*testing.T, string)) {
+	const size = 300_000
+	tab.Click(t, "#files summary")
+	uitest.Eval[bool](t, tab, fmt.Sprintf(`(() => {
+		globalThis.brought = Uint8Array.from({ length: %d }, (_, i) => (i * 7 + (i >> 8)) & 255);
+		const held = new DataTransfer();
+		held.items.add(new File([brought], "all bytes.bin"));
+		document.querySelector("#put [name=file]").files = held.files;
+		const make = URL.createObjectURL;
+		URL.createObjectURL = (b) => ((globalThis.took = b), make.call(URL, b));
+		return true;
+	})()`, size))
+	tab.Click(t, "#put button")
+	tab.Wait(t, `document.querySelector("#file-said").textContent.includes("is there, 300,000 bytes")`)
+	tab.Inspect(t, "shell-files")
+	run(`wc -c < "all bytes.bin"`)
+	shown(t, "300000")
+	tab.Type(t, "#get [name=path]", "all bytes.bin\r")
+	tab.Wait(t, `document.querySelector("#file-said").textContent.includes("300,000 bytes came")`)
+	tab.Wait(t, `globalThis.took.arrayBuffer().then((b) => { const got = new Uint8Array(b); return got.length === brought.length && got.every((x, i) => x === brought[i]); })`)
+	for name, text := range map[string]string{"no such file": "there is no such file", "/": "that is no file"} {
+		tab.Wait(t, fmt.Sprintf(`(document.querySelector("#get [name=path]").value = %q, true)`, name))
+		tab.Click(t, "#get button")
+		tab.Wait(t, fmt.Sprintf(`document.querySelector("#file-said").textContent === %q`, text))
+	}
 }
 
 // lines is S4.

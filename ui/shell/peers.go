@@ -150,7 +150,7 @@ func (h *Hub) elsewhere(w http.ResponseWriter, r *http.Request, tail string, who
 	}
 	forward := httputil.ReverseProxy{
 		Rewrite: func(x *httputil.ProxyRequest) {
-			x.Out.URL = &url.URL{Scheme: to.Scheme, Host: to.Host, Path: path}
+			x.Out.URL = &url.URL{Scheme: to.Scheme, Host: to.Host, Path: path, RawQuery: x.In.URL.RawQuery}
 			x.Out.Host = to.Host
 			for _, name := range []string{"Cookie", "Authorization", "Origin", "Referer"} { // they are for this server
 				x.Out.Header.Del(name)

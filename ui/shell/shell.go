@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -75,10 +76,35 @@ func (h *Hub) People(taskID, run string) []Person {
 	return slices.SortedFunc(maps.Values(o.people), func(a, b Person) int { return a.Since.Compare(b.Since) })
 }
 
-// Wanted asks a worker for a shell.
+// Wanted asks a worker for a shell, or for a file.
 type Wanted struct {
 	Session string `json:"session"`
 	Who     string `json:"who"`
+	Shell   string `json:"shell,omitempty"` // the person's name of the shell, to come back to it
+	File    string `json:"file,omitempty"`  // "get" or "put"
+	Path    string `json:"path,omitempty"`
+	Size    int64  `json:"size,omitempty"`
+}
+
+const maxWish = 4096 // bytes of each of a wish's words
+
+// wish reads what the address of a person's socket asks for.
+func wish(r *http.Request, session string, who Who) (Wanted, error) {
+	q := r.URL.Query()
+	w := Wanted{Session: session, Who: who.ClientID, Shell: q.Get("shell"), File: q.Get("file"), Path: q.Get("path")}
+	if w.File != "" && w.File != "get" && w.File != "put" {
+		return w, fault.New(fault.Invalid, "files are got and put, not %.20q", w.File)
+	}
+	if w.File == "put" {
+		var err error
+		if w.Size, err = strconv.ParseInt(q.Get("size"), 10, 64); err != nil || w.Size < 0 {
+			return w, fault.New(fault.Invalid, "size must be how many bytes the file has")
+		}
+	}
+	if len(w.Shell) > maxWish || len(w.Path) > maxWish {
+		return w, fault.New(fault.Invalid, "names have at most %d bytes", maxWish)
+	}
+	return w, nil
 }
 
 // New makes a hub; worker tells who signed a worker's request.
@@ -122,6 +148,8 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusNotFound
 	case fault.Conflict:
 		status = http.StatusConflict
+	case fault.Invalid:
+		status = http.StatusBadRequest
 	}
 	http.Error(w, fault.Message(err), status)
 }
@@ -244,6 +272,11 @@ func (h *Hub) view(w http.ResponseWriter, r *http.Request, who Who) {
 	}
 	log := h.log.With("task", r.PathValue("task"), "run", r.PathValue("run"), "clientId", who.ClientID)
 	session := rand.Text()
+	want, err := wish(r, session, who)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
 	waiting := make(chan *websocket.Conn)
 	h.mu.Lock()
 	o := h.offers[key(r)]
@@ -273,7 +306,7 @@ func (h *Hub) view(w http.ResponseWriter, r *http.Request, who Who) {
 		return // it has been answered
 	}
 	defer func() { _ = conn.CloseNow() }()
-	theirs, err := h.call(r.Context(), o, Wanted{Session: session, Who: who.ClientID}, waiting)
+	theirs, err := h.call(r.Context(), o, want, waiting)
 	if err != nil {
 		log.Warn("a shell could not be opened", "error", err)
 		_ = conn.Close(websocket.StatusTryAgainLater, "the worker does not answer")
@@ -281,15 +314,23 @@ func (h *Hub) view(w http.ResponseWriter, r *http.Request, who Who) {
 	}
 	defer close(waiting)
 	began := time.Now()
-	h.mu.Lock()
-	if o.people == nil {
-		o.people = map[string]Person{}
+	if want.File != "" {
+		log = log.With("file", want.File, "path", want.Path)
+	} else {
+		o.enter(h, session, Person{Who: who.ClientID, Since: began})
 	}
-	o.people[session] = Person{Who: who.ClientID, Since: began}
-	h.mu.Unlock()
 	log.Info("shell opened", "session", session)
 	sent, received := join(r.Context(), conn, theirs)
 	log.Info("shell closed", "session", session, "took", time.Since(began).Round(time.Second), "typed", sent, "shown", received)
+}
+
+func (o *offer) enter(h *Hub, session string, p Person) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if o.people == nil {
+		o.people = map[string]Person{}
+	}
+	o.people[session] = p
 }
 
 // call waits for the worker's end.

@@ -3,6 +3,7 @@
 import { get } from "../shell/api.ts";
 import { onMessages } from "../shell/live.ts";
 import { bootOf } from "../shell/data.ts";
+import { files } from "./files.ts";
 import { keep, Shell } from "./socket.ts";
 
 export interface State {
@@ -77,6 +78,11 @@ function lines(place: HTMLElement): void {
       rest = piece.rest;
       say(piece.shown);
     },
+    resumed() {
+      decode = new TextDecoder();
+      rest = "";
+      out.textContent = "";
+    },
     closed: life.closed,
   });
   shell.connect();
@@ -99,6 +105,7 @@ export function start(): void {
   const script = document.getElementById("terminal-script");
   if (!script) lines(place);
   else script.addEventListener("error", () => lines(place));
+  files(place.dataset["socket"]!);
   let state = bootOf().data as State;
   const left = document.getElementById("left")!;
   const who = document.getElementById("who")!;

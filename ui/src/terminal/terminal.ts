@@ -29,6 +29,7 @@ function open(place: HTMLElement): void {
       terminal.focus();
     },
     bytes: (b) => terminal.write(b),
+    resumed: () => terminal.reset(),
     closed: life.closed,
   });
   shell.connect();

@@ -160,6 +160,20 @@ func (c *Config) Check() error {
 	if err := c.Login.Check(c.RootURL); err != nil {
 		problems = append(problems, fmt.Errorf("login (%s): %w", login.Setting, err))
 	}
-	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.Metrics.Check(), c.checkKeep())
+	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.Metrics.Check(), c.checkKeep(), c.checkOdd())
+	return errors.Join(problems...)
+}
+
+// checkOdd refuses what can be read, and cannot be meant.
+func (c *Config) checkOdd() error {
+	var problems []error
+	for name, d := range map[string]time.Duration{"drain": c.Drain, "drain-notice": c.DrainNotice, "claim-timeout": c.ClaimTimeout} {
+		if d < 0 {
+			problems = append(problems, fmt.Errorf("--%s: %v is less than nothing", name, d))
+		}
+	}
+	if c.Listener == nil && c.Metrics.Address == c.Listen {
+		problems = append(problems, fmt.Errorf("metrics: %q is where the server itself listens: give another port", c.Listen))
+	}
 	return errors.Join(problems...)
 }

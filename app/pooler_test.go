@@ -5,16 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,106 +26,6 @@ import (
 
 // sessions is how many sessions of PostgreSQL the pooler shares among all connections.
 const sessions = 4
-
-// pooler runs a PgBouncer that gives each transaction another session, and returns the URL of the
-// database behind it.
-func pooler(t *testing.T, database string) string {
-	t.Helper()
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if program = "/usr/sbin/pgbouncer"; exec.Command(program, "--version").Run() != nil {
-			t.Fatal("there is no pgbouncer: run tools/need pgbouncer")
-		}
-	}
-	behind, err := pgx.ParseConfig(database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
-	dir := openDir(t)
-	config := fmt.Sprintf(`[databases]
-* = host=%s port=%d user=%s
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = %d
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = %d
-max_client_conn = 300
-`, behind.Host, behind.Port, behind.User, port, sessions)
-	file := filepath.Join(dir, "pgbouncer.ini")
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	cmd := exec.Command(program, file)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Credential: ownerOf(t, behind.Host)}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGINT) // it may have ended
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("pgbouncer:\n%s", &out)
-		}
-	})
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		conn, err := net.DialTimeout("tcp", address, time.Second)
-		if err == nil {
-			conn.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", behind.User, address, behind.Database)
-}
-
-// openDir is a directory that another user may read.
-func openDir(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, d := range []string{filepath.Dir(dir), dir} {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// ownerOf is who PostgreSQL runs as, to whom its socket is open and whom PgBouncer, which refuses to
-// be root, runs as too; nil when that is who we are.
-func ownerOf(t *testing.T, socket string) *syscall.Credential {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(socket, ".s.PGSQL.*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no socket in %s: %v", socket, err)
-	}
-	info, err := os.Lstat(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return credential(info)
-}
-
-func credential(info fs.FileInfo) *syscall.Credential {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(stat.Uid) == os.Geteuid() {
-		return nil
-	}
-	return &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
-}
 
 // complaints gathers what servers log as wrong.
 type complaints struct {
@@ -192,7 +88,7 @@ func replicas(t *testing.T, n int, database string) ([]*client.Client, *complain
 // PgBouncer with few sessions: no statement may rely on what the session of the one before knew.
 func TestTheDatabaseMayStandBehindATransactionPooler(t *testing.T) {
 	direct := pgtest.URL(t)
-	clients, wrong := replicas(t, 2, pooler(t, direct))
+	clients, wrong := replicas(t, 2, pgtest.Pooler(t, direct, sessions))
 	const tasks = 60
 	group, ids := define(t, clients[0], tasks)
 

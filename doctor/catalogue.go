@@ -16,6 +16,13 @@ var Catalogue = map[string]Kind{
 	"secret-weak":          {Error, "Who guesses the secret acts as the deployment.", "Make a long random one (openssl rand -base64 33), and set it on both sides."},
 	"secret-default":       {Error, "Everybody knows the credentials that a product comes with.", "Make a user of its own with a random password, and take the default one away."},
 	"secrets-missing":      {Error, "Without secrets.json a server makes a new one: all credentials, and what is sealed in the database, are then void.", "Put secrets.json of the deployment into TREELINE_DATA."},
+	"limits-off":           {Warning, "Who guesses passwords and tokens may try as often as they like.", "Take failures=off and sign-in=off out of --limits (TREELINE_LIMITS)."},
+	"limits-tight":         {Warning, "Browsers, and workers that share a client, are refused though they do nothing wrong.", "Raise it, or leave it out of --limits (TREELINE_LIMITS): the defaults are in docs/operations/security.md."},
+	"proxies-everybody":    {Error, "Everybody can write any address into X-Forwarded-For: limits by address stop nobody, and the audit log names whom they like.", "Name the proxies alone in --trusted-proxies (TREELINE_TRUSTED_PROXIES)."},
+	"proxies-none":         {Warning, "All requests seem to come from the proxy that ends TLS: who fails to sign in has everybody refused, or nobody is when the proxy is on this machine.", "Name the proxy in --trusted-proxies (TREELINE_TRUSTED_PROXIES; docs/operations/reverse-proxy.md)."},
+	"claim-timeout-short":  {Warning, "Workers that a slow network holds up lose their tasks, which then run once more.", "Leave --claim-timeout out (20m), or give some minutes at least."},
+	"drain-long":           {Warning, "The units of systemd, the compose file and the chart end a server 60 seconds after they told it to stop: requests that still run then are cut off.", "Shorten --drain and --drain-notice, or raise TimeoutStopSec, stop_grace_period or terminationGracePeriodSeconds."},
+	"traces-unreachable":   {Warning, "Traces of pushes wait until the receiver can be reached.", "Correct --otlp-endpoint (OTEL_EXPORTER_OTLP_ENDPOINT), or start the receiver."},
 	"disk-full":            {Error, "Uploads fail, and with them tasks, when the disk is full.", "Make room, or let contents go to a bucket (docs/how-to/object-storage.md)."},
 	"disk-low":             {Warning, "Uploads fail, and with them tasks, when the disk is full.", "Make room, or let contents go to a bucket (docs/how-to/object-storage.md)."},
 
@@ -49,6 +56,7 @@ var Catalogue = map[string]Kind{
 	"db-wraparound":      {Error, "The database stops to take writes when its transaction ids are used up.", "VACUUM (FREEZE) the oldest tables now; see what holds autovacuum up."},
 	"schema-old":         {Error, "The program needs tables and columns that the database lacks.", "treeline db upgrade (a server does it at its start)."},
 	"schema-new":         {Warning, "A newer program has changed the schema; this one may not know what it means.", "Run the newer program, or go back with its \"treeline db downgrade\"."},
+	"servers-differ":     {Warning, "A rolling upgrade is under way, or was not finished: only programs of neighbouring versions work beside each other.", "Replace the servers of the older program, one after the other (docs/operations/upgrade.md)."},
 	"schema-changed":     {Error, "The schema is not what the program takes it for.", "Find out who changed a version that was applied; restore the program that fits."},
 	"db-moved":           {Error, "The database was put back, copied, or taken over by a standby. Numbers that it gave after that point, and files and pages that bear them, may be given again: logs mix, pages stand still, check runs hang.", "Stop all servers, give treeline db restored (with --nothing-lost if no commit is missing), start them (docs/operations/backup.md)."},
 

@@ -34,7 +34,10 @@ func Variables(environ, known []string) Check {
 	}}
 }
 
-// Files finds files with secrets that others than their owner and its group may read.
+// mounted is where Compose and Podman put the secrets of a container, which nobody else uses.
+const mounted = "/run/secrets/"
+
+// Files finds files with secrets that others than their owner and its group may read. Those of a container are its own.
 func Files(paths []string) Check {
 	return Check{Name: "files with secrets", Look: func(context.Context) (found []Finding, _ error) {
 		for _, path := range paths {
@@ -45,7 +48,7 @@ func Files(paths []string) Check {
 			if err != nil {
 				return found, err
 			}
-			if info.Mode().Perm()&0o007 != 0 {
+			if info.Mode().Perm()&0o007 != 0 && !strings.HasPrefix(path, mounted) {
 				found = append(found, Found("file-readable-by-all", "%s has the mode %04o", path, info.Mode().Perm()))
 			}
 		}

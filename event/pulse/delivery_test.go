@@ -249,7 +249,18 @@ func testBlocked(t *testing.T, node *rabbittest.Node) {
 	stop := fx.publish(node.URL())
 	fx.story(1, 10)
 	fx.eventually("they are published", func() bool { return fx.consumer().Lag == 0 })
+	probe := func() string {
+		reason, err := pulse.Config{URL: node.URL(), Namespace: "blocked", Log: slog.New(slog.DiscardHandler)}.Probe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reason
+	}
+	if reason := probe(); reason != "" {
+		t.Errorf("a broker that takes messages says %q", reason)
+	}
 	node.Control(t, "set_vm_memory_high_watermark", "0")
+	fx.eventually("who asks is told", func() bool { return strings.Contains(probe(), "memory") })
 	fx.story(11, 100)
 	fx.eventually("the log says so", func() bool { return strings.Contains(lines.String(), "takes no messages for now") })
 	began := time.Now()

@@ -3,16 +3,14 @@ package pulse
 import (
 	"context"
 	"fmt"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/treeline-ci/treeline/internal/slug"
 )
 
-// blockedWithin is how long Probe waits for a broker to say that it takes no messages.
-const blockedWithin = 300 * time.Millisecond
-
-// Probe connects as the publisher does, declares the exchanges and publishes nothing. blocked is the broker's reason to
-// take no messages for now; "" when it takes them.
+// Probe connects as the publisher does, declares the exchanges, and sends a message to a queue that nobody has: only who
+// sends is told that the broker takes nothing. blocked is its reason for that; "" when it takes messages.
 func (c Config) Probe(ctx context.Context) (blocked string, err error) {
 	p, err := New(c)
 	if err != nil {
@@ -27,13 +25,22 @@ func (c Config) Probe(ctx context.Context) (blocked string, err error) {
 	if err := s.open(ctx); err != nil {
 		return "", fmt.Errorf("pulse: broker at %s: %w", s.broker, explained(err))
 	}
-	select {
-	case b := <-told:
-		if b.Active {
-			return b.Reason, nil
-		}
-	case <-time.After(blockedWithin):
-	case <-ctx.Done():
+	taken := s.channel.NotifyPublish(make(chan amqp.Confirmation, 1))
+	if err := s.channel.PublishWithContext(ctx, "", "treeline-doctor-"+slug.New(), false, false, amqp.Publishing{}); err != nil {
+		return "", fmt.Errorf("pulse: broker at %s: %w", s.broker, err)
 	}
-	return "", nil
+	for {
+		select {
+		case b := <-told:
+			if b.Active {
+				return b.Reason, nil
+			}
+		case <-taken:
+			return "", nil
+		case <-s.failed: // the user may not send there; so the message was looked at
+			return "", nil
+		case <-ctx.Done():
+			return "", fmt.Errorf("pulse: broker at %s does not say whether it took a message: %w", s.broker, ctx.Err())
+		}
+	}
 }

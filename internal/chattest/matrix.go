@@ -71,6 +71,14 @@ func (m *Matrix) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer m.mu.Unlock()
 	m.calls++
 	refuse := func(status int, code, text string) { answer(w, status, map[string]any{"errcode": code, "error": text}) }
+	if r.Method == http.MethodGet && r.URL.Path == "/_matrix/client/v3/account/whoami" {
+		if r.Header.Get("Authorization") != "Bearer "+MatrixToken {
+			refuse(http.StatusUnauthorized, "M_UNKNOWN_TOKEN", "Unknown token")
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"user_id": "@treeline:example.org", "is_guest": false})
+		return
+	}
 	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/_matrix/client/v3/rooms/"), "/")
 	if r.Method != http.MethodPut || len(parts) != 4 || parts[1] != "send" || parts[2] != "m.room.message" {
 		refuse(http.StatusNotFound, "M_UNRECOGNIZED", "Unrecognized request")

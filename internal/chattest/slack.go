@@ -67,6 +67,14 @@ func (s *Slack) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
+	if r.URL.Path == "/api/auth.test" && r.Method == http.MethodPost {
+		if code := refused(r); code != "" {
+			answer(w, http.StatusOK, map[string]any{"ok": false, "error": code})
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"ok": true, "user": "treeline", "user_id": "U061F7AUR", "team_id": "T061EG9R6"})
+		return
+	}
 	if r.URL.Path != "/api/chat.postMessage" || r.Method != http.MethodPost {
 		http.NotFound(w, r)
 		return
@@ -90,14 +98,21 @@ func (s *Slack) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"ok": true, "channel": s.posts[len(s.posts)-1].Channel, "ts": "1503435956.000247"})
 }
 
-// take returns the error, "" for none.
-func (s *Slack) take(r *http.Request) (code string, messages []string) {
+// refused says what is wrong with the token; "" when nothing is.
+func refused(r *http.Request) string {
 	switch r.Header.Get("Authorization") {
 	case "Bearer " + SlackToken:
+		return ""
 	case "":
-		return "not_authed", nil
-	default:
-		return "invalid_auth", nil
+		return "not_authed"
+	}
+	return "invalid_auth"
+}
+
+// take returns the error, "" for none.
+func (s *Slack) take(r *http.Request) (code string, messages []string) {
+	if code := refused(r); code != "" {
+		return code, nil
 	}
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 		return "invalid_post_type", nil

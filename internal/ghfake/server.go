@@ -188,7 +188,10 @@ func (s *Server) handler() http.Handler {
 		r.SetPathValue("file", parts[2])
 		s.serveGit(w, r)
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) note(r *http.Request, route string, status int, installation int64) {

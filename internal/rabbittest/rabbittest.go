@@ -26,7 +26,7 @@ import (
 // The node's user.
 const (
 	User     = "treeline"
-	Password = "a+b/c d" // one that needs escapes in a URL
+	Password = "a+b/c d-9fKzQ" // one that needs escapes in a URL
 )
 
 // startLimit is how long the node may take to answer.
@@ -55,8 +55,9 @@ type Node struct {
 	ended chan struct{}
 }
 
-// Start runs a node until the test ends. It fails the test when RabbitMQ is not installed.
-func Start(t testing.TB) *Node {
+// Start runs a node until the test ends; lines are added to its rabbitmq.conf. It fails the test when RabbitMQ is not
+// installed.
+func Start(t testing.TB, lines ...string) *Node {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "rabbit-") //nolint:usetesting // the node runs as another user, who must reach it
 	if err != nil {
@@ -69,7 +70,7 @@ func Start(t testing.TB) *Node {
 			t.Errorf("rabbittest: %v", err)
 		}
 	})
-	if err := n.prepare(); err != nil {
+	if err := n.prepare(lines); err != nil {
 		t.Fatalf("rabbittest: %v", err)
 	}
 	n.Run(t)
@@ -81,21 +82,21 @@ func (n *Node) URL() string { return n.URLAt(n.port) }
 
 // URLAt is URL with another port, such as a proxy's.
 func (n *Node) URLAt(port int) string {
-	return fmt.Sprintf("amqp://%s:a%%2Bb%%2Fc%%20d@127.0.0.1:%d/", User, port)
+	return fmt.Sprintf("amqp://%s:a%%2Bb%%2Fc%%20d-9fKzQ@127.0.0.1:%d/", User, port)
 }
 
 // Address is host and port.
 func (n *Node) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)) }
 
 // prepare writes the configuration and makes the environment.
-func (n *Node) prepare() error {
+func (n *Node) prepare(lines []string) error {
 	ports, err := freePorts(3)
 	if err != nil {
 		return err
 	}
 	n.port = ports[0]
 	config := fmt.Sprintf("listeners.tcp.1 = 127.0.0.1:%d\nloopback_users = none\ndefault_user = %s\ndefault_pass = %s\n"+
-		"log.console = false\ndisk_free_limit.absolute = 1MB\n", n.port, User, Password)
+		"log.console = false\ndisk_free_limit.absolute = 1MB\n%s\n", n.port, User, Password, strings.Join(lines, "\n"))
 	for name, text := range map[string]string{"rabbitmq.conf": config, "plugins": "[].\n"} {
 		if err := os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o644); err != nil {
 			return err

@@ -1,21 +1,17 @@
 package doctorcmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
-
-	"github.com/spf13/pflag"
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/github/settings"
-	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
+	"github.com/treeline-ci/treeline/cmd/treeline/serveflags"
 	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
@@ -31,65 +27,16 @@ type deployment struct {
 	secrets bool
 }
 
-// flags are those of "treeline serve" that say what there is to look at.
-type flags struct {
-	repos                    []string
-	pulseURL, pulseNamespace string
-	treeherder               bool
-	notify, smtp, from       string
-	slack, matrix            string
-}
-
-func (f *flags) add(to *pflag.FlagSet) {
-	to.StringArrayVar(&f.repos, "repo", nil, "git repository on this machine that the server watches (repeatable)")
-	to.StringVar(&f.pulseURL, "pulse-url", "", "RabbitMQ on which events are published (TREELINE_PULSE_URL)")
-	to.StringVar(&f.pulseNamespace, "pulse-namespace", "", "what the names of the exchanges begin with (TREELINE_PULSE_NAMESPACE)")
-	to.BoolVar(&f.treeherder, "treeherder", false, "Treeherder's messages are published too (TREELINE_TREEHERDER)")
-	to.StringVar(&f.notify, "notify", "", "YAML file with the settings of mail, Slack and Matrix (TREELINE_NOTIFY)")
-	to.StringVar(&f.smtp, "smtp-url", "", "server by which mail is sent (TREELINE_SMTP_URL)")
-	to.StringVar(&f.from, "mail-from", "", "address that mail comes from (TREELINE_MAIL_FROM)")
-	to.StringVar(&f.slack, "slack-url", "", "address of Slack's API (TREELINE_SLACK_URL)")
-	to.StringVar(&f.matrix, "matrix-url", "", "address of the Matrix homeserver (TREELINE_MATRIX_URL)")
-}
-
-// getenv is the environment, with the flags before it.
-func (f *flags) getenv(name string) string {
-	flag := map[string]string{
-		"TREELINE_NOTIFY": f.notify, "TREELINE_SMTP_URL": f.smtp, "TREELINE_MAIL_FROM": f.from, "TREELINE_SLACK_URL": f.slack, "TREELINE_MATRIX_URL": f.matrix,
-	}[name]
-	return cmp.Or(flag, os.Getenv(name))
-}
-
 // load reads each part of the configuration by itself: one that cannot be read is a finding.
-func (f *flags) load(ctx context.Context) *deployment {
-	d := &deployment{data: os.Getenv("TREELINE_DATA")}
-	c := &d.config
-	c.DatabaseURL, c.RootURL = os.Getenv("DATABASE_URL"), strings.TrimSuffix(os.Getenv("TREELINE_ROOT_URL"), "/")
-	c.DataDir = filepath.Join(d.data, "objects")
+func load(ctx context.Context, flags *serveflags.Flags) *deployment {
+	d := &deployment{data: serveflags.Data()}
+	var problems []serveflags.Problem
+	d.config, problems = flags.Read()
+	for _, p := range problems {
+		d.found = append(d.found, doctor.Found("config-unreadable", "%v", p))
+	}
+	d.config.RootURL = strings.TrimSuffix(d.config.RootURL, "/")
 	d.loadSecrets(ctx)
-	for name, read := range map[string]func() error{
-		cloud.Setting:            func() (err error) { c.Cloud, err = cloud.LoadConfig(os.Getenv(cloud.Setting)); return },
-		login.Setting:            func() (err error) { c.Login, err = login.LoadConfig(os.Getenv(login.Setting), os.Getenv); return },
-		"GitHub":                 func() (err error) { c.GitHub, err = settings.LoadConfig(); return },
-		"TREELINE_OBJECT_STORES": func() (err error) { c.Objects, err = app.LoadObjects(os.Getenv("TREELINE_OBJECT_STORES")); return },
-		"TREELINE_NOTIFY":        func() (err error) { c.Notify, err = app.LoadNotify(f.getenv); return },
-		"TREELINE_REPOSITORIES": func() (err error) {
-			c.Remote, err = app.LoadRepositories(os.Getenv("TREELINE_REPOSITORIES"))
-			return
-		},
-		"TREELINE_TWO_PERSONS": func() (err error) { c.TwoPersons, err = auth.ParseGuards(os.Getenv("TREELINE_TWO_PERSONS")); return },
-		setup.Setting:          func() (err error) { c.Pools, err = setup.Load(os.Getenv(setup.Setting)); return },
-	} {
-		if err := read(); err != nil {
-			d.found = append(d.found, doctor.Found("config-unreadable", "%s: %v", name, err))
-		}
-	}
-	c.Pulse.URL = cmp.Or(f.pulseURL, os.Getenv("TREELINE_PULSE_URL"))
-	c.Pulse.Namespace = cmp.Or(f.pulseNamespace, os.Getenv("TREELINE_PULSE_NAMESPACE"))
-	c.Pulse.Treeherder = f.treeherder || os.Getenv("TREELINE_TREEHERDER") != ""
-	for _, path := range f.repos {
-		c.Repositories = append(c.Repositories, app.LocalRepository{Path: path})
-	}
 	d.secretFiles()
 	d.checkTogether()
 	return d
@@ -100,7 +47,7 @@ func (d *deployment) loadSecrets(ctx context.Context) {
 		d.found = append(d.found, doctor.Found("config-unreadable", "TREELINE_DATA is not set"))
 		return
 	}
-	path := filepath.Join(d.data, "secrets.json")
+	path := serveflags.SecretsFile(d.data)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		d.found = append(d.found, doctor.Found("secrets-missing", "there is no %s", path)) // to read it would make it
 		return
@@ -135,7 +82,8 @@ func (d *deployment) checkTogether() {
 func (d *deployment) secretFiles() {
 	for _, name := range []string{
 		cloud.Setting, login.Setting, setup.Setting, "TREELINE_OBJECT_STORES", "TREELINE_NOTIFY", app.KeysFileSetting, settings.KeyFileSetting,
-		"TREELINE_SMTP_PASSWORD_FILE", "TREELINE_SLACK_TOKEN_FILE", "TREELINE_MATRIX_TOKEN_FILE", "TREELINE_METRICS_TOKEN_FILE",
+		"DATABASE_URL_FILE", "TREELINE_PULSE_URL_FILE", "TREELINE_HGPUSHES_URL_FILE", "TREELINE_SMTP_URL_FILE", "TREELINE_SMTP_PASSWORD_FILE",
+		"TREELINE_SLACK_TOKEN_FILE", "TREELINE_MATRIX_TOKEN_FILE", "TREELINE_METRICS_TOKEN_FILE",
 	} {
 		if path := os.Getenv(name); path != "" {
 			d.files = append(d.files, path)
@@ -160,6 +108,9 @@ func (d *deployment) passwords() map[string]string {
 	}
 	ofURL("the password of the database", d.config.DatabaseURL)
 	ofURL("the password of RabbitMQ", d.config.Pulse.URL)
+	if token := d.config.Metrics.Token; token != "" {
+		out["the token of the metrics"] = token
+	}
 	for i, s := range d.config.GitHub.Secrets {
 		out["the webhook secret "+string(rune('1'+i))] = s
 	}
@@ -176,10 +127,10 @@ func variables() []string {
 	return []string{
 		"TREELINE_CLOUD_CREDENTIALS", "TREELINE_CREDENTIALS", "TREELINE_DATA", "TREELINE_ENCRYPTION_KEYS", "TREELINE_ENCRYPTION_KEYS_FILE",
 		"TREELINE_GITHUB_API", "TREELINE_GITHUB_APP_ID", "TREELINE_GITHUB_APP_KEY", "TREELINE_GITHUB_APP_KEY_FILE", "TREELINE_GITHUB_SECRET",
-		"TREELINE_GITHUB_WEBHOOK_SECRETS", "TREELINE_HEALTH_URL", "TREELINE_HGPUSHES_URL", "TREELINE_INTERNAL_URL", "TREELINE_LIMITS", "TREELINE_LOGIN", "TREELINE_MAIL_FROM",
+		"TREELINE_GITHUB_WEBHOOK_SECRETS", "TREELINE_HEALTH_URL", "TREELINE_HGPUSHES_URL", "TREELINE_HGPUSHES_URL_FILE", "TREELINE_INTERNAL_URL", "TREELINE_LIMITS", "TREELINE_LOGIN", "TREELINE_MAIL_FROM",
 		"TREELINE_MASTER_KEY", "TREELINE_MATRIX_TOKEN", "TREELINE_MATRIX_TOKEN_FILE", "TREELINE_MATRIX_URL", "TREELINE_METRICS", "TREELINE_METRICS_TOKEN",
 		"TREELINE_METRICS_TOKEN_FILE", "TREELINE_NOTIFY", "TREELINE_OBJECT_STORES", "TREELINE_OTLP_ENDPOINT", "TREELINE_POOLS", "TREELINE_PULSE_NAMESPACE",
-		"TREELINE_PULSE_URL", "TREELINE_REGISTER", "TREELINE_REPOSITORIES", "TREELINE_ROOT_URL", "TREELINE_RUN_TASK_TERMINAL", "TREELINE_SLACK_TOKEN",
+		"TREELINE_PULSE_URL", "TREELINE_PULSE_URL_FILE", "TREELINE_REGISTER", "TREELINE_REPOSITORIES", "TREELINE_ROOT_URL", "TREELINE_RUN_TASK_TERMINAL", "TREELINE_SLACK_TOKEN",
 		"TREELINE_SLACK_TOKEN_FILE", "TREELINE_SLACK_URL", "TREELINE_SMTP_CA", "TREELINE_SMTP_HOST", "TREELINE_SMTP_PASSWORD", "TREELINE_SMTP_PASSWORD_FILE",
 		"TREELINE_SMTP_TLS", "TREELINE_SMTP_URL", "TREELINE_SMTP_URL_FILE", "TREELINE_SMTP_USER", "TREELINE_TREEHERDER", "TREELINE_TRUSTED_PROXIES",
 		"TREELINE_TRY_PUSH_TO", "TREELINE_TWO_PERSONS",

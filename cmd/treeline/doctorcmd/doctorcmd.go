@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/cmd/treeline/exit"
+	"github.com/treeline-ci/treeline/cmd/treeline/serveflags"
 	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/internal/build"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -29,9 +31,10 @@ import (
 const help = `Looks whether a deployment is as it has to be, and says of what it finds what is wrong, which promise that
 breaks, and what to do. docs/operations/doctor.md lists all that it can find.
 
-Give it the environment and the flags of "treeline serve", on the machine where that runs: it reads the configuration,
-looks at the database, writes to each object store and removes it again, signs in to GitHub, RabbitMQ, mail, Slack and
-Matrix without sending anything, and asks the deployment at its root URL. It changes nothing.
+Give it the environment and the flags of "treeline serve", on the machine where that runs. It reads the configuration as
+the server does, and tells of settings that cannot be meant; it looks at the database, writes to each object store and
+removes it again, signs in to GitHub, RabbitMQ, mail, Slack and Matrix, connects to the receiver of traces, and asks the
+deployment at its root URL. Nobody gets a message of it, and it changes nothing.
 
 From elsewhere, --root-url alone looks at a deployment from outside: its address, certificate, clock and health.
 
@@ -39,7 +42,7 @@ Exit codes: 0 nothing is wrong (hints may be there), 1 there are findings, 2 som
 
 // options are the flags of the command besides the server's.
 type options struct {
-	flags   flags
+	flags   serveflags.Flags
 	rootURL string
 	ca      string
 	json    bool
@@ -59,7 +62,7 @@ func New() *cobra.Command {
   treeline doctor --root-url https://ci.example.com`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
-	o.flags.add(cmd.Flags())
+	o.flags.Add(cmd.Flags())
 	cmd.Flags().StringVar(&o.rootURL, "root-url", "", "root URL of the deployment (default $TREELINE_ROOT_URL); without DATABASE_URL, look from outside only")
 	cmd.Flags().StringVar(&o.ca, "ca", "", "file of PEM certificates to trust at the root URL, besides the system's")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
@@ -116,7 +119,7 @@ func (o *options) checks(ctx context.Context) (checks []doctor.Check, closer fun
 	if err != nil {
 		return nil, closer, err
 	}
-	if os.Getenv("DATABASE_URL") == "" {
+	if os.Getenv("DATABASE_URL") == "" && os.Getenv("DATABASE_URL_FILE") == "" {
 		root := doctor.Root{URL: strings.TrimSuffix(o.rootURL, "/"), Trust: trust}
 		if root.URL == "" {
 			root.URL = strings.TrimSuffix(os.Getenv("TREELINE_ROOT_URL"), "/")
@@ -126,12 +129,12 @@ func (o *options) checks(ctx context.Context) (checks []doctor.Check, closer fun
 		}
 		return root.Checks(), closer, nil
 	}
-	d := o.flags.load(ctx)
+	d := load(ctx, &o.flags)
 	if o.rootURL != "" {
 		d.config.RootURL = strings.TrimSuffix(o.rootURL, "/")
 	}
 	checks = d.own()
-	pool, err := pg.Open(ctx, d.config.DatabaseURL, pg.MaxConns(4), pg.Application("treeline doctor"))
+	pool, err := pg.Open(ctx, plain(d.config.DatabaseURL), pg.MaxConns(4), pg.Application("treeline doctor"))
 	if err != nil {
 		checks = append(checks, fixed("database", doctor.Found("db-unreachable", "%v", err)))
 	} else {
@@ -149,6 +152,19 @@ func (o *options) checks(ctx context.Context) (checks []doctor.Check, closer fun
 // fixed is a check whose outcome is known.
 func fixed(name string, found ...doctor.Finding) doctor.Check {
 	return doctor.Check{Name: name, Look: func(context.Context) ([]doctor.Finding, error) { return found, nil }}
+}
+
+// plain is the database's address without a way of asking that a pooler may not take: the doctor has to get through
+// where servers do not.
+func plain(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme == "" {
+		return address
+	}
+	q := u.Query()
+	q.Del("default_query_exec_mode")
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // perServer is how many connections a server opens: two pools.

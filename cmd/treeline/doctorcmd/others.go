@@ -25,7 +25,7 @@ import (
 
 // own are the checks of the configuration and the machine.
 func (d *deployment) own() []doctor.Check {
-	checks := []doctor.Check{fixed("configuration", d.found...), doctor.Variables(os.Environ(), variables()), doctor.Files(d.files), d.weak()}
+	checks := []doctor.Check{fixed("configuration", d.found...), doctor.Variables(os.Environ(), variables()), doctor.Files(d.files), d.weak(), d.nonsense()}
 	if d.data != "" {
 		checks = append(checks, doctor.Disk(d.data, 0))
 	}
@@ -65,6 +65,7 @@ func (d *deployment) others() []doctor.Check {
 		{Name: "Mercurial", Skip: skip(hg, "no repository is configured"), Look: d.mercurial},
 		{Name: "local repositories", Skip: skip(len(c.Repositories) > 0, "none is given (--repo)"), Look: d.local},
 		{Name: "RabbitMQ", Skip: skip(c.Pulse.URL != "", "none is configured"), Look: d.rabbit},
+		{Name: "traces", Skip: skip(c.Traces.On(), "no receiver is configured"), Look: d.traces},
 		{Name: "mail", Skip: skip(c.Notify.SMTP.On(), "none is configured"), Look: d.mail},
 		{Name: "Slack", Skip: skip(c.Notify.Slack.Token != "", "none is configured"), Look: d.slack},
 		{Name: "Matrix", Skip: skip(c.Notify.Matrix.Token != "", "none is configured"), Look: d.matrix},

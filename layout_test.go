@@ -42,7 +42,8 @@ var allowed = map[string][]string{
 	"triage":                   leaves,
 	"retention":                leaves,
 	"backup":                   {},
-	"doctor":                   {"backup", "auth/hawk"},
+	"replica":                  {},
+	"doctor":                   {"backup", "replica", "auth/hawk"},
 	"secrets":                  leaves,
 	"purgecache":               leaves,
 	"failures":                 leaves,
@@ -97,7 +98,7 @@ var own = map[string]struct {
 	why   string
 	rooms []string
 }{
-	"github.com/jackc/pgx/v5":     {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/metrics", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "triage", "login", "history", "failures", "hooks", "cron", "secrets", "purgecache", "notify", "pools", "retention", "backup", "doctor", "trace/export", "ui", "app", "cmd"}},
+	"github.com/jackc/pgx/v5":     {"SQL stands in rooms that own tables", []string{"internal/pg", "internal/pgtest", "internal/metrics", "internal/crypt/reseal", "event", "auth", "queue", "index", "object", "push", "triage", "login", "history", "failures", "hooks", "cron", "secrets", "purgecache", "notify", "pools", "retention", "backup", "replica", "doctor", "trace/export", "ui", "app", "cmd"}},
 	"os/exec":                     {"programs are run by workers, forges and the database's keeper", []string{"workers", "pools/provider/local", "local", "localgit", "internal/pg", "internal/pgtest", "internal/npmtest", "internal/rabbittest", "internal/s3test", "internal/podmantest", "internal/hgtest", "internal/ghfake", "app/sample", "app/dev", "bench", "cmd", "tools", "ui/build", "ui/uitest"}},
 	"go.opentelemetry.io":         {"one room speaks OpenTelemetry", []string{"trace/otlp", "trace/export", "internal/otlptest"}},
 	"github.com/wneessen":         {"one room writes mail", []string{"notify/mail"}},

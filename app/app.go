@@ -334,6 +334,9 @@ func (a *App) startLoops(ctx context.Context) error {
 	if err := a.startMetrics(ctx); err != nil {
 		return err
 	}
+	if err := a.startReplica(ctx); err != nil {
+		return err
+	}
 	a.feed.Start(ctx)
 	a.cloud.Start(ctx)
 	a.onStop(a.objects.Stop)

@@ -16,10 +16,14 @@ import (
 
 // status is what /status.json says, as far as tests look.
 type status struct {
-	Healthy   bool
-	Services  []struct{ Name string }
-	Feed      []struct{ Name string }
-	Schema    *struct{ Database, Program int }
+	Healthy  bool
+	Services []struct{ Name string }
+	Feed     []struct{ Name string }
+	Schema   *struct{ Database, Program int }
+	Servers  []struct {
+		Host, Version string
+		Schema        int
+	}
 	Backlogs  []struct{ Name string }
 	Backups   []struct{ Kind string }
 	Retention []struct{ Name string }
@@ -51,6 +55,9 @@ func TestStatusOfADeployment(t *testing.T) {
 		if got.Schema == nil || got.Schema.Database < 40 || got.Schema.Database != got.Schema.Program || len(got.Retention) < 5 || len(got.Feed) == 0 || len(got.Backlogs) == 0 || len(got.Settings) < 5 {
 			t.Errorf("%+v", got)
 		}
+		if len(got.Servers) != 1 || got.Servers[0].Host == "" || got.Servers[0].Version == "" || got.Servers[0].Schema != got.Schema.Program {
+			t.Errorf("the server itself is not among the servers: %+v", got.Servers)
+		}
 		if !slices.ContainsFunc(got.Problems, func(p string) bool { return strings.Contains(p, "No backup was ever reported") }) {
 			t.Errorf("%q", got.Problems)
 		}
@@ -69,7 +76,7 @@ func TestStatusOfADeployment(t *testing.T) {
 			t.Errorf("%+v %q", got.Backups, got.Problems)
 		}
 		d := operator.Get(t, "/status")
-		for _, want := range []string{"#schema", "#backlogs", "#backups", "#retention", "#settings", "#feed"} {
+		for _, want := range []string{"#schema", "#servers", "#backlogs", "#backups", "#retention", "#settings", "#feed"} {
 			if len(d.Find(want)) != 1 {
 				t.Errorf("the page has no %s", want)
 			}

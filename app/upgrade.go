@@ -5,12 +5,26 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/replica"
 )
 
 const (
 	tellUpgrade  = 30 * time.Second
 	retryUpgrade = time.Minute
 )
+
+// startReplica has everybody see that this server runs, and which program it is.
+func (a *App) startReplica(ctx context.Context) error {
+	schema, err := pg.Newest()
+	if err != nil {
+		return err
+	}
+	b := build()
+	book := replica.New(a.pool, a.config.Log, replica.Here(b.Version, b.Commit, schema))
+	book.Start(ctx)
+	a.onStop(func(ctx context.Context) error { book.Stop(ctx); return nil })
+	return nil
+}
 
 // finishUpgrade does what versions of the schema do online, beside everything else.
 func (a *App) finishUpgrade(ctx context.Context) error {

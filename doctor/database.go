@@ -13,6 +13,7 @@ import (
 	"github.com/treeline-ci/treeline/backup"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/replica"
 )
 
 // Database is what the checks of a database need to know.
@@ -47,6 +48,7 @@ func (d Database) Checks() []Check {
 		{Name: "transactions", Look: d.transactions},
 		{Name: "collation and encoding", Look: d.collation},
 		{Name: "schema", Look: d.schema},
+		{Name: "servers", Look: d.servers},
 		{Name: "clock of the database", Look: d.clock},
 		{Name: "log archive", Look: d.archive},
 		{Name: "backups", Look: d.backups},
@@ -192,6 +194,15 @@ func (d Database) schema(ctx context.Context) (found []Finding, err error) {
 		}
 	}
 	return found, nil
+}
+
+// servers looks whether all that run are the same program.
+func (d Database) servers(ctx context.Context) (found []Finding, err error) {
+	list, err := replica.List(ctx, d.Pool)
+	if mixed := replica.Mixed(list); mixed != "" {
+		found = append(found, Found("servers-differ", "servers of different programs run: %s", mixed))
+	}
+	return found, err
 }
 
 // clock compares the clocks, allowing for how long the question took.

@@ -11,6 +11,7 @@ import (
 	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/replica"
 	"github.com/treeline-ci/treeline/ui/small"
 )
 
@@ -22,12 +23,12 @@ const (
 
 // State is how the deployment is, for operators. What cannot be read is one of the problems.
 func (in *Rooms) State(ctx context.Context) *small.State {
-	s := &small.State{Queues: []small.Backlog{}, Backups: []small.Backup{}, Jobs: []small.Job{}, Settings: []small.Setting{}, Problems: []string{}}
+	s := &small.State{Queues: []small.Backlog{}, Backups: []small.Backup{}, Jobs: []small.Job{}, Settings: []small.Setting{}, Problems: []string{}, Servers: []small.Server{}}
 	for _, part := range []struct {
 		what string
 		read func(context.Context, *small.State) error
 	}{
-		{"the schema's version", in.stateOfSchema}, {"what waits", in.stateOfBacklogs}, {"backups", in.stateOfBackups},
+		{"the schema's version", in.stateOfSchema}, {"the servers", in.stateOfReplicas}, {"what waits", in.stateOfBacklogs}, {"backups", in.stateOfBackups},
 		{"what removes old rows", in.stateOfRetention}, {"the database's settings", in.stateOfSettings},
 	} {
 		if err := part.read(ctx, s); err != nil {
@@ -42,6 +43,18 @@ func (in *Rooms) stateOfSchema(ctx context.Context, s *small.State) error {
 	var err error
 	if s.Schema.Database, s.Schema.Program, err = in.schemaVersions(ctx); err == nil && s.Schema.Database != s.Schema.Program {
 		s.Problems = append(s.Problems, fmt.Sprintf("The database's schema is of version %d, this program is made for %d: an upgrade is under way, or was not finished.", s.Schema.Database, s.Schema.Program))
+	}
+	return err
+}
+
+// stateOfReplicas says which servers run. Those of programs that do not write down that they run are not among them.
+func (in *Rooms) stateOfReplicas(ctx context.Context, s *small.State) error {
+	list, err := replica.List(ctx, in.Pool)
+	for _, r := range list {
+		s.Servers = append(s.Servers, small.Server{Host: r.Host, Version: r.Version, Commit: r.Commit, Schema: r.Schema, Started: r.Started})
+	}
+	if mixed := replica.Mixed(list); mixed != "" {
+		s.Problems = append(s.Problems, "Servers of different programs run: "+mixed+". An upgrade is under way, or was not finished.")
 	}
 	return err
 }

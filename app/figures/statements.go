@@ -28,6 +28,7 @@ import (
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/queue/gauge"
+	"github.com/treeline-ci/treeline/replica"
 	"github.com/treeline-ci/treeline/retention"
 	"github.com/treeline-ci/treeline/secrets"
 	"github.com/treeline-ci/treeline/trace/export"
@@ -47,6 +48,6 @@ func Statements() []pg.Statement {
 		auth.Statements(), backup.Statements(), cron.Statements(), event.Named(), failures.Statements(), history.Statements(), hooks.Statements(), index.Statements(),
 		login.Statements, notify.Statements(), object.Statements(), pools.Statements(), purgecache.Statements(), push.Statements(),
 		queue.Statements, gauge.Statements, secrets.Statements(), triage.Statements(), pg.Statements(),
-		retention.Statements, export.Statements, home.Statements(), lineindex.Statements, session.Statements, shell.Statements, trees.Statements(),
+		replica.Statements, retention.Statements, export.Statements, home.Statements(), lineindex.Statements, session.Statements, shell.Statements, trees.Statements(),
 	)
 }

@@ -55,6 +55,12 @@ func Checksum() (string, error) {
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil
 }
 
+// Newest is the number of the newest version that this binary knows.
+func Newest() (int, error) {
+	versions, err := load(versionFiles)
+	return newest(versions), err
+}
+
 // Versions returns all versions that this binary knows or the database has, in order. It changes
 // nothing.
 func Versions(ctx context.Context, pool *pgxpool.Pool) ([]Version, error) {

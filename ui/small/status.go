@@ -19,6 +19,7 @@ var SeeStatus = scope.String("status:read")
 // State is how a deployment is, besides that it works. What could not be read stands in Problems.
 type State struct {
 	Schema   Schema    `json:"schema"`
+	Servers  []Server  `json:"servers"` // that run now, the oldest first
 	Queues   []Backlog `json:"backlogs"`
 	Backups  []Backup  `json:"backups"`
 	Jobs     []Job     `json:"retention"`
@@ -30,6 +31,15 @@ type State struct {
 type Schema struct {
 	Database int `json:"database"`
 	Program  int `json:"program"`
+}
+
+// Server is one of those that share the database, and the program that it is.
+type Server struct {
+	Host    string    `json:"host"` // its machine
+	Version string    `json:"version"`
+	Commit  string    `json:"commit,omitempty"`
+	Schema  int       `json:"schema"` // the newest version of the schema that its program knows
+	Started time.Time `json:"started"`
 }
 
 // Backlog is what waits to be done.

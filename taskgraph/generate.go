@@ -79,6 +79,9 @@ type Input struct {
 	// Publish takes files that the decision shall publish besides its own; nil if nobody wants
 	// them. Several goroutines may call it at once.
 	Publish func(name string, content func() ([]byte, error)) error
+	// Work, if set, does each piece of the work of transforms, by calling it. Several goroutines call it at once; what it does
+	// before and after a piece is the caller's, such as to collect garbage while nobody works.
+	Work func(piece func())
 	// Progress, if set, is told each stage as it starts.
 	Progress func(stage string)
 	// Print, if set, gets what Starlark of the tree prints, also when there is no result. Each stage's

@@ -97,7 +97,7 @@ func (g *generation) collect(runs map[string]*kindRun) ([]*graph.Task, error) {
 func (g *generation) shared() *transform.Shared {
 	return &transform.Shared{
 		Graph: g.res.Config, Params: g.in.Parameters, Names: value.NameMap(g.in.Parameters.Map()), Tree: g.tree, Scripts: g.in.Scripts,
-		DecisionTaskID: g.in.DecisionTaskID, RootURL: g.in.RootURL, Strict: g.in.Strict, Fast: g.in.Fast, Trace: g.in.Trace, Warn: g.warn.add, Publish: g.in.Publish,
+		DecisionTaskID: g.in.DecisionTaskID, RootURL: g.in.RootURL, Strict: g.in.Strict, Fast: g.in.Fast, Trace: g.in.Trace, Warn: g.warn.add, Publish: g.in.Publish, Work: g.in.Work,
 		Conditions: cond.NewScope(g.in.Parameters),
 	}
 }

@@ -65,6 +65,8 @@ type Shared struct {
 	// Publish takes files that the decision shall publish, such as the contexts of docker images;
 	// nil when nobody wants them. It may be called from several goroutines at once.
 	Publish func(name string, content func() ([]byte, error)) error
+	// Work, if set, does a piece of work by calling it; several goroutines call it at once.
+	Work func(piece func())
 
 	memo   sync.Map // memoKey → *memoCell
 	shares shares

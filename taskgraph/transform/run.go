@@ -194,11 +194,15 @@ func (r *runner) each(ctx context.Context, row []stage, items []*Item, finish fu
 	results := make([]batch, n)
 	var wg sync.WaitGroup
 	var next atomic.Int64
+	work := r.config.Work
+	if work == nil {
+		work = func(piece func()) { piece() }
+	}
 	for range min(runtime.GOMAXPROCS(0), n) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				results[i].finish, results[i].ctx = finish, ctx
-				results[i].run(r.config, row, items[i*chunk:min((i+1)*chunk, len(items))])
+				work(func() { results[i].run(r.config, row, items[i*chunk:min((i+1)*chunk, len(items))]) })
 			}
 		})
 	}

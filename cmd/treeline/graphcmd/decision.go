@@ -159,7 +159,7 @@ func (c *decisionCommand) create(ctx context.Context, p *params.Parameters, id s
 	var mu sync.Mutex // guards d.Published
 	d.In = taskgraph.Input{
 		Tree: c.tree, Root: c.root, Parameters: p, Now: now, DecisionTaskID: id, RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"),
-		Scripts: scripts, Strict: c.strict, NoVerify: c.noVerify, Trace: true,
+		Scripts: scripts, Strict: c.strict, NoVerify: c.noVerify, Trace: true, Work: c.collector.work,
 		Publish: func(name string, content func() ([]byte, error)) error {
 			b, err := content()
 			mu.Lock()

@@ -87,6 +87,8 @@ type generator struct {
 	in       io.Reader
 	out, err io.Writer
 	screen   *screen.Screen // on err
+
+	collector *collector
 }
 
 // streams sets where results and everything else go.
@@ -114,7 +116,7 @@ func (g *generator) does(body func(ctx context.Context, args []string) error) fu
 	return func(cmd *cobra.Command, args []string) (err error) {
 		g.in = cmd.InOrStdin()
 		g.streams(cmd.OutOrStdout(), cmd.ErrOrStderr())
-		calmCollector()
+		g.collector = newCollector()
 		if err := g.open(); err != nil {
 			return err
 		}
@@ -306,6 +308,7 @@ func (g *generator) input(p *params.Parameters) (taskgraph.Input, error) {
 	in := taskgraph.Input{
 		Tree: g.tree, Root: g.root, Parameters: p, TargetKinds: g.targetKinds, Strict: g.strict, Fast: g.fast, Scripts: scripts,
 		DecisionTaskID: os.Getenv("TASK_ID"), RootURL: os.Getenv("TASKCLUSTER_ROOT_URL"), Now: time.Now(),
+		Work: g.collector.work,
 	}
 	if len(in.TargetKinds) == 0 {
 		in.TargetKinds = p.Strings("target-kinds")

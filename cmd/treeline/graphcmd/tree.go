@@ -52,7 +52,7 @@ func (t *Tree) Quiet() bool { return t.g.quiet }
 
 // With opens the tree for the time of body.
 func (t *Tree) With(body func() error) (err error) {
-	calmCollector()
+	t.g.collector = newCollector()
 	if err := t.g.open(); err != nil {
 		return err
 	}

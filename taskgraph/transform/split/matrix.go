@@ -116,7 +116,7 @@ func readGrid(it *transform.Item) (*grid, error) {
 // cells walks the matrix from the dimension at on, and emits the tasks of the cells.
 func (g *grid) cells(it *transform.Item, at int, cell map[string]any, name string, emit func(*transform.Item)) error {
 	if at == len(g.dimensions) {
-		return g.task(it, maps.Clone(cell), name, emit)
+		return g.task(it, g.shared(cell), name, emit)
 	}
 	d := g.dimensions[at]
 	old, had := cell[d.name]
@@ -135,6 +135,23 @@ func (g *grid) cells(it *transform.Item, at int, cell map[string]any, name strin
 		cell[d.name] = old
 	}
 	return nil
+}
+
+// shared is a copy of the cell that nobody writes to. Entries with the same matrix share the cells that consist of strings.
+func (g *grid) shared(cell map[string]any) map[string]any {
+	var buf [256]byte
+	key := transform.Field(buf[:0], "matrix cell")
+	for _, name := range g.order {
+		text, ok := cell[name].(string)
+		if !ok {
+			return maps.Clone(cell)
+		}
+		key = transform.Field(transform.Field(key, name), text)
+	}
+	if v, ok := g.config.Share(key); ok {
+		return v.(map[string]any)
+	}
+	return g.config.Keep(key, maps.Clone(cell)).(map[string]any)
 }
 
 // excluded is the rule that fits what is set of the cell so far, nil without one.

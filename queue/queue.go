@@ -91,7 +91,7 @@ func New(deps Deps) *Queue {
 		deps.Wake = func() {}
 	}
 	q := &Queue{deps: deps, log: deps.Log.With("room", "queue"), roster: roster.New(deps.Pool), Shelf: artifact.NewShelf(deps.Pool, deps.Uploads)}
-	q.roster.Audit = deps.Quarantined
+	q.roster.Audit, q.roster.Wake = deps.Quarantined, deps.Wake
 	q.together = newTogether(q)
 	return q
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/task"
 )
@@ -70,6 +71,22 @@ type Order struct {
 	Before *task.Time // until when the worker was in quarantine; nil when it never was
 }
 
+// WorkerQuarantined is the kind of the event that tells of an order. Its topic is the task queue, so that pages that follow
+// it are told. Where quarantineUntil is not after timestamp, the quarantine was lifted.
+const WorkerQuarantined = "worker-quarantined"
+
+// tell appends the event of an order, in its transaction.
+func (o *Order) tell(ctx context.Context, tx pgx.Tx) error {
+	payload, err := json.Marshal(map[string]any{
+		"workerPoolId": o.Worker.TaskQueueID, "workerGroup": o.Worker.WorkerGroup, "workerId": o.Worker.WorkerID,
+		"quarantineUntil": o.QuarantineUntil, "clientId": o.ClientID, "reason": o.QuarantineInfo, "timestamp": o.UpdatedAt,
+	})
+	if err != nil {
+		return err
+	}
+	return event.Append(ctx, tx, event.Event{Kind: WorkerQuarantined, Topic: o.Worker.TaskQueueID, Payload: payload})
+}
+
 // Result is what became of an order for one of several workers.
 type Result struct {
 	Worker Worker
@@ -79,7 +96,7 @@ type Result struct {
 // Quarantine keeps a worker from getting work until the given instant; one that has passed lifts the
 // quarantine. What the worker has claimed it keeps. When Quarantine returns, every replica knows: only
 // a claim that had begun before can still end. A worker that is not known is fault.NotFound. The order
-// is remembered with who gave it and info.
+// is remembered with who gave it and info, and told of by an event (WorkerQuarantined).
 func (r *Roster) Quarantine(ctx context.Context, k Key, until task.Time, clientID, info string) (Worker, error) {
 	list, err := r.QuarantineAll(ctx, []Key{k}, until, clientID, info)
 	if err != nil {
@@ -106,6 +123,9 @@ func (r *Roster) QuarantineAll(ctx context.Context, keys []Key, until task.Time,
 		return out, nil
 	}
 	r.held.Store(nil)
+	if r.Wake != nil {
+		r.Wake()
+	}
 	select { // until what other processes believe is newer than the commit
 	case <-time.After(knownWithin):
 	case <-ctx.Done():
@@ -129,6 +149,9 @@ func (r *Roster) order(ctx context.Context, k Key, until task.Time, clientID, in
 			return err
 		}
 		if _, err := tx.Exec(ctx, quarantineSQL.Text, k.TaskQueueID, k.WorkerGroup, k.WorkerID, until.Time, data); err != nil {
+			return err
+		}
+		if err := order.tell(ctx, tx); err != nil {
 			return err
 		}
 		if r.Audit != nil {

@@ -36,6 +36,8 @@ type Roster struct {
 	// Audit records who put which worker in quarantine, in the transaction of the order; its error ends that. nil: nobody
 	// keeps a trail. It is set before the first use.
 	Audit func(ctx context.Context, tx pgx.Tx, o Order) error
+	// Wake is called after orders, for the feed to look. nil: it looks by itself. It is set before the first use.
+	Wake func()
 
 	pool *pgxpool.Pool
 	seen line.Sightings

@@ -2,7 +2,9 @@ package roster_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/queue/roster"
@@ -34,6 +37,37 @@ func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 	t.Helper()
 	if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// toldOf wants the feed to tell of the two orders of TestQuarantine.
+func toldOf(t *testing.T, pool *pgxpool.Pool, k roster.Key) {
+	t.Helper()
+	feed := event.NewFeed(pool, slog.New(slog.DiscardHandler))
+	feed.Start(t.Context())
+	defer feed.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	want := []string{"it lies by me, held true", "repaired by you, held false"}
+	begin := int64(0)
+	for e, err := range feed.Subscribe(ctx, event.Filter{After: &begin, Topics: []string{k.TaskQueueID}}) {
+		if err != nil {
+			t.Fatalf("the feed does not tell of %q: %v", want, err)
+		}
+		var b struct {
+			WorkerID, Reason, ClientID string
+			QuarantineUntil, Timestamp time.Time
+		}
+		if err := json.Unmarshal(e.Payload, &b); err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprintf("%s by %s, held %v", b.Reason, b.ClientID, b.QuarantineUntil.After(b.Timestamp))
+		if e.Kind != roster.WorkerQuarantined || b.WorkerID != k.WorkerID || got != want[0] {
+			t.Errorf("event %s of %s: %s, want %s", e.Kind, b.WorkerID, got, want[0])
+		}
+		if want = want[1:]; len(want) == 0 {
+			return
+		}
 	}
 }
 
@@ -124,6 +158,7 @@ func TestQuarantine(t *testing.T) {
 	if held(here, k) || held(there, k) || len(w.QuarantineDetails) != 2 || w.QuarantineDetails[1].ClientID != "you" {
 		t.Errorf("lifted: %+v", w)
 	}
+	toldOf(t, pool, k)
 	exec(t, pool, `UPDATE worker_details SET quarantine_details = (
         SELECT json_agg(json_build_object('clientId', 'x', 'updatedAt', '2026-01-01T00:00:00Z', 'quarantineUntil', '2026-01-01T00:00:00Z', 'quarantineInfo', '')) FROM generate_series(1, 60))`)
 	if w = must[roster.Worker](t)(here.Quarantine(t.Context(), k, until, "me", "")); len(w.QuarantineDetails) != 50 || w.QuarantineDetails[49].ClientID != "me" {

@@ -8,6 +8,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/treeline-ci/treeline/queue/queuetest"
+	"github.com/treeline-ci/treeline/queue/roster"
 	"github.com/treeline-ci/treeline/task"
 	ui "github.com/treeline-ci/treeline/ui/pools"
 	"github.com/treeline-ci/treeline/ui/uitest"
@@ -98,6 +99,20 @@ func TestInTheBrowser(t *testing.T) {
 			t.Errorf("%d audit records", n)
 		}
 		tab.Shot(t, "pool-results")
+	})
+	t.Run("a quarantine that somebody else orders appears by itself, and goes", func(t *testing.T) {
+		tab.Go(t, ui.Path("p/linux")+"?tab=workers&show=quarantined")
+		tab.Wait(t, `document.querySelector("#live").dataset.live === "live" && document.querySelectorAll(".v-row").length === 11`)
+		k := roster.Key{TaskQueueID: "p/linux", WorkerGroup: "rack", WorkerID: "machine-60"}
+		for _, c := range []struct {
+			until time.Duration
+			rows  int
+		}{{time.Hour, 12}, {-time.Minute, 11}} {
+			if _, err := s.Queue.Roster().Quarantine(t.Context(), k, task.At(time.Now().Add(c.until)), "somebody", "it lies"); err != nil {
+				t.Fatal(err)
+			}
+			tab.Wait(t, fmt.Sprintf(`document.querySelectorAll(".v-row").length === %d`, c.rows))
+		}
 	})
 	t.Run("a worker that turns bad is let go on its page", func(t *testing.T) {
 		tab.Go(t, ui.WorkerPath("p/linux", "rack", "machine-5"))

@@ -19,6 +19,7 @@ import (
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
 	"github.com/treeline-ci/treeline/trace/export"
+	"github.com/treeline-ci/treeline/triage/bugs"
 )
 
 // Config is the whole configuration of a server. Check fills defaults and says what is missing.
@@ -71,6 +72,9 @@ type Config struct {
 
 	// Notify says how mail and messages get out; not at all when empty.
 	Notify Notify
+
+	// Bugs is the bug tracker that pages search and people file bugs in; nil: there is none.
+	Bugs bugs.Tracker
 
 	// GitHub says which GitHub App the server is; none when empty.
 	GitHub github.Config

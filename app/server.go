@@ -38,7 +38,7 @@ func (a *App) handler() (http.Handler, error) {
 	self := &itself{}
 	pages, err := ui.New(ui.Deps{
 		Rest:   a.rest(self),
-		Shells: shells, Queue: a.queue, Pools: a.pools, Gauge: a.gauge, Push: a.push, Failures: a.failures, Triage: a.triage(), Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
+		Shells: shells, Queue: a.queue, Pools: a.pools, Gauge: a.gauge, Push: a.push, Failures: a.failures, Triage: a.triage(), Bugs: a.config.Bugs, Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
 		Objects: a.objects, Pool: a.pool, GraphDiff: a.graphDiff, Record: graphapi.Records(a.graphs()), Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 		Trace: a.tracing().Group, TracePush: a.tracing().OfPush,
 		Schemas: queueapi.Service(a.queue).Schemas, Lab: lab, Starter: lab.Starter, Limits: a.limits,

@@ -162,7 +162,7 @@ func Statements() []pg.Statement {
 	return []pg.Statement{
 		failingSQL, typicalSQL, forgetSQL, forgetLabelsSQL, placesSQL, enterSQL, labelsSQL, outcomesSQL, runsSQL, troubledSQL, takeSQL, linesSQL, doneSQL, againSQL,
 		pushSQL, groupsSQL, lostSQL, endedSQL, pastSQL, tallySQL, recentSQL, stripSQL, jobsSQL, excerptsSQL, ofRunSQL, readingSQL, similarSQL,
-		lockRunSQL, beforeReportSQL, dropLineSQL, reportSQL, takeBackSQL, rereadSQL, reportsSQL, groupOfSQL,
+		alikeSQL, lockRunSQL, beforeReportSQL, dropLineSQL, reportSQL, takeBackSQL, rereadSQL, reportsSQL, groupOfSQL,
 	}
 }
 

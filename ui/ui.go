@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/explain"
 	"github.com/treeline-ci/treeline/trace"
 	"github.com/treeline-ci/treeline/triage"
+	"github.com/treeline-ci/treeline/triage/bugs"
 	"github.com/treeline-ci/treeline/ui/access"
 	"github.com/treeline-ci/treeline/ui/actions"
 	"github.com/treeline-ci/treeline/ui/again"
@@ -72,8 +74,10 @@ type Deps struct {
 	Actions  actions.Actions // nil: nothing is offered
 	Cron     *cron.Calendar
 	Triage   *triage.Book
-	Objects  *object.Store // logs are read from it
-	Pool     *pgxpool.Pool // for sessions, and where the lines of logs are
+	// Bugs is the bug tracker; nil: there is none.
+	Bugs    bugs.Tracker
+	Objects *object.Store // logs are read from it
+	Pool    *pgxpool.Pool // for sessions, and where the lines of logs are
 	// GraphDiff reads a comparison of task graphs; nil where none are made.
 	GraphDiff func(ctx context.Context, repository, name string) ([]byte, error)
 	// Record reads what a decision wrote down of why its tasks are there; nil: nothing is recorded.
@@ -155,7 +159,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 		moved.Pages{},
 		&traces.Pages{Record: d.Push, Live: stream, Group: d.Trace, Push: d.TracePush, Version: d.Version},
 		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits, book.Hits}},
-		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Prices: d.prices, Live: stream, Log: log},
+		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Bugs: d.tracker(), Prices: d.prices, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{
 			Artifact: artifacts.Show, Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Why: reasons, Failures: d.Failures,
@@ -170,6 +174,14 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 		&diffview.Pages{Stored: d.GraphDiff},
 		&access.Pages{Live: stream, Auth: d.Auth, Login: d.Login, Sessions: sessions, Settings: &home.Settings{Pool: d.Pool}, Log: log},
 	}...)
+}
+
+// tracker is the bug tracker with a memory of what it found; nil where there is none.
+func (d Deps) tracker() bugs.Tracker {
+	if d.Bugs == nil {
+		return nil
+	}
+	return bugs.Remember(d.Bugs, time.Now)
 }
 
 // repositoryNames are the names of what is watched.

@@ -54,6 +54,11 @@ Environment:
                       of its webhooks with spaces between or file:PATH, and for GitHub Enterprise
                       Server the root of its API; or the name of the server's secret that holds
                       all that; optional
+  TREELINE_BUG_TRACKER
+                      the bug tracker that is searched for failures and in which people file bugs, as
+                      --bug-tracker; optional. With TREELINE_BUG_TRACKER_TOKEN, or
+                      TREELINE_BUG_TRACKER_TOKEN_FILE with it, the server files them
+                      (docs/how-to/file-bugs.md)
   TREELINE_TRUSTED_PROXIES
                       addresses and networks of the reverse proxies in front, as --trusted-proxies
   TREELINE_LIMITS     how often somebody may ask, as --limits (docs/operations/security.md)

@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/queue"
 	"github.com/treeline-ci/treeline/triage"
+	"github.com/treeline-ci/treeline/triage/bugs"
 	"github.com/treeline-ci/treeline/ui/actions"
 	"github.com/treeline-ci/treeline/ui/cell"
 	"github.com/treeline-ci/treeline/ui/live"
@@ -33,6 +34,8 @@ type Pages struct {
 	Failures *failures.Failures
 	Objects  *object.Store // the list of what a push could run is read from it
 	Actions  *actions.Pages
+	// Bugs is the bug tracker; nil: there is none.
+	Bugs bugs.Tracker
 	// Prices are what an hour of a worker of each pool costs, for pools that say it, and in which currency; nil: nothing is
 	// known of costs.
 	Prices func(ctx context.Context, pools []string) (map[string]float64, string, error)
@@ -41,6 +44,7 @@ type Pages struct {
 
 	shelf *cell.Shelf
 	plans plans
+	filed filed
 }
 
 // Register adds the pages to a kit.
@@ -54,6 +58,8 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Data("GET /ui/api/jobs/said/{task}", ps.said)
 	k.Data("GET /ui/api/jobs/failure/{task}", ps.failure)
 	k.Data("GET /ui/api/jobs/similar", ps.similar)
+	k.Data("GET /ui/api/jobs/bugs/{task}", ps.suggest)
+	k.Data("POST /ui/api/jobs/bugs/{task}", ps.file)
 	k.Data("GET /ui/api/jobs/tests/{group}", ps.tests)
 	k.Data("GET /ui/api/jobs/labels/{group}", ps.labels)
 	k.Data("GET /ui/api/jobs/runnable/{group}", ps.runnable)

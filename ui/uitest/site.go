@@ -37,6 +37,7 @@ import (
 	"github.com/treeline-ci/treeline/queue/queuetest"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/triage"
+	"github.com/treeline-ci/treeline/triage/bugs"
 	"github.com/treeline-ci/treeline/ui"
 )
 
@@ -83,7 +84,11 @@ type Option func(*settings)
 
 type settings struct {
 	login func(rootURL string) login.Config
+	bugs  bugs.Tracker
 }
+
+// WithTracker gives the site a bug tracker.
+func WithTracker(tracker bugs.Tracker) Option { return func(s *settings) { s.bugs = tracker } }
 
 // SignInAt says where people sign in; config is given the address of the site.
 func SignInAt(config func(rootURL string) login.Config) Option {
@@ -127,7 +132,7 @@ func New(t testing.TB, options ...Option) *Site {
 		Rest:  newRest(t, s),
 		Pools: s.Pools, Gauge: s.Gauge, Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Objects: s.objects, Pool: pool, Failures: s.Failures, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
 		Trace: s.Traces().Group, TracePush: s.Traces().OfPush,
-		Schemas: queueapi.Service(s.Queue).Schemas,
+		Schemas: queueapi.Service(s.Queue).Schemas, Bugs: set.bugs,
 	})
 	if err != nil {
 		t.Fatal(err)

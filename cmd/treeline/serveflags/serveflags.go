@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/treeline-ci/treeline/app"
+	"github.com/treeline-ci/treeline/app/bugtracker"
 	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/auth/cloud"
@@ -32,6 +33,7 @@ type Flags struct {
 	config                             app.Config // what flags alone say
 	repos                              []string
 	proxies, limits, metrics, receiver string
+	bugs                               string
 	notify                             notifyFlags
 }
 
@@ -49,6 +51,7 @@ func (f *Flags) Add(to *pflag.FlagSet) {
 	to.StringVar(&f.limits, "limits", "", "how often somebody may ask: KIND=PER-SECOND/BURST or KIND=off, such as \"anonymous=50/500 costly=off\"")
 	to.StringVar(&f.metrics, "metrics-address", "", "host and port at which Prometheus may scrape /metrics, such as 127.0.0.1:9100 (TREELINE_METRICS)")
 	to.StringVar(&f.receiver, "otlp-endpoint", "", "receiver of OpenTelemetry's protocol to which traces are sent, such as http://localhost:4318 (OTEL_EXPORTER_OTLP_ENDPOINT)")
+	to.StringVar(&f.bugs, "bug-tracker", "", "bug tracker of the pages: github:https://github.com/OWNER/REPOSITORY or bugzilla:https://HOST?product=…&component=… (TREELINE_BUG_TRACKER)")
 	f.notify = notifyFlags{}
 	f.notify.add(to)
 	to.DurationVar(&c.Drain, "drain", 25*time.Second, "how long requests may go on that run when the server is told to stop")
@@ -115,6 +118,8 @@ func (f *Flags) Read() (c app.Config, problems []Problem) {
 	read("GitHub", err)
 	c.Objects, err = app.LoadObjects(os.Getenv("TREELINE_OBJECT_STORES"))
 	read("TREELINE_OBJECT_STORES", err)
+	c.Bugs, err = bugtracker.Open(cmp.Or(f.bugs, os.Getenv("TREELINE_BUG_TRACKER")), fromFile("TREELINE_BUG_TRACKER_TOKEN"))
+	read("--bug-tracker or TREELINE_BUG_TRACKER", err)
 	c.Notify, err = app.LoadNotify(f.notify.getenv)
 	read("TREELINE_NOTIFY", err)
 	c.Traces, err = export.FromEnv(f.receiver, os.Getenv)

@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { ActionMenu } from "../shell/actions.tsx";
 import { get, post, Refused } from "../shell/api.ts";
+import { BugList, draft, openFiling, suggestions, type Suggestions } from "../shell/bugs.tsx";
 import type { Cell, FailureLine, Message, Said, TaskData } from "../shell/data.ts";
 import { onMessages } from "../shell/live.ts";
 import { Copy, ended, Icon, Status, Waits, When } from "../shell/look.tsx";
@@ -14,7 +15,7 @@ import { act, retrigger, undo } from "./deeds.ts";
 import { classOf } from "./filter.ts";
 import { CLASS_WORD } from "./grid.ts";
 import { cellOf, cellsById, data, select } from "./model.ts";
-import { pinned, togglePin } from "./pins.tsx";
+import { pinned, pinWith, togglePin } from "./pins.tsx";
 
 const TAIL_LINES = 14;
 const TAIL_BYTES = 6000;
@@ -38,6 +39,7 @@ const problem = signal("");
 const tail = signal("");
 const lines = signal<FailureLine[]>([]);
 const reading = signal(false);
+const suggested = signal<Suggestions | null>(null);
 const said = signal<(Said & { undoneBy: string })[] | null>(null);
 const similar = signal<Similar[] | null>(null);
 const tab = signal<Tab>("failure");
@@ -69,10 +71,25 @@ async function load(id: string): Promise<void> {
     tail.value = end;
     lines.value = found?.lines ?? [];
     reading.value = found?.reading ?? false;
+    if (lines.value.length > 0) void suggest(id, d.run, mine.signal);
     if (reading.value) setTimeout(() => wanted === id && void load(id), 1500);
   } catch (error) {
     if (mine.signal.aborted || wanted !== id) return;
     problem.value = error instanceof Refused ? error.message : "The server cannot be reached.";
+  }
+}
+
+// suggest asks which bugs it could be: first those that people gave before, then the tracker, which may take a while.
+async function suggest(id: string, run: number, signal: AbortSignal): Promise<void> {
+  try {
+    for (const search of [false, true]) {
+      const found = await suggestions(id, run, search, signal);
+      if (wanted !== id) return;
+      suggested.value = found;
+      if (!found.tracker.name) return;
+    }
+  } catch {
+    // Without them the lines are there.
   }
 }
 
@@ -147,6 +164,7 @@ export function Panel({ id, version }: { id: string; version: number }) {
     said.value = similar.value = null;
     problem.value = tail.value = "";
     lines.value = [];
+    suggested.value = null;
     const timer = setTimeout(() => void load(id), 120);
     return () => {
       clearTimeout(timer);
@@ -247,14 +265,24 @@ function Failure({ d }: { d: TaskData }) {
               <span class="mono">{l.message}</span>
               {l.number > 0 && d.logPage && <a class="small" href={`${d.logPage}#L${l.number}`}>line {l.number}</a>}
               {l.report > 0 && <span class="small muted said-so">reported by {l.by} <button type="button" class="link" onClick={() => void takeLineBack(d, l.report)}>take back</button></span>}
+              {suggested.value?.lines[i] && <BugList list={suggested.value.lines[i]!} take={(bug) => pinWith(d.id, bug)} />}
             </li>
           ))}
         </ol>
+      )}
+      {lines.value.length > 0 && suggested.value?.tracker.name && (
+        <p><button type="button" class="button small" data-file-bug onClick={() => fileBug(d)}>File a bug…</button></p>
       )}
       {tail.value && <><h3>End of the log</h3><pre class="code tail" tabIndex={0}>{tail.value}</pre></>}
       {!tail.value && !failed && <p class="muted">There is no log yet.</p>}
     </>
   );
+}
+
+function fileBug(d: TaskData): void {
+  const revision = cellsById.get(d.id)?.push.info.value.revision ?? d.push?.revision ?? "";
+  const words = draft({ name: d.name, task: d.id, run: d.run, repo: data.repo, revision, log: d.logPage, lines: lines.value });
+  openFiling({ task: d.id, tracker: suggested.value!.tracker, ...words, done: (bug) => pinWith(d.id, bug) });
 }
 
 async function takeLineBack(d: TaskData, report: number): Promise<void> {

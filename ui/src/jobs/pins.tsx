@@ -48,6 +48,13 @@ export function togglePin(id: string): void {
   put(next);
 }
 
+/** Pins a task with the bug that it is. */
+export function pinWith(id: string, of: string): void {
+  pin([id]);
+  bug.value = of;
+  focusField("bug");
+}
+
 export function clear(): void {
   put(new Set());
   saved.value = [];

@@ -31,6 +31,7 @@ func (a *App) traced(c *pgxpool.Config) { c.ConnConfig.Tracer = a.metrics.SQL }
 func (a *App) startMetrics(ctx context.Context) error {
 	a.metrics.Connections("main", a.pool)
 	a.metrics.Connections("queue", a.queuePool)
+	a.metrics.Limits(a.refused)
 	a.metrics.Read(ctx, a.config.Log, a.figures().Readings()...)
 	if !a.config.Metrics.Enabled() {
 		return nil
@@ -44,6 +45,15 @@ func (a *App) startMetrics(ctx context.Context) error {
 	a.config.Log.InfoContext(ctx, "metrics can be scraped", "address", "http://"+at.String()+metrics.Path)
 	a.onStop(func(context.Context) error { return server.Close() })
 	return nil
+}
+
+// refused is how many requests the limits refused, by kind.
+func (a *App) refused() map[string]uint64 {
+	out := map[string]uint64{}
+	for kind, n := range a.limits.Refused() {
+		out[string(kind)] = n
+	}
+	return out
 }
 
 // Metrics is what the server counts.

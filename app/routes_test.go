@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -16,7 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/metrics"
 	"github.com/treeline-ci/treeline/internal/pgtest"
+	"github.com/treeline-ci/treeline/internal/web/throttle"
 	"github.com/treeline-ci/treeline/ui/page"
 )
 
@@ -207,7 +210,18 @@ func TestEveryRoute(t *testing.T) {
 			}
 		}
 	})
+	t.Run("what the limits refuse is counted", func(t *testing.T) {
+		for w.app.limits.Take(throttle.SignIn, "192.0.2.1") == nil {
+		}
+		out := httptest.NewRecorder()
+		w.app.metrics.Handler("", slog.New(slog.DiscardHandler)).ServeHTTP(out, httptest.NewRequestWithContext(t.Context(), http.MethodGet, metrics.Path, nil))
+		if got := out.Body.String(); !strings.Contains(got, "treeline_limits_refused_total{kind=\"sign-in\"} 1\n") || !strings.Contains(got, "treeline_limits_refused_total{kind=\"client\"} 0\n") {
+			t.Errorf("a scrape says:\n%s", got)
+		}
+	})
 	t.Run("no route takes a body without end", func(t *testing.T) { w.tooLarge(t, append(slices.Clone(doors), endpoints...), session) })
+	t.Run("no route takes JSON that nests without end", func(t *testing.T) { w.tooDeep(t, session) })
+	t.Run("what nests as deep as may be is kept", w.deepIsKept)
 	t.Run("no route takes headers without end", func(t *testing.T) {
 		for _, to := range []way{doors[0], endpoints[0], {"GET", "/", "/"}} {
 			resp := w.send(to, "", map[string]string{"X-Much": strings.Repeat("x", 80<<10)})

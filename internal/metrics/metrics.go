@@ -59,6 +59,7 @@ type Metrics struct {
 	registered *prometheus.HistogramVec
 
 	databases databases
+	refusals  refusals
 	readings  readings
 }
 
@@ -78,7 +79,7 @@ func New(o Options) *Metrics {
 	build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.SQL, &m.databases, &m.readings, build,
+		m.SQL, &m.databases, &m.refusals, &m.readings, build,
 		m.requests, m.seconds, m.authSuccess, m.authFailure, m.lines, m.rounds,
 		m.completed, m.failed, m.exception, m.defined, m.wait, m.latency,
 		m.webhookLag, m.webhooks, m.desired, m.most, m.turns, m.registered,

@@ -92,6 +92,8 @@ func Classify(err error) error {
 			return fault.Wrap(fault.Conflict, err, "it exists already, with other content")
 		case e.Code == "22021" || e.Code == "22P05":
 			return fault.Wrap(fault.Invalid, err, "a text has a character that cannot be kept, such as a zero byte")
+		case e.Code == "54001":
+			return fault.Wrap(fault.Invalid, err, "a value nests too deep to be kept")
 		case unavailable(e.Code):
 			return fault.Wrap(fault.Unavailable, err, "the database is not available")
 		}

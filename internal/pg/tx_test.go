@@ -131,6 +131,7 @@ func TestClassify(t *testing.T) {
 		{"nothing", nil, nil},
 		{"no rows", pgx.ErrNoRows, fault.NotFound},
 		{"a double key", &pgconn.PgError{Code: "23505"}, fault.Conflict},
+		{"too deep", &pgconn.PgError{Code: "54001"}, fault.Invalid},
 		{"a zero byte", &pgconn.PgError{Code: "22021"}, fault.Invalid},
 		{"a shutdown", &pgconn.PgError{Code: "57P01"}, fault.Unavailable},
 		{"too many connections", &pgconn.PgError{Code: "53300"}, fault.Unavailable},

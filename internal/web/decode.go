@@ -4,10 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
+
+// maxDepth is how deep arrays and objects of a body may nest. PostgreSQL, which keeps them, takes some more than this;
+// templates and schemas are never as deep.
+const maxDepth = 1000
+
+// errDeep says that a body nests deeper.
+var errDeep = fmt.Errorf("its arrays and objects nest more than %d levels deep", maxDepth)
 
 // decoded reads JSON text into what schemas are checked against: maps, slices, strings, numbers as they
 // stand, booleans and nil. As in encoding/json, the last of equal names counts, and what is no UTF-8 is
@@ -27,11 +35,14 @@ func decoded(text []byte) (any, error) {
 	return v, nil
 }
 
-// decodeValue reads one value; jsontext limits how deep they nest.
+// decodeValue reads one value.
 func decodeValue(dec *jsontext.Decoder) (any, error) {
 	token, err := dec.ReadToken()
 	if err != nil {
 		return nil, err
+	}
+	if dec.StackDepth() > maxDepth {
+		return nil, errDeep
 	}
 	switch token.Kind() {
 	case '"':

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -289,8 +288,14 @@ func (r *Request) shown() any {
 	if len(r.raw) > shownLimit {
 		return map[string]string{"omitted": fmt.Sprintf("a body of %d bytes", len(r.raw))}
 	}
-	var body any
-	if !r.isJSON || json.Unmarshal(r.raw, &body) != nil {
+	if !r.isJSON {
+		return empty
+	}
+	body, err := decoded(r.raw)
+	if errors.Is(err, errDeep) { // indented, it would be a hundred thousand times as long
+		return map[string]string{"omitted": fmt.Sprintf("a body of which %v", errDeep)}
+	}
+	if err != nil {
 		return empty
 	}
 	members, ok := body.(map[string]any)

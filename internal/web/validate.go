@@ -68,6 +68,9 @@ func (r *Request) checkBody() error {
 		return err
 	}
 	value, err := decoded(r.raw)
+	if errors.Is(err, errDeep) {
+		return fault.New(fault.BadInput, "The request's body cannot be used: %v.", errDeep)
+	}
 	if err != nil && len(e.Secret) > 0 {
 		return fault.New(fault.Malformed, "The request's body is not JSON.") // the cause may repeat of it
 	}

@@ -13,8 +13,9 @@
 # make bench-github  webhooks stored and answered, and how long one takes to its decision task
 # make bench-worker  tasks that do nothing on one worker: TASKS=number
 # make simulate-pools  worker pools live through a week of load; prints a table
-# make upgrade-test  the database up and down under load with the previous program still serving
+# make upgrade-test  the database up and down under load with the previous program still serving; two servers replaced one by one, and back
 # make migrate-bench  a table of ROWS=10000000 rows is migrated online, killed and resumed, up and down
+# make vacuum-bench  what VACUUM_TASKS=100000 tasks leave in the tables: dead rows, HOT updates, empty space, autovacuum
 # make release  programs for six platforms, archives, bill of materials, checksums: PLATFORMS=linux/amd64,… VERSION comes from git
 # make release-check  the release twice, in two directories: the same bytes; COLD=1 compiles everything anew
 # make image  the container image from scratch, by podman, of what make release made
@@ -34,7 +35,7 @@ GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.
 # One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
 export CGO_ENABLED = 0
 
-.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test migrate-bench release release-check image test-deploy test-otel clean
+.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test migrate-bench vacuum-bench release release-check image test-deploy test-otel clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -143,6 +144,11 @@ ROWS ?= 10000000
 BUSY ?= 50
 migrate-bench: need-test
 	$(GO) test ./internal/pg -run '^TestOnline$$' -v -count 1 -timeout 90m -rows $(ROWS) -busy $(BUSY)
+
+# Tasks live their whole lives; what they leave in the tables, and what autovacuum makes of it.
+VACUUM_TASKS ?= 100000
+vacuum-bench: need-test
+	$(GO) test -tags vacuum ./queue -run '^$$' -bench '^BenchmarkVacuum$$' -benchtime $(VACUUM_TASKS)x -v -timeout 90m
 
 # What is released; the six builds take minutes. Releases: docs/operations/release.md
 RELEASE = $(GO) run ./tools/release

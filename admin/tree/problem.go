@@ -205,12 +205,27 @@ func (a at) value() any {
 		a.wrong("it cannot be read: %v", err)
 		return nil
 	}
+	if deeper(a.Node, maxLevels) {
+		a.wrong("it is nested more than %d levels deep; flatten it", maxLevels)
+		return nil
+	}
 	out, ok := plain(out)
 	if !ok {
 		a.wrong("it has a key that is no text, or a number that JSON does not know; put it in quotes")
 		return nil
 	}
 	return out
+}
+
+// maxLevels is how deep values may nest: no deeper than the tasks of a server.
+const maxLevels = 500
+
+// deeper reports whether a node that can be decoded, so that no alias is a circle, nests more than some levels.
+func deeper(n *yaml.Node, levels int) bool {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return levels < 0 || slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return deeper(c, levels-1) })
 }
 
 // nearest helps with a key that is not known.

@@ -57,7 +57,6 @@ var Catalogue = map[string]Kind{
 	"schema-old":         {Error, "The program needs tables and columns that the database lacks.", "treeline db upgrade (a server does it at its start)."},
 	"schema-new":         {Warning, "A newer program has changed the schema; this one may not know what it means.", "Run the newer program, or go back with its \"treeline db downgrade\"."},
 	"servers-differ":     {Warning, "A rolling upgrade is under way, or was not finished: only programs of neighbouring versions work beside each other.", "Replace the servers of the older program, one after the other (docs/operations/upgrade.md)."},
-	"servers-differ":     {Warning, "A rolling upgrade is under way, or was not finished: only programs of neighbouring versions work beside each other.", "Replace the servers of the older program, one after the other (docs/operations/upgrade.md)."},
 	"schema-changed":     {Error, "The schema is not what the program takes it for.", "Find out who changed a version that was applied; restore the program that fits."},
 	"db-moved":           {Error, "The database was put back, copied, or taken over by a standby. Numbers that it gave after that point, and files and pages that bear them, may be given again: logs mix, pages stand still, check runs hang.", "Stop all servers, give treeline db restored (with --nothing-lost if no commit is missing), start them (docs/operations/backup.md)."},
 

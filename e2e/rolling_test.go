@@ -72,12 +72,24 @@ func TestRollingUpgradeAndBack(t *testing.T) {
 	r.step("one server is new")
 	up[1] = r.replace(up[1], program)
 	r.step("both are new")
+	known := func() int {
+		return r.scan(fmt.Sprintf(`SELECT count(*) FROM replicas WHERE schema = %d AND seen > now() - interval '1 minute'`, newest))
+	}
+	if n := known(); n != 2 {
+		t.Errorf("the database knows of %d servers of the newest schema, and two run", n)
+	}
+	if n := r.scan(fmt.Sprintf(`SELECT count(*) FROM replicas WHERE schema < %d`, newest)); n != 0 {
+		t.Errorf("the database knows of %d servers of before, and none runs", n)
+	}
 	calm := r.cut.Load()
 	up[0] = r.replace(up[0], old)
 	r.step("one server is old again")
 	up[1] = r.replace(up[1], old)
 	if n := r.cut.Load() - calm; n != 0 {
 		t.Errorf("%d calls were cut while new servers stopped", n)
+	}
+	if n := known(); n != 0 {
+		t.Errorf("the database knows of %d servers of the newest schema, and they were stopped", n)
 	}
 	r.step("both are old")
 	r.db(program, "downgrade", "--to", fmt.Sprint(before))

@@ -26,6 +26,13 @@ func (ps *Pages) settings(v *page.Visit) error {
 	if f.Get("keysOff") != "" {
 		c.Keys = []string{"*"}
 	}
+	old, known, err := ps.Settings.Of(v.R.Context(), v.Session)
+	if err != nil {
+		return err
+	}
+	if c.Watched = old.Watched; !known {
+		c.Watched = v.Settings().Watched // chosen before they signed in
+	}
 	if err := ps.Settings.Keep(v.R.Context(), v.Session, c); err != nil {
 		return err
 	}
@@ -38,7 +45,7 @@ func (ps *Pages) settings(v *page.Visit) error {
 // apply has the browser keep what pages need before they know who asks.
 func apply(v *page.Visit, c home.Choices) error {
 	v.KeepTheme(c.Theme)
-	return v.KeepSettings(page.Settings{Zone: c.Zone, Keys: append([]string{}, c.Keys...)})
+	return v.KeepSettings(page.Settings{Zone: c.Zone, Keys: append([]string{}, c.Keys...), Watched: c.Watched})
 }
 
 // bring gives a browser that somebody has just signed in with what they chose on another one.

@@ -37,6 +37,7 @@ type Pages struct {
 func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /{$}", ps.home)
 	k.Page("POST /ui/theme", ps.nextTheme)
+	k.Page("POST /ui/watch", ps.watch)
 	return k.Add(markup)
 }
 
@@ -50,8 +51,11 @@ const (
 // card is a repository on the first page.
 type card struct {
 	push.Repository
-	Pushes []line
-	Tree   trees.Tree
+	Watched bool
+	Icons   string
+	CSRF    string
+	Pushes  []line
+	Tree    trees.Tree
 }
 
 func (c card) last() time.Time {
@@ -83,7 +87,8 @@ type queueLine struct {
 
 // view is the first page.
 type view struct {
-	Cards   []card
+	Watched []card // that the visitor chose
+	Cards   []card // the others
 	Mine    []line
 	Failing []failing
 	Emails  []string
@@ -110,7 +115,26 @@ func (ps *Pages) home(v *page.Visit) error {
 	if err := ps.queues(v, &b); err != nil {
 		return err
 	}
-	return v.Show(http.StatusOK, page.View{Title: "Home", Name: "home", Body: b, Stream: stream}, map[string]any{"emails": append([]string{}, b.Emails...), "notify": b.Notify})
+	watched, err := ps.watched(v)
+	if err != nil {
+		return err
+	}
+	b.choose(watched, v.Kit.Assets.Icons, v.Session.CSRF())
+	return v.Show(http.StatusOK, page.View{Title: "Home", Name: "home", Body: b, Stream: stream, Watched: append([]string{}, watched...)}, map[string]any{"emails": append([]string{}, b.Emails...), "notify": b.Notify})
+}
+
+// choose puts the cards of repositories that are watched apart.
+func (b *view) choose(watched []string, icons, csrf string) {
+	all := b.Cards
+	b.Cards = nil
+	for _, c := range all {
+		c.Icons, c.CSRF = icons, csrf
+		if c.Watched = slices.Contains(watched, c.Name); c.Watched {
+			b.Watched = append(b.Watched, c)
+		} else {
+			b.Cards = append(b.Cards, c)
+		}
+	}
 }
 
 func (ps *Pages) repositories(v *page.Visit, b *view) error {

@@ -109,3 +109,52 @@ func TestHome(t *testing.T) {
 		tab.Inspect(t, "profile-settings")
 	})
 }
+
+// TestWatching: what somebody watches is theirs on every browser once they have signed in, and this browser's before.
+func TestWatching(t *testing.T) {
+	site := uitest.New(t)
+	for _, name := range []string{"app", "lib", "web"} {
+		site.Repository(t, name)
+	}
+	watch := func(b *uitest.Browser, at, repo, on string) *uitest.Document {
+		t.Helper()
+		form := url.Values{"repo": {repo}, "on": {on}, "next": {at}}
+		for _, n := range b.Get(t, at).Find("[name=csrf]") {
+			form.Set("csrf", uitest.Attr(n, "value"))
+		}
+		return b.Post(t, "/ui/watch", form)
+	}
+	wants := func(d *uitest.Document, watched, others, menu string) {
+		t.Helper()
+		if got := strings.Join(strings.Fields(d.Text("#watched h2")), " "); d.Status != http.StatusOK || got != watched {
+			t.Errorf("status %d, watched are %q, want %q", d.Status, got, watched)
+		}
+		if got := strings.Join(strings.Fields(d.Text("#others .repo h2")), " "); got != others {
+			t.Errorf("the others are %q, want %q", got, others)
+		}
+		if got := strings.Join(strings.Fields(d.Text("#repos .drop")), " "); !strings.HasPrefix(got, menu) {
+			t.Errorf("the menu has %q, want %q first", got, menu)
+		}
+	}
+	b := site.Browser(t)
+	if d := b.Get(t, "/"); len(d.Find("#watched")) != 0 || len(d.Find(".repos .repo")) != 3 {
+		t.Errorf("without a choice the page has %s", d.Text("main"))
+	}
+	wants(watch(b, "/", "web", "1"), "web", "app lib", "web watched Others app lib")
+	wants(site.Browser(t).Get(t, "/"), "", "", "app lib web")
+	if d := watch(b, "/", "nothing", "1"); d.Status != http.StatusNotFound {
+		t.Errorf("a repository that is not there: status %d", d.Status)
+	}
+	b.SignIn(t, uitest.Admin, uitest.AdminToken)
+	if d := watch(b, "/jobs?repo=lib", "lib", "1"); d.URL.RequestURI() != "/jobs?repo=lib" || !strings.Contains(d.Text("#repos .drop"), "Stop watching lib") {
+		t.Errorf("%s: the menu has %q", d.URL, d.Text("#repos .drop"))
+	}
+	wants(b.Get(t, "/"), "lib web", "app", "lib watched web watched Others app")
+	other := site.Browser(t)
+	other.SignIn(t, uitest.Admin, uitest.AdminToken)
+	wants(other.Get(t, "/"), "lib web", "app", "lib watched web watched Others app")
+	wants(watch(other, "/", "web", "0"), "lib", "app web", "lib watched Others app web")
+	wants(b.Get(t, "/"), "lib", "app web", "lib watched Others app web")
+	keep(t, b, url.Values{"zone": {"UTC"}})
+	wants(b.Get(t, "/"), "lib", "app web", "lib watched Others app web")
+}

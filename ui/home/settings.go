@@ -22,6 +22,8 @@ type Choices struct {
 	Keys   []string `json:"keys"`   // that do nothing; "*" for all single letters
 	Emails []string `json:"emails"` // under which they push
 	Notify bool     `json:"notify"` // the browser tells when a push of theirs fails
+	// Watched are repositories that they watch.
+	Watched []string `json:"watched,omitempty"`
 }
 
 // Settings keeps choices, by who made them. It is safe for concurrent use.

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/treeline-ci/treeline/auth"
@@ -38,7 +39,8 @@ type View struct {
 	User    string
 	CSRF    string
 	Repo    string
-	Repos   []push.Repository
+	Repos   []Repo
+	Watched []string // repositories, where a page knows better than the browser; nil: it does not
 	Areas   []Area
 	Here    string // path and query of this page, to come back to
 	Assets  *Assets
@@ -49,6 +51,32 @@ type View struct {
 	Boot    template.JS
 	Body    any
 }
+
+// Repo is a repository in the menu of the header.
+type Repo struct {
+	Name    string
+	Watched bool
+	Other   bool // the first that is not watched, after some that are
+}
+
+// watchedFirst puts the repositories that are watched before the others.
+func watchedFirst(list []push.Repository, watched []string) []Repo {
+	var out, others []Repo
+	for _, r := range list {
+		if slices.Contains(watched, r.Name) {
+			out = append(out, Repo{Name: r.Name, Watched: true})
+		} else {
+			others = append(others, Repo{Name: r.Name})
+		}
+	}
+	if len(out) > 0 && len(others) > 0 {
+		others[0].Other = true
+	}
+	return append(out, others...)
+}
+
+// Watches reports whether the page's repository is one that the visitor watches.
+func (w View) Watches() bool { return slices.Contains(w.Watched, w.Repo) }
 
 // Tree is what the header says of a repository.
 type Tree struct{ Repository, State, Reason, Message, Href string }
@@ -132,7 +160,10 @@ func (v *Visit) Show(status int, w View, data any) error {
 		if err != nil {
 			return err
 		}
-		w.Repos = repos
+		if w.Watched == nil {
+			w.Watched = v.Settings().Watched
+		}
+		w.Repos = watchedFirst(repos, w.Watched)
 	}
 	for _, f := range k.each {
 		if err := f(v, &w); err != nil {
@@ -168,6 +199,8 @@ func LocalPath(next string) string {
 type Settings struct {
 	Zone string   `json:"zone"` // "UTC", or "" for that of the browser
 	Keys []string `json:"keys"` // that do nothing, as the table of keys has them; "*" for all single letters
+	// Watched are the repositories that somebody chose to watch: menus and the first page begin with them.
+	Watched []string `json:"watched,omitempty"`
 }
 
 // SettingsCookie names the cookie with somebody's settings, as base64 of their JSON.
@@ -197,7 +230,7 @@ func (v *Visit) KeepSettings(s Settings) error {
 	}
 	value := base64.RawURLEncoding.EncodeToString(text)
 	if len(value) >= maxSettings {
-		return fault.New(fault.Invalid, "These are more keys than can be switched off one by one; switch off all.")
+		return fault.New(fault.Invalid, "These are more keys and repositories than a browser can keep: switch off all keys, or watch fewer repositories.")
 	}
 	http.SetCookie(v.W, &http.Cookie{
 		Name: SettingsCookie, Value: value, Path: "/", MaxAge: 365 * 24 * 3600, Secure: v.Kit.Secure(), SameSite: http.SameSiteLaxMode, HttpOnly: true,

@@ -230,7 +230,7 @@ func guard(next http.Handler) http.Handler {
 	})
 }
 
-// prices are what an hour of a worker of each pool costs, for pools that say it.
+// prices are what an hour of a worker of each pool costs, for pools that say it; of none where their currencies differ.
 func (d Deps) prices(ctx context.Context, ids []string) (map[string]float64, string, error) {
 	out, currency := map[string]float64{}, ""
 	if d.Pools == nil {
@@ -241,9 +241,13 @@ func (d Deps) prices(ctx context.Context, ids []string) (map[string]float64, str
 		if err != nil {
 			return nil, "", err
 		}
-		if p.Set() {
-			out[id], currency = p.Of(""), p.Currency
+		if !p.Set() {
+			continue
 		}
+		if currency != "" && p.Currency != currency {
+			return nil, "", nil
+		}
+		out[id], currency = p.Of(""), p.Currency
 	}
 	return out, currency, nil
 }

@@ -37,7 +37,8 @@ type link struct {
 	Takes int64  `json:"takes"`
 }
 
-// Prices tells what an hour of a worker of each pool costs, and in which currency; pools without a price are left out.
+// Prices tells what an hour of a worker of each pool costs, and in which currency; pools without a price are left out. Where
+// the pools' currencies differ it tells of none: there is no sum.
 type Prices func(ctx context.Context, pools []string) (map[string]float64, string, error)
 
 func (ps *Pages) figures(ctx context.Context, p push.Push) (*figures, error) {
@@ -150,8 +151,13 @@ func (ps *Pages) price(ctx context.Context, cells []cell.Cell, f *figures) error
 	busy := map[string]int64{}
 	now := time.Now().UnixMilli()
 	for i := range cells {
-		if c := &cells[i]; c.Started > 0 {
-			busy[c.Queue] += max(0, cmp.Or(c.Ended, now)-c.Started) + c.Before
+		c := &cells[i]
+		ms := c.Before // also of a task that waits to be run again
+		if c.Started > 0 {
+			ms += max(0, cmp.Or(c.Ended, now)-c.Started)
+		}
+		if ms > 0 {
+			busy[c.Queue] += ms
 		}
 	}
 	pools := make([]string, 0, len(busy))

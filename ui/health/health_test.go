@@ -190,7 +190,9 @@ func TestHealth(t *testing.T) {
 	s := newSite(t)
 	s.mixed(t)
 	t.Run("H1: new, known, flaky and lost ones are told apart, in this order, each with its reason", func(t *testing.T) {
-		a := s.until(t, "", 3, func(a answer) bool { return a.Reading == 0 && len(a.Groups) == 7 && len(a.Jobs) == 2 && a.Groups[0].Kind == failures.Fresh })
+		a := s.until(t, "", 3, func(a answer) bool {
+			return a.Reading == 0 && len(a.Groups) == 7 && len(a.Jobs) == 2 && a.Groups[0].Kind == failures.Fresh
+		})
 		parent := rev(2)[:10]
 		want := []string{
 			"new TestA: It passed on the parent " + parent + ".",
@@ -307,4 +309,64 @@ func (s *site) passNewest(t testing.TB, n int, name string) {
 		}
 	}
 	t.Fatalf("no pending task is called %s", name)
+}
+
+// TestCostOfAPush: what the workers' hours of a push cost is the sum over its tasks, of all their runs, by the prices of
+// their pools; with none there is no cost, and with two currencies no sum.
+func TestCostOfAPush(t *testing.T) {
+	s := newSite(t)
+	s.push(t, 1)
+	cost := func() string {
+		t.Helper()
+		code, body := s.get(t, "/ui/api/push/sample/"+rev(1))
+		var d struct {
+			Figures struct {
+				Cost  string
+				Hours float64
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &d); err != nil || code != http.StatusOK {
+			t.Fatalf("status %d, error %v: %s", code, err, body)
+		}
+		return fmt.Sprintf("%s for %.2f h", d.Figures.Cost, d.Figures.Hours)
+	}
+	on := func(label, queue string) string {
+		id := s.Task(t, task.Pending, queuetest.In(s.group[rev(1)]), uitest.Job{Name: label, Platform: "linux", Group: "T", Symbol: label}.Define, queuetest.OnQueue(queue))
+		s.Run(t, id)
+		return id
+	}
+	built, tested, again := on("build", "p/dear"), on("test", "p/cheap"), on("again", "p/dear")
+	for id, run := range map[string]func() error{
+		built:  func() error { _, err := s.Queue.ReportCompleted(t.Context(), built, 0); return err },
+		tested: func() error { _, err := s.Queue.ReportFailed(t.Context(), tested, 0); return err },
+		again: func() error { // its worker went after half an hour, and it waits to be run again
+			_, err := s.Queue.ReportException(t.Context(), again, 0, task.ReasonWorkerShutdown)
+			return err
+		},
+	} {
+		if err := run(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Pool.Exec(t.Context(), `UPDATE runs SET started = resolved - $2 * interval '1 minute', scheduled = resolved - interval '3 hours' WHERE task_id = $1 AND run_id = 0`,
+			id, map[string]int{built: 90, tested: 30, again: 30}[id]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := cost(); got != " for 2.50 h" {
+		t.Errorf("without prices it costs %q", got)
+	}
+	s.WorkerPool(t, "p/dear", "static", `{"pricePerHour": 4.5, "currency": "EUR"}`)
+	if got := cost(); got != "9.00 EUR for 2.50 h" { // 90 and 30 minutes
+		t.Errorf("with one price it costs %q", got)
+	}
+	s.WorkerPool(t, "p/cheap", "static", `{"pricePerHour": 0.5, "currency": "EUR"}`)
+	if got := cost(); got != "9.25 EUR for 2.50 h" {
+		t.Errorf("with two prices it costs %q", got)
+	}
+	if _, err := s.Pool.Exec(t.Context(), `UPDATE worker_pools SET config = '{"pricePerHour": 0.5, "currency": "USD"}' WHERE worker_pool_id = 'p/cheap'`); err != nil {
+		t.Fatal(err)
+	}
+	if got := cost(); got != " for 2.50 h" {
+		t.Errorf("with two currencies it costs %q", got)
+	}
 }

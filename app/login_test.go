@@ -112,11 +112,15 @@ func TestPeopleAndReplicas(t *testing.T) {
 		}
 		return to, string(body)
 	}
-	ask, _ := send(http.MethodGet, second+"/login/example?next=/profile", nil)
-	link, _ := send(http.MethodPost, ask.String(), url.Values{"query": {ask.RawQuery}, "name": {"ada"}, "password": {"correct horse"}, "do": {"allow"}})
-	if at, body := send(http.MethodGet, link.String(), nil); at.Path != "/profile" {
-		t.Fatalf("got %s: %s", at, body)
+	signIn := func(server string) {
+		t.Helper()
+		ask, _ := send(http.MethodGet, server+"/login/example?next=/profile", nil)
+		link, _ := send(http.MethodPost, ask.String(), url.Values{"query": {ask.RawQuery}, "name": {"ada"}, "password": {"correct horse"}, "do": {"allow"}})
+		if at, body := send(http.MethodGet, link.String(), nil); at.Path != "/profile" {
+			t.Fatalf("got %s: %s", at, body)
+		}
 	}
+	signIn(second)
 	const ada = "example/1|ada"
 	profile := func(server string) string {
 		t.Helper()
@@ -134,11 +138,14 @@ func TestPeopleAndReplicas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	idp.ClientSecret += "-changed" // docs/operations/keys.md: at the provider, then in the configuration
+	r.config.Login.Providers[0].ClientSecret = idp.ClientSecret
 	r.start(t, again)
-	page := profile(root)
-	if !strings.Contains(page, ada) {
+	if !strings.Contains(profile(root), ada) {
 		t.Fatal("the session did not survive")
 	}
+	signIn(root) // with the new secret
+	page := profile(root)
 	_, rest, _ := strings.Cut(page, `name="csrf" value="`)
 	csrf, _, _ := strings.Cut(rest, `"`)
 	_, body := send(http.MethodPost, root+"/login/credentials", nil, "X-CSRF", csrf)

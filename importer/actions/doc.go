@@ -27,7 +27,8 @@ const Directory = ".github/workflows"
 type Options struct {
 	// Runners says which worker serves a label of runs-on: an alias (linux), or provisioner/worker-type.
 	Runners map[string]string
-	// Workflows are the names of files, with or without directory and extension; empty for all.
+	// Workflows are the names of files, with or without directory and extension; empty for all. What those before have
+	// brought over stays.
 	Workflows []string
 	// Images lets jobs that set up one language run in the image of that language.
 	Images bool
@@ -95,6 +96,18 @@ func Convert(files fs.FS, p starter.Project, o Options) (*Result, error) {
 	c := &converter{files: files, project: p, options: o, result: &Result{}, workers: map[string]*Worker{}, secrets: map[string]*Secret{}}
 	for _, name := range names {
 		c.workflow(name)
+	}
+	if len(o.Workflows) > 0 && len(c.flows) > 0 {
+		rest, err := workflows(files, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range rest {
+			if !slices.Contains(names, name) {
+				c.keep(name)
+			}
+		}
+		slices.SortStableFunc(c.flows, func(a, b *flow) int { return strings.Compare(a.file, b.file) })
 	}
 	c.write()
 	slices.SortStableFunc(c.result.Remarks, func(a, b Remark) int {

@@ -49,6 +49,7 @@ type flow struct {
 	cancel      *bool             // concurrency
 	prefixed    bool
 	taskContext bool
+	kept        bool // its kind is there and stays; see keep
 }
 
 // binding is a variable of env.

@@ -21,12 +21,15 @@ func (c *converter) write() {
 	add(".taskcluster.yml", "what happens at a push: one decision task, which makes the others", c.taskclusterYML())
 	add("taskcluster/config.yml", "names, and where tasks run", c.configYML())
 	for _, f := range c.flows {
+		if f.kept {
+			continue
+		}
 		text, err := f.kindYML()
 		if err != nil {
 			f.left(f.root, "the workflow", err.Error())
 			continue
 		}
-		add("taskcluster/kinds/"+f.kind+"/kind.yml", "the tasks of "+f.file, text)
+		add(f.kindFile(), "the tasks of "+f.file, text)
 		for _, j := range f.jobs {
 			for _, e := range j.entries {
 				for _, file := range e.files {
@@ -74,9 +77,12 @@ func (c *converter) configYML() string {
 	}
 	for _, name := range c.workerNames() {
 		w := c.workers[name]
-		provisioner, kind, _ := strings.Cut(w.Queue, "/")
-		fmt.Fprintf(&aliases, "    # runs-on: %s\n    %s:\n      provisioner: %s\n      implementation: %s\n      os: %s\n      worker-type: %s\n",
-			clear(w.Labels), strconv.Quote(name), strconv.Quote(provisioner), w.Implementation, w.OS, strconv.Quote(kind))
+		fmt.Fprintf(&aliases, "    # runs-on: %s\n%s", clear(w.Labels), w.yml())
+	}
+	if len(c.options.Workflows) > 0 {
+		for _, w := range c.others() {
+			fmt.Fprintf(&aliases, "    # was here before\n%s", w.yml())
+		}
 	}
 	repository := "      name: " + strconv.Quote(clear(p.Name)) + "\n"
 	if p.Remote != "" {
@@ -105,6 +111,21 @@ workers:
 		text += "# What jobs of .cron.yml select.\ntarget-tasks:\n" + methods.String()
 	}
 	return text
+}
+
+// yml is the worker as an alias of config.yml.
+func (w Worker) yml() string {
+	provisioner, kind, _ := strings.Cut(w.Queue, "/")
+	return fmt.Sprintf("    %s:\n      provisioner: %s\n      implementation: %s\n      os: %s\n      worker-type: %s\n",
+		strconv.Quote(w.Alias), strconv.Quote(provisioner), plainWord(w.Implementation), plainWord(w.OS), strconv.Quote(kind))
+}
+
+// plainWord is a word as YAML has it, quoted only where it may be more than that.
+func plainWord(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz-") == "" && s != "" {
+		return s
+	}
+	return strconv.Quote(s)
 }
 
 // method is the target-tasks method of the workflow's job in .cron.yml.

@@ -155,7 +155,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 	rest, artifacts, book := d.rest(viewer, stream)
 	return append(rest, []area{
 		stream, offers, viewer, reasons, repeat,
-		&health.Pages{Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream, Prices: d.prices},
+		&health.Pages{Tracker: d.trackerName(), Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream, Prices: d.prices},
 		moved.Pages{},
 		&traces.Pages{Record: d.Push, Live: stream, Group: d.Trace, Push: d.TracePush, Version: d.Version},
 		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits, book.Hits}},
@@ -182,6 +182,14 @@ func (d Deps) tracker() bugs.Tracker {
 		return nil
 	}
 	return bugs.Remember(d.Bugs, time.Now)
+}
+
+// trackerName is what people call the bug tracker; "" where there is none.
+func (d Deps) trackerName() string {
+	if d.Bugs == nil {
+		return ""
+	}
+	return d.Bugs.Name()
 }
 
 // repositoryNames are the names of what is watched.

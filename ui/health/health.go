@@ -37,6 +37,7 @@ type Pages struct {
 	Again    *again.Again
 	Live     *live.Live
 	Prices   Prices // nil: nothing is known of costs
+	Tracker  string // what the bug tracker is called; "" for none
 }
 
 // Register adds the pages to a kit, with the addresses that Treeherder had for them.
@@ -95,6 +96,7 @@ type data struct {
 	Reading    int               `json:"reading"`
 	Figures    *figures          `json:"figures"` // null before there are tasks
 	CanTrigger bool              `json:"canTrigger"`
+	Tracker    string            `json:"tracker"` // what the bug tracker is called; "" for none
 }
 
 type commit struct {
@@ -175,7 +177,7 @@ func (ps *Pages) read(v *page.Visit, all bool) (data, push.Push, error) {
 	d := data{
 		Repo: p.Repository, ID: p.ID, Revision: p.Revision, Branch: p.Branch, Author: p.Author, Time: p.Time.UnixMilli(), GroupID: p.TaskGroupID,
 		State: string(p.State), Error: p.Error, Commits: []commit{}, Groups: []*failures.Group{}, Counts: map[string]int{}, Jobs: []jobs{}, Tasks: map[string]int{},
-		CanTrigger: v.Session.ClientID != "",
+		CanTrigger: v.Session.ClientID != "", Tracker: ps.Tracker,
 	}
 	d.Subject, _, _ = strings.Cut(p.Message, "\n")
 	for _, c := range p.Commits {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/apptest"
@@ -69,7 +70,8 @@ func TestAddJobs(t *testing.T) {
 			t.Fatalf("git commit: %v: %s", err, out)
 		}
 		tab.Go(t, "/jobs?repo=pebble")
-		tab.Wait(t, `document.querySelectorAll("section.push").length === 2 && document.querySelector("section.push b.c.passed") !== null`)
+		const newest = `document.querySelectorAll("section.push")[0]`
+		patiently(t, tab, `document.querySelectorAll("section.push").length === 2 && `+newest+`.querySelector("b.c.passed") !== null`)
 		uitest.Eval[bool](t, tab, watchPosts)
 		tab.Keys(t, "+")
 		tab.Wait(t, `document.querySelector("b.c.ghost") !== null`)
@@ -83,7 +85,7 @@ func TestAddJobs(t *testing.T) {
 			t.Errorf("the page sent %q for %s", sent, before)
 		}
 		// The job exists when the action has run: it is a task like any other then.
-		tab.Wait(t, fmt.Sprintf(`[...document.querySelectorAll("b.c:not(.ghost)")].some(e => e.getAttribute("aria-label").startsWith(%q))`, before+","))
+		patiently(t, tab, fmt.Sprintf(`[...%s.querySelectorAll("b.c:not(.ghost)")].some(e => e.getAttribute("aria-label").startsWith(%q))`, newest, before+","))
 	})
 	t.Run("who may not is told why", func(t *testing.T) {
 		dev := s.Tab(t)
@@ -93,4 +95,14 @@ func TestAddJobs(t *testing.T) {
 		openAdd(dev)
 		dev.Wait(t, `document.querySelector("[data-trigger]").disabled && document.querySelector("#add-jobs .why")?.innerText.includes("trigger-hook")`)
 	})
+}
+
+// patiently waits for what a whole server does, which may take longer than what a page does.
+func patiently(t *testing.T, tab *uitest.Tab, expression string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !uitest.Eval[bool](t, tab, expression); <-time.After(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the page never came to %s", expression)
+		}
+	}
 }

@@ -16,7 +16,7 @@ import (
 // failAlike makes a push with a task that fails in the same way as that of every other such push.
 func failAlike(t *testing.T, s *uitest.Site) (group, id string) {
 	t.Helper()
-	group, ids := s.Decide(t, s.Record(t, push.Push{Repository: "sample"}), uitest.Job{State: task.Running, Name: "test-oven", Platform: "linux64", Group: "T", Symbol: "1"})
+	group, ids := s.Decide(t, s.Record(t, push.Push{Repository: "sample"}), uitest.Job{State: task.Running, Name: "test-oven-1", Platform: "linux64", Group: "T", Symbol: "1"})
 	s.Artifact(t, ids[0], "public/test-summary.json", "application/json", `{"failures": [{"name": "kitchen/test_oven.js", "text": "the oven is cold after 12 minutes"}]}`)
 	if _, err := s.Queue.ReportFailed(t.Context(), ids[0], 0); err != nil {
 		t.Fatal(err)
@@ -79,5 +79,19 @@ func TestBugsOfAFailure(t *testing.T) {
 		if all, _ := tracker.Bugs(); len(all) != 3 || !strings.HasPrefix(all[2].Summary, "Intermittent kitchen/test_oven.js") {
 			t.Errorf("the tracker has %+v", all)
 		}
+	})
+	t.Run("one is filed from the page of the push, and goes into its form", func(t *testing.T) {
+		pushes, err := s.Push.List(t.Context(), "sample", 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tab.Go(t, "/push/sample/"+pushes[0].Revision)
+		tab.Wait(t, `document.querySelector("#live").dataset.live === "live" && document.querySelector(".health-row") !== null`)
+		tab.Keys(t, "j\r")
+		tab.Wait(t, `document.querySelector("[data-file-bug]") !== null`)
+		uitest.Eval[any](t, tab, `document.querySelector("[data-file-bug]").click()`)
+		tab.Wait(t, `document.querySelector("#file-bug")?.open && document.querySelector("#file-bug [name=summary]").value.startsWith("Intermittent kitchen/test_oven.js")`)
+		uitest.Eval[any](t, tab, `document.querySelector("[data-file]").click()`)
+		tab.Wait(t, `document.querySelector(".health-row [name=bug]").value === "#103"`)
 	})
 }

@@ -59,7 +59,7 @@ func TestTheFormOfABug(t *testing.T) {
 			tab.Wait(t, `document.querySelector("#file-bug").open`)
 			tab.Inspect(t, "jobs-file-bug")
 			address := uitest.Eval[string](t, tab, `document.querySelector("[data-form]").href`)
-			if !strings.Contains(address, "/acme/app/issues/new?title=Intermittent+kitchen") || !strings.Contains(address, "&body=test-oven+failed") {
+			if !strings.Contains(address, "/acme/app/issues/new?title=Intermittent+kitchen") || !strings.Contains(address, "&body=test-oven-1+failed") {
 				t.Errorf("the form is at %s", address)
 			}
 			if client == uitest.Dev {

@@ -26,6 +26,7 @@ func (tab *Tab) Inspect(t testing.TB, name string) {
 	for _, look := range looks {
 		tab.Size(t, look.width, look.height)
 		tab.Dark(t, look.dark)
+		Eval[bool](t, tab, drawn) // what depends on the width is laid out anew when the browser draws
 		tab.Shot(t, name+"-"+look.name)
 		if got := Eval[int](t, tab, `document.documentElement.scrollWidth - innerWidth`); got > 0 {
 			t.Errorf("%s, %s: the page is %d pixels too wide: %s", name, look.name, got, Eval[string](t, tab, Widest))
@@ -43,6 +44,9 @@ func (tab *Tab) Inspect(t testing.TB, name string) {
 	tab.Size(t, 1280, 860)
 	tab.Dark(t, false)
 }
+
+// drawn waits until the browser has drawn what is there now.
+const drawn = `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`
 
 // Widest is a script that names the elements that stick out.
 const Widest = `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map(e => e.tagName + "." + e.className).join(", ")`

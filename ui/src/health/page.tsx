@@ -3,6 +3,7 @@ import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { get, post, Refused } from "../shell/api.ts";
+import { draft, openFiling, suggestions } from "../shell/bugs.tsx";
 import { bootOf, type Message, type State } from "../shell/data.ts";
 import { bind } from "../shell/keys.tsx";
 import { onMessages } from "../shell/live.ts";
@@ -66,6 +67,7 @@ interface HealthData {
   running: number;
   figures: Figures | null;
   canTrigger: boolean;
+  tracker: string; // "" for none
 }
 
 interface Figures {
@@ -340,6 +342,7 @@ function Details({ g, d }: { g: Group; d: HealthData }) {
           </select>
           <input class="input bug" name="bug" placeholder="bug or issue" aria-label="Bug or issue" />
           <input class="input" name="note" placeholder="note" aria-label="Note" />
+          {d.tracker && <button type="button" class="button quiet" data-file-bug onClick={(e) => void fileBug(g, e.currentTarget.form!)}>File a bug…</button>}
           <button
             type="button" class="button quiet" data-not-mine disabled={!d.canTrigger} title="Says of all of them that they do not come from this push"
             onClick={() => void notMine(g)}
@@ -391,6 +394,28 @@ async function classify(g: Group, form: FormData): Promise<void> {
   const body = new URLSearchParams({ class: String(form.get("class")), bug: String(form.get("bug")), note: String(form.get("note")) });
   for (const id of new Set(g.tasks.map((t) => t.taskId))) body.append("task", id);
   await said(() => post("/ui/api/jobs/classify", body));
+}
+
+// What is filed becomes the bug of the form beside it.
+async function fileBug(g: Group, form: HTMLFormElement): Promise<void> {
+  const d = health.value;
+  const t = g.tasks[0];
+  if (!t) return;
+  try {
+    const { tracker } = await suggestions(t.taskId, t.run, false);
+    const words = draft({ name: t.name || t.label, task: t.taskId, run: t.run, repo: d.repo, revision: d.revision, log: logOf(t), lines: [g] });
+    const more = g.excerpt ? `\n\n${g.excerpt}` : "";
+    openFiling({
+      task: t.taskId, tracker, summary: words.summary, description: words.description + more,
+      done: (bug) => {
+        const field = form.elements.namedItem("bug") as HTMLInputElement;
+        field.value = bug;
+        field.focus();
+      },
+    });
+  } catch (error) {
+    toast(error instanceof Refused ? error.message : "The server cannot be reached.", true);
+  }
 }
 
 // Not mine is a word for the usual case: it fails now and then, and somebody who knows the push says that it is not why.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/treeline-ci/treeline/app"
@@ -85,7 +86,7 @@ func (d *deployment) secretFiles() {
 		"DATABASE_URL_FILE", "TREELINE_PULSE_URL_FILE", "TREELINE_HGPUSHES_URL_FILE", "TREELINE_SMTP_URL_FILE", "TREELINE_SMTP_PASSWORD_FILE",
 		"TREELINE_SLACK_TOKEN_FILE", "TREELINE_MATRIX_TOKEN_FILE", "TREELINE_METRICS_TOKEN_FILE",
 	} {
-		if path := os.Getenv(name); path != "" {
+		if path := os.Getenv(name); path != "" && (name != "TREELINE_OBJECT_STORES" || d.keysIn(path)) {
 			d.files = append(d.files, path)
 		}
 	}
@@ -94,6 +95,14 @@ func (d *deployment) secretFiles() {
 			d.files = append(d.files, path)
 		}
 	}
+}
+
+// keysIn reports whether a file of object stores has a key in it; it may name variables and files that have them.
+func (d *deployment) keysIn(path string) bool {
+	text, err := os.ReadFile(path)
+	return err != nil || slices.ContainsFunc(d.config.Objects.Stores, func(s app.ObjectStore) bool {
+		return s.S3 != nil && s.S3.SecretKey != "" && strings.Contains(string(text), s.S3.SecretKey)
+	})
 }
 
 // passwords are the secrets of the configuration that a person may have chosen, by what they are for.

@@ -16,6 +16,6 @@ keep pulse-url "amqp://treeline:$(cat secrets/rabbitmq-password)@rabbitmq:5672/"
 keep s3-access-key "treeline"
 keep s3-secret-key "$(random)"
 keep metrics-token "$(random)"
-# The programs in the containers run as users of their own, and must read them.
-chmod 0711 secrets
+# The programs in the containers run as users of their own, and must read them; nobody else gets into the directory.
+chmod 0700 secrets
 chmod 0444 secrets/*

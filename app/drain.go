@@ -44,13 +44,14 @@ func (g *gate) stopping() bool {
 func (a *App) drain(ctx context.Context) error {
 	close(a.gate.begun)
 	err := a.objects.Stop(ctx) // what follows a live log waits no more
-	a.server.SetKeepAlivesEnabled(false)
 	if a.config.DrainNotice > 0 {
 		select {
 		case <-ctx.Done():
 		case <-time.After(a.config.DrainNotice):
 		}
 	}
+	// Not before: a proxy may just send something over a connection that is idle until then.
+	a.server.SetKeepAlivesEnabled(false)
 	grace, cancel := context.WithTimeout(ctx, a.config.Drain)
 	defer cancel()
 	if gone := a.server.Shutdown(grace); gone == nil {

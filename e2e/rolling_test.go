@@ -122,7 +122,7 @@ type rolling struct {
 	connections int
 	browser     *uitest.Browser
 	proxy       *httptest.Server
-	mu          sync.Mutex
+	mu          sync.RWMutex
 	backends    []string
 	turn        atomic.Int64
 	cut         atomic.Int64 // calls whose server went away meanwhile
@@ -152,9 +152,10 @@ func (r *rolling) front() {
 }
 
 func (r *rolling) dial(ctx context.Context, _, _ string) (conn net.Conn, err error) {
-	r.mu.Lock()
-	backends := append([]string(nil), r.backends...)
-	r.mu.Unlock()
+	// Who takes a server out waits for the connections that are being made to it.
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	backends := r.backends
 	first := int(r.turn.Add(1))
 	err = fmt.Errorf("there is no server")
 	for i := range backends {
@@ -170,7 +171,7 @@ func (r *rolling) replica(program string) *server {
 	r.Helper()
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(r))
 	s := &server{out: &output{}, exited: make(chan error, 1), rootURL: "http://" + address}
-	s.cmd = r.command(program, "serve", "--listen", address, "--repo", r.repo)
+	s.cmd = r.command(program, "serve", "--listen", address, "--repo", r.repo, "--drain-notice", "2s")
 	s.cmd.Env = append(s.cmd.Env, "TREELINE_ROOT_URL="+r.proxy.URL)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	if err := s.cmd.Start(); err != nil {

@@ -31,7 +31,6 @@ func TestALineIsReported(t *testing.T) {
 	viewed.Keys(t, "R")
 	viewed.Wait(t, `document.querySelector("[data-reported]")?.dataset.reported === "2"`)
 	viewed.Wait(t, `document.querySelector(".toast")?.innerText.includes("Line 2 tells of the failure now.")`)
-	viewed.Inspect(t, "log-reported")
 	t.Run("the details of the task tell of it, with who said so", func(t *testing.T) {
 		tab.Wait(t, `/^the oven is cold\s*line 2\s*reported by static\/admin/.test(document.querySelector(".failure-lines")?.innerText) && document.querySelectorAll(".failure-lines li").length === 1`)
 	})

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treeline-ci/treeline/queue/cells"
+	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
 
@@ -64,5 +66,60 @@ func BenchmarkGroup(b *testing.B) {
 				b.ReportMetric(float64(time.Since(started).Milliseconds()), "critical-path-ms")
 			}
 		})
+	}
+}
+
+// BenchmarkTwoGroups is the second half of GR1: two groups open at once in one browser, while as many as 500 of their tasks a
+// second change for ten seconds. The main threads' share is of one processor, both pages together.
+func BenchmarkTwoGroups(b *testing.B) {
+	for _, tasks := range []int{3000, 10_000} {
+		b.Run(fmt.Sprintf("tasks=%d", tasks), func(b *testing.B) { twoGroups(b, tasks) })
+	}
+}
+
+func twoGroups(b *testing.B, tasks int) {
+	const long = 10 * time.Second
+	s := uitest.New(b)
+	groups := []string{uitest.Large(b, s, tasks), uitest.Large(b, s, tasks)}
+	tab := s.Tab(b)
+	tabs := []*uitest.Tab{tab, tab.Beside(b)}
+	for b.Loop() {
+		for i, x := range tabs {
+			x.Go(b, "/tasks/groups/"+groups[i])
+			x.Wait(b, `document.querySelectorAll(".v-row").length > 10 && document.querySelector("#live").dataset.live === "live"`)
+			x.Rest(b)
+		}
+		before, began := tabs[0].Busy(b)+tabs[1].Busy(b), time.Now()
+		rate := change(b, s, groups, long)
+		share := (tabs[0].Busy(b) + tabs[1].Busy(b) - before).Seconds() / time.Since(began).Seconds()
+		b.ReportMetric(100*share, "GR1-main-thread-%")
+		b.ReportMetric(rate, "changes/s")
+	}
+}
+
+// change cancels tasks of groups by turns, at most 500 a second, for a time, and returns how many a second it were.
+func change(b *testing.B, s *uitest.Site, groups []string, long time.Duration) float64 {
+	ids := make([][]string, len(groups))
+	for i, group := range groups {
+		look := cells.Look{Groups: []string{group}, States: []task.State{task.Pending}, Bare: true}
+		if err := s.Queue.Cells(b.Context(), look, func(c *cells.Cell) { ids[i] = append(ids[i], c.TaskID) }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	over, tick := time.After(long), time.NewTicker(2*time.Millisecond)
+	defer tick.Stop()
+	done := 0
+	for n := 0; ; n++ {
+		select {
+		case <-over:
+			return float64(done) / long.Seconds()
+		case <-tick.C:
+		}
+		if of := ids[n%len(ids)]; n/len(ids) < len(of) {
+			if _, err := s.Queue.Cancel(b.Context(), of[n/len(ids)]); err != nil {
+				b.Fatal(err)
+			}
+			done++
+		}
 	}
 }

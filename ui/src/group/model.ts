@@ -127,7 +127,6 @@ export function graphSoon(): void {
 /** Takes what the stream tells; ended is called when the last task has ended. */
 export function receive(list: Message[], whenEnded: () => void): void {
   let changed = false;
-  const before = open();
   for (const m of list) {
     if (m.kind === "reset") reload();
     if (!m.task || m.groupId !== group.value.id) continue;
@@ -140,7 +139,24 @@ export function receive(list: Message[], whenEnded: () => void): void {
     touched.add(c.id);
     changed = true;
   }
-  if (!changed) return;
+  if (changed) showSoon(whenEnded);
+}
+
+const DRAW_MS = 250; // between two drawings of what moves
+let drawn = -DRAW_MS;
+let drawing: ReturnType<typeof setTimeout> | undefined;
+
+/** Shows what has moved: at once, and not again for a moment, however much moves. */
+function showSoon(whenEnded: () => void): void {
+  drawing ??= setTimeout(() => {
+    drawing = undefined;
+    drawn = performance.now();
+    show(whenEnded);
+  }, Math.max(0, DRAW_MS - (performance.now() - drawn)));
+}
+
+function show(whenEnded: () => void): void {
+  const before = open();
   recount();
   beat.value++;
   relistWhenIdle();

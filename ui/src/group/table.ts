@@ -21,6 +21,8 @@ export const COLUMNS: Column[] = [
 
 const collator = new Intl.Collator(undefined, { numeric: true });
 
+const PLACES = new Map(STATES.map((s, i) => [s, i]));
+
 // Names are compared once, not at each sorting.
 const ranked = new WeakMap<Cell, number>();
 
@@ -36,6 +38,7 @@ export function select(cells: Cell[], state: State | "", text: string, sort: str
   rank(cells);
   const list = cells.filter((c) => {
     if (state !== "" && c.state !== state) return false;
+    if (words.length === 0) return true;
     const all = `${c.name} ${c.queue} ${c.id}`.toLowerCase();
     return words.every((w) => all.includes(w));
   });
@@ -53,6 +56,6 @@ export function select(cells: Cell[], state: State | "", text: string, sort: str
         return sign * (typeof x === "string" ? collator.compare(x, String(y)) : x - Number(y));
       }
     }
-    return STATES.indexOf(a.state) - STATES.indexOf(b.state) || ranked.get(a)! - ranked.get(b)!;
+    return PLACES.get(a.state)! - PLACES.get(b.state)! || ranked.get(a)! - ranked.get(b)!;
   });
 }

@@ -24,6 +24,15 @@ import (
 
 const revision = "5f2c9a1be07d41d5a4ed6bd2c4a1e97f1a2b3c4d"
 
+// word is an id that a command line does not take for a flag, as it does what begins with a dash and does not follow --.
+func word() string {
+	for {
+		if id := slug.New(); !strings.HasPrefix(id, "-") {
+			return id
+		}
+	}
+}
+
 // recorded puts a push with a build and a lint, and one without tasks, into a server's database.
 func recorded(t *testing.T, database string) (group string) {
 	t.Helper()
@@ -42,7 +51,7 @@ func recorded(t *testing.T, database string) (group string) {
 	must(err)
 	_, _, err = log.Record(t.Context(), push.Push{Repository: "sample", Revision: strings.Repeat("e", 40), Base: revision, Branch: "main", Message: "Say nothing"}, revision)
 	must(err)
-	group = slug.New()
+	group = word()
 	named := func(name string) func(*task.Definition) {
 		return func(d *task.Definition) { d.Metadata.Name, d.TaskGroupID = name, group }
 	}
@@ -120,7 +129,7 @@ func TestTraceOfAServer(t *testing.T) {
 		want string
 	}{
 		"a revision that nobody pushed": {server.Root, []string{strings.Repeat("a", 40)}, "There is no push of revision"},
-		"a group that is not there":     {server.Root, []string{slug.New()}, "does not exist"},
+		"a group that is not there":     {server.Root, []string{word()}, "does not exist"},
 		"a repository that has no such": {server.Root, []string{revision, "--repo", "other"}, "There is no push of revision"},
 		"what is neither":               {server.Root, []string{"../../x"}, "revision"},
 		"two forms at once":             {server.Root, []string{group, "--json", "--otlp"}, "json otlp"},

@@ -129,6 +129,16 @@ func TestTheImageRuns(t *testing.T) {
 		inner.t = t
 		served(inner, image)
 	})
+	t.Run("it runs as the compose file says", func(t *testing.T) {
+		inner := p
+		inner.t = t
+		composed(inner, image)
+	})
+	t.Run("it runs as the chart says", func(t *testing.T) {
+		inner := p
+		inner.t = t
+		charted(inner, image)
+	})
 }
 
 // served runs the server and a worker as containers.

@@ -149,7 +149,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 	stream := &live.Live{Feed: d.Feed, Push: d.Push, Cron: d.Cron, Log: log}
 	machines := &pools.Pages{Pools: d.Pools, Queue: d.Queue, Gauge: d.Gauge, Live: stream, Log: log}
 	offers := &actions.Pages{Queue: d.Queue, Push: d.Push, Actions: d.Actions}
-	viewer := &logs.Pages{Failures: d.Failures, Queue: d.Queue, Push: d.Push, Live: stream, Objects: d.Objects, Pool: d.Pool, RootURL: d.RootURL, Log: log}
+	viewer := &logs.Pages{Tracker: d.trackerName(), Failures: d.Failures, Queue: d.Queue, Push: d.Push, Live: stream, Objects: d.Objects, Pool: d.Pool, RootURL: d.RootURL, Log: log}
 	repeat := &again.Again{Queue: d.Queue, Actions: d.Actions, Log: log}
 	reasons := &why.Why{Queue: d.Queue, Push: d.Push, Record: d.Record}
 	rest, artifacts, book := d.rest(viewer, stream)

@@ -57,16 +57,15 @@ const (
 
 // State is how far it is.
 type State struct {
-	Task    string         `json:"task"`
-	Name    string         `json:"name"`
-	Run     int            `json:"run"`
-	Stage   string         `json:"stage"`
-	Text    string         `json:"text"`  // one sentence
-	Until   int64          `json:"until"` // when the worker ends it, in milliseconds; 0 when unknown
-	People  []shell.Person `json:"people"`
-	Command string         `json:"command"` // that opens a shell from a terminal
-	Shell   string         `json:"shell"`   // address of the page of a shell
-	Form    string         `json:"form"`    // where the same is made interactive
+	Task   string         `json:"task"`
+	Name   string         `json:"name"`
+	Run    int            `json:"run"`
+	Stage  string         `json:"stage"`
+	Text   string         `json:"text"`  // one sentence
+	Until  int64          `json:"until"` // when the worker ends it, in milliseconds; 0 when unknown
+	People []shell.Person `json:"people"`
+	Shell  string         `json:"shell"` // address of the page of a shell
+	Form   string         `json:"form"`  // where the same is made interactive
 }
 
 // artifacts lead to shells, by dialect.
@@ -102,7 +101,6 @@ func (ps *Pages) state(v *page.Visit, id string) (State, error) {
 	if run != nil {
 		s.Run = run.RunID
 		s.Shell = fmt.Sprintf("/shell/%s/%d", id, run.RunID)
-		s.Command = fmt.Sprintf("treeline task shell %s", id)
 	}
 	switch {
 	case item.Status.State.Resolved():

@@ -38,6 +38,7 @@ type Pages struct {
 	Objects *object.Store
 	// Failures is what is remembered of how tasks fail: people add lines to it.
 	Failures *failures.Failures
+	Tracker  string        // name of the bug tracker, "" for none
 	Pool     *pgxpool.Pool // for where the lines of large logs are
 	RootURL  string        // as people reach this server
 	Log      *slog.Logger
@@ -86,6 +87,15 @@ type logJSON struct {
 	Failed  bool   `json:"failed"` // the run failed: the viewer opens at the first line that tells of it
 	// Report is whether the visitor may say which line tells of the failure.
 	Report reporting `json:"report"`
+	// Bug is what a bug is filed of; nil where there is no tracker, or no push.
+	Bug *filed `json:"bug,omitempty"`
+}
+
+// filed is the task that a bug tells of; shell/data.ts describes it.
+type filed struct {
+	Name     string `json:"name"`
+	Repo     string `json:"repo"`
+	Revision string `json:"revision"`
 }
 
 // Show shows a log.
@@ -111,17 +121,18 @@ func (ps *Pages) Show(v *page.Visit, run int, name string) error {
 	if local != "" {
 		log.Bytes = BytesPath(id, run, name)
 	}
-	repo := ""
+	repo, called := "", cell.Name(item.Task.Metadata.Name, id)
 	if v.Allow(page.SeePushes) == nil {
 		p, err := ps.Push.ByTaskGroup(ctx, item.Status.TaskGroupID)
 		if err != nil && !errors.Is(err, fault.NotFound) {
 			return err
 		}
-		repo = p.Repository
+		if repo = p.Repository; repo != "" && ps.Tracker != "" {
+			log.Bug = &filed{Name: called, Repo: repo, Revision: p.Revision}
+		}
 	}
 	log.Report = reportingOf(v, repo, of)
 	last := run == len(item.Status.Runs)-1
-	called := cell.Name(item.Task.Metadata.Name, id)
 	return v.Show(http.StatusOK, page.View{
 		Title: "Log of " + called, Name: "log", Main: "log-page", Repo: repo, Stream: stream,
 		Body: struct {

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/treeline-ci/treeline/app/bugtracker"
 	"github.com/treeline-ci/treeline/auth"
+	"github.com/treeline-ci/treeline/internal/trackertest"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
@@ -13,7 +15,12 @@ import (
 
 // A line that tells of a failure without saying so is reported, counts in the panel and on the push's page, and goes again.
 func TestALineIsReported(t *testing.T) {
-	s := uitest.New(t)
+	bugs := trackertest.GitHub(t)
+	tracker, err := bugtracker.Open("github:"+bugs.URL+"/acme/app", trackertest.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := uitest.New(t, uitest.WithTracker(tracker))
 	s.Repository(t, "sample")
 	p := s.Record(t, push.Push{Repository: "sample"})
 	_, ids := s.Decide(t, p, uitest.Job{State: task.Running, Name: "test-oven", Platform: "linux64", Group: "T", Symbol: "1"})
@@ -51,6 +58,16 @@ func TestALineIsReported(t *testing.T) {
 		dev.SignIn(t, uitest.Dev, uitest.DevToken)
 		dev.Go(t, "/tasks/"+id+viewer+"#L1")
 		dev.Wait(t, `document.querySelector("[data-report]")?.disabled && document.querySelector(".log-tools .why").innerText.includes("triage:classify:sample")`)
+	})
+	t.Run("a bug is filed with the marked lines", func(t *testing.T) {
+		uitest.Eval[any](t, viewed, `document.querySelector("[data-file-bug]").click()`)
+		viewed.Wait(t, `document.querySelector("#file-bug")?.open && document.querySelector("[data-file]") !== null`)
+		uitest.Eval[any](t, viewed, `document.querySelector("[data-file]").click()`)
+		viewed.Wait(t, `!document.querySelector("#file-bug").open`)
+		filed, _ := bugs.Bugs()
+		if len(filed) != 1 || filed[0].Summary != "Intermittent test-oven | the oven is cold" || !strings.Contains(filed[0].Description, "test-oven failed at "+p.Revision+" of sample.") || !strings.Contains(filed[0].Description, viewer+"#L2-3") {
+			t.Errorf("there are %+v", filed)
+		}
 	})
 	t.Run("it is taken back, and the log is read again", func(t *testing.T) {
 		uitest.Eval[any](t, viewed, `document.querySelector("[data-take-back]").click()`)

@@ -7,7 +7,7 @@ import { bind } from "../shell/keys.tsx";
 import { copy, Icon } from "../shell/look.tsx";
 import { absolute, bytes, duration, plural } from "../shell/time.ts";
 import { LogPane } from "./pane.ts";
-import { readReports, report, reportsOf, takeBack } from "./report.ts";
+import { fileBug, readReports, report, reportsOf, takeBack } from "./report.ts";
 import type { Section } from "./store.ts";
 import type { Times } from "./view.ts";
 
@@ -56,6 +56,11 @@ export function LogBox({ pane, data, children }: { pane: LogPane; data: LogData;
           </button>
         )}
         {data.report?.possible && pane.range.value && data.report.why && <span class="why small">{data.report.why}</span>}
+        {data.bug && pane.range.value && (
+          <button type="button" class="button quiet" data-file-bug title="Files a bug with the marked lines" onClick={() => void fileBug(pane, data)}>
+            <Icon name="file" />File a bug…
+          </button>
+        )}
         <a class="button quiet" href={data.raw}><Icon name="open" />Raw</a>
         <span class="muted small num grow log-size">
           {plural(s.total, "line")}, {bytes(s.bytes)}

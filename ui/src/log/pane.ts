@@ -347,16 +347,22 @@ export class LogPane {
     this.view!.window.redraw();
   }
 
-  /** Copies the marked lines, or all, as people see them. */
-  async copyLines(): Promise<void> {
+  /** The marked lines, or all, as people see them. Up to MAX_COPY can be read at once. */
+  async lines(): Promise<string[]> {
     const all = this.store?.total ?? 0;
     const [from, to] = this.range.value ?? [0, all - 1];
+    return (await this.store!.text(from, Math.min(to, from + MAX_COPY - 1, all - 1))).map(text);
+  }
+
+  /** Copies the marked lines, or all. */
+  async copyLines(): Promise<void> {
+    const [from, to] = this.range.value ?? [0, (this.store?.total ?? 0) - 1];
     if (to - from >= MAX_COPY) {
       toast(`That is ${plural(to - from + 1, "line")}: download the raw log instead.`, true);
       return;
     }
     try {
-      const lines = (await this.store!.text(from, Math.min(to, all - 1))).map(text);
+      const lines = await this.lines();
       await copy(lines.join("\n"), this.range.value ? plural(lines.length, "line") : "the log");
     } catch {
       toast("The lines cannot be read at the moment.", true);

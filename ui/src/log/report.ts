@@ -1,10 +1,12 @@
 // Lines of which somebody says that they tell of the run's failure.
 import { signal } from "@preact/signals";
 import { get, post, Refused } from "../shell/api.ts";
+import { draft, openFiling, suggestions } from "../shell/bugs.tsx";
 import type { LogData, Message, Reported } from "../shell/data.ts";
 import { onMessages } from "../shell/live.ts";
 import { toast } from "../shell/toast.tsx";
 import type { LogPane } from "./pane.ts";
+import { STAMP } from "./view.ts";
 
 const lists = signal<Record<string, Reported[]>>({}); // by the address of the log
 
@@ -54,6 +56,18 @@ export async function report(pane: LogPane, data: LogData): Promise<void> {
   await send(data, data.bytes, new URLSearchParams({ from: String(range[0] + 1), to: String(range[1] + 1) }), (answer) => {
     toast(answer.message, false, { text: "Undo", run: () => void takeBack(data, answer.report!) });
   });
+}
+
+/** Opens the form of a bug that has the marked lines. */
+export async function fileBug(pane: LogPane, data: LogData): Promise<void> {
+  if (!data.bug) return;
+  try {
+    const [{ tracker }, marked] = await Promise.all([suggestions(data.taskId, data.run, false), pane.lines()]);
+    const lines = marked.map((l) => ({ test: "", message: l.replace(STAMP, "").trim() })).filter((l) => l.message);
+    openFiling({ task: data.taskId, tracker, ...draft({ ...data.bug, task: data.taskId, run: data.run, log: location.pathname + location.hash, lines }), done: () => {} });
+  } catch (error) {
+    toast(error instanceof Refused ? error.message : "The server cannot be reached.", true);
+  }
 }
 
 export async function takeBack(data: LogData, id: number): Promise<void> {

@@ -12,7 +12,7 @@ export const ROW = 18; // pixels
 /** Times before lines: as they are written, left out, or the time since the line before. */
 export type Times = "written" | "hidden" | "elapsed";
 
-const STAMP = /^\[(?:[\w:.-]+ )?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)\] ?/;
+export const STAMP = /^\[(?:[\w:.-]+ )?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)\] ?/;
 const MARKER = /^(##\[group\]|::group::)/;
 
 export class LogView {

@@ -226,6 +226,7 @@ export interface LogData {
   growing: boolean;
   failed?: boolean; // the run failed
   report?: Reporting; // without it nothing can be reported here
+  bug?: { name: string; repo: string; revision: string }; // what a bug is filed of; without it there is no tracker
 }
 
 /** Whether people may say which line tells of a run's failure. */

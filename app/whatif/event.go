@@ -211,11 +211,7 @@ func (l *Lab) push(p place, one push.Push) occasion {
 		o.event = l.webhook(r, "github-push", body, one.Time, fmt.Sprintf("what-if %s %d", r.Name, one.ID))
 		return o
 	}
-	own := intake.DecisionTaskID(one)
-	given := templates.Push{
-		Repository: r.URL, Project: one.Repository, Role: intake.Role(r), Level: o.level, Owner: one.Email, Branch: one.Branch, Revision: one.Revision,
-		BaseRevision: one.Base, Comment: one.Message, PushID: one.ID, PushlogID: one.Number(), Time: one.Time, Now: one.Time, DecisionTaskID: own, RootURL: l.RootURL,
-	}
+	given := l.given(r, one, o.level)
 	o.facts.TasksFor = "git-push"
 	o.event = templates.LocalPush(given)
 	if r.Kind == push.Mercurial {
@@ -223,6 +219,14 @@ func (l *Lab) push(p place, one push.Push) occasion {
 		o.event = templates.MercurialPush(given)
 	}
 	return o
+}
+
+// given is a push as templates of git's pushes see it.
+func (l *Lab) given(r push.Repository, one push.Push, level int) templates.Push {
+	return templates.Push{
+		Repository: r.URL, Project: one.Repository, Role: intake.Role(r), Level: level, Owner: one.Email, Branch: one.Branch, Revision: one.Revision,
+		BaseRevision: one.Base, Comment: one.Message, PushID: one.ID, PushlogID: one.Number(), Time: one.Time, Now: one.Time, DecisionTaskID: intake.DecisionTaskID(one), RootURL: l.RootURL,
+	}
 }
 
 // webhook is an event of GitHub as builds give it to .taskcluster.yml.
@@ -288,6 +292,9 @@ func (l *Lab) invented(p place, name string) (occasion, error) {
 		return l.push(p, one), nil
 	case "cron":
 		o := l.push(p, one)
+		if r.Kind == push.GitHub { // jobs have the names of git's pushes everywhere
+			o.event = templates.LocalPush(l.given(r, one, o.level))
+		}
 		o.event.TasksFor, o.facts.TasksFor, o.facts.Owner = "cron", "cron", "cron"
 		o.event = o.event.With(map[string]any{"cron": map[string]any{"job_name": "what-if", "job_symbol": "what-if", "quoted_args": "", "time": now.Format(time.RFC3339)}})
 		o.role = intake.Role(r) + ":cron:what-if"

@@ -24,7 +24,7 @@ func (l *Lab) Starter(ctx context.Context, repository string) (create.Starter, e
 		return create.Starter{}, told(err)
 	}
 	r := p.repository
-	project := starter.Project{Name: path.Base(r.Name), Type: intake.RepositoryType(r), DefaultBranch: r.DefaultBranch}
+	project := starter.Project{Name: path.Base(r.Name), Type: intake.RepositoryType(r), DefaultBranch: r.DefaultBranch, App: r.Kind == push.GitHub}
 	project.Forge, project.Remote = starter.ReadRemote(r.URL)
 	var besides []starter.Finding
 	project.Findings, besides = starter.Inspect(tree, "")

@@ -369,15 +369,29 @@ func TestStatements(t *testing.T) {
 
 func TestQuickstart(t *testing.T) {
 	b := newBench(t, nil)
-	s, err := b.Starter(t.Context(), "pebble")
-	if err != nil || len(s.Files) < 2 || !slices.Contains(s.There, ".taskcluster.yml") {
-		t.Fatalf("%+v %v", s, err)
+	for repository, occasions := range map[string][]string{
+		"pebble": {"git-push", "cron"}, hub: {"github-push", "github-pull-request", "github-pull-request-untrusted", "cron"},
+	} {
+		s, err := b.Starter(t.Context(), repository)
+		if err != nil || len(s.Files) < 2 || !slices.Contains(s.There, ".taskcluster.yml") {
+			t.Fatalf("%s: %+v %v", repository, s, err)
+		}
+		files := map[string]string{}
+		for _, f := range s.Files {
+			files[f.Name] = f.Content
+		}
+		for _, o := range occasions {
+			// The kinds that are there do not go with its config.yml, and roles are not its business.
+			if got := b.try(t, debug.Request{Repository: repository, Occasion: "new/" + o, Files: files}); len(got.Tasks) != 1 {
+				t.Errorf("%s: on %s the quickstart's configuration makes %d tasks: %+v", repository, o, len(got.Tasks), got.Mistakes)
+			}
+		}
 	}
-	files := map[string]string{}
-	for _, f := range s.Files {
-		files[f.Name] = f.Content
+	s, err := b.Starter(t.Context(), hub)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if o := b.try(t, debug.Request{Repository: "pebble", Occasion: "new/git-push", Files: files}); len(o.Tasks) == 0 {
-		t.Errorf("the quickstart's configuration makes no task: %+v", o.Mistakes)
+	if got := b.try(t, debug.Request{Repository: hub, Occasion: "new/github-tag", Files: map[string]string{".taskcluster.yml": s.Files[0].Content}}); len(got.Tasks) != 0 {
+		t.Errorf("a tag makes %+v", got.Tasks)
 	}
 }

@@ -104,7 +104,9 @@ func FuzzFiles(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, branch, makefile, packages string) {
 		p := starter.Project{Name: name, DefaultBranch: branch, Type: "git", Remote: "https://example.org/" + name}
 		p.Findings, _ = starter.Inspect(files("Makefile="+makefile, "package.json="+packages), "")
-		for _, file := range p.Files() {
+		atGitHub := p
+		atGitHub.App = true
+		for _, file := range append(p.Files(), atGitHub.Files()...) {
 			var v map[string]any
 			if err := yaml.Unmarshal([]byte(file.Content), &v); err != nil {
 				t.Errorf("%s: %v\n%s", file.Name, err, file.Content)

@@ -11,12 +11,14 @@ import (
 
 // Project is what the configuration is written for.
 type Project struct {
-	Name          string    `json:"name"`
-	Type          string    `json:"type"` // git or hg
-	Remote        string    `json:"remote,omitempty"`
-	Forge         string    `json:"forge,omitempty"` // GitHub and so on, by the remote
-	DefaultBranch string    `json:"defaultBranch"`
-	Findings      []Finding `json:"findings"`
+	Name          string `json:"name"`
+	Type          string `json:"type"` // git or hg
+	Remote        string `json:"remote,omitempty"`
+	Forge         string `json:"forge,omitempty"` // GitHub and so on, by the remote
+	DefaultBranch string `json:"defaultBranch"`
+	// App: it is built as the server's GitHub App tells of it, whose events have names of their own.
+	App      bool      `json:"app,omitempty"`
+	Findings []Finding `json:"findings"`
 }
 
 // File is one file to write, with what it is for.
@@ -85,7 +87,7 @@ func (p Project) TrustDomain() string {
 // Files are the files of the configuration.
 func (p Project) Files() []File {
 	files := []File{
-		{".taskcluster.yml", "what happens at a push: one decision task, which makes the others", p.taskclusterYML()},
+		{".taskcluster.yml", "what happens at a push: one decision task, which makes the others", p.frame()},
 		{"taskcluster/config.yml", "names, and where tasks run", p.config()},
 	}
 	kinds := p.jobs()
@@ -182,6 +184,14 @@ tasks:
 		fmt.Fprintf(&b, "  %s:\n    description: %s\n    treeherder:\n      symbol: %s(%s)\n    run:\n      command: %s\n", j.Name, quoted(j.Description), symbol, j.Name, quoted(j.Command))
 	}
 	return b.String()
+}
+
+// frame is the .taskcluster.yml.
+func (p Project) frame() string {
+	if p.App {
+		return p.appYML()
+	}
+	return p.taskclusterYML()
 }
 
 func (p Project) taskclusterYML() string {

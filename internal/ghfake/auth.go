@@ -1,21 +1,19 @@
 package ghfake
 
 import (
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/jwt"
+	"github.com/treeline-ci/treeline/internal/ghfake/pace"
 )
 
 // App is a GitHub App.
@@ -97,8 +95,8 @@ type Installation struct {
 	repos     map[int64]bool
 	suspended time.Time
 	created   time.Time
-	quota     quota
-	pace      pace
+	quota     pace.Quota
+	pace      pace.Pace
 }
 
 // Install installs the App at an account, for the given repositories or, without any, for all; it sends
@@ -219,50 +217,18 @@ func (s *Server) authenticate(r *http.Request) (*App, *accessToken, error) {
 	return t.installation.app, t, nil
 }
 
-// verifyJWT checks an App's token as GitHub does: RS256, issued by an App, for ten minutes at most.
+// verifyJWT finds the App whose token it is.
 func (s *Server) verifyJWT(text string) (*App, error) {
-	refuse := func(format string, args ...any) (*App, error) {
-		return nil, &apiError{Status: http.StatusUnauthorized, Message: fmt.Sprintf(format, args...)}
-	}
-	const undecodable = "A JSON web token could not be decoded"
-	parts := strings.Split(text, ".")
-	var header struct{ Alg string }
-	var claims struct {
-		Iss      json.RawMessage
-		Iat, Exp float64
-	}
-	for i, into := range []any{&header, &claims} {
-		data, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err != nil || json.Unmarshal(data, into) != nil {
-			return refuse(undecodable)
+	id, problem := jwt.Verify(text, s.Now(), func(id int64) *rsa.PublicKey {
+		if app := s.apps[id]; app != nil {
+			return &app.key.PublicKey
 		}
+		return nil
+	})
+	if problem != "" {
+		return nil, &apiError{Status: http.StatusUnauthorized, Message: problem}
 	}
-	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
-	if err != nil || header.Alg != "RS256" {
-		return refuse(undecodable)
-	}
-	id, err := strconv.ParseInt(strings.Trim(string(claims.Iss), `"`), 10, 64)
-	if err != nil {
-		return refuse("'Issuer' claim ('iss') must be an Integer")
-	}
-	app := s.apps[id]
-	if app == nil {
-		return refuse("Integration not found")
-	}
-	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if rsa.VerifyPKCS1v15(&app.key.PublicKey, crypto.SHA256, sum[:], signature) != nil {
-		return refuse(undecodable)
-	}
-	now := float64(s.Now().Unix())
-	switch {
-	case claims.Iat > now+60:
-		return refuse("'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")
-	case claims.Exp <= now:
-		return refuse("'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires")
-	case claims.Exp > now+600+60 || claims.Exp-claims.Iat > 660:
-		return refuse("'Expiration time' claim ('exp') is too far in the future")
-	}
-	return app, nil
+	return s.apps[id], nil
 }
 
 // createToken answers POST /app/installations/{id}/access_tokens.

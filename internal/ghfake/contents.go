@@ -2,7 +2,6 @@ package ghfake
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"net/http"
 	"path"
 	"slices"
@@ -50,8 +49,11 @@ func (c *call) getRef() (any, error) {
 			return c.refJSON(r), nil
 		}
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case c.repo.empty():
+		return nil, &apiError{Status: http.StatusConflict, Message: "Git Repository is empty."}
 	}
 	return nil, notFound()
 }
@@ -69,7 +71,11 @@ func (c *call) getGitCommit() (any, error) {
 	if c.repo.git.Resolve(c.r.PathValue("sha")) != c.r.PathValue("sha") {
 		return nil, notFound()
 	}
-	list, err := c.repo.git.Log(1, c.r.PathValue("sha"))
+	return c.gitCommit(c.r.PathValue("sha"))
+}
+
+func (c *call) gitCommit(sha string) (any, error) {
+	list, err := c.repo.git.Log(1, sha)
 	if err != nil {
 		return nil, err
 	}
@@ -82,12 +88,16 @@ func (c *call) getGitCommit() (any, error) {
 
 func (c *call) getTree() (any, error) {
 	recursive := c.r.URL.Query().Get("recursive")
-	list, err := c.repo.git.List(c.r.PathValue("sha"), recursive != "" && recursive != "0" && recursive != "false")
+	return c.treeJSON(c.r.PathValue("sha"), recursive != "" && recursive != "0" && recursive != "false")
+}
+
+func (c *call) treeJSON(sha string, recursive bool) (any, error) {
+	list, err := c.repo.git.List(sha, recursive)
 	if err != nil {
 		return nil, notFound()
 	}
 	const most = 100_000
-	out := obj{"sha": c.r.PathValue("sha"), "url": c.api("git/trees/" + c.r.PathValue("sha")), "truncated": len(list) > most}
+	out := obj{"sha": sha, "url": c.api("git/trees/" + sha), "truncated": len(list) > most}
 	out["tree"] = each(list[:min(most, len(list))], func(e bare.Entry) any {
 		o := obj{"path": e.Path, "mode": e.Mode, "type": e.Kind, "sha": e.SHA, "url": c.api("git/" + e.Kind + "s/" + e.SHA)}
 		if e.Kind == "blob" {
@@ -116,19 +126,7 @@ func (c *call) getBlob() (any, error) {
 	if c.accepts("raw") {
 		return raw{"application/vnd.github.raw; charset=utf-8", []byte(text)}, nil
 	}
-	return obj{"sha": sha, "node_id": nodeID("Blob", 0), "size": len(text), "url": c.api("git/blobs/" + sha), "content": columns(text), "encoding": "base64"}, nil
-}
-
-// columns is base64 with the line breaks that GitHub puts in.
-func columns(text string) string {
-	whole := base64.StdEncoding.EncodeToString([]byte(text))
-	var b strings.Builder
-	for len(whole) > 0 {
-		n := min(60, len(whole))
-		b.WriteString(whole[:n] + "\n")
-		whole = whole[n:]
-	}
-	return b.String()
+	return obj{"sha": sha, "node_id": nodeID("Blob", 0), "size": len(text), "url": c.api("git/blobs/" + sha), "content": bare.Columns(text), "encoding": "base64"}, nil
 }
 
 func (c *call) getContents() (any, error) {
@@ -185,7 +183,7 @@ func (c *call) contentOf(e bare.Entry, ref string) (any, error) {
 		return nil, &apiError{Status: http.StatusForbidden, Message: "This API returns blobs up to 100 MB in size."}
 	}
 	o := c.contentJSON(e, ref)
-	o["encoding"], o["content"] = "base64", columns(text)
+	o["encoding"], o["content"] = "base64", bare.Columns(text)
 	if e.Size > inline {
 		o["encoding"], o["content"] = "none", ""
 	}

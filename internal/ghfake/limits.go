@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/treeline-ci/treeline/internal/ghfake/pace"
 )
 
 // faults are the troubles that were asked for.
@@ -81,90 +83,21 @@ func (f *faults) take(now time.Time) (fail *failure, slow time.Duration, limited
 	return fail, f.slow, limited, f.quiet
 }
 
-// quota is the primary rate limit of an installation.
-type quota struct {
-	limit, used int
-	reset       time.Time
-	tooMany     bool // 429 instead of 403
-}
-
-const hourlyLimit = 5000
-
 // LimitRequests sets how many requests an installation may make until reset; the next window has GitHub's usual 5,000
 // an hour. The refusal has status 403, or 429 when tooMany; GitHub uses both.
 func (in *Installation) LimitRequests(limit int, reset time.Time, tooMany bool) {
 	in.app.server.mu.Lock()
 	defer in.app.server.mu.Unlock()
-	in.quota = quota{limit: limit, reset: reset, tooMany: tooMany}
-}
-
-// renew begins a window when the last is over.
-func (q *quota) renew(now time.Time) {
-	if !now.Before(q.reset) {
-		*q = quota{limit: hourlyLimit, reset: now.Add(time.Hour)}
-	}
-}
-
-func (q *quota) headers(h http.Header) {
-	h.Set("X-RateLimit-Limit", strconv.Itoa(q.limit))
-	h.Set("X-RateLimit-Remaining", strconv.Itoa(max(0, q.limit-q.used)))
-	h.Set("X-RateLimit-Used", strconv.Itoa(q.used))
-	h.Set("X-RateLimit-Reset", strconv.FormatInt(q.reset.Unix(), 10))
-	h.Set("X-RateLimit-Resource", "core")
+	in.quota = pace.Quota{Limit: limit, Reset: reset, TooMany: tooMany}
 }
 
 func (c *call) rateLimit() (any, error) {
-	q := quota{limit: hourlyLimit, reset: c.s.Now().Add(time.Hour)}
+	q := pace.Quota{Limit: pace.HourlyLimit, Reset: c.s.Now().Add(time.Hour)}
 	if c.token != nil {
 		q = c.token.installation.quota
 	}
-	core := obj{"limit": q.limit, "used": q.used, "remaining": max(0, q.limit-q.used), "reset": q.reset.Unix()}
+	core := obj{"limit": q.Limit, "used": q.Used, "remaining": max(0, q.Limit-q.Used), "reset": q.Reset.Unix()}
 	return obj{"resources": obj{"core": core, "search": core}, "rate": core}, nil
-}
-
-// The secondary limits, which hold beside the hourly one (vcs-integration 1.7).
-const (
-	pointsPerMinute   = 900 // a reading request costs 1, a writing one 5
-	contentsPerMinute = 80  // what people see: check runs, statuses, comments
-	contentsPerHour   = 500
-)
-
-// pace is what an installation did lately, in whole minutes and hours.
-type pace struct {
-	minute, hour time.Time
-	points       int // in the minute
-	made, madeIn int // contents in the minute, in the hour
-	refused      int // requests
-}
-
-// take counts a request; false says how long to make none.
-func (p *pace) take(now time.Time, method string, content bool) (wait time.Duration, ok bool) {
-	if !now.Before(p.minute.Add(time.Minute)) {
-		p.minute, p.points, p.made = now, 0, 0
-	}
-	if !now.Before(p.hour.Add(time.Hour)) {
-		p.hour, p.madeIn = now, 0
-	}
-	cost := 5
-	if method == http.MethodGet || method == http.MethodHead {
-		cost = 1
-	}
-	switch {
-	case content && p.madeIn >= contentsPerHour:
-		wait = p.hour.Add(time.Hour).Sub(now)
-	case content && p.made >= contentsPerMinute, p.points+cost > pointsPerMinute:
-		wait = p.minute.Add(time.Minute).Sub(now)
-	}
-	if wait > 0 {
-		p.refused++
-		return wait, false
-	}
-	p.points += cost
-	if content {
-		p.made++
-		p.madeIn++
-	}
-	return 0, true
 }
 
 // Refused returns how many requests of the installation were beyond the secondary limits of their own accord: those
@@ -172,7 +105,7 @@ func (p *pace) take(now time.Time, method string, content bool) (wait time.Durat
 func (in *Installation) Refused() int {
 	in.app.server.mu.Lock()
 	defer in.app.server.mu.Unlock()
-	return in.pace.refused
+	return in.pace.Refused
 }
 
 // makesContent reports whether a request makes what people see.
@@ -180,7 +113,7 @@ func (c *call) makesContent() bool {
 	if c.r.Method != http.MethodPost {
 		return false
 	}
-	for _, end := range []string{"/check-runs", "/comments", "/statuses/" + c.r.PathValue("sha")} {
+	for _, end := range []string{"/check-runs", "/comments", "/pulls", "/statuses/" + c.r.PathValue("sha")} {
 		if strings.HasSuffix(c.r.URL.Path, end) {
 			return true
 		}
@@ -207,21 +140,21 @@ func (c *call) refuseLimited() error {
 	if c.token == nil {
 		return nil
 	}
-	if wait, ok := c.token.installation.pace.take(c.s.Now(), c.r.Method, c.makesContent()); !ok {
+	if wait, ok := c.token.installation.pace.Take(c.s.Now(), c.r.Method, c.makesContent()); !ok {
 		c.header.Set("Retry-After", strconv.Itoa(int(wait.Seconds()+0.999)))
 		return secondary()
 	}
 	q := &c.token.installation.quota
-	q.renew(c.s.Now())
-	if q.used < q.limit {
+	q.Renew(c.s.Now())
+	if q.Used < q.Limit {
 		return nil
 	}
-	q.headers(c.header)
+	q.Headers(c.header)
 	e := &apiError{
 		Status: http.StatusForbidden, Message: "API rate limit exceeded for installation ID " + strconv.FormatInt(c.token.installation.ID, 10) + ".",
 		Documentation: "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api",
 	}
-	if q.tooMany {
+	if q.TooMany {
 		e.Status = http.StatusTooManyRequests
 	}
 	return e

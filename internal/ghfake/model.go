@@ -33,7 +33,10 @@ func (u *User) email() string {
 	if u.Email != "" {
 		return u.Email
 	}
-	return strings.TrimSuffix(u.Login, "[bot]") + "@users.noreply.github.com"
+	if u.Kind == "Bot" {
+		return fmt.Sprintf("%d+%s@users.noreply.github.com", u.ID, u.Login)
+	}
+	return u.Login + "@users.noreply.github.com"
 }
 
 // Repository is a repository; its methods are what people do with it.

@@ -23,6 +23,7 @@ type Pull struct {
 	branch string // of from
 	base   string
 	title  string
+	body   string
 	author *User
 	head   string
 	baseAt string
@@ -37,16 +38,20 @@ type Pull struct {
 // OpenPull opens a pull request from a branch of from, which is the repository itself or a fork, and sends
 // pull_request.opened.
 func (r *Repository) OpenPull(login string, from *Repository, branch, base, title string) (*Pull, error) {
+	r.server.mu.Lock()
+	defer r.server.mu.Unlock()
+	return r.openPull(r.server.addUser(login, "User"), from, branch, base, title, "")
+}
+
+func (r *Repository) openPull(by *User, from *Repository, branch, base, title, body string) (*Pull, error) {
 	s := r.server
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	head, baseAt := from.git.Resolve("refs/heads/"+branch), r.git.Resolve("refs/heads/"+base)
 	if head == "" || baseAt == "" {
 		return nil, fmt.Errorf("ghfake: pull request from %s to %s: there is no such branch", branch, base)
 	}
 	r.number++
 	p := &Pull{
-		Number: r.number, repo: r, from: from, id: s.nextID(), branch: branch, base: base, title: title, author: s.addUser(login, "User"),
+		Number: r.number, repo: r, from: from, id: s.nextID(), branch: branch, base: base, title: title, body: body, author: by,
 		head: head, baseAt: baseAt, state: "open", created: s.Now(),
 	}
 	r.pulls[p.Number] = p
@@ -284,7 +289,7 @@ func (p *Pull) json() obj {
 		"url": api + "/pulls/" + n, "id": p.id, "node_id": nodeID("PullRequest", p.id), "html_url": html + "/pull/" + n, "diff_url": html + "/pull/" + n + ".diff",
 		"patch_url": html + "/pull/" + n + ".patch", "issue_url": api + "/issues/" + n, "commits_url": api + "/pulls/" + n + "/commits",
 		"comments_url": api + "/issues/" + n + "/comments", "statuses_url": api + "/statuses/" + p.head, "number": p.Number, "state": p.state, "locked": false,
-		"title": p.title, "user": s.userJSON(p.author), "body": nil, "created_at": stamp(p.created), "updated_at": stamp(p.updated), "closed_at": stamp(p.closed),
+		"title": p.title, "user": s.userJSON(p.author), "body": orNull(p.body), "created_at": stamp(p.created), "updated_at": stamp(p.updated), "closed_at": stamp(p.closed),
 		"merged_at": nil, "merge_commit_sha": nil, "assignee": nil, "assignees": []any{}, "requested_reviewers": []any{}, "requested_teams": []any{},
 		"labels": each(p.labels, p.labelJSON), "milestone": nil, "draft": p.draft, "head": side(p.from, p.branch, p.head), "base": side(p.repo, p.base, p.baseAt),
 		"author_association": p.association(), "auto_merge": nil, "active_lock_reason": nil, "merged": p.merged != "", "mergeable": nil, "mergeable_state": "unknown",
@@ -303,6 +308,13 @@ func (p *Pull) json() obj {
 		o["merge_commit_sha"] = sha
 	}
 	return o
+}
+
+func orNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
 }
 
 func (c *call) pull() (*Pull, error) {
@@ -329,6 +341,10 @@ func (c *call) listPulls() (any, error) {
 	var list []*Pull
 	for _, n := range slices.Sorted(maps.Keys(c.repo.pulls)) {
 		p := c.repo.pulls[n]
+		from, ofBranch, _ := strings.Cut(q.Get("head"), ":")
+		if q.Get("head") != "" && (p.from == nil || !strings.EqualFold(p.from.owner.Login, from) || p.branch != ofBranch) {
+			continue
+		}
 		if (state == "all" || p.state == state) && (q.Get("base") == "" || p.base == q.Get("base")) {
 			list = append(list, p)
 		}

@@ -291,9 +291,9 @@ func (c *call) conditional(a answer) answer {
 	if c.token != nil {
 		q := &c.token.installation.quota
 		if a.status != http.StatusNotModified && c.r.URL.Path != "/api/v3/rate_limit" {
-			q.used++
+			q.Used++
 		}
-		q.headers(a.header)
+		q.Headers(a.header)
 	}
 	return a
 }

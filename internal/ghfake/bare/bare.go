@@ -102,9 +102,7 @@ func (b Repo) Commit(ref, parent string, name, email string, c Change, now time.
 		}
 		fmt.Fprintf(&in, "M %s inline %s\ndata %d\n%s\n", mode, name, len(c.Files[name]), c.Files[name])
 	}
-	in.WriteString("\nget-mark :1\n")
-	sha, err := b.Git(in.Bytes(), "fast-import", "--quiet", "--force")
-	return strings.TrimSpace(sha), err
+	return b.imported(&in)
 }
 
 // Merge merges two commits and returns the merge commit; an error when they conflict.

@@ -21,6 +21,7 @@ type world struct {
 	t       *testing.T
 	gh      *ghfake.Server
 	app     *ghfake.App
+	in      *ghfake.Installation
 	repo    *ghfake.Repository
 	asApp   *http.Client
 	install *http.Client
@@ -41,15 +42,22 @@ func newWorld(t *testing.T) *world {
 	w.repo.Grant("ada", "write")
 	_, err = w.repo.Push("ada", "main", ghfake.Change{Files: map[string]string{"README.md": "hello\n", "dir/a.txt": "a\n"}, Message: "begin"})
 	must(t, err)
-	in := w.app.Install("acme", w.repo)
+	w.in = w.app.Install("acme", w.repo)
+	w.reach()
+	return w
+}
+
+// reach makes the clients anew, with tokens of the permissions that there are now.
+func (w *world) reach() {
+	w.t.Helper()
+	t := w.t
 	apps, err := ghinstallation.NewAppsTransport(http.DefaultTransport, w.app.ID, w.app.PrivateKey())
 	must(t, err)
 	apps.BaseURL = strings.TrimSuffix(w.gh.APIURL(), "/")
-	tokens := ghinstallation.NewFromAppsTransport(apps, in.ID)
+	tokens := ghinstallation.NewFromAppsTransport(apps, w.in.ID)
 	tokens.BaseURL = apps.BaseURL
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	w.asApp, w.install = &http.Client{Transport: apps, CheckRedirect: stay}, &http.Client{Transport: tokens, CheckRedirect: stay}
-	return w
 }
 
 func must(t *testing.T, err error) {
@@ -153,6 +161,7 @@ func TestEveryRouteOfTheDoubleIsAsGitHubDescribesIt(t *testing.T) {
 	post("statuses/"+head, m{"state": "pending", "context": "ci", "description": "words", "target_url": "https://example.com"}, 201)
 	get("repos/acme/app/commits/" + head + "/statuses")
 	get("repos/acme/app/commits/" + head + "/status")
+	w.proposes(head)
 	run := post("check-runs", m{"name": "tests", "head_sha": head, "status": "in_progress", "started_at": "2026-11-21T12:00:00Z", "details_url": "https://example.com", "external_id": "x"}, 201)
 	at := "repos/acme/app/check-runs/" + id(run, "id")
 	w.do(w.install, "PATCH", at, m{
@@ -185,6 +194,31 @@ func TestEveryRouteOfTheDoubleIsAsGitHubDescribesIt(t *testing.T) {
 	for _, c := range w.gh.Complaints() {
 		t.Error(c)
 	}
+}
+
+// proposes makes a pull request out of contents.
+func (w *world) proposes(head string) {
+	w.t.Helper()
+	post := func(path string, body any, status int) map[string]any {
+		w.t.Helper()
+		return w.do(w.install, "POST", "repos/acme/app/"+path, body, status)
+	}
+	post("git/commits", m{"message": "x", "tree": head}, 403)
+	w.app.Permissions["contents"] = "write"
+	w.reach()
+	tree := post("git/trees", m{"base_tree": w.do(w.install, "GET", "repos/acme/app/git/commits/"+head, nil, 200)["tree"].(m)["sha"], "tree": []m{
+		{"path": "dir/new.txt", "mode": "100644", "type": "blob", "content": "new\n"}}}, 201)
+	commit := post("git/commits", m{"message": "Add a file", "tree": tree["sha"], "parents": []string{head}}, 201)
+	post("git/refs", m{"ref": "refs/heads/made/here", "sha": commit["sha"]}, 201)
+	post("git/refs", m{"ref": "refs/heads/made/here", "sha": commit["sha"]}, 422)
+	post("git/refs", m{"ref": "refs/heads/made/here/below", "sha": commit["sha"]}, 422)
+	post("git/trees", m{"tree": []m{{"path": "../x", "mode": "100644", "type": "blob", "content": "x"}}}, 422)
+	w.do(w.install, "PATCH", "repos/acme/app/git/refs/heads/made/here", m{"sha": head, "force": false}, 422)
+	w.do(w.install, "PATCH", "repos/acme/app/git/refs/heads/made/here", m{"sha": commit["sha"], "force": false}, 200)
+	post("pulls", m{"title": "A file", "head": "made/here", "base": "main", "body": "words"}, 201)
+	post("pulls", m{"title": "A file", "head": "made/here", "base": "main", "body": "words"}, 422)
+	post("pulls", m{"title": "A file", "head": "main", "base": "main"}, 422)
+	post("pulls", m{"title": "A file", "head": "nowhere", "base": "main"}, 422)
 }
 
 // manifest makes an App as `treeline github setup` does.

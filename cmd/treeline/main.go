@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/treeline-ci/treeline/cmd/treeline/aboutcmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/actioncmd"
@@ -27,6 +28,7 @@ import (
 	"github.com/treeline-ci/treeline/cmd/treeline/logincmd"
 	"github.com/treeline-ci/treeline/cmd/treeline/trycmd"
 	"github.com/treeline-ci/treeline/internal/build"
+	"github.com/treeline-ci/treeline/internal/slug"
 )
 
 func main() {
@@ -60,6 +62,9 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		return exitInterrupted
 	default:
 		fmt.Fprintln(root.ErrOrStderr(), "treeline:", err)
+		if id := idAsFlags(args, err); id != "" { // of 64 ids one begins so
+			fmt.Fprintf(root.ErrOrStderr(), "  remedy: when %s is an id, write -- before it: everything behind -- is no flag\n", id)
+		}
 		return 1
 	}
 }
@@ -96,6 +101,24 @@ func nameUsage(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		nameUsage(sub)
 	}
+}
+
+// idAsFlags returns the id that was taken for flags when err is about flags; "" otherwise.
+func idAsFlags(args []string, err error) string {
+	_, unknown := errors.AsType[*pflag.NotExistError](err)
+	_, valueless := errors.AsType[*pflag.ValueRequiredError](err)
+	_, bad := errors.AsType[*pflag.InvalidSyntaxError](err)
+	if unknown || valueless || bad {
+		for _, arg := range args {
+			if arg == "--" {
+				break
+			}
+			if strings.HasPrefix(arg, "-") && slug.Valid(arg) {
+				return arg
+			}
+		}
+	}
+	return ""
 }
 
 func newRootCommand() *cobra.Command {

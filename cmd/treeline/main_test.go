@@ -21,6 +21,8 @@ func TestACommandLineThatIsNone(t *testing.T) {
 		{[]string{"taskgraph", "nonsense"}, []string{`unknown command "nonsense"`}},
 		{[]string{"group", "show"}, []string{"received 0", "usage: treeline group show GROUP", "treeline group show --help"}},
 		{[]string{"task", "status", "--nonsense"}, []string{"unknown flag: --nonsense", "usage: treeline task status TASK"}},
+		{[]string{"task", "status", "-AECAwQFRgeICQoLDA0ODw"}, []string{"unknown shorthand flag", "when -AECAwQFRgeICQoLDA0ODw is an id, write -- before it"}},
+		{[]string{"trace", "--ECAwQFRgeICQoLDA0ODw"}, []string{"unknown flag", "when --ECAwQFRgeICQoLDA0ODw is an id, write -- before it"}},
 		{[]string{"dev", "--port", "http"}, []string{`"http"`, "--port", "usage: treeline dev"}},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
@@ -34,6 +36,11 @@ func TestACommandLineThatIsNone(t *testing.T) {
 				}
 			}
 		})
+	}
+	for _, args := range [][]string{{"task", "status", "--nonsense"}, {"task", "status", "-x"}, {"task", "status", "--nonsense", "--", "-AECAwQFRgeICQoLDA0ODw"}} {
+		if _, errs, _ := treeline(t, args...); strings.Contains(errs, "is an id") {
+			t.Errorf("%q is told of ids: %s", args, errs)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package admincmd
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
 )
 
 // member is how one member of an entity differs.
@@ -89,7 +91,9 @@ func (o *options) deeds(cmd *cobra.Command, c *client.Client, path string, query
 			Approvals         []deed
 			ContinuationToken string
 		}
-		if err := c.Call(cmd.Context(), "auth", http.MethodGet, path, query, nil, &page); err != nil {
+		if err := c.Call(cmd.Context(), "auth", http.MethodGet, path, query, nil, &page); errors.Is(err, fault.NotFound) {
+			return fmt.Errorf("this server has none: only Treeline keeps an audit log and approvals (%w)", err)
+		} else if err != nil {
 			return err
 		}
 		all = append(append(all, page.AuditHistory...), page.Approvals...)

@@ -10,6 +10,7 @@ import (
 	"github.com/treeline-ci/treeline/app/actions"
 	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/app/github/quickstart"
 	"github.com/treeline-ci/treeline/app/graphapi"
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/auth"
@@ -17,6 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/templates"
+	"github.com/treeline-ci/treeline/ui/create"
 )
 
 // makeGitHub makes the room of the GitHub App, if there is one in the configuration.
@@ -96,6 +98,16 @@ func (a *App) openGitHub(ctx context.Context, r push.Repository) (intake.Forge, 
 		return nil, err
 	}
 	return githubForge{forge}, nil
+}
+
+// proposals make pull requests for the page quickstart; nil without an App.
+func (a *App) proposals() create.Proposals {
+	if a.github == nil {
+		return nil
+	}
+	return &quickstart.Proposals{Pool: a.pool, Forge: a.github.Forge, RootURL: a.config.RootURL, Note: func(ctx context.Context, by, repository string, what any) error {
+		return a.auth.Note(ctx, auth.Record{EntityType: "repository", EntityID: repository, ClientID: by, Action: "pull request asked for", After: what})
+	}}
 }
 
 // startGitHub starts the room's loops.

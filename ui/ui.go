@@ -89,6 +89,8 @@ type Deps struct {
 	TracePush func(ctx context.Context, repository string, id int64) (*trace.Trace, error)
 	// Starter writes a first configuration for a repository; nil: there is no quickstart.
 	Starter func(ctx context.Context, repository string) (create.Starter, error)
+	// Proposals make pull requests of what Starter writes; nil: there are none.
+	Proposals create.Proposals
 	// Lab tries configurations; nil: there is no page for that.
 	Lab     debug.Lab
 	Schemas fs.FS          // of the queue's requests
@@ -165,7 +167,7 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 			Artifact: artifacts.Show, Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Why: reasons, Failures: d.Failures,
 			Triage: d.Triage, Again: repeat, Objects: d.Objects, Purge: d.purge(), RootURL: d.RootURL, Log: log,
 		},
-		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Repositories: d.repositoryNames},
+		&create.Pages{Queue: d.Queue, Schemas: d.Schemas, RootURL: d.RootURL, Starter: d.Starter, Proposals: d.Proposals, Repositories: d.repositoryNames},
 		machines,
 		&debug.Pages{Lab: d.Lab, Repositories: d.repositoryNames, Starter: d.starterFiles},
 		&connect.Pages{Queue: d.Queue, Live: stream, Shells: d.Shells, Script: terminal},

@@ -43,7 +43,7 @@ func (l *Lab) Starter(ctx context.Context, repository string) (create.Starter, e
 		}
 	}
 	if r.Kind == push.GitHub {
-		out.EditURL = strings.TrimSuffix(r.URL, ".git") + "/new/" + r.DefaultBranch + "?filename=.taskcluster.yml"
+		out.NewFileURL = strings.TrimSuffix(r.URL, ".git") + "/new/"
 	}
 	return out, nil
 }

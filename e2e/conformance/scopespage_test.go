@@ -39,6 +39,7 @@ const scopesFoot = `
 | ` + "`secrets:get:<name>`" + ` | the secret, also to a task that names it | reading a secret |
 | ` + "`localgit:fetch:<repository>`" + ` | clone a repository that the server watches | the server's git address |
 | ` + "`events:read`" + ` | repositories, pushes and the past of the feed | pages and the stream of events |
+| ` + "`github:create-pull-request:<owner>/<repository>`" + ` | have the GitHub App open a pull request with the files of the quickstart | the page quickstart |
 | ` + "`triage:file-bug:<repository>`" + ` | have the server file a bug of a failure | the pages of pushes and logs |
 | ` + "`triage:classify:<repository>`" + ` | say what failures are, and which lines of a log tell of one | the pages of pushes and logs |
 | ` + "`history:read:<repository>`" + ` | outcomes by label | decisions that optimize by history |

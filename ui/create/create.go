@@ -28,6 +28,8 @@ type Pages struct {
 	RootURL string
 	// Starter looks at a repository; nil: there is no quickstart.
 	Starter func(ctx context.Context, repository string) (Starter, error)
+	// Proposals make pull requests of what Starter writes; nil: there are none.
+	Proposals Proposals
 	// Repositories are those that the quickstart offers.
 	Repositories func(ctx context.Context) ([]string, error)
 
@@ -42,7 +44,7 @@ type Starter struct {
 	There                        []string // of its files, those that the repository has already
 	Found                        []Finding
 	Files                        []File
-	EditURL                      string // where a file can be made at the forge; "" where that cannot be said
+	NewFileURL                   string // where the forge has a form for a new file, to which the branch is added; "" where that cannot be said
 }
 
 // Finding is a kind of project, and what is done with it.
@@ -82,6 +84,7 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Data("POST /ui/api/create/check", ps.checkData)
 	k.Data("POST /ui/api/create/change", ps.changeData)
 	k.Page("GET /quickstart", ps.quickstart)
+	k.Page("POST /quickstart", ps.propose)
 	return k.Add(markup)
 }
 

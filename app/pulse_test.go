@@ -115,28 +115,9 @@ func TestAServerPublishesOnRabbitMQ(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	secrets, err := LoadSecrets(filepath.Join(dir, "secrets.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := Start(t.Context(), Config{
-		RootURL: "http://" + listener.Addr().String(), Listener: listener, DatabaseURL: pgtest.URL(t),
-		DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Pulse: pulse.Config{URL: node.URL(), Namespace: "ours"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := sync.OnceFunc(func() {
-		if err := a.Stop(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
-	defer stop()
+	database, dir := pgtest.URL(t), t.TempDir()
+	a, stop := published(t, database, dir, node.URL())
+	defer func() { stop() }()
 	const exchange = "exchange/ours-auth/v1/role-created"
 	if err := channel.ExchangeDeclare(exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
 		t.Fatal(err)
@@ -151,41 +132,90 @@ func TestAServerPublishesOnRabbitMQ(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	held := func() bool {
+	// comes makes a role and waits for the message about it.
+	comes := func(a *App, name string) {
+		t.Helper()
+		if _, err := a.auth.CreateRole(t.Context(), RootClient, name, auth.RoleInput{}); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.After(time.Minute)
+		for role := ""; role != name; {
+			select {
+			case m := <-messages:
+				var body struct{ RoleID string }
+				if err := json.Unmarshal(m.Body, &body); err != nil {
+					t.Fatal(err)
+				}
+				role = body.RoleID // those of the start come first, if they do
+			case <-deadline:
+				t.Fatalf("no message of %s comes", name)
+			}
+		}
+	}
+	publishes(t, a)
+	comes(a, "some-role")
+
+	// docs/operations/keys.md: at RabbitMQ, then in the configuration.
+	const fresh = "another-password"
+	node.Control(t, "change_password", rabbittest.User, fresh)
+	if other, err := amqp.Dial(node.URL()); err == nil {
+		_ = other.Close() // it is an error already
+		t.Error("the old password holds")
+	}
+	comes(a, "role-before-the-restart")
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+	a, stop = published(t, database, dir, "amqp://"+rabbittest.User+":"+fresh+"@"+node.Address()+"/")
+	publishes(t, a)
+	comes(a, "role-after-the-restart")
+}
+
+// published starts a server that publishes on a RabbitMQ; all of a test share a database.
+func published(t *testing.T, database, dir, broker string) (*App, func()) {
+	t.Helper()
+	secrets, err := LoadSecrets(filepath.Join(dir, "secrets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := Start(t.Context(), Config{
+		RootURL: "http://" + listener.Addr().String(), Listener: listener, DatabaseURL: database,
+		DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Pulse: pulse.Config{URL: broker, Namespace: "ours"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, sync.OnceFunc(func() {
+		if err := a.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// publishes waits until the server is the one that publishes.
+func publishes(t *testing.T, a *App) {
+	t.Helper()
+	deadline, tick := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
 		list, err := a.feed.Consumers(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return slices.ContainsFunc(list, func(c event.Consumer) bool { return c.Name == pulse.Consumer && c.Holder != "" })
-	}
-	deadline, tick := time.After(30*time.Second), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for !held() {
+		if slices.ContainsFunc(list, func(c event.Consumer) bool { return c.Name == pulse.Consumer && c.Holder != "" }) {
+			return
+		}
 		select {
 		case <-deadline:
 			t.Fatal("nobody publishes")
 		case <-tick.C:
 		}
-	}
-	if _, err := a.auth.CreateRole(t.Context(), RootClient, "some-role", auth.RoleInput{}); err != nil {
-		t.Fatal(err)
-	}
-	for role := ""; role != "some-role"; {
-		select {
-		case m := <-messages:
-			var body struct{ RoleID string }
-			if err := json.Unmarshal(m.Body, &body); err != nil {
-				t.Fatal(err)
-			}
-			role = body.RoleID // those of the start come first, if they do
-		case <-deadline:
-			t.Fatal("no message comes")
-		}
-	}
-	began := time.Now()
-	stop()
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("the stop took %v", took)
 	}
 }
 

@@ -27,7 +27,7 @@ type App struct {
 	Permissions map[string]string
 
 	server *Server
-	key    *rsa.PrivateKey
+	keys   []*rsa.PrivateKey // all hold; the newest is the last
 	hook   hookConfig
 	bot    *User
 	owner  *User
@@ -64,7 +64,7 @@ func (s *Server) register(slug, hookURL, secret, login string, key *rsa.PrivateK
 	owner := s.AddUser(login)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := &App{ID: s.nextID() % 10_000_000, Slug: slug, Name: slug, Events: DefaultEvents(), Permissions: DefaultPermissions(), server: s, key: key, hook: hookConfig{hookURL, secret}, owner: owner}
+	a := &App{ID: s.nextID() % 10_000_000, Slug: slug, Name: slug, Events: DefaultEvents(), Permissions: DefaultPermissions(), server: s, keys: []*rsa.PrivateKey{key}, hook: hookConfig{hookURL, secret}, owner: owner}
 	a.bot = s.addUser(slug+"[bot]", "Bot")
 	s.apps[a.ID] = a
 	return a
@@ -80,9 +80,42 @@ func (a *App) SetHook(url, secret string) {
 // Hook returns where the App's webhooks go and what signs them.
 func (a *App) Hook() (url, secret string) { return a.server.target(a.ID) }
 
-// PrivateKey returns the App's key in PEM, as GitHub gives it for download.
+// PrivateKey returns the App's newest key in PEM, as GitHub gives it for download.
 func (a *App) PrivateKey() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(a.key)})
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	return a.newestKey()
+}
+
+func (a *App) newestKey() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(a.keys[len(a.keys)-1])})
+}
+
+// AddKey makes the App another key, as its owner does on its page: those it has hold as well.
+func (a *App) AddKey() error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return fmt.Errorf("ghfake: %w", err)
+	}
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	a.keys = append(a.keys, key)
+	return nil
+}
+
+// DeleteOldKeys leaves the App its newest key alone. Tokens of installations that were given out hold on.
+func (a *App) DeleteOldKeys() {
+	a.server.mu.Lock()
+	defer a.server.mu.Unlock()
+	a.keys = a.keys[len(a.keys)-1:]
+}
+
+// publicKeys are those that verify what the App signs.
+func (a *App) publicKeys() (out []*rsa.PublicKey) {
+	for _, key := range a.keys {
+		out = append(out, &key.PublicKey)
+	}
+	return out
 }
 
 // Installation is an App installed at an account.
@@ -219,9 +252,9 @@ func (s *Server) authenticate(r *http.Request) (*App, *accessToken, error) {
 
 // verifyJWT finds the App whose token it is.
 func (s *Server) verifyJWT(text string) (*App, error) {
-	id, problem := jwt.Verify(text, s.Now(), func(id int64) *rsa.PublicKey {
+	id, problem := jwt.Verify(text, s.Now(), func(id int64) []*rsa.PublicKey {
 		if app := s.apps[id]; app != nil {
-			return &app.key.PublicKey
+			return app.publicKeys()
 		}
 		return nil
 	})

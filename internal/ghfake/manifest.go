@@ -83,7 +83,7 @@ func (c *call) convert() (any, error) {
 	}
 	delete(c.s.asked, code)
 	o := c.s.appJSON(a.app)
-	o["client_id"], o["client_secret"], o["webhook_secret"], o["pem"] = fmt.Sprintf("Iv1.%016x", a.app.ID), rand.Text(), a.app.hook.secret, string(a.app.PrivateKey())
+	o["client_id"], o["client_secret"], o["webhook_secret"], o["pem"] = fmt.Sprintf("Iv1.%016x", a.app.ID), rand.Text(), a.app.hook.secret, string(a.app.newestKey())
 	c.status = http.StatusCreated
 	return o, nil
 }

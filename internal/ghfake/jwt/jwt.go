@@ -7,14 +7,15 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
 // Verify checks an App's token as GitHub does: RS256, issued by an App, for ten minutes at most. It returns whose it
-// is, or in GitHub's words what is wrong. key finds an App's key; nil for none.
-func Verify(text string, at time.Time, key func(app int64) *rsa.PublicKey) (app int64, problem string) {
+// is, or in GitHub's words what is wrong. keys finds an App's keys; nil for no such App.
+func Verify(text string, at time.Time, keys func(app int64) []*rsa.PublicKey) (app int64, problem string) {
 	const undecodable = "A JSON web token could not be decoded"
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
@@ -39,12 +40,13 @@ func Verify(text string, at time.Time, key func(app int64) *rsa.PublicKey) (app 
 	if err != nil {
 		return 0, "'Issuer' claim ('iss') must be an Integer"
 	}
-	public := key(app)
+	public := keys(app)
 	if public == nil {
 		return 0, "Integration not found"
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if rsa.VerifyPKCS1v15(public, crypto.SHA256, sum[:], signature) != nil {
+	signed := func(key *rsa.PublicKey) bool { return rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil }
+	if !slices.ContainsFunc(public, signed) {
 		return 0, undecodable
 	}
 	now := float64(at.Unix())

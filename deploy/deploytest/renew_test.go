@@ -1,0 +1,99 @@
+//go:build deploy
+
+package deploytest_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/slug"
+)
+
+// TestACertificateIsRenewedWhileTheProxyServes does what docs/operations/keys.md says: new files, then nginx reads them.
+// A stream of events that is open meanwhile goes on.
+func TestACertificateIsRenewedWhileTheProxyServes(t *testing.T) {
+	var dir string
+	live := func(name string) string { return filepath.Join(dir, name) }
+	put := func(cert, key string) {
+		t.Helper()
+		for name, from := range map[string]string{"live.pem": cert, "live.key": key} {
+			if err := os.WriteFile(live(name), []byte(text(t, from)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s := proxied(t, func(t *testing.T, in string, port int, upstream, cert, key string) {
+		dir = in
+		put(cert, key)
+		startNginx(t, in, port, upstream, live("live.pem"), live("live.key"))
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/events/v1/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign(t, req, s.Root)
+	stream, err := s.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+
+	fresh, freshKey, err := certificate(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := x509.NewCertPool()
+	if !trusted.AppendCertsFromPEM([]byte(text(t, fresh))) {
+		t.Fatal("the new certificate is none")
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trusted}}
+	t.Cleanup(transport.CloseIdleConnections)
+	newcomer := &http.Client{Transport: transport}
+	if answer, err := newcomer.Get(s.URL + "/__heartbeat__"); err == nil {
+		_ = answer.Body.Close() // it is an error already
+		t.Fatal("who trusts the new certificate alone gets an answer before it is there")
+	}
+	put(fresh, freshKey)
+	pid, err := strconv.Atoi(strings.TrimSpace(text(t, filepath.Join(dir, "pid"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil { // what nginx -s reload does
+		t.Fatal(err)
+	}
+	await(t, "new connections get the new certificate", func() error {
+		answer, err := newcomer.Get(s.URL + "/__heartbeat__")
+		if err != nil {
+			return err
+		}
+		return answer.Body.Close()
+	})
+	id := slug.Nice()
+	root, err := client.New(client.Config{RootURL: s.URL, Credentials: s.Root, HTTP: newcomer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.CreateTask(ctx, id, definition("test/nobody", map[string]any{})); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stream.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "data: ") && strings.Contains(lines.Text(), id) {
+			return
+		}
+	}
+	t.Fatalf("the stream that was open ended: %v", lines.Err())
+}

@@ -4,84 +4,33 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/treeline-ci/treeline/internal/ghfake/pace"
+	"github.com/treeline-ci/treeline/internal/ghfake/trouble"
 )
 
-// faults are the troubles that were asked for.
-type faults struct {
-	mu     sync.Mutex
-	outage bool
-	slow   time.Duration
-	next   []failure
-	until  time.Time // the secondary limit holds until then
-	quiet  bool      // it comes without a Retry-After header
-}
-
-type failure struct {
-	status int
-	after  bool // the request takes effect, and only its answer is lost
-	drop   bool // the connection breaks
-}
-
 // Outage answers everything with 503 from now on, or ends that.
-func (s *Server) Outage(on bool) {
-	s.failures.mu.Lock()
-	defer s.failures.mu.Unlock()
-	s.failures.outage = on
-}
+func (s *Server) Outage(on bool) { s.failures.Outage(on) }
 
 // Slow lets each answer take so long from now on.
-func (s *Server) Slow(d time.Duration) {
-	s.failures.mu.Lock()
-	defer s.failures.mu.Unlock()
-	s.failures.slow = d
-}
+func (s *Server) Slow(d time.Duration) { s.failures.Slow(d) }
 
 // FailNext answers the next n requests with a status, without doing anything.
-func (s *Server) FailNext(n, status int) { s.fail(n, failure{status: status}) }
+func (s *Server) FailNext(n, status int) { s.failures.Fail(n, trouble.Failure{Status: status}) }
 
 // FailNextAfter does what the next n requests ask for, and then answers with a status all the same: what a client sees
 // of a server that dies between writing and answering.
-func (s *Server) FailNextAfter(n, status int) { s.fail(n, failure{status: status, after: true}) }
+func (s *Server) FailNextAfter(n, status int) {
+	s.failures.Fail(n, trouble.Failure{Status: status, After: true})
+}
 
 // BreakNext closes the connections of the next n requests without an answer.
-func (s *Server) BreakNext(n int) { s.fail(n, failure{drop: true}) }
-
-func (s *Server) fail(n int, f failure) {
-	s.failures.mu.Lock()
-	defer s.failures.mu.Unlock()
-	for range n {
-		s.failures.next = append(s.failures.next, f)
-	}
-}
+func (s *Server) BreakNext(n int) { s.failures.Fail(n, trouble.Failure{Drop: true}) }
 
 // SecondaryLimit refuses requests for d by the secondary rate limit: 403 with Retry-After or, when quiet, with nothing
 // but its message.
-func (s *Server) SecondaryLimit(d time.Duration, quiet bool) {
-	s.failures.mu.Lock()
-	defer s.failures.mu.Unlock()
-	s.failures.until, s.failures.quiet = s.Now().Add(d), quiet
-}
-
-// take returns what is to happen to a request.
-func (f *faults) take(now time.Time) (fail *failure, slow time.Duration, limited time.Duration, quiet bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.outage {
-		return &failure{status: http.StatusServiceUnavailable}, f.slow, 0, false
-	}
-	if len(f.next) > 0 {
-		fail = &f.next[0]
-		f.next = f.next[1:]
-	}
-	if now.Before(f.until) {
-		limited = f.until.Sub(now)
-	}
-	return fail, f.slow, limited, f.quiet
-}
+func (s *Server) SecondaryLimit(d time.Duration, quiet bool) { s.failures.Limit(s.Now().Add(d), quiet) }
 
 // LimitRequests sets how many requests an installation may make until reset; the next window has GitHub's usual 5,000
 // an hour. The refusal has status 403, or 429 when tooMany; GitHub uses both.

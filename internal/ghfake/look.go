@@ -35,9 +35,7 @@ func (s *Server) Apps() []*App {
 
 // Troubles says which faults are on: an outage, slow answers, and until when the secondary limit holds.
 func (s *Server) Troubles() (outage bool, slow time.Duration, limited time.Time) {
-	s.failures.mu.Lock()
-	defer s.failures.mu.Unlock()
-	return s.failures.outage, s.failures.slow, s.failures.until
+	return s.failures.Now()
 }
 
 // Role returns what a person may do: admin, maintain, write, triage, read or none.

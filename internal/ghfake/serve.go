@@ -112,7 +112,7 @@ const maxBody = 8 << 20
 func (s *Server) serve(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{s: s, r: r, header: http.Header{}}
-		fail, slow, limited, quiet := s.failures.take(s.Now())
+		fail, slow, limited, quiet := s.failures.Take(s.Now())
 		c.limited, c.quiet = limited, quiet
 		if slow > 0 {
 			select {
@@ -125,14 +125,14 @@ func (s *Server) serve(route route) http.Handler {
 			panic(http.ErrAbortHandler)
 		}
 		var a answer
-		if fail == nil || fail.after {
+		if fail == nil || fail.After {
 			a = s.answered(route, c, text)
 		}
-		if fail != nil && fail.drop {
+		if fail != nil && fail.Drop {
 			panic(http.ErrAbortHandler) // closes the connection, as net/http documents
 		}
 		if fail != nil {
-			a = errorAnswer(&apiError{Status: fail.status, Message: http.StatusText(fail.status)})
+			a = errorAnswer(&apiError{Status: fail.Status, Message: http.StatusText(fail.Status)})
 		}
 		s.note(r, route.pattern, a.status, c.installation())
 		s.write(w, r, a)

@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/ghfake/trouble"
 	"github.com/treeline-ci/treeline/internal/ghfake/webhook"
 )
 
@@ -52,7 +53,7 @@ type Server struct {
 	http     *http.Server
 	ended    chan error
 	sender   *webhook.Sender
-	failures faults
+	failures trouble.Faults
 
 	mu            sync.Mutex
 	ids           int64

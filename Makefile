@@ -49,7 +49,7 @@ TOOLS = -toolexec "env GOGC=300 nice"
 test: need-test ui
 	$(GO) vet $(TOOLS) ./...
 	$(GO) run $(GOTESTSUM) --format pkgname --hide-summary skipped --rerun-fails=1 --rerun-fails-max-failures=8 --rerun-fails-run-root-test \
-		--packages "./e2e ./app ./..." -- $(TOOLS) -vet=off -ldflags=-s -shuffle=on -timeout 20m -p 4
+		--packages "./e2e ./app ./..." -- $(TOOLS) -vet=off -ldflags=-s -shuffle=on -timeout 30m -p 4
 
 test-ui: need-test ui
 	$(GO) test -vet=off -tags uilong -timeout 40m ./ui/...

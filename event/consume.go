@@ -49,15 +49,21 @@ func (i Interest) route() *string {
 	return &pattern
 }
 
+// Register enters a consumer that is new, which Consume does as well: for those that begin with what happens from now on and
+// start to consume a little later. That it cannot is logged; Consume tries again.
+func (f *Feed) Register(ctx context.Context, name string, what Interest) {
+	if _, err := f.pool.Exec(ctx, what.register(), name); err != nil && ctx.Err() == nil {
+		f.log.WarnContext(ctx, "a consumer cannot register yet", "consumer", name, "err", err)
+	}
+}
+
 // Consume hands the feed, from the oldest event kept on unless what is Fresh, to a consumer with a stored
 // offset, until ctx ends; its error is ctx's. handle gets events in order and does its work in tx, in which the
 // offset moves too: what it does in the database happens exactly once, what it does outside at least
 // once. When handle fails, the same events come again, after a pause that grows to 30 s. Of all
 // replicas that consume under a name, one is active at a time; another takes over at the next batch.
 func (f *Feed) Consume(ctx context.Context, name string, what Interest, handle func(ctx context.Context, tx pgx.Tx, events []Event) error) error {
-	if _, err := f.pool.Exec(ctx, what.register(), name); err != nil && ctx.Err() == nil {
-		f.log.WarnContext(ctx, "a consumer cannot register yet", "consumer", name, "err", err)
-	}
+	f.Register(ctx, name, what)
 	c := consumer{feed: f, name: name, what: what, handle: handle}
 	f.heads.join(1)
 	defer f.heads.join(-1)

@@ -28,6 +28,7 @@ func interest() event.Interest {
 // of replicas may do so.
 func (n *Notify) Start(ctx context.Context, feed *event.Feed) {
 	ctx, n.cancel = context.WithCancel(ctx)
+	feed.Register(ctx, Consumer, interest()) // before anybody can make a task
 	n.loops.Go(func() {
 		if err := feed.Consume(ctx, Consumer, interest(), n.Follow); err != nil && ctx.Err() == nil {
 			n.Log.ErrorContext(ctx, "tasks' notifications are no longer sent", "err", err)

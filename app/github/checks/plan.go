@@ -18,6 +18,10 @@ const planners = 2
 // kinds of events after which the checks of a build may be otherwise.
 var kinds = []string{"task-defined", "task-pending", "task-running", "task-completed", "task-failed", "task-exception", "task-group-resolved", "task-group-sealed"}
 
+const consumer = "github-checks"
+
+var interest = event.Interest{Kinds: kinds, Every: 100 * time.Millisecond, Fresh: true} // builds are marked when they are written down
+
 // Start starts the loops; they run until Stop.
 func (c *Checks) Start(ctx context.Context) {
 	ctx, c.cancel = context.WithCancel(ctx)
@@ -27,6 +31,7 @@ func (c *Checks) Start(ctx context.Context) {
 	for range planners {
 		c.loops.Go(func() { c.plan(ctx) })
 	}
+	c.Feed.Register(ctx, consumer, interest) // before there can be builds
 	c.loops.Go(func() { c.follow(ctx) })
 	c.loops.Go(func() { c.reconcile(ctx) })
 }
@@ -42,8 +47,7 @@ func (c *Checks) Stop() {
 // follow marks the revisions of builds whose tasks changed, until ctx ends. What their checks are to show is found
 // from how things stand, so that it does not matter how many changes there were, or in what order.
 func (c *Checks) follow(ctx context.Context) {
-	interest := event.Interest{Kinds: kinds, Every: 100 * time.Millisecond, Fresh: true} // builds are marked when they are written down
-	err := c.Feed.Consume(ctx, "github-checks", interest, func(ctx context.Context, tx pgx.Tx, events []event.Event) error {
+	err := c.Feed.Consume(ctx, consumer, interest, func(ctx context.Context, tx pgx.Tx, events []event.Event) error {
 		seen := map[string]bool{}
 		var groups []string
 		for _, e := range events {

@@ -138,17 +138,24 @@ func (t *turn) read(ctx context.Context) (err error) {
 	for _, c := range t.configs {
 		t.archived[c.LaunchConfigID] = c.IsArchived
 	}
+	if err := t.readLaunches(ctx); err != nil {
+		return err
+	}
 	if rows, err = t.tx.Query(ctx, standingSQL.Text, t.pool.ID); err != nil {
 		return err
 	}
 	workers, err := pgx.CollectRows(rows, scanWorker)
-	if err != nil {
-		return err
-	}
 	for _, w := range workers {
 		t.count(w)
 	}
-	if rows, err = t.tx.Query(ctx, planSQL.Text, t.pool.ID); err != nil {
+	return err
+}
+
+// readLaunches counts what is asked for and not made. It comes before the look at workers: what is made in between counts twice
+// for a moment, and would otherwise not count at all, so that the pool got more than it may have.
+func (t *turn) readLaunches(ctx context.Context) error {
+	rows, err := t.tx.Query(ctx, planSQL.Text, t.pool.ID)
+	if err != nil {
 		return err
 	}
 	var config string

@@ -93,7 +93,8 @@ func (m *machine) placeholders() map[string]string {
 	first := strings.TrimSpace(sh(m.t, m.repo(), "git rev-parse HEAD"))
 	list := m.resolved(first, 2*time.Minute)
 	group := m.outcome(first).GroupID
-	names := map[string]string{"GROUPID": group, "DECISION": group, "fN1SbArXTPSVFNUvaOlinQ": group, "http://127.0.0.1:8080": m.url(""), "https://ci.example.com": m.url("")}
+	names := map[string]string{"GROUPID": group, "DECISION": group, "fN1SbArXTPSVFNUvaOlinQ": group,
+		"5f2c9a1be07d41d5a4ed6bd2c4a1e97f1a2b3c4d": first, "5f2c9a1": first[:7], "http://127.0.0.1:8080": m.url(""), "https://ci.example.com": m.url("")}
 	for _, task := range list {
 		if task.Task.Metadata.Name == "build-site" {
 			names["TASKID"] = task.Status.TaskID

@@ -15,6 +15,7 @@ import (
 
 	"github.com/treeline-ci/treeline/docs"
 	"github.com/treeline-ci/treeline/docs/command"
+	"github.com/treeline-ci/treeline/internal/pgtest"
 )
 
 // Every block of commands in README.md and docs/ is typed, in a clone of the sample repository, against a server that
@@ -128,6 +129,9 @@ func (r *reader) begin(page string) {
 	env["HOME"], env["EDITOR"], env["NO_COLOR"], env["ROOT"] = r.dir, filepath.Join(r.dir, "bin", "edit"), "1", env["TASKCLUSTER_ROOT_URL"]
 	for _, who := range []string{"AUTHOR", "COMMITTER"} {
 		env["GIT_"+who+"_NAME"], env["GIT_"+who+"_EMAIL"] = "Ada", "ada@example.com"
+	}
+	if slices.Contains([]string{"docs/operations/database.md", "docs/operations/keys.md"}, page) { // what their commands do to a database, the server's is spared
+		env["DATABASE_URL"], env["TREELINE_DATA"] = pgtest.URL(r.t), r.m.data
 	}
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(env)) {

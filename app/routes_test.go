@@ -62,7 +62,7 @@ func walk(t *testing.T) *walked {
 	})
 	w := &walked{t: t, app: a, address: "http://" + listener.Addr().String()}
 	w.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp := w.send(way{"POST", "/login", "POST /login"}, url.Values{"clientId": {RootClient}, "accessToken": {secrets.RootToken}}.Encode(), nil)
+	resp := w.send(way{"POST", "/login", "POST /login"}, url.Values{"clientId": {RootClient}, "accessToken": {secrets.RootToken}}.Encode(), nil) //nolint:bodyclose // send closes it
 	for _, c := range resp.Cookies() {
 		if strings.HasSuffix(c.Name, "treeline_session") {
 			w.cookie = c
@@ -151,7 +151,7 @@ func TestEveryRoute(t *testing.T) {
 	t.Run("every answer has the headers of security, and keeps cookies to itself", func(t *testing.T) {
 		for _, to := range append(slices.Clone(doors), endpoints...) {
 			for who, header := range map[string]map[string]string{"stranger": nil, "operator": session} {
-				for _, problem := range insecure(w.send(to, "", header)) {
+				for _, problem := range insecure(w.send(to, "", header)) { //nolint:bodyclose // send closes it
 					t.Errorf("%s, for a %s: %s", to.pattern, who, problem)
 				}
 			}

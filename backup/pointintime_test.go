@@ -225,7 +225,7 @@ func (s *story) refused(t *testing.T, k client.Claim, id, says string) {
 	_, finish := old.FinishRun(t.Context(), id, k.RunID, task.ReasonCompleted, []client.WholeArtifact{})
 	made := old.ErrorArtifact(t.Context(), id, k.RunID, "public/x", client.FileMissing, "m", task.At(time.Now().Add(time.Hour)))
 	for what, err := range map[string]error{"reclaim": reclaim, "completed": completed, "failed": failed, "exception": exception, "finish": finish, "artifact": made} {
-		if !errors.Is(err, fault.Conflict) && !(errors.Is(err, fault.NotFound) && says == "") || !strings.Contains(fmt.Sprint(err), says) {
+		if !errors.Is(err, fault.Conflict) && (says != "" || !errors.Is(err, fault.NotFound)) || !strings.Contains(fmt.Sprint(err), says) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -224,7 +224,8 @@ func TestTemplatesUseValuesThatThereAre(t *testing.T) {
 		for _, m := range used.FindAllStringSubmatch(read(t, file), -1) {
 			var at any = values
 			for part := range strings.SplitSeq(strings.TrimSuffix(m[1], "."), ".") {
-				object, ok := at.(map[string]any)
+				object, _ := at.(map[string]any)
+				var ok bool
 				if at, ok = object[part]; !ok {
 					t.Errorf("%s: values.yaml has no %s", file, m[1])
 					break

@@ -256,7 +256,10 @@ func TestWorkersForOneTask(t *testing.T) {
 	if len(workers) != 2 {
 		t.Errorf("two tasks ran on the workers %v", workers)
 	}
-	p.until("worker-manager to know", func() bool { s := p.stats(); return s.StoppedCount >= 2 && s.RequestedCount+s.RunningCount+s.StoppingCount == 0 && len(p.pids()) == 0 })
+	p.until("worker-manager to know", func() bool {
+		s := p.stats()
+		return s.StoppedCount >= 2 && s.RequestedCount+s.RunningCount+s.StoppingCount == 0 && len(p.pids()) == 0
+	})
 	left, err := filepath.Glob(filepath.Join(dir, "*", "work", "tasks", "*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("of the tasks there is left: %v %v", left, err)

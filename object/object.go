@@ -78,7 +78,6 @@ type Store struct {
 	ending  chan struct{} // closed when the store stops: nobody waits for more any longer
 	endOnce sync.Once
 	running sync.WaitGroup
-	stop    context.CancelFunc
 }
 
 // Object is what is known of a finished object.

@@ -3,7 +3,6 @@ package retention_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -21,7 +20,7 @@ import (
 func TestStatements(t *testing.T) { pgtest.PrepareAll(t, pgtest.DB(t), retention.Statements...) }
 
 func room(pool *pgxpool.Pool, jobs ...retention.Job) *retention.Retention {
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	return retention.New(pool, log, jobs, retention.Looking(time.Millisecond, 5*time.Millisecond))
 }
 

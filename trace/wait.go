@@ -116,7 +116,6 @@ type line struct {
 	starts  map[string]*[8][]int64 // by queue and priority: when runs began, sorted, in nanoseconds since 1970
 	work    map[Worker][][2]int64  // when workers were at work, sorted
 	workers map[Worker]time.Time   // when they first asked
-	queues  map[string][]Worker    // the workers that did something
 }
 
 func lineOf(f *Facts) line {

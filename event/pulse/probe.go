@@ -37,7 +37,7 @@ func (c Config) Probe(ctx context.Context) (blocked string, err error) {
 			}
 		case <-taken:
 			return "", nil
-		case <-s.failed: // the user may not send there; so the message was looked at
+		case <-s.failed: //nolint:errcheck // the user may not send there; so the message was looked at
 			return "", nil
 		case <-ctx.Done():
 			return "", fmt.Errorf("pulse: broker at %s does not say whether it took a message: %w", s.broker, ctx.Err())

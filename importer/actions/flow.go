@@ -45,9 +45,7 @@ type flow struct {
 	env         []binding
 	jobs        []*job
 	stands      map[string][]*job // what a name in needs stands for
-	head        []string          // comments at the top of the kind
 	cancel      *bool             // concurrency
-	prefixed    bool
 	taskContext bool
 	kept        bool // its kind is there and stays; see keep
 }

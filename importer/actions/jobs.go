@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -22,7 +23,6 @@ type job struct {
 	named   map[string][]*job // what the names in its needs stand for
 	conds   []string          // what must hold for it to run, with those it needs
 	always  bool
-	planned bool
 	outputs bool // somebody reads its outputs
 	entries []*entry
 }
@@ -155,7 +155,7 @@ func (f *flow) condition(j *job, n *source.Node) {
 			}
 			return
 		}
-		err = fmt.Errorf("Treeline's conditions cannot say it")
+		err = errors.New("the conditions of Treeline cannot say it")
 	}
 	f.left(n, "if: "+limit(n.Str(), 200), fmt.Sprintf("%v; the task does not run until the condition false in its when is another", err))
 	j.conds = append(j.conds, expr.Never)

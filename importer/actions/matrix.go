@@ -170,9 +170,10 @@ func names(id string, list []combination) []string {
 			switch v := c.values[k].(type) {
 			case string, float64, bool:
 				if t := dotted(expr.Text(v)); len(differ[k]) > 1 && t != "" && len(t) < 25 && len(name) < 60 {
-					if v == true {
+					switch v {
+					case true:
 						t = k
-					} else if v == false {
+					case false:
 						t = "no-" + k
 					}
 					name += "-" + t

@@ -177,10 +177,10 @@ func (f *flow) task(e *entry, uploads []*upload) {
 		if _, runs := st.guard(); !runs {
 			continue
 		}
-		switch {
-		case name == "actions/checkout":
+		switch name {
+		case "actions/checkout":
 			e.checkout = true
-		case name == "actions/download-artifact":
+		case "actions/download-artifact":
 			f.downloads(e, st, uploads)
 		}
 	}

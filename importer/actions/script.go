@@ -19,7 +19,6 @@ type script struct {
 	uses      map[string]bool // variables and functions that the prologue gives
 	outputsOf map[string]bool // jobs whose outputs are read
 	guarded   bool            // some step runs although one before it failed
-	own       bool            // a script of bash has been written
 }
 
 func (s *script) use(name string) { s.uses[name] = true }

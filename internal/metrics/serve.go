@@ -105,7 +105,9 @@ func (m *Metrics) Handler(token string, log *slog.Logger) http.Handler {
 type errorLog struct{ log *slog.Logger }
 
 // Println implements promhttp.Logger.
-func (l errorLog) Println(v ...any) { l.log.Warn("metrics: " + strings.TrimSpace(fmt.Sprintln(v...))) }
+func (l errorLog) Println(v ...any) {
+	l.log.Warn("a scrape had trouble", "err", strings.TrimSpace(fmt.Sprintln(v...)))
+}
 
 // Serve opens the listener of a configuration and answers scrapes until the listener is closed. failed gets the error that
 // ends it otherwise.

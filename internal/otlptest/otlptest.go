@@ -60,7 +60,7 @@ func Start(t testing.TB) *Receiver {
 		server.CloseClientConnections()
 		server.Close()
 		calls.Stop()
-		<-served
+		<-served //nolint:errcheck // it was stopped
 		for _, err := range r.wrong {
 			t.Errorf("the receiver was sent what it must not be: %v", err)
 		}

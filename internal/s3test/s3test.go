@@ -60,7 +60,7 @@ func Program(ctx context.Context) (string, error) {
 	}
 	building := filepath.Join(dir, "building")
 	cmd := exec.CommandContext(ctx, "go", "install", module+"@"+version)
-	cmd.Dir = dir // outside of our module, whose requirements must not matter
+	cmd.Dir = dir                                                                        // outside of our module, whose requirements must not matter
 	cmd.Env = append(os.Environ(), "GOBIN="+building, "GOFLAGS=-ldflags=-s", "GOGC=300") // quickly: two minutes as it is
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("s3test: build %s: %w\n%s", module, err, out)

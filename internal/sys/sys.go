@@ -11,6 +11,7 @@ var ErrLocked = errors.New("the file is locked by another process")
 // How says which lock of a file is wanted.
 type How int
 
+// The locks.
 const (
 	Exclusive How = iota // alone
 	Shared               // with others that share it

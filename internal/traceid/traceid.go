@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// Trace is the id of a trace, Span that of a span in it (W3C Trace Context: 16 and 8 bytes).
-type (
-	Trace [16]byte
-	Span  [8]byte
-)
+// Trace is the id of a trace (W3C Trace Context: 16 bytes).
+type Trace [16]byte
+
+// Span is the id of a span in a trace (8 bytes).
+type Span [8]byte
 
 // String is the id as headers and pages have it.
 func (t Trace) String() string { return hex.EncodeToString(t[:]) }

@@ -175,10 +175,10 @@ func GitHub(t testing.TB, bugs ...Bug) *Server {
 			var words []string
 			repo := false
 			for _, part := range strings.Fields(q) {
-				switch {
-				case part == "repo:acme/app":
+				switch part {
+				case "repo:acme/app":
 					repo = true
-				case part == "is:issue" || part == "in:title":
+				case "is:issue", "in:title":
 				default:
 					words = append(words, strings.Trim(part, `"`))
 				}

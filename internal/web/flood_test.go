@@ -40,11 +40,11 @@ func flooded(t *testing.T) (ask func(from, auth, path string) *httptest.Response
 	get := func(name, route string, handle func(context.Context, *web.Request) (any, error)) web.Endpoint {
 		return web.Endpoint{Name: name, Method: "GET", Route: route, Title: name, Description: name, Category: "Sample", Stability: "stable", Handle: handle}
 	}
-	guarded, costly, hook := get("guarded", "/guarded", echo), get("costly", "/costly", echo), get("hook", "/hook/<token>", func(_ context.Context, r *web.Request) (any, error) {
+	guarded, costly, hook := get("guarded", "/guarded", echo), get("costly", "/costly", echo), get("hook", "/hook/<token>", func(ctx context.Context, r *web.Request) (any, error) {
 		if r.Params["token"] != "right" {
 			return nil, fault.New(fault.Unauthenticated, "the token is wrong")
 		}
-		return echo(nil, r)
+		return echo(ctx, r)
 	})
 	guarded.Scopes, costly.Costly, hook.Proof, hook.Sender = scope.Text("read"), true, web.SignedBody, "X-Hook"
 	service := web.Service{Name: "sample", Version: "v1", Title: "Sample", Description: "A service to test with.", Endpoints: []web.Endpoint{guarded, get("open", "/open", echo), costly, hook}}

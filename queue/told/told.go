@@ -60,7 +60,7 @@ func (e Event) log(ctx context.Context, log *slog.Logger) {
 			attrs = append(attrs, slog.String("reason", string(e.Run.ReasonResolved)))
 		}
 	}
-	log.LogAttrs(ctx, slog.LevelDebug, e.Kind, attrs...)
+	log.LogAttrs(ctx, slog.LevelDebug, e.Kind, attrs...) //nolint:sloglint // what happened is the message
 }
 
 // Both tells how long a run that was claimed and its worker, who asked at a time, waited for each other.

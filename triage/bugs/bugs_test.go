@@ -83,7 +83,7 @@ func TestASearchIsRemembered(t *testing.T) {
 		if err := ask("a"); err != nil || tracker.asked.Load() != 1 {
 			t.Errorf("%d searches, %v", tracker.asked.Load(), err)
 		}
-		time.Sleep(11 * time.Minute)
+		<-time.After(11 * time.Minute)
 		if err := ask("a"); err != nil || tracker.asked.Load() != 2 {
 			t.Errorf("after a while: %d searches, %v", tracker.asked.Load(), err)
 		}
@@ -99,7 +99,7 @@ func TestASearchIsRemembered(t *testing.T) {
 			go func() { _ = ask(strings.Repeat("x", i+1)) }()
 		}
 		synctest.Wait()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if got := tracker.most.Load(); got != 4 {
 			t.Errorf("%d searches were under way at once", got)
 		}

@@ -108,7 +108,7 @@ func (d *deployment) set(name, value string) {
 	d.t.Helper()
 	err := os.Unsetenv(name)
 	if value != "" {
-		err = os.Setenv(name, value) //nolint:usetesting // put back by the subtest's own cure
+		err = os.Setenv(name, value) // put back by the subtest's own cure
 	}
 	if err != nil {
 		d.t.Fatal(err)

@@ -22,7 +22,7 @@ func TestTheWaterfallInText(t *testing.T) {
 		Critical: []trace.StepBar{{What: trace.OfDecision, From: 0, To: 10_000, Text: "the push was decided"}, {What: trace.OfRun, Task: "a", Name: "build", From: 10_000, To: 100_000, Text: "ran"}},
 	}
 	var out bytes.Buffer
-	options{width: 10, limit: 100}.print(&out, v)
+	options{width: 10, limit: 100}.show(&out, v)
 	want := `Teach it
 failure after 1m40s, trace abc
 
@@ -38,7 +38,7 @@ Critical path
 		t.Error(diff)
 	}
 	out.Reset()
-	options{width: 10, critical: true}.print(&out, v)
+	options{width: 10, critical: true}.show(&out, v)
 	if strings.Contains(out.String(), "lint") {
 		t.Errorf("got %s", out.String())
 	}

@@ -94,12 +94,12 @@ func (o options) run(cmd *cobra.Command, c *client.Client, what string) error {
 	if err := json.Unmarshal(answer, &v); err != nil {
 		return fmt.Errorf("the server's answer is no trace: %w", err)
 	}
-	o.print(cmd.OutOrStdout(), &v)
+	o.show(cmd.OutOrStdout(), &v)
 	return nil
 }
 
-// print writes a trace for people.
-func (o options) print(w io.Writer, v *trace.View) {
+// show writes a trace for people.
+func (o options) show(w io.Writer, v *trace.View) {
 	state := "goes on since"
 	if v.Settled {
 		state = string(v.Result) + " after"

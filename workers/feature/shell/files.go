@@ -91,7 +91,7 @@ func (o *Offer) get(ctx context.Context, conn *websocket.Conn, path string) (int
 // put writes what comes.
 func (o *Offer) put(ctx context.Context, conn *websocket.Conn, want Wanted) error {
 	bytesIn, feed := io.Pipe()
-	defer bytesIn.Close()
+	defer func() { _ = bytesIn.Close() }() // nobody reads any more
 	out := &header{rest: func([]byte) error { return nil }}
 	out.ready = func(string) error {
 		go func() {

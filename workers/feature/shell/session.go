@@ -120,7 +120,7 @@ func (o *Offer) resume(ctx context.Context, conn *websocket.Conn, want Wanted, s
 	select {
 	case <-s.over:
 		return conn.Close(websocket.StatusNormalClosure, ended)
-	case <-gone:
+	case <-gone: //nolint:errcheck // the person left, however
 		return nil
 	}
 }

@@ -38,36 +38,7 @@ tasks:
             metadata:
               owner: ${event.sender.login}@users.noreply.github.com
               source: ${event.repository.html_url}
-        - $switch:
-            tasks_for == "action":
-              taskGroupId: ${action.taskGroupId}
-              metadata:
-                name: "Action: ${action.title}"
-                description: ${action.description}
-              tags: {kind: action-callback}
-              scopes: ["${action.repo_scope}"]
-              payload:
-                action:
-                  callback: ${action.cb_name}
-                  taskGroupId: ${action.taskGroupId}
-                  taskId: {$eval: taskId}
-                  input: {$eval: input}
-              extra:
-                treeherder: {symbol: {$if: action.symbol, then: "A(${action.symbol})", else: A}}
-                parent: ${action.taskGroupId}
-                action:
-                  name: ${action.name}
-            tasks_for == "cron":
-              taskId: ${ownTaskId}
-              taskGroupId: ${ownTaskId}
-              metadata:
-                name: Decision task of ${cron.job_name}
-                description: Decides what the job ${cron.job_name} of .cron.yml needs.
-              tags: {kind: cron-task}
-              scopes: ["assume:${repository.role}:cron:${cron.job_name}"]
-              extra:
-                treeherder: {symbol: "${cron.job_symbol}"}
-            tasks_for == "github-push":
+%[2]s            tasks_for == "github-push":
               metadata:
                 name: Decision task
                 description: Decides what this push needs.
@@ -84,5 +55,5 @@ tasks:
               scopes: ["assume:repo:github.com/${event.repository.full_name}:${tasks_for[7:]}"]
               extra:
                 treeherder: {symbol: D}
-`, p.TrustDomain())
+`, p.TrustDomain(), actionAndCron)
 }

@@ -205,7 +205,7 @@ tasks:
   - $if: tasks_for in ["git-push", "cron", "action"]
     then:
       $mergeDeep:
-        - schedulerId: %s-level-${repository.level}
+        - schedulerId: %[1]s-level-${repository.level}
           taskQueueId: built-in/decision
           created: {$fromNow: ""}
           deadline: {$fromNow: 1 day}
@@ -218,7 +218,21 @@ tasks:
           extra:
             treeherder: {tier: 1, machine: {platform: decision}}
             tasks_for: ${tasks_for}
-        - $switch:
+%[2]s            $default:
+              taskId: ${ownTaskId}
+              taskGroupId: ${ownTaskId}
+              metadata:
+                name: Decision task
+                description: Decides what this push needs.
+              tags: {kind: decision-task}
+              scopes: ["assume:${repository.role}:branch:${push.branch}"]
+              extra:
+                treeherder: {symbol: D}
+`, p.TrustDomain(), actionAndCron)
+}
+
+// actionAndCron is what makes tasks of actions and of jobs of .cron.yml, whichever forge the repository is of.
+const actionAndCron = `        - $switch:
             tasks_for == "action":
               taskGroupId: ${action.taskGroupId}
               metadata:
@@ -247,15 +261,4 @@ tasks:
               scopes: ["assume:${repository.role}:cron:${cron.job_name}"]
               extra:
                 treeherder: {symbol: "${cron.job_symbol}"}
-            $default:
-              taskId: ${ownTaskId}
-              taskGroupId: ${ownTaskId}
-              metadata:
-                name: Decision task
-                description: Decides what this push needs.
-              tags: {kind: decision-task}
-              scopes: ["assume:${repository.role}:branch:${push.branch}"]
-              extra:
-                treeherder: {symbol: D}
-`, p.TrustDomain())
-}
+`

@@ -28,7 +28,6 @@ DATA     ?= treeline-data
 PORT     ?= 8080
 WORKERS  ?= 2
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-GOTESTSUM = gotest.tools/gotestsum@v1.13.0
 path      = $(subst $() ,\ ,$(1))
 GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.mod go.sum 'internal/pg/versions/*' '*.json' '*.html' 'docs/*' 2>/dev/null)
 
@@ -42,14 +41,12 @@ run: need-run bin/treeline
 
 # Many tests wait, for a browser or a worker: four packages at a time keep two processors busy, the longest first. Tests
 # go before compilers, which collect less garbage. What debuggers read is left out: linking takes a third less time.
-# A test that fails runs once more when all else has ended, and the summary names it even when it passes then: it is a
-# defect of the test, or worse. More than eight are not tried again.
+# What fails runs once more alone, and is named (tools/test).
 TOOLS = -toolexec "env GOGC=300 nice"
 
 test: need-test ui
 	$(GO) vet $(TOOLS) ./...
-	$(GO) run $(GOTESTSUM) --format pkgname --hide-summary skipped --rerun-fails=1 --rerun-fails-max-failures=8 --rerun-fails-run-root-test \
-		--packages "./e2e ./app ./..." -- $(TOOLS) -vet=off -ldflags=-s -shuffle=on -timeout 30m -p 4
+	@GO="$(GO)" tools/test $(TOOLS) -vet=off -ldflags=-s -shuffle=on -timeout 30m -p 4 -- ./e2e ./app ./...
 
 test-ui: need-test ui
 	$(GO) test -vet=off -tags uilong -timeout 40m ./ui/...

@@ -1,7 +1,6 @@
 // Lines of which somebody says that they tell of the run's failure.
 import { signal } from "@preact/signals";
 import { get, post, Refused } from "../shell/api.ts";
-import { draft, openFiling, suggestions } from "../shell/bugs.tsx";
 import type { LogData, Message, Reported } from "../shell/data.ts";
 import { onMessages } from "../shell/live.ts";
 import { toast } from "../shell/toast.tsx";
@@ -62,6 +61,7 @@ export async function report(pane: LogPane, data: LogData): Promise<void> {
 export async function fileBug(pane: LogPane, data: LogData): Promise<void> {
   if (!data.bug) return;
   try {
+    const { draft, openFiling, suggestions } = await import("../shell/bugs.tsx"); // pages of tasks load no form that few use
     const [{ tracker }, marked] = await Promise.all([suggestions(data.taskId, data.run, false), pane.lines()]);
     const lines = marked.map((l) => ({ test: "", message: l.replace(STAMP, "").trim() })).filter((l) => l.message);
     openFiling({ task: data.taskId, tracker, ...draft({ ...data.bug, task: data.taskId, run: data.run, log: location.pathname + location.hash, lines }), done: () => {} });

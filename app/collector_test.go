@@ -181,14 +181,7 @@ func TestGitHubPushReachesTheRealCollector(t *testing.T) {
 			var err error
 			h.config.Traces, err = export.FromEnv(at(c), func(name string) string { return env[name] })
 			h.must(err)
-			h.stop()
-			h.config.Listen, h.config.Listener = h.config.Listener.Addr().String(), nil
-			h.start()
-			h.until("the consumer of traces is known", func() bool {
-				var n int
-				h.must(h.server.pool.QueryRow(t.Context(), `SELECT count(*) FROM event_consumers WHERE name = 'traces'`).Scan(&n))
-				return n == 1
-			})
+			h.traced()
 			sha := h.push("main", map[string]string{"a": "1"})
 			h.check(sha, "github-push", "")
 			h.finish(true)

@@ -30,15 +30,7 @@ func TestGitHubPushIsOneTrace(t *testing.T) {
 	})
 	h.must(err)
 	receiver.Answer(refuse)
-	h.stop()
-	h.config.Listen = h.config.Listener.Addr().String()
-	h.config.Listener = nil
-	h.start()
-	h.until("the consumer of traces is known", func() bool {
-		var n int
-		h.must(h.server.pool.QueryRow(t.Context(), `SELECT count(*) FROM event_consumers WHERE name = 'traces'`).Scan(&n))
-		return n == 1
-	})
+	h.traced()
 	sha := h.push("main", map[string]string{"a": "1"})
 	h.check(sha, "github-push", "")
 	h.finish(true)
@@ -78,4 +70,16 @@ func TestGitHubPushIsOneTrace(t *testing.T) {
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("the API answers %s", resp.Status)
 	}
+}
+
+// traced starts the server anew, with its configuration as it is now, and waits until it follows what traces are made of.
+func (h *hub) traced() {
+	h.stop()
+	h.config.Listen, h.config.Listener = h.config.Listener.Addr().String(), nil
+	h.start()
+	h.until("the consumer of traces is known", func() bool {
+		var n int
+		h.must(h.server.pool.QueryRow(h.t.Context(), `SELECT count(*) FROM event_consumers WHERE name = 'traces'`).Scan(&n))
+		return n == 1
+	})
 }

@@ -59,10 +59,10 @@ lint: ui
 	$(GO) vet ./...
 	$(GO) run $(GOLANGCI) run ./...
 
-# The licences alone are looked at by make test as well. Status 2 of tools/audit says that nothing could be looked up.
+# The licences alone are looked at by make test as well. Status 2 of audit.sh says that nothing could be looked up.
 audit: ui
 	$(GO) test -count 1 ./tools/licences
-	@tools/audit
+	@tools/audit/audit.sh
 
 build: bin/treeline
 

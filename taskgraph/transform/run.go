@@ -81,8 +81,8 @@ func join(list []*graph.Error) error {
 	return errors.Join(all...)
 }
 
-// maxErrors of one kind are told before the rest is left untold.
-const maxErrors = 50
+// MaxErrors of one kind are told before the rest is left untold.
+const MaxErrors = 50
 
 // Run sends items through transforms. Items that fail are told all together.
 func Run(ctx context.Context, c *Config, transforms []Transform, items []*Item) ([]*Item, error) {
@@ -208,7 +208,7 @@ func (r *runner) each(ctx context.Context, row []stage, items []*Item, finish fu
 	}
 	wg.Wait()
 	for i := range results {
-		if len(r.errs) < maxErrors {
+		if len(r.errs) < MaxErrors {
 			r.errs = append(r.errs, results[i].errs...)
 		}
 	}
@@ -291,7 +291,7 @@ func (b *batch) one(c *Config, row []stage, it *Item) {
 // send sends an item through the rest of a row. Once a batch has more faults than will be told, or
 // nobody waits for it any more, what entries are still split into goes nowhere.
 func (b *batch) send(c *Config, row []stage, at int, it *Item) {
-	if len(b.errs) >= maxErrors || b.ctx.Err() != nil {
+	if len(b.errs) >= MaxErrors || b.ctx.Err() != nil {
 		return
 	}
 	if at == len(row) {

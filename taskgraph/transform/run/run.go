@@ -133,6 +133,18 @@ func Ways() map[string]schema.Type {
 	return out
 }
 
+// On are the implementations of workers that each run.using is for, sorted.
+func On() map[string][]string {
+	out := map[string][]string{}
+	for key := range handlers() {
+		out[key.using] = append(out[key.using], key.implementation)
+	}
+	for _, on := range out {
+		slices.Sort(on)
+	}
+	return out
+}
+
 func handlers() map[handlerKey]handler {
 	runTaskDefaults := map[string]any{"checkout": true, "run-as-root": false}
 	always := schema.Strict(schema.Req("using", schema.String()))

@@ -9,8 +9,8 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
-// maxChunks is how many parts a task may have.
-const maxChunks = 10_000
+// MaxChunks is how many parts a task may have.
+const MaxChunks = 10_000
 
 // Chunking returns the transform that makes numbered parts of a task.
 func Chunking() transform.Transform {
@@ -30,8 +30,8 @@ func ChunkShape() *schema.Object {
 func chunk(c *transform.Config, it *transform.Item, emit func(*transform.Item)) error {
 	settings := it.Map("chunk")
 	total, _ := settings["total-chunks"].(int64)
-	if total > maxChunks {
-		return it.Errorf("chunk.total-chunks", "is more than %d", maxChunks)
+	if total > MaxChunks {
+		return it.Errorf("chunk.total-chunks", "is more than %d", MaxChunks)
 	}
 	it.Delete("chunk")
 	if len(settings) == 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
-// maxParts is how many tasks one entry may be split into.
-const maxParts = 200_000
+// MaxParts is how many tasks one entry may be split into.
+const MaxParts = 200_000
 
 const matrixName = "taskgraph.transforms.matrix:transforms"
 
@@ -97,8 +97,8 @@ func readGrid(it *transform.Item) (*grid, error) {
 			return nil, it.Errorf("matrix."+name, "must be a list of values, not %s", value.Kind(m[name]))
 		}
 		g.dimensions = append(g.dimensions, dimension{name, values})
-		if g.size *= max(len(values), 1); g.size > maxParts {
-			return nil, it.Errorf("matrix", "has more than %d cells", maxParts)
+		if g.size *= max(len(values), 1); g.size > MaxParts {
+			return nil, it.Errorf("matrix", "has more than %d cells", MaxParts)
 		}
 	}
 	g.order = slices.Sorted(maps.Keys(before(it)))

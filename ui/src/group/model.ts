@@ -1,11 +1,11 @@
 // A task group as the page knows it: what it is, what is shown of it, and what comes in.
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { get } from "../shell/api.ts";
 import { bootOf, type Cell, type Message, type State } from "../shell/data.ts";
 import { bad, ended, STATES } from "../shell/look.tsx";
 import { query, setQuery } from "../shell/url.ts";
 import type { Graph, Group } from "./data.ts";
-import { rank, select } from "./table.ts";
+import { select } from "./table.ts";
 
 export type View = "table" | "timeline" | "graph" | "stats";
 export const VIEWS: View[] = ["table", "timeline", "graph", "stats"];
@@ -37,7 +37,6 @@ function take(g: Group): void {
   group.value = g;
   known.clear();
   for (const c of g.cells) known.set(c.id, c);
-  rank(g.cells);
   recount();
 }
 
@@ -47,29 +46,41 @@ function recount(): void {
   counts.value = n;
 }
 
-/** How many tasks have not ended. */
+const sum = (of: (s: State) => boolean): number => STATES.reduce((n, s) => n + (of(s) ? (counts.value[s] ?? 0) : 0), 0);
+
 /** How many tasks failed or were lost. */
-export const broken = (): number => (counts.value.failed ?? 0) + (counts.value.exception ?? 0);
-export const open = (): number => STATES.reduce((n, s) => n + (ended(s) ? 0 : (counts.value[s] ?? 0)), 0);
+export const broken = computed(() => sum(bad));
+/** How many tasks have not ended. */
+export const open = computed(() => sum((s) => !ended(s)));
+/** Whether there are any, for what need not be drawn at each change. */
+export const someBroken = computed(() => broken.value > 0);
+export const someOpen = computed(() => open.value > 0);
 
 /** Chooses and sorts the tasks anew, now. */
 export function relist(mark = false): void {
   const of = kinds.value;
   const wanted = kind.value;
-  const cells = wanted && of.size > 0 ? group.value.cells.filter((c) => of.get(c.id) === wanted) : group.value.cells;
-  const list = select(cells, state.value, text.value, sort.value);
+  const all = select(group.value.cells, state.value, text.value, sort.value);
+  const list = wanted && of.size > 0 ? all.filter((c) => of.get(c.id) === wanted) : all;
   if (mark) {
-    const before = new Map(listed.value.map((c, i) => [c.id, i]));
-    const other = list.filter((c, i) => before.get(c.id) !== i && known.get(c.id) && touched.has(c.id));
-    moved.value = new Set(other.map((c) => c.id));
-    setTimeout(() => (moved.value = new Set()), 2500);
+    const before = new Map<string, number>();
+    listed.value.forEach((c, i) => touched.has(c.id) && before.set(c.id, i));
+    showMoved(new Set(list.filter((c, i) => touched.has(c.id) && before.get(c.id) !== i).map((c) => c.id)));
   }
   touched.clear();
   const at = listed.value[chosen.value]?.id;
-  listed.value = list;
+  if (list.length !== listed.value.length || list.some((c, i) => c !== listed.value[i])) listed.value = list;
   if (at !== undefined) chosen.value = list.findIndex((c) => c.id === at);
 }
 
+// showMoved marks the tasks that have got another place, until the next do or for a while.
+function showMoved(ids: Set<string>): void {
+  clearTimeout(unmark);
+  if (ids.size > 0 || moved.value.size > 0) moved.value = ids;
+  if (ids.size > 0) unmark = setTimeout(() => showMoved(new Set()), 2500);
+}
+
+let unmark: ReturnType<typeof setTimeout> | undefined;
 const touched = new Set<string>();
 let pointerAt = 0;
 let sorting: ReturnType<typeof setTimeout> | undefined;
@@ -156,19 +167,28 @@ function showSoon(whenEnded: () => void): void {
 }
 
 function show(whenEnded: () => void): void {
-  const before = open();
+  const before = someOpen.value;
   recount();
+  title();
+  if (document.hidden) stale = true;
+  else draw();
+  if (before && !someOpen.value) whenEnded();
+  if (before !== someOpen.value) reload(); // what can be done to the group is other now
+}
+
+let stale = false; // something has moved that nobody could see
+
+// draw shows in the view what has moved.
+function draw(): void {
+  stale = false;
   beat.value++;
   relistWhenIdle();
   graphSoon();
-  title();
-  if (before > 0 && open() === 0) whenEnded();
-  if (before > 0 !== open() > 0) reload(); // what can be done to the group is other now
 }
 
 export function title(): void {
-  const failures = group.value.cells.filter((c) => bad(c.state)).length;
-  document.title = `${failures > 0 ? `[${failures}] ` : ""}${group.value.title} · Treeline`;
+  const text = `${broken.value > 0 ? `[${broken.value}] ` : ""}${group.value.title} · Treeline`;
+  if (document.title !== text) document.title = text;
 }
 
 export function choose(s: State): void {
@@ -204,6 +224,9 @@ export function begin(): void {
   title();
   const active = () => (pointerAt = performance.now());
   for (const event of ["pointermove", "wheel", "keydown", "scroll"]) addEventListener(event, active, { passive: true, capture: true });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && stale) draw();
+  });
   addEventListener("popstate", () => {
     state.value = (query().get("state") ?? "") as State | "";
     view.value = viewOf();

@@ -8,10 +8,10 @@ import { onMessages } from "../shell/live.ts";
 import { Copy, Icon, STATES, WORD } from "../shell/look.tsx";
 import { toast } from "../shell/toast.tsx";
 import { setQuery } from "../shell/url.ts";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { GroupAct } from "./data.ts";
 import { GraphView } from "./graphview.tsx";
-import { begin, broken, choose, chooseKind, chosen, counts, group, kind, listed, look, open, receive, refresh, relist, state, text, view, VIEWS } from "./model.ts";
+import { begin, broken, choose, chooseKind, chosen, counts, group, kind, listed, look, open, receive, refresh, relist, someBroken, someOpen, state, text, view, VIEWS } from "./model.ts";
 import { arm, armed, mayTell, tell } from "./notify.ts";
 import { StatsView } from "./statsview.tsx";
 import { Table } from "./tableview.tsx";
@@ -37,7 +37,7 @@ function App() {
           <span class="muted mono small">{g.id} <Copy text={g.id} what="group id" /></span>
           <div class="acts">
             <Notify />
-            {g.acts.map((a) => (a.name !== "rerun" || broken() > 0) && <Act key={a.name} a={a} />)}
+            {g.acts.map((a) => (a.name !== "rerun" || someBroken.value) && <Act key={a.name} a={a} />)}
             {g.actions && <ActionMenu group={g.id} />}
           </div>
         </div>
@@ -95,7 +95,7 @@ function Tools() {
 }
 
 function Notify() {
-  if (!mayTell() || open() === 0) return null;
+  if (!mayTell() || !someOpen.value) return null;
   return (
     <button type="button" class="button quiet" data-notify aria-pressed={armed.value} onClick={() => void arm(group.value.id, !armed.value)}>
       {armed.value ? "You will be told when it ends" : "Tell me when it ends"}
@@ -107,6 +107,14 @@ function Notify() {
 function Act({ a }: { a: GroupAct }) {
   const [asking, ask] = useState(false);
   const [busy, setBusy] = useState(false);
+  const opener = useRef<HTMLButtonElement>(null);
+  const yes = useRef<HTMLButtonElement>(null);
+  const asked = useRef(false);
+  useEffect(() => {
+    if (asking) yes.current?.focus();
+    else if (asked.current) opener.current?.focus(); // where the keyboard was before
+    asked.current = asking;
+  }, [asking]);
   if (!a.allowed) {
     return (
       <span class="act">
@@ -115,14 +123,21 @@ function Act({ a }: { a: GroupAct }) {
       </span>
     );
   }
-  if (!asking) return <button type="button" class="button" data-act={a.name} onClick={() => ask(true)}>{a.label}…</button>;
-  const n = open();
-  const asks = a.name === "rerun" ? `Run ${broken().toLocaleString()} ${broken() === 1 ? "task that" : "tasks that"} failed again?` : a.name === "cancel" ? a.asks.replace(/(cancel) .*\?$/i, `$1 ${n.toLocaleString()} ${n === 1 ? "task that has" : "tasks that have"} not ended?`) : a.asks;
+  if (!asking) return <button type="button" class="button" data-act={a.name} ref={opener} onClick={() => ask(true)}>{a.label}…</button>;
+  const n = open.value;
+  const asks = a.name === "rerun" ? `Run ${broken.value.toLocaleString()} ${broken.value === 1 ? "task that" : "tasks that"} failed again?` : a.name === "cancel" ? a.asks.replace(/(cancel) .*\?$/i, `$1 ${n.toLocaleString()} ${n === 1 ? "task that has" : "tasks that have"} not ended?`) : a.asks;
   return (
-    <span class="confirm" role="alertdialog" aria-label={a.label}>
-      <span>{asks}</span>
+    <span
+      class={"confirm" + (a.name === "rerun" ? " calm" : "")} role="alertdialog" aria-label={a.label} aria-describedby={`asks-${a.name}`}
+      onKeyDown={(e) => {
+        if (e.key !== "Escape") return;
+        e.stopPropagation();
+        ask(false);
+      }}
+    >
+      <span id={`asks-${a.name}`}>{asks}</span>
       <button
-        type="button" class={"button " + (a.name === "rerun" ? "primary" : "danger")} data-yes={a.name} disabled={busy} ref={(e) => e?.focus()}
+        type="button" class={"button " + (a.name === "rerun" ? "primary" : "danger")} data-yes={a.name} disabled={busy} ref={yes}
         onClick={async () => {
           setBusy(true);
           try {

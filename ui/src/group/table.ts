@@ -23,39 +23,40 @@ const collator = new Intl.Collator(undefined, { numeric: true });
 
 const PLACES = new Map(STATES.map((s, i) => [s, i]));
 
-// Names are compared once, not at each sorting.
-const ranked = new WeakMap<Cell, number>();
+// Names are compared once for a list of cells, not at each sorting.
+const named = new WeakMap<Cell[], Cell[]>();
 
-/** Ranks the names of all the cells among which select is going to choose. */
-export function rank(cells: Cell[]): void {
-  if (cells.every((c) => ranked.has(c))) return;
-  [...cells].sort((a, b) => collator.compare(a.name, b.name) || (a.id < b.id ? -1 : 1)).forEach((c, i) => ranked.set(c, i));
+function byName(cells: Cell[]): Cell[] {
+  let list = named.get(cells);
+  if (!list) {
+    list = [...cells].sort((a, b) => collator.compare(a.name, b.name) || (a.id < b.id ? -1 : 1));
+    named.set(cells, list);
+  }
+  return list;
 }
 
-/** The cells in a state ("" for all) with all words in name or queue, in an order ("-ran" is falling). */
+/** The cells in a state ("" for all) with all words in name or queue, in an order ("-ran" is falling). Cells may change, but not which they are. */
 export function select(cells: Cell[], state: State | "", text: string, sort: string): Cell[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  rank(cells);
-  const list = cells.filter((c) => {
-    if (state !== "" && c.state !== state) return false;
-    if (words.length === 0) return true;
-    const all = `${c.name} ${c.queue} ${c.id}`.toLowerCase();
-    return words.every((w) => all.includes(w));
-  });
+  const states = STATES.map((): Cell[] => []);
+  for (const c of byName(cells)) {
+    if (state !== "" && c.state !== state) continue;
+    const all = words.length > 0 ? `${c.name} ${c.queue} ${c.id}`.toLowerCase() : "";
+    if (words.every((w) => all.includes(w))) states[PLACES.get(c.state)!]!.push(c);
+  }
+  const list = states.flat();
   const key = sort.replace(/^-/, "");
   const column = COLUMNS.find((c) => c.key === key);
   const sign = sort.startsWith("-") ? -1 : 1;
+  if (!column) return list;
+  const place = new Map(column.key === "name" ? byName(cells).map((c, i) => [c, i]) : []);
+  const value = (c: Cell) => place.get(c) ?? column.value(c);
   return list.sort((a, b) => {
-    if (column) {
-      const x = column.value(a);
-      const y = column.value(b);
-      if (x !== y) {
-        if (x === LATE) return 1;
-        if (y === LATE) return -1;
-        if (column.key === "name") return sign * (ranked.get(a)! - ranked.get(b)!);
-        return sign * (typeof x === "string" ? collator.compare(x, String(y)) : x - Number(y));
-      }
-    }
-    return PLACES.get(a.state)! - PLACES.get(b.state)! || ranked.get(a)! - ranked.get(b)!;
+    const x = value(a);
+    const y = value(b);
+    if (x === y) return 0;
+    if (x === LATE) return 1;
+    if (y === LATE) return -1;
+    return sign * (typeof x === "string" ? collator.compare(x, String(y)) : x - Number(y));
   });
 }

@@ -1,8 +1,10 @@
 import { duration } from "../shell/time.ts";
 import { setQuery } from "../shell/url.ts";
 import { chooseKind, chosen, group, kinds, listed, relist, sort, state, text } from "./model.ts";
-import { cell, linkTo, mark, useRows } from "./rows.tsx";
+import { cell, name, sign, useRows } from "./rows.tsx";
 import { COLUMNS, type Column } from "./table.ts";
+
+const timeOfDay = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 function order(c: Column): void {
   sort.value = sort.value === c.key ? "-" + c.key : sort.value === "-" + c.key ? "" : c.key;
@@ -20,13 +22,13 @@ function all(): void {
 export function Table() {
   const list = listed.value;
   const box = useRows(list, chosen.value, 32, "row", (c, row) => {
-    cell(row, "", linkTo(c));
-    cell(row, "", mark(c.state));
-    cell(row, "opt muted mono", c.queue, c.queue);
-    cell(row, "opt num", c.scheduled ? duration((c.started || c.ended || Date.now()) - c.scheduled) : "");
-    cell(row, "opt num", c.started ? duration((c.ended || Date.now()) - c.started) : "");
-    cell(row, "opt muted", c.ended ? new Date(c.ended).toLocaleTimeString() : "", kinds.value.get(c.id) ?? "");
-  });
+    name(row, 0, c);
+    sign(row, 1, "", c.state);
+    cell(row, 2, "opt muted mono", c.queue, c.queue);
+    cell(row, 3, "opt num", c.scheduled ? duration((c.started || c.ended || Date.now()) - c.scheduled) : "");
+    cell(row, 4, "opt num", c.started ? duration((c.ended || Date.now()) - c.started) : "");
+    cell(row, 5, "opt muted", c.ended ? timeOfDay.format(c.ended) : "", kinds.value.get(c.id) ?? "");
+  }, kinds.value);
   return (
     <div class="card vtable" role="table" aria-rowcount={list.length + 1} aria-label="Tasks">
       <div class="v-head" role="row">

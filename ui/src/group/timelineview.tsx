@@ -6,7 +6,7 @@ import { setQuery } from "../shell/url.ts";
 import { TimelineCanvas } from "./canvas.ts";
 import { arrange, type Bar } from "./lanes.ts";
 import { beat, chosen, graph, kinds, lanes, listed } from "./model.ts";
-import { cell, mark, useRows } from "./rows.tsx";
+import { cell, sign, useRows } from "./rows.tsx";
 import { span } from "./timeline.ts";
 
 let canvas: TimelineCanvas | undefined;
@@ -83,10 +83,8 @@ function TimeList({ cells, from, critical }: { cells: typeof listed.value; from:
   const now = useMemo(() => cells.findIndex((c) => c.id === at), [cells, at]);
   const box = useRows(cells, now, 44, "option", (c, row) => {
     const end = c.ended || Date.now();
-    cell(row, "name" + (critical.has(c.id) ? " critical" : ""), c.name, c.name);
-    const line = document.createElement("span");
-    line.append(mark(c.state), ` +${duration(c.scheduled - from)}, waited ${duration((c.started || end) - c.scheduled)}${c.started ? `, ran ${duration(end - c.started)}` : ""}${critical.has(c.id) ? ", critical" : ""}`);
-    cell(row, "small muted", line);
+    cell(row, 0, "name" + (critical.has(c.id) ? " critical" : ""), c.name, c.name);
+    sign(row, 1, "small muted", c.state, ` +${duration(c.scheduled - from)}, waited ${duration((c.started || end) - c.scheduled)}${c.started ? `, ran ${duration(end - c.started)}` : ""}${critical.has(c.id) ? ", critical" : ""}`);
   }, critical);
   const choose = (i: number) => {
     const id = cells[Math.max(0, Math.min(cells.length - 1, i))]?.id;

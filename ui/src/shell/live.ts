@@ -27,8 +27,10 @@ export function onMessages(f: Handler): void {
   handlers.push(f);
 }
 
-function deliver(m: Message): void {
-  if (waiting.push(m) > 1) return;
+function deliver(list: Message[]): void {
+  const first = waiting.length === 0 && list.length > 0;
+  waiting = waiting.concat(list);
+  if (!first) return;
   // A timer and not a frame: hidden tabs have no frames, but their title must still move.
   setTimeout(() => {
     const list = waiting;
@@ -53,15 +55,13 @@ function hear(m: FromWorker): void {
       break;
     case "reset":
       last = m.id;
-      deliver(RESET);
+      deliver([RESET]);
       break;
-    case "message": {
-      const message = JSON.parse(m.data) as Message;
-      // What is said of pools has the place in the feed of something else.
-      if (m.id <= last && message.kind !== "pool") break;
-      last = Math.max(last, m.id);
-      // Other tabs have their topics on the same stream.
-      if (message.to.some((topic) => topics.includes(topic))) deliver(message);
+    case "messages": {
+      const before = last;
+      last = Math.max(last, m.ids.at(-1)!);
+      // What is said of pools has the place in the feed of something else. Other tabs have their topics on the same stream.
+      deliver((JSON.parse(m.data) as Message[]).filter((x, i) => (m.ids[i]! > before || x.kind === "pool") && x.to.some((topic) => topics.includes(topic))));
     }
   }
 }
@@ -84,6 +84,7 @@ export function connect(): void {
   const join = (): void => {
     parked = false;
     stream.join(topics, last);
+    stream.seen(document.visibilityState !== "hidden");
   };
   join();
   addEventListener("online", stream.retry);
@@ -94,7 +95,9 @@ export function connect(): void {
   let leaving: ReturnType<typeof setTimeout> | undefined;
   document.addEventListener("visibilitychange", () => {
     clearTimeout(leaving);
-    if (document.visibilityState === "hidden") leaving = setTimeout(leave, LEAVE_AFTER_MS);
+    const hidden = document.visibilityState === "hidden";
+    stream.seen(!hidden);
+    if (hidden) leaving = setTimeout(leave, LEAVE_AFTER_MS);
     else if (parked) join();
   });
 }

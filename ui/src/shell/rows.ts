@@ -6,7 +6,7 @@ const MAX_HEIGHT = 12_000_000;
 export interface RowsOptions {
   height: number; // of a row, pixels
   overscan: number; // rows above and below the view
-  draw: (i: number) => HTMLElement;
+  draw: (i: number) => HTMLElement; // what it gives again, because it is the same row, stays in the page
   scrolled?: () => void;
 }
 
@@ -46,6 +46,7 @@ export class Rows {
 
   /** Sets how many rows there are; rows in view are drawn anew. */
   set(count: number): void {
+    if (count === this.count) return this.redraw();
     const before = this.scale();
     const top = this.top();
     this.count = count;
@@ -57,10 +58,10 @@ export class Rows {
     this.draw();
   }
 
-  /** Draws the rows in view anew. */
+  /** Draws the rows in view anew, wherever they are: what is in view moves by scrolling only, and to ask costs a layout. */
   redraw(): void {
-    this.from = this.to = 0;
-    this.draw();
+    if (this.from < this.to) this.fill();
+    else this.draw();
   }
 
   get atEnd(): boolean {
@@ -116,11 +117,26 @@ export class Rows {
     if (scaled || from !== this.from || to !== this.to) {
       this.from = from;
       this.to = to;
-      const list: HTMLElement[] = [];
-      for (let i = from; i < to; i++) list.push(this.options.draw(i));
-      this.lines.replaceChildren(...list);
+      this.fill();
     }
     const offset = scaled ? this.box.scrollTop - (this.top() - from * this.options.height) : from * this.options.height;
     this.lines.style.transform = `translateY(${offset}px)`;
+  }
+
+  private fill(): void {
+    const list: HTMLElement[] = [];
+    for (let i = this.from; i < this.to; i++) list.push(this.options.draw(i));
+    if (!list.some((row) => row.parentNode === this.lines)) {
+      this.lines.replaceChildren(...list);
+      return;
+    }
+    // Rows that stay are not touched: they are not laid out again, and keep the focus.
+    const stay = new Set<Element>(list);
+    for (const row of [...this.lines.children]) if (!stay.has(row)) row.remove();
+    let at = this.lines.firstElementChild;
+    for (const row of list) {
+      if (row === at) at = at.nextElementSibling;
+      else this.lines.insertBefore(row, at);
+    }
   }
 }

@@ -4,9 +4,11 @@ export type ToWorker =
   | { kind: "join"; topics: string[]; last: number }
   | { kind: "leave" }
   | { kind: "retry" }
+  | { kind: "seen"; by: boolean } // whether somebody looks at the tab
   | { kind: "here" };
 
-export type FromWorker = { kind: "message" | "reset"; id: number; data: string } | { kind: "open" | "broken" };
+/** Messages come several at once, with their positions in the feed; data is their list as JSON. */
+export type FromWorker = { kind: "messages"; ids: number[]; data: string } | { kind: "reset"; id: number } | { kind: "open" | "broken" };
 
 /** The address of a stream of topics from a position on. One that would be too long for servers in between asks for all. */
 export function addressOf(topics: Iterable<string>, after: number): string {
@@ -19,6 +21,8 @@ export interface Stream {
   join(topics: string[], last: number): void;
   leave(): void;
   retry(): void;
+  /** Says whether somebody looks at the tab: one that nobody sees is told less often. */
+  seen(by: boolean): void;
 }
 
 /** The stream by the worker of all tabs. */
@@ -32,6 +36,7 @@ export function shared(script: string, hear: (m: FromWorker) => void): Stream {
     join: (topics, last) => say({ kind: "join", topics, last }),
     leave: () => say({ kind: "leave" }),
     retry: () => say({ kind: "retry" }),
+    seen: (by) => say({ kind: "seen", by }),
   };
 }
 
@@ -51,12 +56,14 @@ export function alone(hear: (m: FromWorker) => void): Stream {
       wait = 1000;
       hear({ kind: "open" });
     };
-    const pass = (kind: "message" | "reset") => (e: MessageEvent<string>) => {
+    es.onmessage = (e: MessageEvent<string>) => {
       at = Number(e.lastEventId);
-      hear({ kind, id: at, data: e.data });
+      hear({ kind: "messages", ids: [at], data: `[${e.data}]` });
     };
-    es.onmessage = pass("message");
-    es.addEventListener("reset", pass("reset"));
+    es.addEventListener("reset", (e: MessageEvent<string>) => {
+      at = Number(e.lastEventId);
+      hear({ kind: "reset", id: at });
+    });
     es.onerror = () => {
       if (source !== es) return;
       hear({ kind: "broken" });
@@ -80,5 +87,6 @@ export function alone(hear: (m: FromWorker) => void): Stream {
       wait = 1000;
       if (want.length > 0) open();
     },
+    seen() {},
   };
 }

@@ -1,4 +1,5 @@
 import { render } from "preact";
+import { useState } from "preact/hooks";
 import { signal } from "@preact/signals";
 
 interface Toast {
@@ -8,6 +9,7 @@ interface Toast {
   at: string;
   request: string;
   more: More | undefined;
+  stays: number; // milliseconds
 }
 
 /** What one can do about a message: go somewhere, or take it back. */
@@ -31,22 +33,36 @@ let last = 0;
 /** Shows a short message; a bad one stays longer. */
 export function toast(text: string, bad = false, more?: More): void {
   const id = ++last;
-  shown.value = [...shown.value.filter((t) => t.text !== text).slice(-3), { id, text, bad, at: new Date().toISOString(), request: bad ? answered : "", more }];
-  setTimeout(() => drop(id), bad || more ? 15_000 : 5_000);
+  const stays = bad || more ? 15_000 : 5_000;
+  shown.value = [...shown.value.filter((t) => t.text !== text).slice(-3), { id, text, bad, at: new Date().toISOString(), request: bad ? answered : "", more, stays }];
+  leaveSoon(id, stays);
+}
+
+const leaving = new Map<number, ReturnType<typeof setTimeout>>();
+
+function leaveSoon(id: number, after: number): void {
+  stay(id);
+  leaving.set(id, setTimeout(() => drop(id), after));
+}
+
+// A message at which somebody points, or in which the keyboard is, stays.
+function stay(id: number): void {
+  clearTimeout(leaving.get(id));
+  leaving.delete(id);
 }
 
 function drop(id: number): void {
+  stay(id);
   shown.value = shown.value.filter((t) => t.id !== id);
 }
 
 // Whoever reports an error has what the message was, where, when, and which request it answered.
 function Details({ t }: { t: Toast }) {
   const text = [t.text, `Page: ${location.href}`, `Time: ${t.at}`, ...(t.request ? [`Request: ${t.request}`] : []), `Browser: ${navigator.userAgent}`].join("\n");
-  return (
-    <button type="button" class="button quiet small" data-details={text} onClick={() => void navigator.clipboard.writeText(text).then(() => toast("Copied."))}>
-      Copy details
-    </button>
-  );
+  const [said, say] = useState("Copy details");
+  if (!("clipboard" in navigator)) return null; // on a page that is not from https
+  const copy = () => void navigator.clipboard.writeText(text).then(() => say("Copied"), () => say("Not allowed"));
+  return <button type="button" class="button quiet small" data-details={text} onClick={copy}>{said}</button>;
 }
 
 function Toasts() {
@@ -55,7 +71,15 @@ function Toasts() {
       {shown.value.map((t) => {
         const [head, ...rest] = t.text.replaceAll("```", "").split("\n");
         return (
-          <div key={t.id} class={"toast" + (t.bad ? " bad" : "")}>
+          <div
+            key={t.id} class={"toast" + (t.bad ? " bad" : "")}
+            onPointerEnter={() => stay(t.id)} onPointerLeave={() => leaveSoon(t.id, t.stays)} onFocusIn={() => stay(t.id)} onFocusOut={() => leaveSoon(t.id, t.stays)}
+            onKeyDown={(e) => {
+              if (e.key !== "Escape") return;
+              e.stopPropagation();
+              drop(t.id);
+            }}
+          >
             <div class="grow">
               {head}
               {rest.length > 0 && <pre>{rest.join("\n").trim()}</pre>}

@@ -160,18 +160,19 @@ func (d *deployed) signed(what string, as hawk.Credentials, cookie *http.Cookie,
 
 // proofs are the rows of the table of keys, with what shows that their steps do what they say.
 var proofs = map[string]string{
-	"encryption key":                                "TestTheKeyOfADeploymentIsChangedWhileItServes",
-	"`queueAccessToken`":                            "TestKeysAreChangedAsTheirTableSays",
-	"`urlKey`":                                      "TestKeysAreChangedAsTheirTableSays",
-	"`rootAccessToken`, `workerAccessToken`":        "TestKeysAreChangedAsTheirTableSays",
-	"access token of a client":                      "TestKeysAreChangedAsTheirTableSays",
-	"trigger token of a hook":                       "TestKeysAreChangedAsTheirTableSays",
-	"secret of GitHub's webhooks":                   "TestTheSecretOfWebhooksIsChanged",
-	"secret of an OpenID Connect or GitHub sign-in": "TestPeopleAndReplicas",
-	"sessions":                                      "TestKeysAreChangedAsTheirTableSays",
-	"key of the GitHub App":                         "TestTheKeyOfTheAppIsChanged",
-	"password at RabbitMQ":                          "TestAServerPublishesOnRabbitMQ",
-	"TLS certificate":                               "TestACertificateIsRenewedWhileTheProxyServes", // in deploy/deploytest
+	"encryption key":                         "TestTheKeyOfADeploymentIsChangedWhileItServes",
+	"`queueAccessToken`":                     "TestKeysAreChangedAsTheirTableSays",
+	"`urlKey`":                               "TestKeysAreChangedAsTheirTableSays",
+	"`rootAccessToken`, `workerAccessToken`": "TestKeysAreChangedAsTheirTableSays",
+	"access token of a client":               "TestKeysAreChangedAsTheirTableSays",
+	"trigger token of a hook":                "TestKeysAreChangedAsTheirTableSays",
+	"secret of GitHub's webhooks":            "TestTheSecretOfWebhooksIsChanged",
+	"secret of an OpenID Connect sign-in":    "TestPeopleAndReplicas",
+	"secret of a GitHub sign-in":             "TestTheSecretOfAGitHubSignInIsChanged",
+	"sessions":                               "TestKeysAreChangedAsTheirTableSays",
+	"key of the GitHub App":                  "TestTheKeyOfTheAppIsChanged",
+	"password at RabbitMQ":                   "TestAServerPublishesOnRabbitMQ",
+	"TLS certificate":                        "TestACertificateIsRenewedWhileTheProxyServes", // in deploy/deploytest
 }
 
 func TestEveryRowOfTheTableOfKeysIsShown(t *testing.T) {

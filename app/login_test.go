@@ -53,6 +53,49 @@ func (r house) start(t *testing.T, listener net.Listener) (address string, stop 
 	return "http://" + listener.Addr().String(), stop
 }
 
+// browser keeps its cookies, and follows nothing by itself.
+type browser struct {
+	t *testing.T
+	http.Client
+}
+
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil) // cookies do not tell ports apart, as behind one address
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{t, http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+// send returns the answer's text, and where it sends the browser; to is empty when it sends it nowhere.
+func (b *browser) send(method, address string, form url.Values, header ...string) (to *url.URL, text string) {
+	b.t.Helper()
+	q, err := http.NewRequestWithContext(b.t.Context(), method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i < len(header); i += 2 {
+		q.Header.Set(header[i], header[i+1])
+	}
+	a, err := b.Do(q)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer a.Body.Close()
+	body, err := io.ReadAll(a.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if to, err = a.Location(); err != nil {
+		to = &url.URL{}
+	}
+	return to, string(body)
+}
+
 func listen(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -81,37 +124,7 @@ func TestPeopleAndReplicas(t *testing.T) {
 	_, stopFirst := r.start(t, first)
 	second, stopSecond := r.start(t, listen(t))
 
-	jar, err := cookiejar.New(nil) // cookies do not tell ports apart, as behind one address
-	if err != nil {
-		t.Fatal(err)
-	}
-	browser := http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	send := func(method, address string, form url.Values, header ...string) (to *url.URL, text string) {
-		t.Helper()
-		q, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if method == http.MethodPost {
-			q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		}
-		for i := 0; i < len(header); i += 2 {
-			q.Header.Set(header[i], header[i+1])
-		}
-		a, err := browser.Do(q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer a.Body.Close()
-		body, err := io.ReadAll(a.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if to, err = a.Location(); err != nil {
-			to = &url.URL{} // the answer sends nowhere
-		}
-		return to, string(body)
-	}
+	send := newBrowser(t).send
 	signIn := func(server string) {
 		t.Helper()
 		ask, _ := send(http.MethodGet, server+"/login/example?next=/profile", nil)

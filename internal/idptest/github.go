@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,9 +29,10 @@ type Account struct {
 type GitHub struct {
 	URL, API     string
 	ClientID     string
-	ClientSecret string
+	ClientSecret string // that the app had from its start
 
 	mu       sync.Mutex
+	secrets  []string // of the app that hold, the newest last
 	account  Account
 	codes    map[string]*githubCode
 	tokens   map[string]bool
@@ -46,6 +48,7 @@ type githubCode struct{ challenge, redirect string }
 func NewGitHub(t testing.TB, redirect string, account Account) *GitHub {
 	t.Helper()
 	g := &GitHub{ClientID: "Iv1.0123456789abcdef", ClientSecret: secret(), redirect: redirect, account: account, perPage: 100, codes: map[string]*githubCode{}, tokens: map[string]bool{}}
+	g.secrets = []string{g.ClientSecret}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /login/oauth/authorize", g.authorize)
 	mux.HandleFunc("POST /login/oauth/authorize", g.allow)
@@ -72,6 +75,21 @@ func (g *GitHub) Become(a Account) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.account = a
+}
+
+// AddSecret gives the OAuth app one more client secret, as its page does; those before hold on.
+func (g *GitHub) AddSecret() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.secrets = append(g.secrets, secret())
+	return g.secrets[len(g.secrets)-1]
+}
+
+// DeleteOldSecrets leaves the newest client secret alone. Tokens of people outlive the others.
+func (g *GitHub) DeleteOldSecrets() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.secrets = g.secrets[len(g.secrets)-1:]
 }
 
 // Withdraw makes every token worthless, as a person does on the page of authorized apps.
@@ -129,7 +147,7 @@ func (g *GitHub) accessToken(w http.ResponseWriter, r *http.Request) {
 	answer := url.Values{}
 	code := g.codes[r.PostFormValue("code")]
 	switch {
-	case r.PostFormValue("client_id") != g.ClientID || r.PostFormValue("client_secret") != g.ClientSecret:
+	case r.PostFormValue("client_id") != g.ClientID || !slices.Contains(g.secrets, r.PostFormValue("client_secret")):
 		answer.Set("error", "incorrect_client_credentials")
 	case code == nil || !proven(code.challenge, r.PostFormValue("code_verifier")):
 		answer.Set("error", "bad_verification_code")

@@ -31,7 +31,7 @@ func Keeps() []Kept {
 		{"audit", "who changed what (the audit log), and decided approvals", 30 * day, day},
 		{"builds", "builds of the GitHub service", 400 * day, 30 * day},
 		{"checks", "what was shown at revisions on GitHub", 90 * day, 7 * day},
-		{"classifications", "what people said of failures", 2 * 365 * day, failures.Window},
+		{"classifications", "what people said of failures, and which bugs they had filed", 2 * 365 * day, failures.Window},
 		{"cron-runs", "runs of jobs of .cron.yml", cron.Keep, 8 * day},
 		{"deliveries", "webhooks of GitHub that were dealt with", 14 * day, 3 * day},
 		{"events", "events of the feed that all consumers have seen", 14 * day, time.Hour},

@@ -142,6 +142,10 @@ var prunes = map[string]pruned{
 			{"failure_reports", "task_id = 'young'", "push = (SELECT id FROM failure_pushes WHERE task_group_id = 'young')"},
 		},
 	},
+	"bugs": {
+		goes:  []row{{"bug_filings", "summary = 'old'", "tried = " + longAgo}},
+		stays: []row{{"bug_filings", "summary = 'young'", "tried = " + lately}},
+	},
 	"classifications": {
 		goes:  []row{{"classifications", "task_id = 'old'", "class = 4; said = " + longAgo}},
 		stays: []row{{"classifications", "task_id = 'young'", "class = 4; said = " + lately}},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/treeline-ci/treeline/retention"
+	"github.com/treeline-ci/treeline/triage/bugs"
 	"github.com/treeline-ci/treeline/ui/logs/lineindex"
 	"github.com/treeline-ci/treeline/ui/session"
 	"github.com/treeline-ci/treeline/ui/shell"
@@ -54,6 +55,7 @@ func (a *App) keptJobs() []retention.Job {
 		{Name: "failures", Every: time.Hour, Tables: []string{"failure_pushes", "failure_outcomes", "failure_runs", "failure_lines", "failure_reports", "failure_labels", "failure_reports"},
 			Remove: a.kept("failures", a.failures.Prune)},
 		{Name: "classifications", Every: 6 * time.Hour, Tables: []string{"classifications"}, Remove: a.kept("classifications", a.triage().Prune)},
+		{Name: "bugs", Every: 6 * time.Hour, Tables: []string{"bug_filings"}, Remove: a.kept("classifications", func(ctx context.Context, keep time.Duration) (int64, error) { return bugs.Prune(ctx, a.pool, keep) })},
 		{Name: "notifications", Every: time.Hour, Tables: []string{"notify_outbox"}, Remove: a.kept("notifications", a.notify.Prune)},
 		{Name: "fires", Every: time.Hour, Tables: []string{"hook_fires"}, Remove: a.kept("fires", a.hooks.Prune)},
 		{Name: "action-hooks", Every: time.Hour, Tables: []string{"action_hooks"}, Remove: a.kept("action-hooks", a.actions.Prune)},

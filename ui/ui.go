@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -155,13 +154,14 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 	repeat := &again.Again{Queue: d.Queue, Actions: d.Actions, Log: log}
 	reasons := &why.Why{Queue: d.Queue, Push: d.Push, Record: d.Record}
 	rest, artifacts, book := d.rest(viewer, stream)
+	tracker := d.tracker()
 	return append(rest, []area{
 		stream, offers, viewer, reasons, repeat,
 		&health.Pages{Tracker: d.trackerName(), Queue: d.Queue, Push: d.Push, Failures: d.Failures, Triage: d.Triage, Again: repeat, Live: stream, Prices: d.prices},
 		moved.Pages{},
 		&traces.Pages{Record: d.Push, Live: stream, Group: d.Trace, Push: d.TracePush, Version: d.Version},
 		&find.Pages{Queue: d.Queue, Push: d.Push, More: []func(*page.Visit, string, int) ([]find.Hit, error){machines.Hits, book.Hits}},
-		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Bugs: d.tracker(), Prices: d.prices, Live: stream, Log: log},
+		&jobs.Pages{Queue: d.Queue, Push: d.Push, Cron: d.Cron, Triage: d.Triage, Failures: d.Failures, Objects: d.Objects, Actions: offers, Bugs: tracker, Filings: d.filings(tracker), Prices: d.prices, Live: stream, Log: log},
 		&groups.Pages{Queue: d.Queue, Push: d.Push, Actions: offers, Live: stream, ChangeOf: d.Change},
 		&tasks.Pages{
 			Artifact: artifacts.Show, Queue: d.Queue, Push: d.Push, Actions: offers, Logs: viewer, Live: stream, Why: reasons, Failures: d.Failures,
@@ -176,22 +176,6 @@ func (d Deps) areas(log *slog.Logger, sessions *session.Store, terminal string) 
 		&diffview.Pages{Stored: d.GraphDiff},
 		&access.Pages{Live: stream, Auth: d.Auth, Login: d.Login, Sessions: sessions, Settings: &home.Settings{Pool: d.Pool}, Log: log},
 	}...)
-}
-
-// tracker is the bug tracker with a memory of what it found; nil where there is none.
-func (d Deps) tracker() bugs.Tracker {
-	if d.Bugs == nil {
-		return nil
-	}
-	return bugs.Remember(d.Bugs, time.Now)
-}
-
-// trackerName is what people call the bug tracker; "" where there is none.
-func (d Deps) trackerName() string {
-	if d.Bugs == nil {
-		return ""
-	}
-	return d.Bugs.Name()
 }
 
 // repositoryNames are the names of what is watched.

@@ -78,12 +78,31 @@ func (t *Tracker) Link(bug string) string {
 	return t.config.URL + "/show_bug.cgi?id=" + m[1]
 }
 
+const fields = "id,summary,status,resolution"
+
 // Search is bugs.Tracker's.
 func (t *Tracker) Search(ctx context.Context, words string) ([]bugs.Bug, error) {
 	q := url.Values{
-		"short_desc": {words}, "short_desc_type": {"allwordssubstr"}, "include_fields": {"id,summary,status,resolution"}, "order": {"changeddate DESC"},
+		"short_desc": {words}, "short_desc_type": {"allwordssubstr"}, "include_fields": {fields}, "order": {"changeddate DESC"},
 		"limit": {strconv.Itoa(4 * bugs.MaxFound)},
 	}
+	found, err := t.read(ctx, "?"+q.Encode())
+	if err != nil {
+		return nil, err
+	}
+	out := []bugs.Bug{}
+	for _, open := range []bool{true, false} {
+		for _, b := range found {
+			if open == b.Open && len(out) < bugs.MaxFound {
+				out = append(out, b)
+			}
+		}
+	}
+	return out, nil
+}
+
+// read reads bugs; which, query says.
+func (t *Tracker) read(ctx context.Context, query string) ([]bugs.Bug, error) {
 	var found struct {
 		Bugs []struct {
 			ID         int64  `json:"id"`
@@ -92,19 +111,43 @@ func (t *Tracker) Search(ctx context.Context, words string) ([]bugs.Bug, error) 
 			Resolution string `json:"resolution"`
 		} `json:"bugs"`
 	}
-	if err := t.call(ctx, http.MethodGet, "/rest/bug?"+q.Encode(), nil, &found); err != nil {
+	if err := t.call(ctx, http.MethodGet, "/rest/bug"+query, nil, &found); err != nil {
 		return nil, err
 	}
-	out := []bugs.Bug{}
-	for _, open := range []bool{true, false} {
-		for _, b := range found.Bugs {
-			if open == (b.Resolution == "") && len(out) < bugs.MaxFound {
-				id := strconv.FormatInt(b.ID, 10)
-				out = append(out, bugs.Bug{ID: id, Summary: b.Summary, State: strings.TrimSpace(b.Status + " " + b.Resolution), Open: open, URL: t.Link(id)})
-			}
-		}
+	out := make([]bugs.Bug, len(found.Bugs))
+	for i, b := range found.Bugs {
+		id := strconv.FormatInt(b.ID, 10)
+		out[i] = bugs.Bug{ID: id, Summary: b.Summary, State: strings.TrimSpace(b.Status + " " + b.Resolution), Open: b.Resolution == "", URL: t.Link(id)}
 	}
 	return out, nil
+}
+
+// Recent is bugs.Tracker's.
+func (t *Tracker) Recent(ctx context.Context, summary string, since time.Time) (bugs.Bug, error) {
+	q := url.Values{
+		"f1": {"short_desc"}, "o1": {"equals"}, "v1": {summary}, "f2": {"creation_ts"}, "o2": {"greaterthaneq"}, "v2": {since.UTC().Format("2006-01-02 15:04:05")},
+		"product": {t.config.Product}, "include_fields": {fields}, "order": {"bug_id DESC"}, "limit": {"1"},
+	}
+	return first(t.read(ctx, "?"+q.Encode()))
+}
+
+// Get is bugs.Tracker's.
+func (t *Tracker) Get(ctx context.Context, id string) (bugs.Bug, error) {
+	m := number.FindStringSubmatch(id)
+	if m == nil {
+		return bugs.Bug{}, bugs.ErrNone
+	}
+	return first(t.read(ctx, "/"+m[1]+"?include_fields="+fields))
+}
+
+func first(list []bugs.Bug, err error) (bugs.Bug, error) {
+	switch {
+	case err != nil:
+		return bugs.Bug{}, err
+	case len(list) == 0:
+		return bugs.Bug{}, bugs.ErrNone
+	}
+	return list[0], nil
 }
 
 // File is bugs.Tracker's.
@@ -165,7 +208,11 @@ func (t *Tracker) call(ctx context.Context, method, path string, body, out any) 
 		return fault.Wrap(fault.Conflict, err, "%s answers %s, and not JSON.", t.Name(), resp.Status)
 	}
 	if said.Error || resp.StatusCode != http.StatusOK {
-		return fault.New(fault.Conflict, "%s refuses: %s (%s)", t.Name(), cut(said.Message), resp.Status)
+		var cause error
+		if resp.StatusCode < http.StatusInternalServerError {
+			cause = bugs.ErrRefused
+		}
+		return &fault.Error{Kind: fault.Conflict, Message: fmt.Sprintf("%s refuses: %s (%s)", t.Name(), cut(said.Message), resp.Status), Err: cause}
 	}
 	if err := json.Unmarshal(text, out); err != nil {
 		return fault.Wrap(fault.Conflict, err, "%s answers something else than was asked for.", t.Name())

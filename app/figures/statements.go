@@ -34,6 +34,7 @@ import (
 	"github.com/treeline-ci/treeline/secrets"
 	"github.com/treeline-ci/treeline/trace/export"
 	"github.com/treeline-ci/treeline/triage"
+	"github.com/treeline-ci/treeline/triage/bugs"
 	"github.com/treeline-ci/treeline/ui/home"
 	"github.com/treeline-ci/treeline/ui/logs/lineindex"
 	"github.com/treeline-ci/treeline/ui/session"
@@ -48,7 +49,7 @@ func Statements() []pg.Statement {
 		actions.Statements(), github.Statements(), checks.Statements(), once.Statements(), quickstart.Statements(), standing.Statements(), timing.Statements, apphg.Statements(), whatif.Statements(),
 		auth.Statements(), backup.Statements(), cron.Statements(), event.Named(), failures.Statements(), history.Statements(), hooks.Statements(), index.Statements(),
 		login.Statements, notify.Statements(), object.Statements(), pools.Statements(), purgecache.Statements(), push.Statements(),
-		queue.Statements, gauge.Statements, secrets.Statements(), triage.Statements(), pg.Statements(),
+		queue.Statements, gauge.Statements, secrets.Statements(), triage.Statements(), bugs.Statements(), pg.Statements(),
 		replica.Statements, retention.Statements, export.Statements, home.Statements(), lineindex.Statements, session.Statements, shell.Statements, trees.Statements(),
 	)
 }

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Token is the one that both take.
@@ -21,6 +23,7 @@ type Bug struct {
 	Summary, Description string
 	Closed               bool
 	Fields               map[string]string // what else was sent with it
+	Created              time.Time
 }
 
 // Server is a tracker.
@@ -30,6 +33,9 @@ type Server struct {
 	mu      sync.Mutex
 	bugs    []Bug
 	broken  int
+	lost    int
+	holding chan struct{}
+	held    chan struct{}
 	queries []string
 }
 
@@ -37,12 +43,18 @@ func start(t testing.TB, bugs []Bug, handler func(*Server) http.Handler) *Server
 	s := &Server{bugs: bugs}
 	inner := handler(s)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.wait(r)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.broken > 0 {
 			s.broken--
 			http.Error(w, "the tracker is being maintained", http.StatusServiceUnavailable)
 			return
+		}
+		if s.lost > 0 && r.Method == http.MethodPost {
+			s.lost--
+			inner.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
 		}
 		inner.ServeHTTP(w, r)
 	}))
@@ -53,6 +65,50 @@ func start(t testing.TB, bugs []Bug, handler func(*Server) http.Handler) *Server
 
 // Break has the next n requests fail.
 func (s *Server) Break(n int) { s.mu.Lock(); s.broken = n; s.mu.Unlock() }
+
+// Lose has it do what the next n requests to file ask for, and break the connection instead of answering.
+func (s *Server) Lose(n int) { s.mu.Lock(); s.lost = n; s.mu.Unlock() }
+
+// Hold has the next request to file wait, before it is done, until release is called; held is closed when one waits.
+func (s *Server) Hold() (held <-chan struct{}, release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held, s.holding = make(chan struct{}), make(chan struct{})
+	holding := s.holding
+	return s.held, sync.OnceFunc(func() { close(holding) })
+}
+
+func (s *Server) wait(r *http.Request) {
+	s.mu.Lock()
+	held, holding := s.held, s.holding
+	if r.Method == http.MethodPost {
+		s.held, s.holding = nil, nil
+	}
+	s.mu.Unlock()
+	if r.Method == http.MethodPost && held != nil {
+		close(held)
+		<-holding
+	}
+}
+
+// Resolve marks a bug as done with.
+func (s *Server) Resolve(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.bugs {
+		s.bugs[i].Closed = s.bugs[i].Closed || s.bugs[i].ID == id
+	}
+}
+
+// newest returns those with a summary that were made since then, the last first.
+func (s *Server) newest(summary string, since time.Time) (found []Bug) {
+	for _, b := range slices.Backward(s.bugs) {
+		if b.Summary == summary && !b.Created.Before(since) {
+			found = append(found, b)
+		}
+	}
+	return found
+}
 
 // Bugs returns all bugs, those filed last at the end, and what was searched for.
 func (s *Server) Bugs() (bugs []Bug, queries []string) {
@@ -80,6 +136,19 @@ func (s *Server) find(words []string) (found []Bug) {
 	return found
 }
 
+// shown is how a Bugzilla shows bugs.
+func shown(found []Bug) []map[string]any {
+	list := []map[string]any{}
+	for _, b := range found {
+		status, resolution := "NEW", ""
+		if b.Closed {
+			status, resolution = "RESOLVED", "FIXED"
+		}
+		list = append(list, map[string]any{"id": b.ID, "summary": b.Summary, "status": status, "resolution": resolution})
+	}
+	return list
+}
+
 // Bugzilla starts a Bugzilla with the product "Core" and its component "General".
 func Bugzilla(t testing.TB, bugs ...Bug) *Server {
 	refuse := func(w http.ResponseWriter, status, code int, message string) {
@@ -99,23 +168,34 @@ func Bugzilla(t testing.TB, bugs ...Bug) *Server {
 			if !authorized(w, r) {
 				return
 			}
+			if q.Get("f1") == "short_desc" && q.Get("o1") == "equals" && q.Get("f2") == "creation_ts" && q.Get("o2") == "greaterthaneq" {
+				since, err := time.Parse(time.DateTime, q.Get("v2"))
+				if err != nil {
+					refuse(w, http.StatusBadRequest, 107, "The 'v2' parameter is no time.")
+					return
+				}
+				answer(w, http.StatusOK, map[string]any{"bugs": shown(s.newest(q.Get("v1"), since))})
+				return
+			}
 			if q.Get("short_desc") == "" || q.Get("short_desc_type") != "allwordssubstr" {
 				refuse(w, http.StatusBadRequest, 1000, "You must provide search criteria.")
 				return
 			}
 			s.queries = append(s.queries, q.Get("short_desc"))
-			list := []map[string]any{}
-			for _, b := range s.find(strings.Fields(q.Get("short_desc"))) {
-				status, resolution := "NEW", ""
-				if b.Closed {
-					status, resolution = "RESOLVED", "FIXED"
-				}
-				list = append(list, map[string]any{"id": b.ID, "summary": b.Summary, "status": status, "resolution": resolution})
-			}
+			list := shown(s.find(strings.Fields(q.Get("short_desc"))))
 			if limit, err := strconv.Atoi(q.Get("limit")); err == nil && limit > 0 {
 				list = list[:min(limit, len(list))]
 			}
 			answer(w, http.StatusOK, map[string]any{"bugs": list})
+		})
+		mux.HandleFunc("GET /rest/bug/{id}", func(w http.ResponseWriter, r *http.Request) {
+			for _, b := range s.bugs {
+				if strconv.Itoa(b.ID) == r.PathValue("id") && authorized(w, r) {
+					answer(w, http.StatusOK, map[string]any{"bugs": shown([]Bug{b})})
+					return
+				}
+			}
+			refuse(w, http.StatusNotFound, 101, "Bug #"+r.PathValue("id")+" does not exist.")
 		})
 		mux.HandleFunc("POST /rest/bug", func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("X-BUGZILLA-API-KEY") == "" {
@@ -140,7 +220,7 @@ func Bugzilla(t testing.TB, bugs ...Bug) *Server {
 				refuse(w, http.StatusBadRequest, 51, "There is no component named '"+fields["component"]+"' in the '"+fields["product"]+"' product.")
 				return
 			}
-			b := Bug{ID: 1_900_000 + len(s.bugs), Summary: fields["summary"], Description: fields["description"], Fields: fields}
+			b := Bug{ID: 1_900_000 + len(s.bugs), Summary: fields["summary"], Description: fields["description"], Fields: fields, Created: time.Now()}
 			s.bugs = append(s.bugs, b)
 			answer(w, http.StatusOK, map[string]any{"id": b.ID})
 		})
@@ -157,7 +237,7 @@ func GitHub(t testing.TB, bugs ...Bug) *Server {
 			if b.Closed {
 				state = "closed"
 			}
-			return map[string]any{"id": 9_000_000 + b.ID, "number": b.ID, "title": b.Summary, "body": b.Description, "state": state, "html_url": s.URL + "/acme/app/issues/" + strconv.Itoa(b.ID)}
+			return map[string]any{"id": 9_000_000 + b.ID, "number": b.ID, "title": b.Summary, "body": b.Description, "state": state, "created_at": b.Created.UTC().Format(time.RFC3339), "html_url": s.URL + "/acme/app/issues/" + strconv.Itoa(b.ID)}
 		}
 		authorized := func(w http.ResponseWriter, r *http.Request) bool {
 			if a := r.Header.Get("Authorization"); a != "" && a != "Bearer "+Token {
@@ -193,6 +273,33 @@ func GitHub(t testing.TB, bugs ...Bug) *Server {
 			}
 			answer(w, http.StatusOK, map[string]any{"total_count": len(items), "incomplete_results": false, "items": items})
 		})
+		mux.HandleFunc("GET /api/v3/repos/acme/app/issues", func(w http.ResponseWriter, r *http.Request) {
+			if !authorized(w, r) {
+				return
+			}
+			q := r.URL.Query()
+			since, err := time.Parse(time.RFC3339, q.Get("since"))
+			if err != nil || q.Get("state") != "all" || q.Get("sort") != "created" || q.Get("direction") != "desc" {
+				answer(w, http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed"})
+				return
+			}
+			list := []map[string]any{}
+			for _, b := range slices.Backward(s.bugs) {
+				if !b.Created.Before(since) {
+					list = append(list, issue(b))
+				}
+			}
+			answer(w, http.StatusOK, list)
+		})
+		mux.HandleFunc("GET /api/v3/repos/acme/app/issues/{number}", func(w http.ResponseWriter, r *http.Request) {
+			for _, b := range s.bugs {
+				if strconv.Itoa(b.ID) == r.PathValue("number") && authorized(w, r) {
+					answer(w, http.StatusOK, issue(b))
+					return
+				}
+			}
+			answer(w, http.StatusNotFound, map[string]any{"message": "Not Found", "status": "404"})
+		})
 		mux.HandleFunc("POST /api/v3/repos/acme/app/issues", func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") == "" {
 				answer(w, http.StatusUnauthorized, map[string]any{"message": "Requires authentication", "status": "401"})
@@ -206,7 +313,7 @@ func GitHub(t testing.TB, bugs ...Bug) *Server {
 				answer(w, http.StatusUnprocessableEntity, map[string]any{"message": "Validation Failed", "errors": []any{map[string]any{"resource": "Issue", "field": "title", "code": "missing_field"}}})
 				return
 			}
-			b := Bug{ID: 100 + len(s.bugs), Summary: sent.Title, Description: sent.Body}
+			b := Bug{ID: 100 + len(s.bugs), Summary: sent.Title, Description: sent.Body, Created: time.Now()}
 			s.bugs = append(s.bugs, b)
 			answer(w, http.StatusCreated, issue(b))
 		})

@@ -4,6 +4,7 @@ package bugs
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
 	"sync"
@@ -57,6 +58,12 @@ type Form struct {
 	Description string `json:"description"`
 }
 
+// What trackers tell.
+var (
+	ErrRefused = errors.New("the tracker refused the bug")
+	ErrNone    = errors.New("the tracker has no such bug")
+)
+
 // Tracker is a bug tracker. It is safe for concurrent use.
 type Tracker interface {
 	// Name is how people call it, such as "acme/app on github.com".
@@ -67,8 +74,13 @@ type Tracker interface {
 	Form() Form
 	// CanFile tells whether the server may file bugs: whether it has a token.
 	CanFile() bool
-	// File makes a bug. What the tracker refuses is a fault.Conflict with its reason, without the token.
+	// File makes a bug. What the tracker refuses is a fault.Conflict with its reason, without the token, and ErrRefused; after
+	// any other error it may have made the bug.
 	File(ctx context.Context, n New) (Bug, error)
+	// Recent returns the newest bug with just that summary that was made since then; ErrNone when there is none.
+	Recent(ctx context.Context, summary string, since time.Time) (Bug, error)
+	// Get returns a bug by its id.
+	Get(ctx context.Context, id string) (Bug, error)
 	// Link is the address of a bug as people write it; "" for what is no bug of this tracker.
 	Link(bug string) string
 }

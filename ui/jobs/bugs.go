@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,9 +20,8 @@ import (
 
 // Limits of suggestions.
 const (
-	maxUsed     = 5    // bugs of a line that were used before
-	maxSearched = 5    // lines that the tracker is asked about
-	maxFiled    = 1000 // bugs that were filed lately, remembered by the key of their form
+	maxUsed     = 5 // bugs of a line that were used before
+	maxSearched = 5 // lines that the tracker is asked about
 )
 
 // usedJSON is a bug that was given for the same failure before; shell/bugs.ts describes it.
@@ -186,34 +184,6 @@ func (ps *Pages) repositoryOfTask(ctx context.Context, id string) (string, error
 	return ps.repositoryOf(ctx, s.TaskGroupID)
 }
 
-// filed remembers what was filed by the keys of forms, so that the same form sent twice files one bug.
-type filed struct {
-	mu sync.Mutex
-	of map[string]*filing
-}
-
-type filing struct {
-	once sync.Once
-	bug  bugs.Bug
-	err  error
-}
-
-func (f *filed) get(key string) *filing {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.of == nil || len(f.of) >= maxFiled {
-		f.of = map[string]*filing{}
-	}
-	x := f.of[key]
-	if x == nil {
-		x = &filing{}
-		f.of[key] = x
-	}
-	return x
-}
-
-func (f *filed) drop(key string) { f.mu.Lock(); delete(f.of, key); f.mu.Unlock() }
-
 // file has the tracker make a bug of a failure.
 func (ps *Pages) file(v *page.Visit) (any, error) {
 	id, ctx := v.R.PathValue("task"), v.R.Context()
@@ -235,16 +205,21 @@ func (ps *Pages) file(v *page.Visit) (any, error) {
 		return nil, err
 	}
 	n := bugs.New{Summary: v.R.PostFormValue("summary"), Description: v.R.PostFormValue("description")}
-	if err := n.Check(); err != nil {
+	made, err := ps.Filings.File(ctx, v.Session.ClientID, bugs.Failure{Repository: repo, TaskID: id}, n)
+	if err != nil {
 		return nil, err
 	}
-	key := v.Session.ClientID + " " + cmp.Or(v.R.PostFormValue("key"), slug.New())
-	f := ps.filed.get(key)
-	f.once.Do(func() { f.bug, f.err = ps.Bugs.File(context.WithoutCancel(ctx), n) })
-	if f.err != nil {
-		ps.filed.drop(key)
-		return nil, f.err
+	ps.Log.InfoContext(ctx, "a person filed a bug", "task", id, "repository", repo, "bug", made.URL, "before", made.Before, "client", v.Session.ClientID)
+	return map[string]any{"bug": made.Bug, "message": said(made, ps.Bugs.Name())}, nil
+}
+
+// said tells what became of a form.
+func said(made bugs.Filed, tracker string) string {
+	switch {
+	case !made.Before:
+		return "Filed " + made.ID + " at " + tracker + "."
+	case made.By == "":
+		return "It was filed: " + tracker + " has it as " + made.ID + "."
 	}
-	ps.Log.InfoContext(ctx, "a person filed a bug", "task", id, "repository", repo, "bug", f.bug.URL, "client", v.Session.ClientID)
-	return map[string]any{"bug": f.bug, "message": "Filed " + f.bug.ID + " at " + ps.Bugs.Name() + "."}, nil
+	return made.By + " has filed this before: it is " + made.ID + " at " + tracker + "."
 }

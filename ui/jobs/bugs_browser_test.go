@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/treeline-ci/treeline/app/bugtracker"
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/internal/trackertest"
 	"github.com/treeline-ci/treeline/push"
 	"github.com/treeline-ci/treeline/task"
@@ -80,7 +81,7 @@ func TestBugsOfAFailure(t *testing.T) {
 			t.Errorf("the tracker has %+v", all)
 		}
 	})
-	t.Run("one is filed from the page of the push, and goes into its form", func(t *testing.T) {
+	t.Run("the same failure is not filed again from the page of its push: what there is goes into the form", func(t *testing.T) {
 		pushes, err := s.Push.List(t.Context(), "sample", 0, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -92,6 +93,17 @@ func TestBugsOfAFailure(t *testing.T) {
 		uitest.Eval[any](t, tab, `document.querySelector("[data-file-bug]").click()`)
 		tab.Wait(t, `document.querySelector("#file-bug")?.open && document.querySelector("#file-bug [name=summary]").value.startsWith("Intermittent kitchen/test_oven.js")`)
 		uitest.Eval[any](t, tab, `document.querySelector("[data-file]").click()`)
-		tab.Wait(t, `document.querySelector(".health-row [name=bug]").value === "#103"`)
+		tab.Wait(t, `document.querySelector(".health-row [name=bug]").value === "#102"`)
+		if all, _ := tracker.Bugs(); len(all) != 3 {
+			t.Errorf("the tracker has %+v", all)
+		}
+	})
+	t.Run("who filed it stands in the audit log, once", func(t *testing.T) {
+		list, err := s.Auth.AuditLog(t.Context(), auth.AuditQuery{EntityType: "bug", Limit: 10})
+		if err != nil || len(list) != 1 || list[0].EntityID != tracker.URL+"/acme/app/issues/102" || list[0].Action != "filed" || list[0].ClientID == "" || !strings.Contains(string(list[0].Change), id) {
+			t.Errorf("%+v %v", list, err)
+		}
+		tab.Go(t, "/audit?entity=bug")
+		tab.Wait(t, `document.querySelector('main a[href$="/acme/app/issues/102"]') !== null`)
 	})
 }

@@ -36,6 +36,8 @@ type Pages struct {
 	Actions  *actions.Pages
 	// Bugs is the bug tracker; nil: there is none.
 	Bugs bugs.Tracker
+	// Filings is where people have bugs filed; nil without a tracker.
+	Filings *bugs.Register
 	// Prices are what an hour of a worker of each pool costs, for pools that say it, and in which currency; nil: nothing is
 	// known of costs.
 	Prices func(ctx context.Context, pools []string) (map[string]float64, string, error)
@@ -44,7 +46,6 @@ type Pages struct {
 
 	shelf *cell.Shelf
 	plans plans
-	filed filed
 }
 
 // Register adds the pages to a kit.

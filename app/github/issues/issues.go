@@ -111,10 +111,48 @@ func (t *Tracker) Search(ctx context.Context, words string) ([]bugs.Bug, error) 
 // File is bugs.Tracker's.
 func (t *Tracker) File(ctx context.Context, n bugs.New) (bugs.Bug, error) {
 	made, _, err := t.client.Issues.Create(ctx, t.config.Owner, t.config.Name, &github.IssueRequest{Title: &n.Summary, Body: &n.Description})
-	if err != nil {
+	var answer *github.ErrorResponse
+	var limited *github.RateLimitError
+	switch {
+	case errors.As(err, &limited), errors.As(err, &answer) && answer.Response.StatusCode < http.StatusInternalServerError:
+		return bugs.Bug{}, errors.Join(t.refused(err), bugs.ErrRefused)
+	case err != nil:
 		return bugs.Bug{}, t.refused(err)
 	}
 	return t.bugOf(made), nil
+}
+
+// Recent is bugs.Tracker's. It looks at the hundred newest issues: a search would know new ones only after a while.
+func (t *Tracker) Recent(ctx context.Context, summary string, since time.Time) (bugs.Bug, error) {
+	list, _, err := t.client.Issues.ListByRepo(ctx, t.config.Owner, t.config.Name, &github.IssueListByRepoOptions{
+		State: "all", Sort: "created", Direction: "desc", Since: since, ListOptions: github.ListOptions{PerPage: 100},
+	})
+	if err != nil {
+		return bugs.Bug{}, t.refused(err)
+	}
+	for _, i := range list {
+		if i.GetTitle() == summary && !i.IsPullRequest() && !i.GetCreatedAt().Before(since) {
+			return t.bugOf(i), nil
+		}
+	}
+	return bugs.Bug{}, bugs.ErrNone
+}
+
+// Get is bugs.Tracker's.
+func (t *Tracker) Get(ctx context.Context, id string) (bugs.Bug, error) {
+	m := number.FindStringSubmatch(id)
+	if m == nil {
+		return bugs.Bug{}, bugs.ErrNone
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		return bugs.Bug{}, bugs.ErrNone
+	}
+	i, _, err := t.client.Issues.Get(ctx, t.config.Owner, t.config.Name, n)
+	if err != nil {
+		return bugs.Bug{}, t.refused(err)
+	}
+	return t.bugOf(i), nil
 }
 
 func (t *Tracker) bugOf(i *github.Issue) bugs.Bug {

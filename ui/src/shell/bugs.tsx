@@ -2,7 +2,6 @@
 import { render } from "preact";
 import { signal } from "@preact/signals";
 import { get, post, Refused } from "./api.ts";
-import { bootOf } from "./data.ts";
 import { Icon } from "./look.tsx";
 import { toast } from "./toast.tsx";
 
@@ -77,7 +76,6 @@ const summary = signal("");
 const description = signal("");
 const problem = signal("");
 const busy = signal(false);
-let key = "";
 let dialog: HTMLDialogElement | undefined;
 
 /** What a bug of a failure says at first. */
@@ -109,7 +107,6 @@ export function openFiling(f: Filing): void {
   summary.value = f.summary;
   description.value = f.description;
   problem.value = "";
-  key = crypto.randomUUID?.() ?? `${bootOf().user}-${Date.now()}-${Math.random()}`;
   dialog.showModal();
 }
 
@@ -119,7 +116,7 @@ async function file(): Promise<void> {
   busy.value = true;
   problem.value = "";
   try {
-    const { bug, message } = await post<{ bug: Bug; message: string }>(`/ui/api/jobs/bugs/${f.task}`, new URLSearchParams({ summary: summary.value, description: description.value, key }));
+    const { bug, message } = await post<{ bug: Bug; message: string }>(`/ui/api/jobs/bugs/${f.task}`, new URLSearchParams({ summary: summary.value, description: description.value }));
     dialog!.close();
     toast(message, false, { text: "Open it", href: bug.url });
     f.done(bug.id);

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/backup"
 	"github.com/treeline-ci/treeline/client"
-	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/slug"
@@ -166,19 +164,7 @@ func (s *story) as(k client.Claim) *client.Client {
 // forgotten looks before it is said that the database was put back: the doctor sees it.
 func (s *story) forgotten() {
 	s.Helper()
-	var codes []string
-	for _, c := range (doctor.Database{Pool: s.pool}).Checks() {
-		if c.Name == "restore" {
-			found, err := c.Look(s.Context())
-			s.must(err)
-			for _, f := range found {
-				codes = append(codes, f.Code)
-			}
-		}
-	}
-	if !slices.Equal(codes, []string{"db-moved"}) {
-		s.Errorf("the doctor finds %v in a database that was put back", codes)
-	}
+	s.movedIsFound()
 	rows, err := s.pool.Query(s.Context(), "SELECT task_id FROM tasks WHERE task_queue_id = $1 AND state = 'completed'", loadQueue)
 	s.must(err)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])

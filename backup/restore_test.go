@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/slug"
 	"github.com/treeline-ci/treeline/task"
@@ -188,25 +190,52 @@ func (s *site) baseBackup(to string) {
 // restore makes a cluster of a base backup and the archive, up to a named point.
 func (s *site) restore(base, name, point string) {
 	s.Helper()
+	s.unpack(base, name, "recovery.signal", "recovery_target_name = '"+point+"'\nrecovery_target_action = 'promote'\n")
+	s.start(name)
+	s.until("the database is promoted", s.promoted)
+}
+
+// unpack lays a base backup where a cluster is to start, with a file that says how, and settings.
+func (s *site) unpack(base, name, signal, more string) {
+	s.Helper()
 	s.must(os.MkdirAll(filepath.Join(s.dir, name), 0o755)) //nolint:gosec // PostgreSQL's user passes
 	data := filepath.Join(s.dir, name, "data")
 	s.must(os.Rename(base, data))
-	s.must(os.WriteFile(filepath.Join(data, "recovery.signal"), nil, 0o600))
+	s.must(os.WriteFile(filepath.Join(data, signal), nil, 0o600))
 	settings, err := os.OpenFile(filepath.Join(data, "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0o600)
 	s.must(err)
-	_, err = fmt.Fprintf(settings, "restore_command = 'cp %s/%%f %%p'\nrecovery_target_name = '%s'\nrecovery_target_action = 'promote'\n", s.archive, point)
+	_, err = fmt.Fprintf(settings, "restore_command = 'cp %s/%%f %%p'\n%s", s.archive, more)
 	s.must(errors.Join(err, settings.Close()))
 	if os.Geteuid() == 0 {
 		s.must(filepath.WalkDir(data, func(path string, _ fs.DirEntry, err error) error {
 			return errors.Join(err, os.Lchown(path, s.uid, s.gid))
 		}))
 	}
-	s.start(name)
-	s.until("the database is promoted", func() bool {
-		var recovering bool
-		err := s.pool.QueryRow(s.Context(), "SELECT pg_is_in_recovery()").Scan(&recovering)
-		return err == nil && !recovering
-	})
+}
+
+// promoted reports whether the database takes writes.
+func (s *site) promoted() bool {
+	var recovering bool
+	err := s.pool.QueryRow(s.Context(), "SELECT pg_is_in_recovery()").Scan(&recovering)
+	return err == nil && !recovering
+}
+
+// movedIsFound wants that the doctor sees that the database is another one, before anybody says so.
+func (s *site) movedIsFound() {
+	s.Helper()
+	var codes []string
+	for _, c := range (doctor.Database{Pool: s.pool}).Checks() {
+		if c.Name == "restore" {
+			found, err := c.Look(s.Context())
+			s.must(err)
+			for _, f := range found {
+				codes = append(codes, f.Code)
+			}
+		}
+	}
+	if !slices.Equal(codes, []string{"db-moved"}) {
+		s.Errorf("the doctor finds %v in a database that is not the one that it was", codes)
+	}
 }
 
 // create makes a task, to be done by a queue's workers.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -117,4 +118,28 @@ func keyOf(kv *ast.KeyValueExpr) (string, bool) {
 		return id.Name, true
 	}
 	return "", false
+}
+
+// TestNothingNotifies: NOTIFY in a transaction makes the commits of a whole PostgreSQL wait for each other, and what hears it
+// may miss it. Here nobody uses it, so that there is nothing to miss: who follows the feed asks.
+func TestNothingNotifies(t *testing.T) {
+	notifies := regexp.MustCompile(`(?i)pg_notify|(^|;)\s*(listen|notify)\s+[a-z"]`)
+	for _, s := range figures.Statements() {
+		if notifies.MatchString(s.Text) {
+			t.Errorf("the statement %s notifies, or listens", s.Name)
+		}
+	}
+	versions, err := filepath.Glob("../../internal/pg/versions/*.sql")
+	if err != nil || len(versions) == 0 {
+		t.Fatal(versions, err)
+	}
+	for _, path := range versions {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if notifies.Match(text) {
+			t.Errorf("%s notifies", path)
+		}
+	}
 }

@@ -19,7 +19,7 @@
 # make release  programs for six platforms, archives, bill of materials, checksums: PLATFORMS=linux/amd64,… VERSION comes from git
 # make release-check  the release twice, in two directories: the same bytes; COLD=1 compiles everything anew
 # make image  the container image from scratch, by podman, of what make release made
-# make test-deploy  the chart, the compose file, the units, the image, nginx and Caddy with the real programs
+# make test-deploy  the chart, the compose file as containers, the units, the image, nginx and Caddy with the real programs
 # make test-otel  a push as one trace in an OpenTelemetry Collector, over HTTP and over gRPC
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
@@ -160,11 +160,12 @@ image: need-run ui
 	@tools/need podman
 	$(RELEASE) image $(if $(IMAGE),--name $(IMAGE)) $(chosen)
 
-# Not part of make test: Helm and Kubernetes' types are compiled, and the whole program for an image.
+# Not part of make test: Helm, Kubernetes' types and Docker Compose are compiled, and the whole program for an image.
 test-deploy: need-test ui
-	@tools/need proxies systemd
+	@tools/need proxies systemd networks
 	cd deploy/verify && $(GO) test -count 1 ./...
-	$(GO) test -count 1 -tags deploy -timeout 30m -v ./deploy/deploytest
+	cd deploy/verify/compose && $(GO) build -ldflags=-s -o $(CURDIR)/bin/docker-compose github.com/docker/compose/v2/cmd
+	COMPOSE=$(CURDIR)/bin/docker-compose $(GO) test -count 1 -tags deploy -timeout 60m -v ./deploy/deploytest
 
 # Not part of make test: compiling a collector takes minutes.
 test-otel: need-test

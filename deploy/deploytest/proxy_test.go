@@ -311,10 +311,15 @@ func addresses(t *testing.T, s *site) {
 	}
 }
 
-// events opens the stream, makes a task, and waits for its event: a proxy that collects answers would keep it.
-func events(t *testing.T, s *site, root *client.Client) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+// stream is a stream of events that is open.
+type stream struct {
+	t     *testing.T
+	lines *bufio.Scanner
+}
+
+// openStream opens the stream of events through the proxy, and returns when it has begun. The context ends it.
+func openStream(ctx context.Context, t *testing.T, s *site) stream {
+	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/events/v1/stream", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -324,7 +329,7 @@ func events(t *testing.T, s *site, root *client.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
+	t.Cleanup(func() { _ = answer.Body.Close() }) // it ends with the context
 	if answer.StatusCode != http.StatusOK {
 		t.Fatalf("the stream: %s", answer.Status)
 	}
@@ -333,18 +338,32 @@ func events(t *testing.T, s *site, root *client.Client) {
 	if !lines.Scan() {
 		t.Fatalf("the stream does not begin: %v", lines.Err())
 	}
+	return stream{t, lines}
+}
+
+// await reads until an event names the id.
+func (s stream) await(id string) {
+	s.t.Helper()
+	for s.lines.Scan() {
+		if strings.HasPrefix(s.lines.Text(), "data: ") && strings.Contains(s.lines.Text(), id) {
+			return
+		}
+	}
+	s.t.Fatalf("the event of %s did not come, the stream ended: %v", id, s.lines.Err())
+}
+
+// events opens the stream, makes a task, and waits for its event: a proxy that collects answers would keep it.
+func events(t *testing.T, s *site, root *client.Client) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	open := openStream(ctx, t, s)
 	id := slug.Nice()
 	began := time.Now()
 	if _, err := root.CreateTask(ctx, id, definition("test/nobody", map[string]any{})); err != nil {
 		t.Fatal(err)
 	}
-	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "data: ") && strings.Contains(lines.Text(), id) {
-			t.Logf("the event was here %s after the call began", time.Since(began).Round(time.Millisecond))
-			return
-		}
-	}
-	t.Fatalf("the event of the task did not come: %v", lines.Err())
+	open.await(id)
+	t.Logf("the event was here %s after the call began", time.Since(began).Round(time.Millisecond))
 }
 
 func sign(t testing.TB, req *http.Request, c hawk.Credentials) {

@@ -3,7 +3,6 @@
 package deploytest_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -39,16 +38,7 @@ func TestACertificateIsRenewedWhileTheProxyServes(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/events/v1/stream", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sign(t, req, s.Root)
-	stream, err := s.http.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Body.Close()
+	open := openStream(ctx, t, s)
 
 	fresh, freshKey, err := certificate(t.TempDir())
 	if err != nil {
@@ -83,12 +73,5 @@ func TestACertificateIsRenewedWhileTheProxyServes(t *testing.T) {
 		_, err := root.CreateTask(ctx, id, task)
 		return err
 	})
-	lines := bufio.NewScanner(stream.Body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "data: ") && strings.Contains(lines.Text(), id) {
-			return
-		}
-	}
-	t.Fatalf("the stream that was open ended: %v", lines.Err())
+	open.await(id)
 }

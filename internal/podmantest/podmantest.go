@@ -40,8 +40,9 @@ events_logger = "file"
 runtime = "runc"
 `
 
-// Start runs the service until the test ends, loads Image, and sets DOCKER_HOST to the socket.
-func Start(t testing.TB) (host string) {
+// Start runs the service until the test ends, loads Image, and sets DOCKER_HOST to the socket. Lines are added to its
+// containers.conf.
+func Start(t testing.TB, lines ...string) (host string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "podman-") //nolint:usetesting // paths of sockets must be short
 	if err != nil {
@@ -53,7 +54,7 @@ func Start(t testing.TB) (host string) {
 			t.Errorf("podmantest: %v", err)
 		}
 	})
-	if err := p.start(); err != nil {
+	if err := p.start(configuration + strings.Join(lines, "\n")); err != nil {
 		t.Fatalf("podmantest: %v\n%s", err, &p.out)
 	}
 	if s, ok := t.(interface{ Setenv(key, value string) }); ok {
@@ -80,8 +81,8 @@ func (p *podman) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (p *podman) start() error {
-	if err := os.WriteFile(filepath.Join(p.dir, "containers.conf"), []byte(configuration), 0o600); err != nil {
+func (p *podman) start(conf string) error {
+	if err := os.WriteFile(filepath.Join(p.dir, "containers.conf"), []byte(conf), 0o600); err != nil {
 		return err
 	}
 	archive, err := rootFS()

@@ -84,11 +84,25 @@ type logJSON struct {
 	Bytes   string `json:"bytes"`
 	Raw     string `json:"raw"`
 	Growing bool   `json:"growing"`
-	Failed  bool   `json:"failed"` // the run failed: the viewer opens at the first line that tells of it
+	Offer
+}
+
+// Offer is what the viewer of a run's log has besides the text, on its own page and on the task's; shell/data.ts describes it.
+type Offer struct {
+	Failed bool `json:"failed"` // the run failed: the viewer opens at the first line that tells of it
 	// Report is whether the visitor may say which line tells of the failure.
 	Report reporting `json:"report"`
 	// Bug is what a bug is filed of; nil where there is no tracker, or no push.
 	Bug *filed `json:"bug,omitempty"`
+}
+
+// OfferOf is what the log of a run of a task has for the visitor, who may see the push p; a zero one for none.
+func (ps *Pages) OfferOf(v *page.Visit, called string, p push.Push, run task.Run) Offer {
+	o := Offer{Failed: run.State == task.Failed || run.State == task.Exception, Report: reportingOf(v, p.Repository, run)}
+	if p.Repository != "" && ps.Tracker != "" {
+		o.Bug = &filed{Name: called, Repo: p.Repository, Revision: p.Revision}
+	}
+	return o
 }
 
 // filed is the task that a bug tells of; shell/data.ts describes it.
@@ -117,24 +131,21 @@ func (ps *Pages) Show(v *page.Visit, run int, name string) error {
 		return gone(a, item, run, name, err)
 	}
 	of := item.Status.Runs[run]
-	log := logJSON{TaskID: id, Run: run, Name: name, Raw: rawPath(id, run, name), Growing: of.State == task.Running, Failed: of.State == task.Failed || of.State == task.Exception}
+	log := logJSON{TaskID: id, Run: run, Name: name, Raw: rawPath(id, run, name), Growing: of.State == task.Running}
 	if local != "" {
 		log.Bytes = BytesPath(id, run, name)
 	}
-	repo, called := "", cell.Name(item.Task.Metadata.Name, id)
+	var p push.Push
 	if v.Allow(page.SeePushes) == nil {
-		p, err := ps.Push.ByTaskGroup(ctx, item.Status.TaskGroupID)
-		if err != nil && !errors.Is(err, fault.NotFound) {
+		if p, err = ps.Push.ByTaskGroup(ctx, item.Status.TaskGroupID); err != nil && !errors.Is(err, fault.NotFound) {
 			return err
 		}
-		if repo = p.Repository; repo != "" && ps.Tracker != "" {
-			log.Bug = &filed{Name: called, Repo: repo, Revision: p.Revision}
-		}
 	}
-	log.Report = reportingOf(v, repo, of)
+	called := cell.Name(item.Task.Metadata.Name, id)
+	log.Offer = ps.OfferOf(v, called, p, of)
 	last := run == len(item.Status.Runs)-1
 	return v.Show(http.StatusOK, page.View{
-		Title: "Log of " + called, Name: "log", Main: "log-page", Repo: repo, Stream: stream,
+		Title: "Log of " + called, Name: "log", Main: "log-page", Repo: p.Repository, Stream: stream,
 		Body: struct {
 			logJSON
 			Called, State, StateText string

@@ -57,7 +57,10 @@ func TestALineIsReported(t *testing.T) {
 		dev := s.Tab(t)
 		dev.SignIn(t, uitest.Dev, uitest.DevToken)
 		dev.Go(t, "/tasks/"+id+viewer+"#L1")
-		dev.Wait(t, `document.querySelector("[data-report]")?.disabled && document.querySelector(".log-tools .why").innerText.includes("triage:classify:sample")`)
+		denied := `document.querySelector("[data-report]")?.disabled && document.querySelector(".log-tools .why").innerText.includes("triage:classify:sample")`
+		dev.Wait(t, denied)
+		dev.Go(t, "/tasks/"+id+"?tab=log#L1")
+		dev.Wait(t, denied)
 	})
 	t.Run("a bug is filed with the marked lines", func(t *testing.T) {
 		uitest.Eval[any](t, viewed, `document.querySelector("[data-file-bug]").click()`)
@@ -68,6 +71,39 @@ func TestALineIsReported(t *testing.T) {
 		if len(filed) != 1 || filed[0].Summary != "Intermittent test-oven | the oven is cold" || !strings.Contains(filed[0].Description, "test-oven failed at "+p.Revision+" of sample.") || !strings.Contains(filed[0].Description, viewer+"#L2-3") {
 			t.Errorf("there are %+v", filed)
 		}
+	})
+	t.Run("the log's tab of the task has the same, by click and by key", func(t *testing.T) {
+		task := tab.Beside(t)
+		click := func(selector string) { // rows of a log are made anew at any time
+			t.Helper()
+			task.Wait(t, fmt.Sprintf(`(e => e !== null && (e.click(), true))(document.querySelector(%q))`, selector))
+		}
+		task.Go(t, "/tasks/"+id)
+		task.Keys(t, "m")
+		task.Wait(t, `location.search === "?tab=log" && document.querySelector(".toast")?.innerText.includes("Mark a line of the log first")`)
+		task.Wait(t, `document.querySelector("[data-reported]")?.dataset.reported === "2" && document.querySelector("[data-report]") === null`)
+		click(`.ln a[data-n="3"]`)
+		task.Wait(t, `document.querySelector("[data-report]")?.disabled === false && document.querySelector("[data-file-bug]") !== null`)
+		click("[data-report]")
+		task.Wait(t, `document.querySelector('[data-reported="4"]') !== null && [...document.querySelectorAll(".toast")].some(e => e.innerText.includes("Line 4 tells of the failure now."))`)
+		task.Shot(t, "task-log-report")
+		click("[data-toast-run]")
+		task.Wait(t, `document.querySelector('[data-reported="4"]') === null`)
+		click(`.ln a[data-n="0"]`)
+		task.Keys(t, "m")
+		task.Wait(t, `document.querySelector('[data-reported="1"]') !== null`)
+		for _, n := range []int{0, 2} { // on a narrow page the list is there for who has opened it
+			click("[data-side]")
+			task.Wait(t, fmt.Sprintf(`document.querySelectorAll("[data-reported]").length === %d`, n))
+		}
+		task.Size(t, 390, 844)
+		task.Wait(t, `document.querySelector(".log").getBoundingClientRect().width > 300 && document.querySelector("#tab-log").getBoundingClientRect().height > 20 && document.querySelector(".log").getBoundingClientRect().height > 400`)
+		task.Shot(t, "task-log-report-390")
+		if w := uitest.Eval[int](t, task, `document.documentElement.scrollWidth`); w > 390 {
+			t.Errorf("the page is %d pixels wide", w)
+		}
+		click(`[data-reported="1"] [data-take-back]`)
+		task.Wait(t, `document.querySelector('[data-reported="1"]') === null`)
 	})
 	t.Run("it is taken back, and the log is read again", func(t *testing.T) {
 		uitest.Eval[any](t, viewed, `document.querySelector("[data-take-back]").click()`)

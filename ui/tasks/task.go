@@ -72,6 +72,7 @@ type taskJSON struct {
 	Artifacts       []logs.Artifact `json:"artifacts"`
 	Log             string          `json:"log"`
 	LogPage         string          `json:"logPage"`
+	LogOffer        *logs.Offer     `json:"logOffer"` // nil before the first run
 	Acts            []actJSON       `json:"acts"`
 	YAML            string          `json:"yaml"`
 	Dependencies    []neighbour     `json:"dependencies"`
@@ -240,8 +241,13 @@ func (ps *Pages) readTask(v *page.Visit, id string, run int) (taskJSON, error) {
 	if name != "" {
 		data.Log, data.LogPage = logs.BytesPath(id, data.Run, name), logs.ViewerPath(id, data.Run, name)
 	}
-	if err := ps.addPush(ctx, v, &data); err != nil {
+	p, err := ps.addPush(ctx, v, &data)
+	if err != nil {
 		return taskJSON{}, err
+	}
+	if data.Run >= 0 {
+		offer := ps.Logs.OfferOf(v, data.Name, p, item.Status.Runs[data.Run])
+		data.LogOffer = &offer
 	}
 	return data, ps.addMore(ctx, v, &data, &item)
 }
@@ -374,18 +380,19 @@ func unmet(state string) string {
 	return ""
 }
 
-func (ps *Pages) addPush(ctx context.Context, v *page.Visit, data *taskJSON) error {
+// addPush adds the push that the task belongs to, and returns it; a zero one for none, or for who may not see it.
+func (ps *Pages) addPush(ctx context.Context, v *page.Visit, data *taskJSON) (push.Push, error) {
 	if v.Allow(page.SeePushes) != nil {
-		return nil
+		return push.Push{}, nil
 	}
 	p, err := ps.Push.ByTaskGroup(ctx, data.GroupID)
 	if errors.Is(err, fault.NotFound) {
-		return nil
+		return push.Push{}, nil
 	}
 	if err != nil {
-		return err
+		return push.Push{}, err
 	}
 	subject, _, _ := strings.Cut(p.Message, "\n")
 	data.Push = &pushLink{p.Repository, p.ID, p.Revision, subject}
-	return nil
+	return p, nil
 }

@@ -64,7 +64,7 @@ export async function fileBug(pane: LogPane, data: LogData): Promise<void> {
     const { draft, openFiling, suggestions } = await import("../shell/bugs.tsx"); // pages of tasks load no form that few use
     const [{ tracker }, marked] = await Promise.all([suggestions(data.taskId, data.run, false), pane.lines()]);
     const lines = marked.map((l) => ({ test: "", message: l.replace(STAMP, "").trim() })).filter((l) => l.message);
-    openFiling({ task: data.taskId, tracker, ...draft({ ...data.bug, task: data.taskId, run: data.run, log: location.pathname + location.hash, lines }), done: () => {} });
+    openFiling({ task: data.taskId, tracker, ...draft({ ...data.bug, task: data.taskId, run: data.run, log: (data.page ?? location.pathname) + location.hash, lines }), done: () => {} });
   } catch (error) {
     toast(error instanceof Refused ? error.message : "The server cannot be reached.", true);
   }

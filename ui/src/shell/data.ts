@@ -171,6 +171,7 @@ export interface TaskData {
   artifacts: Artifact[];
   log: string; // address that says where the main log is, "" when there is none
   logPage: string;
+  logOffer: LogOffer | null; // null before the first run
   acts: Act[];
   yaml: string;
   dependencies: Neighbour[];
@@ -217,16 +218,21 @@ export interface GroupData {
   actions: boolean; // whether some may be offered
 }
 
-export interface LogData {
+/** What the viewer of a run's log has besides the text. */
+export interface LogOffer {
+  failed?: boolean; // the run failed
+  report?: Reporting; // without it nothing can be reported here
+  bug?: { name: string; repo: string; revision: string }; // what a bug is filed of; without it there is no tracker
+}
+
+export interface LogData extends LogOffer {
   taskId: string;
   run: number;
   name: string;
   bytes: string; // address that tells of the text; "" when it lives elsewhere
   raw: string;
   growing: boolean;
-  failed?: boolean; // the run failed
-  report?: Reporting; // without it nothing can be reported here
-  bug?: { name: string; repo: string; revision: string }; // what a bug is filed of; without it there is no tracker
+  page?: string; // address of the viewer, where it is not that of the page
 }
 
 /** Whether people may say which line tells of a run's failure. */

@@ -1,13 +1,14 @@
 // The task page.
 import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import type { Act, Message, TaskData } from "../shell/data.ts";
+import type { Act, LogData, Message, TaskData } from "../shell/data.ts";
 import { toggleActions } from "../shell/actions.tsx";
 import { bind } from "../shell/keys.tsx";
 import { onMessages } from "../shell/live.ts";
 import { copy, ended, Icon } from "../shell/look.tsx";
 import { toast } from "../shell/toast.tsx";
 import { LogBox, LogPane } from "../log/page.tsx";
+import { report } from "../log/report.ts";
 import { Artifacts } from "./artifacts.tsx";
 import { confirmed, Crumbs, Head } from "./head.tsx";
 import { reload, show, tab, TABS, tabOf, task, TITLES, type Tab } from "./model.ts";
@@ -64,9 +65,25 @@ function LogTab({ d }: { d: TaskData }) {
   return <LogTabBox key={d.log} d={d} />;
 }
 
+const logOf = (d: TaskData): LogData => ({
+  ...d.logOffer, taskId: d.id, run: d.run, name: "", bytes: d.log, page: d.logPage, raw: d.artifacts.find((a) => a.log === d.logPage)?.href ?? d.log, growing: !ended(d.state),
+});
+
+let shownPane: LogPane | undefined; // of the log's tab, while that is open
+
+function reportMarked(): void {
+  if (shownPane) return void report(shownPane, logOf(task.value));
+  show("log");
+  toast("Mark a line of the log first: click its number.");
+}
+
 function LogTabBox({ d }: { d: TaskData }) {
   const pane = useRef(new LogPane());
-  const data = { taskId: d.id, run: d.run, name: "", bytes: d.log, raw: d.artifacts.find((a) => a.log === d.logPage)?.href ?? d.log, growing: !ended(d.state) };
+  const data = logOf(d);
+  useEffect(() => {
+    shownPane = pane.current;
+    return () => (shownPane = undefined);
+  }, []);
   return (
     <div class="tab-log">
       <LogBox pane={pane.current} data={data}>
@@ -132,6 +149,7 @@ function keys(): void {
   bind(section, "a", "actions", toggleActions);
   bind(section, "t", "next tab", () => show(TABS[(TABS.indexOf(tab.value) + 1) % TABS.length]!));
   bind(section, "l", "log", () => show("log"));
+  bind(section, "m", "report the marked line of the log as what tells of the failure", reportMarked);
   bind(section, "L shift+l", "raw log", () => {
     const raw = task.value.artifacts.find((a) => a.log !== "" && a.log === task.value.logPage);
     if (raw) location.assign(raw.href);

@@ -23,7 +23,7 @@ import (
 
 // makeGitHub makes the room of the GitHub App, if there is one in the configuration.
 func (a *App) makeGitHub(ctx context.Context) (err error) {
-	if a.config.GitHub, err = a.storedGitHub(ctx, a.config.GitHub); err != nil {
+	if a.config.GitHub, err = StoredGitHub(ctx, a.secrets, a.config.GitHub, "treeline/github"); err != nil {
 		return err
 	}
 	if a.config.GitHub.AppID == 0 {

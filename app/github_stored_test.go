@@ -21,13 +21,13 @@ func TestTheAppMayStandInTheServersSecrets(t *testing.T) {
 	}
 	set("treeline/github", settings.Stored{AppID: h.app.ID, Key: string(h.app.PrivateKey()), WebhookSecrets: []string{"second secret"}, API: h.gh.APIURL()})
 	set("other", map[string]string{"password": "hunter2"})
-	c, err := h.server.storedGitHub(t.Context(), github.Config{Stored: "treeline/github"})
+	c, err := StoredGitHub(t.Context(), h.server.secrets, github.Config{Stored: "treeline/github"}, "reader")
 	h.must(err)
 	if c.AppID != h.app.ID || c.API != h.gh.APIURL() || len(c.Secrets) != 1 || !strings.Contains(string(c.Key), "PRIVATE KEY") {
 		t.Errorf("App %d at %s", c.AppID, c.API)
 	}
 	for name, want := range map[string]string{"missing": "treeline github setup --secret missing", "other": "is not one that"} {
-		if _, err := h.server.storedGitHub(t.Context(), github.Config{Stored: name}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+		if _, err := StoredGitHub(t.Context(), h.server.secrets, github.Config{Stored: name}, "reader"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -8,14 +8,16 @@ import (
 	"github.com/treeline-ci/treeline/app/github"
 	"github.com/treeline-ci/treeline/app/github/settings"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/secrets"
 )
 
-// storedGitHub reads the App from the server's secrets, where the configuration says that it is there.
-func (a *App) storedGitHub(ctx context.Context, c github.Config) (github.Config, error) {
+// StoredGitHub reads the App from the server's secrets, where the configuration says that it is there, and checks it. The
+// audit log names the reader. No error has a part of the secret in it.
+func StoredGitHub(ctx context.Context, vault *secrets.Secrets, c github.Config, reader string) (github.Config, error) {
 	if c.Stored == "" || c.AppID != 0 {
 		return c, nil
 	}
-	secret, err := a.secrets.Get(ctx, "treeline/github", c.Stored)
+	secret, err := vault.Get(ctx, reader, c.Stored)
 	if fault.KindOf(err) == fault.NotFound {
 		return c, fmt.Errorf("%s: the server has no secret %s; start it without the setting, and make the App with \"treeline github setup --secret %s\"", settings.StoredSetting, c.Stored, c.Stored)
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,17 +26,25 @@ type Database struct {
 	// Servers is how many servers share the database; 0: as many as are connected now, and one more, which an upgrade
 	// runs besides.
 	Servers int
+	// OldTransaction is how long a transaction may be open, prepared ones too; 0: 15 minutes.
+	OldTransaction time.Duration
+	// SlotKeeps is how many bytes of the log a replication slot that nobody reads may keep; 0: 10 GiB.
+	SlotKeeps int64
 }
+
+// What Database takes when it is not said otherwise.
+const (
+	OldTransaction       = 15 * time.Minute
+	SlotKeeps      int64 = 10 << 30 // bytes
+)
 
 // The limits beyond which a finding is made.
 const (
-	oldTransaction = 15 * time.Minute
-	maxSkew        = 10 * time.Second
-	wraparoundAge  = 1_000_000_000 // of about two thousand million transaction ids
-	deadRows       = 100_000
-	slotBytes      = 10 << 30
-	backupAge      = 26 * time.Hour // a day, and some time to make it
-	drillAge       = 120 * 24 * time.Hour
+	maxSkew       = 10 * time.Second
+	wraparoundAge = 1_000_000_000 // of about two thousand million transaction ids
+	deadRows      = 100_000
+	backupAge     = 26 * time.Hour // a day, and some time to make it
+	drillAge      = 120 * 24 * time.Hour
 )
 
 // Checks are those of the database itself.
@@ -137,6 +146,7 @@ func (d Database) pooler(ctx context.Context) ([]Finding, error) {
 }
 
 func (d Database) transactions(ctx context.Context) (found []Finding, err error) {
+	old := cmp.Or(d.OldTransaction, OldTransaction)
 	var pid int
 	var who, state string
 	var seconds float64
@@ -144,7 +154,7 @@ func (d Database) transactions(ctx context.Context) (found []Finding, err error)
 		age := time.Duration(seconds * float64(time.Second)).Round(time.Second)
 		found = append(found, Found("db-old-transaction", "a transaction of %q (process %d, %s) is open for %v", who, pid, state, age))
 		return nil
-	}, oldTransaction)
+	}, old)
 	if err != nil {
 		return found, err
 	}
@@ -152,14 +162,14 @@ func (d Database) transactions(ctx context.Context) (found []Finding, err error)
 	if err = d.each(ctx, preparedSQL, []any{&name, &seconds}, func() error {
 		found = append(found, Found("db-prepared-xact", "the prepared transaction %q is open for %v", name, time.Duration(seconds*float64(time.Second)).Round(time.Second)))
 		return nil
-	}, oldTransaction); err != nil {
+	}, old); err != nil {
 		return found, err
 	}
 	var bytes int64
 	err = d.each(ctx, slotsSQL, []any{&name, &bytes}, func() error {
 		found = append(found, Found("db-slot", "the replication slot %s, which nobody reads, keeps %d MB of the log", name, bytes>>20))
 		return nil
-	}, int64(slotBytes))
+	}, cmp.Or(d.SlotKeeps, SlotKeeps))
 	return found, err
 }
 

@@ -8,17 +8,19 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 )
 
 // Fault is what a Proxy does to one request.
 type Fault struct {
-	Status int  // not 0: the request is not passed on and answered so
-	CutAt  int  // not 0: the answer's body breaks off after so many bytes
-	Mute   bool // no answer comes
-	Stall  bool // the answer's body stands still after its first bytes
-	Flip   bool // the first byte of the answer's body is another one
+	Status int    // not 0: the request is not passed on and answered so
+	Body   string // the body of that answer
+	CutAt  int    // not 0: the answer's body breaks off after so many bytes
+	Mute   bool   // no answer comes
+	Stall  bool   // the answer's body stands still after its first bytes
+	Flip   bool   // the first byte of the answer's body is another one
 }
 
 // Proxy stands before a Server and spoils what it is told to.
@@ -90,7 +92,7 @@ func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 				return nil, err
 			}
 		}
-		return &http.Response{StatusCode: f.Status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+		return &http.Response{StatusCode: f.Status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(f.Body)), Request: r}, nil
 	}
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -120,9 +121,7 @@ func (d *deployment) passwords() map[string]string {
 	if token := d.config.Metrics.Token; token != "" {
 		out["the token of the metrics"] = token
 	}
-	for i, s := range d.config.GitHub.Secrets {
-		out["the webhook secret "+string(rune('1'+i))] = s
-	}
+	maps.Copy(out, webhookSecrets(d.config.GitHub))
 	for _, s := range d.config.Objects.Stores {
 		if s.S3 != nil && s.S3.SecretKey != "" {
 			out["the secret key of the object store "+s.Name] = s.S3.SecretKey

@@ -50,6 +50,8 @@ type options struct {
 	only    []string
 	limit   time.Duration
 	servers int
+	age     time.Duration // of a transaction
+	slot    int64         // MB
 }
 
 // New makes the command.
@@ -70,6 +72,8 @@ func New() *cobra.Command {
 	cmd.Flags().StringArrayVar(&o.only, "only", nil, "run only checks whose name has this in it (repeatable)")
 	cmd.Flags().DurationVar(&o.limit, "limit", doctor.Limit, "time for each check")
 	cmd.Flags().IntVar(&o.servers, "servers", 0, "how many servers share the database at most (default: one more than now)")
+	cmd.Flags().DurationVar(&o.age, "transaction-age", doctor.OldTransaction, "how long a transaction may be open")
+	cmd.Flags().Int64Var(&o.slot, "slot-keeps", doctor.SlotKeeps>>20, "how many MB of the log a replication slot that nobody reads may keep")
 	return cmd
 }
 
@@ -139,14 +143,14 @@ func (o *options) checks(ctx context.Context) (checks []doctor.Check, closer fun
 		checks = append(checks, fixed("database", doctor.Found("db-unreachable", "%v", err)))
 	} else {
 		closer = pool.Close
-		checks = append(checks, d.database(pool, o.servers)...)
+		checks = append(checks, d.database(pool, o)...)
 	}
 	root := doctor.Root{URL: d.config.RootURL, Version: build.Read().Version, Trust: trust}
 	if d.secrets {
 		root.Self = hawk.Credentials{ClientID: app.RootClient, AccessToken: d.config.Secrets.RootToken}
 	}
 	checks = append(checks, root.Checks()...)
-	return append(checks, d.others()...), closer, nil
+	return append(checks, d.others(pool)...), closer, nil
 }
 
 // fixed is a check whose outcome is known.

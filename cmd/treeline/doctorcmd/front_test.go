@@ -89,6 +89,7 @@ func (d *deployment) fronts(t *testing.T) []illness {
 		d.before(t, "the server is ill", "root-unhealthy", time.Time{}, map[string]http.HandlerFunc{"/__heartbeat__": answer(http.StatusServiceUnavailable, "", "no database")}),
 		d.before(t, "the server's clock is an hour ahead", "clock-root", time.Time{},
 			map[string]http.HandlerFunc{"/__lbheartbeat__": answer(http.StatusOK, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), "{}")}),
+		d.before(t, "another version runs", "root-version", time.Time{}, map[string]http.HandlerFunc{"/__version__": answer(http.StatusOK, "", `{"version": "v0.0.1", "source": "x"}`)}),
 		d.before(t, "what answers is something else", "root-stranger", time.Time{}, map[string]http.HandlerFunc{"/__version__": answer(http.StatusNotFound, "", "")}),
 	}
 }

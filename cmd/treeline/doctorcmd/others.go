@@ -1,21 +1,17 @@
 package doctorcmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
-	"net/http"
 	"os"
 	"slices"
-	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/app"
-	"github.com/treeline-ci/treeline/app/github/ghclient"
-	"github.com/treeline-ci/treeline/app/github/setup"
 	"github.com/treeline-ci/treeline/app/probe"
 	"github.com/treeline-ci/treeline/doctor"
 	"github.com/treeline-ci/treeline/localgit"
@@ -25,7 +21,7 @@ import (
 
 // own are the checks of the configuration and the machine.
 func (d *deployment) own() []doctor.Check {
-	checks := []doctor.Check{fixed("configuration", d.found...), doctor.Variables(os.Environ(), variables()), doctor.Files(d.files), d.weak(), d.nonsense()}
+	checks := []doctor.Check{fixed("configuration", d.found...), doctor.Variables(os.Environ(), variables()), doctor.Files(d.files), fixed("passwords", weaknesses(d.passwords())...), d.nonsense()}
 	if d.data != "" {
 		checks = append(checks, doctor.Disk(d.data, 0))
 	}
@@ -37,20 +33,10 @@ func (d *deployment) own() []doctor.Check {
 	return checks
 }
 
-func (d *deployment) weak() doctor.Check {
-	passwords := d.passwords()
-	var found []doctor.Finding
-	for _, what := range slices.Sorted(maps.Keys(passwords)) {
-		if code, why := doctor.Weak(passwords[what]); code != "" {
-			found = append(found, doctor.Found(code, "%s %s", what, why))
-		}
-	}
-	return fixed("passwords", found...)
-}
-
-// others are the checks of what a server needs besides the database. None sends or leaves anything.
-func (d *deployment) others() []doctor.Check {
-	c := &d.config
+// others are the checks of what a server needs besides the database. None sends anything, and none leaves
+// anything but the record that the App's secret was read. pool may be nil.
+func (d *deployment) others(pool *pgxpool.Pool) []doctor.Check {
+	c, github := &d.config, &hub{d: d, pool: pool}
 	skip := func(there bool, why string) string {
 		if there {
 			return ""
@@ -60,8 +46,8 @@ func (d *deployment) others() []doctor.Check {
 	hg := slices.ContainsFunc(c.Remote, func(r app.Repository) bool { return r.Kind == "hg" })
 	return []doctor.Check{
 		{Name: "object stores", Skip: skip(d.data != "", "TREELINE_DATA is not set"), Look: d.stores},
-		{Name: "GitHub", Skip: skip(c.GitHub.AppID != 0, "no App is configured here"), Look: d.github},
-		{Name: "clock of GitHub", Skip: skip(c.GitHub.AppID != 0, "no App is configured here"), Look: d.forgeClock},
+		{Name: "GitHub", Skip: github.skip(), Look: github.look},
+		{Name: "clock of GitHub", Skip: github.skip(), Look: github.clock},
 		{Name: "Mercurial", Skip: skip(hg, "no repository is configured"), Look: d.mercurial},
 		{Name: "local repositories", Skip: skip(len(c.Repositories) > 0, "none is given (--repo)"), Look: d.local},
 		{Name: "RabbitMQ", Skip: skip(c.Pulse.URL != "", "none is configured"), Look: d.rabbit},
@@ -85,42 +71,6 @@ func (d *deployment) stores(ctx context.Context) (found []doctor.Finding, err er
 		}
 	}
 	return found, nil
-}
-
-func (d *deployment) github(ctx context.Context) (found []doctor.Finding, err error) {
-	g := d.config.GitHub
-	s, err := setup.Look(ctx, ghclient.Config{AppID: g.AppID, Key: g.Key, API: g.API}, d.config.RootURL)
-	if err != nil {
-		found = append(found, doctor.Found("github-unreachable", "%v", err))
-	}
-	for _, p := range s.Problems {
-		found = append(found, doctor.Found("github-problem", "%s", p))
-	}
-	return found, nil
-}
-
-// githubSkew is how far GitHub lets a clock be away.
-const githubSkew = 30 * time.Second
-
-func (d *deployment) forgeClock(ctx context.Context) ([]doctor.Finding, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodHead, cmp.Or(d.config.GitHub.API, ghclient.PublicAPI), nil)
-	if err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	date, err := http.ParseTime(answer.Header.Get("Date"))
-	if err != nil {
-		return nil, fmt.Errorf("GitHub does not tell its time: %w", err)
-	}
-	if by := doctor.Skew(began, time.Now(), date, time.Second); by > githubSkew {
-		return []doctor.Finding{doctor.Found("clock-forge", "the clock of GitHub is %v away from this machine's", by.Round(time.Second))}, nil
-	}
-	return nil, nil
 }
 
 func (d *deployment) mercurial(ctx context.Context) (found []doctor.Finding, err error) {

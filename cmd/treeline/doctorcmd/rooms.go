@@ -35,8 +35,10 @@ const (
 )
 
 // database are the checks of what stands in the database.
-func (d *deployment) database(pool *pgxpool.Pool, servers int) []doctor.Check {
-	base := doctor.Database{Pool: pool, URL: d.config.DatabaseURL, PerServer: perServer(d.config.DatabaseURL), Servers: servers}
+func (d *deployment) database(pool *pgxpool.Pool, o *options) []doctor.Check {
+	base := doctor.Database{
+		Pool: pool, URL: d.config.DatabaseURL, PerServer: perServer(d.config.DatabaseURL), Servers: o.servers, OldTransaction: o.age, SlotKeeps: o.slot << 20,
+	}
 	at := func(name string, look func(context.Context, *pgxpool.Pool) ([]doctor.Finding, error)) doctor.Check {
 		return doctor.Check{Name: name, Look: func(ctx context.Context) ([]doctor.Finding, error) { return look(ctx, pool) }}
 	}

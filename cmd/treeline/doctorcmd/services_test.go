@@ -23,6 +23,7 @@ type around struct {
 	gh    *ghfake.Server
 	app   *ghfake.App
 	hook  string
+	word  string       // the secret of webhooks
 	ahead atomic.Int64 // seconds that GitHub's clock is ahead
 	hg    *hgtest.Server
 }
@@ -41,9 +42,9 @@ func (d *deployment) surround(t *testing.T) *around {
 			t.Error(err)
 		}
 	})
-	const secret = "Zk3-fN1SbArXTPSVFNU"
+	a.word = "Zk3-fN1SbArXTPSVFNU"
 	a.hook = os.Getenv("TREELINE_ROOT_URL") + "/api/github/v1/github"
-	if a.app, err = a.gh.AddApp("treeline", a.hook, secret); err != nil {
+	if a.app, err = a.gh.AddApp("treeline", a.hook, a.word); err != nil {
 		t.Fatal(err)
 	}
 	repo, err := a.gh.AddRepository("acme/rocket", true)
@@ -56,7 +57,7 @@ func (d *deployment) surround(t *testing.T) *around {
 	hg := d.write("repositories.yml", "repositories: [{name: pebble, kind: hg, url: \""+a.hg.URL+"\"}]\n", 0o600)
 	for name, value := range map[string]string{
 		"TREELINE_GITHUB_API": a.gh.APIURL(), "TREELINE_GITHUB_APP_ID": strconv.FormatInt(a.app.ID, 10), "TREELINE_GITHUB_APP_KEY": string(a.app.PrivateKey()),
-		"TREELINE_GITHUB_WEBHOOK_SECRETS": secret, "TREELINE_REPOSITORIES": hg,
+		"TREELINE_GITHUB_WEBHOOK_SECRETS": a.word, "TREELINE_REPOSITORIES": hg,
 		"TREELINE_SLACK_URL": chattest.StartSlack(t).URL, "TREELINE_SLACK_TOKEN": chattest.SlackToken,
 		"TREELINE_MATRIX_URL": chattest.StartMatrix(t).URL, "TREELINE_MATRIX_TOKEN": chattest.MatrixToken,
 	} {
@@ -71,18 +72,24 @@ func (d *deployment) replace(name, variable, value string, codes ...string) illn
 	return illness{name: name, codes: codes, plant: func() { d.set(variable, value) }, cure: func() { d.set(variable, old) }}
 }
 
-func (d *deployment) outside(t *testing.T, a *around) []illness {
-	all := []illness{
+// atGitHub is what is wrong there, wherever the deployment keeps the App.
+func (a *around) atGitHub() []illness {
+	return []illness{
 		{name: "GitHub's App tells another server", codes: []string{"github-problem"},
 			plant: func() { a.app.SetHook("https://elsewhere.example/api/github/v1/github", "x") }, cure: func() { a.app.SetHook(a.hook, "x") }},
-		d.replace("GitHub knows no such App", "TREELINE_GITHUB_APP_ID", "1234567", "github-unreachable"),
 		{name: "GitHub's clock is ahead", codes: []string{"clock-forge"}, plant: func() { a.ahead.Store(45) }, cure: func() { a.ahead.Store(0) }},
+	}
+}
+
+func (d *deployment) outside(t *testing.T, a *around) []illness {
+	all := append(a.atGitHub(),
+		d.replace("GitHub knows no such App", "TREELINE_GITHUB_APP_ID", "1234567", "github-unreachable"),
 		d.replace("Slack does not take the token", "TREELINE_SLACK_TOKEN", "xoxb-gone", "slack-unusable"),
 		d.replace("Matrix does not take the token", "TREELINE_MATRIX_TOKEN", "gone", "matrix-unusable"),
-		{name: "the Mercurial server is down", codes: []string{"hg-unreachable"}, plant: a.hg.Stop, cure: a.hg.Start},
+		illness{name: "the Mercurial server is down", codes: []string{"hg-unreachable"}, plant: a.hg.Stop, cure: a.hg.Start},
 		d.replace("a password is short", "TREELINE_GITHUB_WEBHOOK_SECRETS", "k9-mzq", "secret-weak"),
 		d.replace("nobody collects traces", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1", "traces-unreachable"),
-	}
+	)
 	pooled := pgtest.Pooler(t, os.Getenv("DATABASE_URL"), 8)
 	pooler := d.replace("the database is behind a pooler", "DATABASE_URL", pooled)
 	pooler.hints = []string{"db-pooler-session"}

@@ -27,6 +27,8 @@ type Diff struct {
 	// Gained and Lost are the scopes that tasks have in one graph and not in the other.
 	Gained []Scope `json:"scopesGained"`
 	Lost   []Scope `json:"scopesLost"`
+	// Queues are the task queues of the head on which no task of the base is.
+	Queues []Queue `json:"newTaskQueues,omitempty"`
 	// Base and Head are the graphs' sizes.
 	Base Size `json:"base"`
 	Head Size `json:"head"`
@@ -93,7 +95,7 @@ func Compare(base, head *graph.Graph, durations history.Durations) *Diff {
 	slices.Sort(d.Added)
 	slices.Sort(d.Removed)
 	d.Changed = sorted(groups)
-	d.Gained, d.Lost = gained(a, b), gained(b, a)
+	d.Gained, d.Lost, d.Queues = gained(a, b), gained(b, a), newQueues(a, b)
 	return d
 }
 

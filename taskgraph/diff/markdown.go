@@ -78,6 +78,12 @@ func (s Set) markdown(m *markdown) {
 			m.add(fmt.Sprintf("- %s by %s\n", code(g.Scope), codes(g.Labels)))
 		}
 	}
+	if len(s.Queues) > 0 {
+		m.add("\n**New task queues**\n\n")
+		for _, q := range s.Queues {
+			m.add(fmt.Sprintf("- 🛑 new: %s of %s\n", code(q.ID), codes(q.Labels)))
+		}
+	}
 	for _, list := range []struct {
 		title  string
 		labels []string

@@ -80,6 +80,9 @@ func (d *Diff) Summary() string {
 	if n := len(d.Lost); n > 0 {
 		s += fmt.Sprintf("; %s lost", plural(n, "scope"))
 	}
+	if n := len(d.Queues); n > 0 {
+		s += "; " + plural(n, "new task queue")
+	}
 	return s + "; " + d.cost()
 }
 

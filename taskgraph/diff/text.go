@@ -54,6 +54,9 @@ func (s Set) writeText(b *strings.Builder, p palette, named bool) {
 	for _, g := range s.Lost {
 		fmt.Fprintf(b, "%s  scope lost %s%s  by %s\n", p.green, g.Scope, p.off, few(g.Labels, fewLabels))
 	}
+	for _, q := range s.Queues {
+		fmt.Fprintf(b, "%s! NEW TASK QUEUE %s%s  of %s\n", p.alarm, q.ID, p.off, few(q.Labels, fewLabels))
+	}
 	for _, label := range s.Added {
 		fmt.Fprintf(b, "%s+ %s%s\n", p.green, label, p.off)
 	}

@@ -147,6 +147,16 @@ func TestWhatAPullRequestDoesToTheGraph(t *testing.T) {
 	}
 }
 
+func TestTasksOnWorkersThatNoneRanOnAreShown(t *testing.T) {
+	base := project(t, nil)
+	const config = "taskcluster/config.yml"
+	head := project(t, map[string]string{config: strings.Replace(string(base.MapFS[config].Data), "worker-type: work", "worker-type: signing", 1)})
+	s := compare(t, base, head).State("")
+	if !strings.HasPrefix(s.Title, "🔴 1 new task queue; ") || !strings.Contains(s.Summary, "**New task queues**, on which no task was before:\n\n```diff\n- local/signing\n") {
+		t.Errorf("%s\n%s", s.Title, s.Summary)
+	}
+}
+
 func TestOnlyWhatTheGeneratorReadsConcernsIt(t *testing.T) {
 	base := project(t, map[string]string{"data/list.txt": "one\n", "data/deep/a.txt": "a\n", "taskcluster/kinds/data/kind.yml": `
 loader: taskcluster/data.star:items

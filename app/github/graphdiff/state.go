@@ -52,6 +52,9 @@ func (o Outcome) State(link string) checks.State {
 
 func title(r diff.Report) string {
 	text := r.Summary()
+	if n := len(r.NewQueues()); n > 0 {
+		text = fmt.Sprintf("🔴 %d new %s; %s", n, noun(n, "task queue"), text)
+	}
 	if n := len(r.NewScopes()); n > 0 {
 		text = fmt.Sprintf("🔴 %d new %s; %s", n, noun(n, "scope"), text)
 	}
@@ -73,7 +76,7 @@ func noun(n int, word string) string {
 	return word + "s"
 }
 
-// summary says what a reviewer must not miss: scopes that no task had before, and what all costs.
+// summary says what a reviewer must not miss: scopes that no task had before, workers that none ran on, and what all costs.
 func summary(r diff.Report, link string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s → %s\n\n| parameters | tasks | added | removed | changed | machine time | critical path |\n|---|---|---|---|---|---|---|\n", r.Base, r.Head)
@@ -86,6 +89,9 @@ func summary(r diff.Report, link string) string {
 	}
 	if old := gained(r); len(old) > 0 {
 		b.WriteString("\n🟠 **Scopes gained** by tasks, which others had before:\n\n" + block("!", old))
+	}
+	if fresh := r.NewQueues(); len(fresh) > 0 {
+		b.WriteString("\n🔴 **New task queues**, on which no task was before:\n\n" + block("-", fresh))
 	}
 	if link != "" {
 		fmt.Fprintf(&b, "\n[The whole comparison](%s)\n", link)

@@ -92,7 +92,8 @@ func TestALineIsReported(t *testing.T) {
 		click(`.ln a[data-n="0"]`)
 		task.Keys(t, "m")
 		task.Wait(t, `document.querySelector('[data-reported="1"]') !== null`)
-		for _, n := range []int{0, 2} { // on a narrow page the list is there for who has opened it
+		viewed.Wait(t, `document.querySelector('[data-reported="1"]') !== null`) // who has the log open sees it as well
+		for _, n := range []int{0, 2} {                                          // on a narrow page the list is there for who has opened it
 			click("[data-side]")
 			task.Wait(t, fmt.Sprintf(`document.querySelectorAll("[data-reported]").length === %d`, n))
 		}
@@ -104,6 +105,7 @@ func TestALineIsReported(t *testing.T) {
 		}
 		click(`[data-reported="1"] [data-take-back]`)
 		task.Wait(t, `document.querySelector('[data-reported="1"]') === null`)
+		viewed.Wait(t, `document.querySelector('[data-reported="1"]') === null`)
 	})
 	t.Run("it is taken back, and the log is read again", func(t *testing.T) {
 		uitest.Eval[any](t, viewed, `document.querySelector("[data-take-back]").click()`)

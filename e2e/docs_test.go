@@ -1,8 +1,8 @@
 package e2e_test
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -15,12 +15,14 @@ import (
 
 	"github.com/treeline-ci/treeline/docs"
 	"github.com/treeline-ci/treeline/docs/command"
+	"github.com/treeline-ci/treeline/internal/ghfake"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 )
 
 // Every block of commands in README.md and docs/ is typed, in a clone of the sample repository, against a server that
-// has run the sample's first push; or it says why it cannot be, and then the test of the command line looks whether
-// what it names exists. What blocks of a page leave behind, the next ones find.
+// has run the sample's first push, or with what the page says it needs; what stays until it is stopped is started and
+// stopped. Or it says why it cannot be typed, and then the test of the command line reads it. What blocks of a page leave
+// behind, the next ones find. Pages that bring a server of their own go side by side, when the others are done.
 func TestEveryCommandOfTheDocumentation(t *testing.T) {
 	m := newInstance(filepath.Join(t.TempDir(), "data"), "", 2).in(t)
 	m.start()
@@ -29,29 +31,34 @@ func TestEveryCommandOfTheDocumentation(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	r := &reader{m: m, t: t, names: m.placeholders()}
+	names := m.placeholders()
 	pages := docPages(t)
-	ran, written, reasons := 0, 0, map[string]int{}
+	ran, stayed, written, reasons := 0, 0, 0, map[string]int{}
 	for _, name := range slices.Sorted(maps.Keys(pages)) {
 		blocks := command.Blocks(name, pages[name])
 		if !slices.ContainsFunc(blocks, func(b command.Block) bool { return b.Language == "sh" || b.Language == "console" }) {
 			continue
 		}
-		t.Run(name, func(t *testing.T) {
-			r.t = t
-			r.begin(name)
-			for _, b := range blocks {
-				switch {
-				case b.File != "":
-					r.write(b)
-					written++
-				case b.NotRun != "":
-					reasons[b.NotRun]++
-				default:
-					r.run(b)
-					ran++
-				}
+		own := false
+		for _, b := range blocks {
+			switch {
+			case b.File != "":
+				written++
+			case b.NotRun != "":
+				reasons[b.NotRun]++
+			case b.Stays != "":
+				stayed++
+				fallthrough
+			default:
+				ran++
 			}
+			own = own || b.Stays != "" || len(b.With) > 0
+		}
+		t.Run(name, func(t *testing.T) {
+			if own {
+				t.Parallel()
+			}
+			(&reader{m: m, t: t, names: maps.Clone(names), literal: map[string]string{}}).read(name, blocks)
 		})
 	}
 	left := 0
@@ -59,9 +66,10 @@ func TestEveryCommandOfTheDocumentation(t *testing.T) {
 		t.Logf("%3d not run: %s", reasons[reason], reason)
 		left += reasons[reason]
 	}
-	t.Logf("%d blocks of commands were run, %d files written, %d blocks say why they cannot be run here", ran, written, left)
-	if ran < 60 {
-		t.Errorf("only %d blocks were run", ran)
+	t.Logf("%d blocks of commands are run, %d of them stay until they are stopped; %d files are written; %d blocks say why they cannot be run here, and are read by the test of the command line",
+		ran, stayed, written, left)
+	if ran < 120 {
+		t.Errorf("only %d blocks are run", ran)
 	}
 }
 
@@ -95,7 +103,7 @@ func (m *machine) placeholders() map[string]string {
 	list := m.resolved(first, 2*time.Minute)
 	group := m.outcome(first).GroupID
 	names := map[string]string{"GROUPID": group, "DECISION": group, "fN1SbArXTPSVFNUvaOlinQ": group,
-		"5f2c9a1be07d41d5a4ed6bd2c4a1e97f1a2b3c4d": first, "5f2c9a1": first[:7], "http://127.0.0.1:8080": m.url(""), "https://ci.example.com": m.url("")}
+		"5f2c9a1be07d41d5a4ed6bd2c4a1e97f1a2b3c4d": first, "5f2c9a1": first[:7], "http://127.0.0.1:8080": m.url(""), "https://ci.example.com": m.url(""), "https://taskcluster.example.com": m.url("")}
 	for _, task := range list {
 		if task.Task.Metadata.Name == "build-site" {
 			names["TASKID"] = task.Status.TaskID
@@ -107,25 +115,61 @@ func (m *machine) placeholders() map[string]string {
 	return names
 }
 
-// reader types what pages say.
+// reader types what a page says.
 type reader struct {
-	m     *machine
-	t     *testing.T
-	names map[string]string
-	dir   string // of the page: holds its shell's variables and place
+	m        *machine
+	t        *testing.T
+	names    map[string]string // what stands for words
+	literal  map[string]string // and for other texts, such as directories of a machine of one's own
+	dir      string            // of the page: holds its shell's variables and place
+	port     int               // of the page's own server
+	terminal bool              // what stays is typed in one
+	staying  []*staying
+	github   *ghfake.Server
+}
+
+// read does all that a page says.
+func (r *reader) read(page string, blocks []command.Block) {
+	r.t.Helper()
+	r.begin(page)
+	for _, b := range blocks {
+		if b.NotRun != "" {
+			continue
+		}
+		for _, need := range b.With {
+			r.bring(need)
+		}
+		if b.File != "" {
+			r.write(b)
+		} else {
+			r.run(b)
+		}
+	}
+	for _, s := range slices.Backward(r.staying) {
+		s.stop(r.t)
+	}
 }
 
 // begin gives a page a clone of the sample, and the server's directory.
 func (r *reader) begin(page string) {
 	r.t.Helper()
-	r.dir = r.t.TempDir()
+	var err error
+	if r.dir, err = os.MkdirTemp(home, "page-"); err != nil { // not in the test's directory: tasks run as other users
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { os.RemoveAll(r.dir) })
 	clone := filepath.Join(r.dir, "pebble")
-	sh(r.t, r.dir, "git clone -q '"+r.m.repo()+"' pebble; git -C pebble remote rm origin; mkdir bin; ln -s '"+program+"' bin/treeline; "+
+	sh(r.t, r.dir, "chmod 755 .; git clone -q '"+r.m.repo()+"' pebble; git -C pebble remote rm origin; mkdir bin; ln -s '"+program+"' bin/treeline; "+
 		"for top in . pebble; do ln -s '"+r.m.data+"' $top/treeline-data; done; echo treeline-data >> pebble/.git/info/exclude")
-	r.keep("bin/edit", "#!/bin/sh\necho 'Edited.' >> \"$1\"\n")
-	sh(r.t, r.dir, "chmod +x bin/edit")
+	r.program("edit", "echo 'Edited.' >> \"$1\"")
+	for _, place := range ofAMachine { // a page has a machine to itself, as far as it goes without root
+		r.literal[place] = filepath.Join(r.dir, place)
+		if err := os.MkdirAll(r.literal[place], 0o755); err != nil {
+			r.t.Fatal(err)
+		}
+	}
 	env := r.m.env()
-	env["PATH"] = filepath.Dir(program) + ":" + os.Getenv("PATH")
+	env["PATH"] = filepath.Join(r.dir, "bin") + ":" + os.Getenv("PATH")
 	env["HOME"], env["EDITOR"], env["NO_COLOR"], env["ROOT"] = r.dir, filepath.Join(r.dir, "bin", "edit"), "1", env["TASKCLUSTER_ROOT_URL"]
 	for _, who := range []string{"AUTHOR", "COMMITTER"} {
 		env["GIT_"+who+"_NAME"], env["GIT_"+who+"_EMAIL"] = "Ada", "ada@example.com"
@@ -133,13 +177,10 @@ func (r *reader) begin(page string) {
 	if slices.Contains([]string{"docs/operations/database.md", "docs/operations/keys.md"}, page) { // what their commands do to a database, the server's is spared
 		env["DATABASE_URL"], env["TREELINE_DATA"] = pgtest.URL(r.t), r.m.data
 	}
-	var text strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(env)) {
-		fmt.Fprintf(&text, "export %s='%s'\n", key, env[key])
-	}
-	r.keep("env", text.String())
+	r.keep("env", "")
+	r.export(env)
 	place := clone
-	if slices.Contains([]string{"README.md", "docs/tutorial/first-push.md"}, page) { // they begin where Treeline was built
+	if page == "README.md" { // it begins where Treeline was built
 		place = r.dir
 	}
 	if page == "docs/operations/release.md" { // which is about the project itself
@@ -161,12 +202,10 @@ func (r *reader) keep(name, text string) {
 // write writes a block into the file that the page names.
 func (r *reader) write(b command.Block) {
 	r.t.Helper()
-	place, err := os.ReadFile(filepath.Join(r.dir, "place"))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	name := filepath.Join(strings.TrimSpace(string(place)), filepath.FromSlash(b.File))
-	if filepath.IsAbs(b.File) {
+	name := r.fill(b.File)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(r.place(), filepath.FromSlash(name))
+	} else if name == b.File {
 		return // a file of the machine, which is somebody else's here
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
@@ -190,7 +229,11 @@ var word = regexp.MustCompile(`https?://[a-z0-9.:-]+[a-z0-9]|\b[A-Za-z0-9_-]+\b`
 
 // fill puts what there is here for the words that stand for it.
 func (r *reader) fill(text string) string {
-	return word.ReplaceAllStringFunc(text, func(w string) string {
+	var pairs []string
+	for _, k := range slices.SortedFunc(maps.Keys(r.literal), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) {
+		pairs = append(pairs, k, r.literal[k])
+	}
+	return word.ReplaceAllStringFunc(strings.NewReplacer(pairs...).Replace(text), func(w string) string {
 		if is, ok := r.names[w]; ok {
 			return is
 		}
@@ -205,6 +248,17 @@ func (r *reader) run(b command.Block) {
 		if out, err := r.typed(b.Before); err != nil {
 			r.t.Errorf("%s:%d: before: %s: %v\n%s", b.Page, b.Line, b.Before, err, tail(out, 1500))
 		}
+	}
+	for _, h := range b.Here {
+		out, err := r.typed(h.Script)
+		if out = strings.TrimSpace(out); err != nil || out == "" {
+			r.t.Errorf("%s:%d: here: %s: %v\n%s", b.Page, b.Line, h.Script, err, out)
+		}
+		r.literal[h.Word] = out
+	}
+	if b.Stays != "" {
+		r.launch(b)
+		return
 	}
 	for _, step := range b.Steps() {
 		out, err := r.typed(step.Command)
@@ -229,7 +283,7 @@ func (r *reader) run(b command.Block) {
 
 // typed gives commands to the page's shell, and returns what they print.
 func (r *reader) typed(commands string) (string, error) {
-	script := "set -e\n. '" + r.dir + "/env'\ncd \"$(cat '" + r.dir + "/place')\"\n" + r.fill(commands) +
+	script := "set -e\n. '" + r.dir + "/env'\ncd \"$(cat '" + r.dir + "/place')\"\n" + r.command(commands) +
 		"\nexport -p > '" + r.dir + "/env'\npwd > '" + r.dir + "/place'\n"
 	cmd := exec.CommandContext(r.t.Context(), "sh", "-c", script)
 	cmd.Env, cmd.WaitDelay = []string{"PATH=" + os.Getenv("PATH")}, 5*time.Second

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +17,9 @@ import (
 // What stands in code between the lines of a page: `treeline task log`.
 var inlineCommand = regexp.MustCompile("`treeline ([a-z][^`]*)`")
 
-// Commands and options that pages write down exist, whether or not a test can run them.
+// Commands and options that pages write down exist, whether or not a test can run them: commands of Treeline take the
+// options and arguments that stand there, make has the targets, and other programs are those that a Debian machine has by
+// the packages that are named in packages.
 func TestThePagesNameCommandsAndOptionsThatExist(t *testing.T) {
 	book, err := docs.Load()
 	if err != nil {
@@ -47,6 +52,7 @@ func TestThePagesNameCommandsAndOptionsThatExist(t *testing.T) {
 					switch {
 					case words[0] == "treeline" || strings.HasSuffix(words[0], "/treeline"):
 						checkOptions(t, name, words[1:])
+						checkArguments(t, fmt.Sprintf("%s:%d", name, step.Line), words[1:])
 						seen++
 					case words[0] == "make":
 						for _, w := range words[1:] {
@@ -54,6 +60,8 @@ func TestThePagesNameCommandsAndOptionsThatExist(t *testing.T) {
 								t.Errorf("%s:%d: make has no target %s", name, step.Line, w)
 							}
 						}
+					case b.NotRun != "" && !strings.Contains(builtins, " "+words[0]+" ") && packages[words[0]] == "":
+						t.Errorf("%s:%d: nobody says where %s comes from: correct it, or name its package in packages", name, step.Line, words[0])
 					}
 				}
 			}
@@ -68,6 +76,54 @@ func TestThePagesNameCommandsAndOptionsThatExist(t *testing.T) {
 	}
 	if seen < 250 {
 		t.Errorf("only %d commands were found", seen)
+	}
+}
+
+// builtins are words of the shell, and programs that every machine has.
+const builtins = " ( . [ cat cd cp curl echo eval exit export git grep install ls mkdir mv printf sed set sh sha256sum tar touch trap "
+
+// packages are the programs that are typed where no test can type them, with the packages of Debian that have them; other
+// makers' say so.
+var packages = map[string]string{
+	"docker": "docker.io", "du": "coreutils", "date": "coreutils", "helm": "helm.sh", "kubectl": "kubernetes.io", "openssl": "openssl",
+	"pg_basebackup": "postgresql-client", "pg_verifybackup": "postgresql", "podman": "podman", "rabbitmqctl": "rabbitmq-server",
+	"rsync": "rsync", "systemctl": "systemd", "taskgraph": "Mozilla's taskcluster-taskgraph", "useradd": "passwd",
+	"publish": "the reader's own",
+}
+
+// checkArguments has a command read its options and arguments, as it does when it is typed.
+func checkArguments(t *testing.T, at string, words []string) {
+	t.Helper()
+	if slices.Contains(words, "COMMAND") {
+		return
+	}
+	more := slices.Contains(words, "…") // what is left to the reader may be what is missing
+	words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "…" })
+	for i, w := range words { // where its input and output go is the shell's matter
+		if w == "<" || w == ">" || w == ">>" || strings.HasPrefix(w, "<") || strings.HasPrefix(w, ">") || strings.HasPrefix(w, "2>") {
+			words = words[:i]
+			break
+		}
+	}
+	for i, w := range words { // a variable may hold anything, so let it be a number
+		if strings.Contains(w, "$") {
+			words[i] = "1"
+		}
+	}
+	cmd, rest, err := newRootCommand().Find(words)
+	if err != nil || cmd.DisableFlagParsing || !cmd.Runnable() {
+		return // the first is told by checkOptions; others read them by themselves
+	}
+	cmd.InitDefaultHelpFlag()
+	if err := cmd.ParseFlags(rest); err != nil {
+		t.Errorf("%s: treeline %s: %v", at, strings.Join(words, " "), err)
+		return
+	}
+	if more {
+		return
+	}
+	if err := errors.Join(cmd.ValidateArgs(cmd.Flags().Args()), cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()); err != nil {
+		t.Errorf("%s: treeline %s: %v", at, strings.Join(words, " "), err)
 	}
 }
 

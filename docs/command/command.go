@@ -3,6 +3,7 @@ package command
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -19,15 +20,28 @@ type Block struct {
 	Differs string
 	// Before is what has to be there for a test to run it, and every reader has: "<!-- before: … -->", a script.
 	Before string
+	// Here says what stands on the machine of a test for words that each reader has another of, in order:
+	// "<!-- here: WORD is SCRIPT -->", what the script prints.
+	Here []Meaning
+	// With names what the page needs besides a server that has run the sample: "<!-- with: database mail -->".
+	With []string
+	// Stays tells that the last command stays until it is stopped: "<!-- stays: TEXT -->", and that it is up when it
+	// has said so.
+	Stays string
+	// Meanwhile is done, again and again, until it or what stays has said that text: "<!-- meanwhile: SCRIPT -->".
+	Meanwhile string
 	// File is what a block of another language is to be written into: the line before it ends with `name`: and says
 	// so; "" for all others. Append tells that it goes to the end of it: "at the end of `name`:".
 	File   string
 	Append bool
 }
 
+// Meaning is what stands for a word.
+type Meaning struct{ Word, Script string }
+
 var (
 	fence   = regexp.MustCompile("^( *)```([a-z]*)$")
-	mark    = regexp.MustCompile(`^\s*<!-- (not run|answers differ|before): (.*) -->$`)
+	mark    = regexp.MustCompile(`^\s*<!-- (not run|answers differ|before|here|with|stays|meanwhile): (.*) -->$`)
 	intoKey = regexp.MustCompile("`([^` ]+)`:$")
 )
 
@@ -43,15 +57,9 @@ func Blocks(page, source string) []Block {
 		b := Block{Page: page, Line: i + 1, Language: open[2]}
 		before := i - 1
 		for ; before >= 0 && mark.MatchString(lines[before]); before-- {
-			switch m := mark.FindStringSubmatch(lines[before]); m[1] {
-			case "not run":
-				b.NotRun = m[2]
-			case "answers differ":
-				b.Differs = m[2]
-			case "before":
-				b.Before = m[2]
-			}
+			b.mark(mark.FindStringSubmatch(lines[before]))
 		}
+		slices.Reverse(b.Here)
 		for before > 0 && strings.TrimSpace(lines[before]) == "" {
 			before--
 		}
@@ -69,6 +77,27 @@ func Blocks(page, source string) []Block {
 		}
 	}
 	return out
+}
+
+// mark takes what a comment above the block says; comments come from the last to the first.
+func (b *Block) mark(comment []string) {
+	switch text := comment[2]; comment[1] {
+	case "not run":
+		b.NotRun = text
+	case "answers differ":
+		b.Differs = text
+	case "before":
+		b.Before = text
+	case "here":
+		word, script, _ := strings.Cut(text, " is ")
+		b.Here = append(b.Here, Meaning{word, script})
+	case "with":
+		b.With = strings.Fields(text)
+	case "stays":
+		b.Stays = text
+	case "meanwhile":
+		b.Meanwhile = text
+	}
 }
 
 // Step is a command, and what it answers; a nil Answer is not told.

@@ -28,7 +28,12 @@ y: 2
 
 1. Do it:
 
+   <!-- here: ID is treeline group list | head -n 1 -->
+   <!-- here: b is echo c -->
+   <!-- with: database mail -->
    <!-- answers differ: ids are -->
+   <!-- meanwhile: treeline x -->
+   <!-- stays: up -->
    ~~~console
    $ one
    two
@@ -45,12 +50,14 @@ func TestBlocks(t *testing.T) {
 	want := []command.Block{
 		{Page: "p.md", Line: 4, Language: "sh", Lines: []string{"treeline serve"}, NotRun: "it needs a cloud"},
 		{Page: "p.md", Line: 10, Language: "yaml", Lines: []string{"x: 1"}, File: "a/b.yml"},
-		{Page: "p.md", Line: 21, Language: "console", Lines: []string{"$ one", "two", "", `$ three \`, "    four", "five"}, Differs: "ids are"},
+		{Page: "p.md", Line: 26, Language: "console", Lines: []string{"$ one", "two", "", `$ three \`, "    four", "five"}, Differs: "ids are",
+			Here: []command.Meaning{{Word: "ID", Script: "treeline group list | head -n 1"}, {Word: "b", Script: "echo c"}},
+			With: []string{"database", "mail"}, Stays: "up", Meanwhile: "treeline x"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}
-	steps := []command.Step{{Line: 22, Command: "one", Answer: []string{"two"}}, {Line: 25, Command: "three \\\n    four", Answer: []string{"five"}}}
+	steps := []command.Step{{Line: 27, Command: "one", Answer: []string{"two"}}, {Line: 30, Command: "three \\\n    four", Answer: []string{"five"}}}
 	if diff := cmp.Diff(steps, got[2].Steps()); diff != "" {
 		t.Error(diff)
 	}

@@ -7,7 +7,7 @@ func Statements() []pg.Statement {
 	return []pg.Statement{
 		insertPoolSQL, lockPoolSQL, updatePoolSQL, getPoolSQL, listPoolsSQL, dropPoolsSQL, trimProvidersSQL, turnSQL, planSQL, nowSQL,
 		configsSQL, insertConfigSQL, updateConfigSQL, archiveConfigSQL, listConfigsSQL, configStatsSQL, oneConfigSQL, providerConfigsSQL,
-		listPoolWorkersSQL, getWorkerSQL, lockWorkerSQL, insertWorkerSQL, updateWorkerSQL, poolWorkersSQL,
+		listPoolWorkersSQL, briefsSQL, getWorkerSQL, lockWorkerSQL, insertWorkerSQL, updateWorkerSQL, poolWorkersSQL,
 		registeredSQL, reregisteredSQL, standingSQL, verdictsSQL, launchedWorkerSQL,
 		insertLaunchesSQL, claimLaunchesSQL, launchFailedSQL, lockLaunchSQL, dropLaunchSQL, providerOKSQL, providerFailedSQL, providerReadySQL,
 		claimChecksSQL, stopSQL, goneSQL, forgetSQL, knownSQL, claimReapSQL,

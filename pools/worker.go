@@ -284,6 +284,34 @@ func (p *Pools) Workers(ctx context.Context, poolID string, f WorkerFilter, limi
 	return list, failed("list workers", err)
 }
 
+// Brief is what tables of workers show of one.
+type Brief struct {
+	WorkerGroup, WorkerID string
+	LaunchConfigID        string // "" for none
+	State                 State
+	Capacity              int
+	Created               time.Time
+	Registered            time.Time // zero: it has not
+}
+
+// Briefs lists all workers of a pool by group and id, without what providers and workers' secrets need, which is most of
+// a row.
+func (p *Pools) Briefs(ctx context.Context, poolID string) ([]Brief, error) {
+	rows, err := p.Pool.Query(ctx, briefsSQL.Text, poolID)
+	if err != nil {
+		return nil, failed("list workers in brief", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b Brief, err error) {
+		var registered *time.Time
+		err = row.Scan(&b.WorkerGroup, &b.WorkerID, &b.LaunchConfigID, &b.State, &b.Capacity, &b.Created, &registered)
+		if registered != nil {
+			b.Registered = *registered
+		}
+		return b, err
+	})
+	return list, failed("list workers in brief", err)
+}
+
 // allWorkers reads all workers of a pool, stopped ones too.
 func (p *Pools) allWorkers(ctx context.Context, poolID string) (map[Key]Worker, error) {
 	rows, err := p.Pool.Query(ctx, poolWorkersSQL.Text, poolID)
@@ -309,6 +337,10 @@ var (
 	lockWorkerSQL = pg.Statement{Name: "pools.lock-worker", Text: `SELECT ` + workerColumns + ` FROM pool_workers WHERE ` + oneWorker + ` FOR UPDATE`}
 
 	poolWorkersSQL = pg.Statement{Name: "pools.pool-workers", Text: `SELECT ` + workerColumns + ` FROM pool_workers WHERE worker_pool_id = $1`}
+
+	briefsSQL = pg.Statement{Name: "pools.briefs", Text: `
+SELECT worker_group, worker_id, coalesce(launch_config_id, ''), state, capacity, created, registered
+FROM pool_workers WHERE worker_pool_id = $1 ORDER BY worker_group, worker_id`}
 
 	listPoolWorkersSQL = pg.Statement{Name: "pools.list-workers", Text: `
 SELECT ` + workerColumns + ` FROM pool_workers

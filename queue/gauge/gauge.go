@@ -38,6 +38,7 @@ type Gauge struct {
 	mu      sync.Mutex
 	lines   []Line
 	looked  time.Time
+	waited  waited
 	records map[string]kept
 	reads   singleflight.Group
 
@@ -64,7 +65,7 @@ func failed(s pg.Statement, err error) error {
 
 // Statements lists every statement of the package, for tests that have PostgreSQL parse them.
 var Statements = []pg.Statement{
-	linesSQL, waitsSQL, roundSQL, samplesSQL, thinSQL, historySQL, workersSQL, outcomesSQL, stripSQL, pendingSQL, busySQL, figuresSQL, unscheduledSQL,
+	linesSQL, waitsSQL, roundSQL, samplesSQL, thinSQL, historySQL, workersSQL, latestSQL, outcomesSQL, stripSQL, pendingSQL, busySQL, figuresSQL, unscheduledSQL,
 }
 
 // seconds is a duration of so many.

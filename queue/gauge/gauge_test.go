@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/internal/pgtest"
@@ -241,6 +242,9 @@ func TestWorkersAndWhatTheyDid(t *testing.T) {
 	if len(list) != 2 {
 		t.Fatalf("workers: %+v", list)
 	}
+	if err := g.Latest(t.Context(), []*gauge.Worker{&list[0], &list[1]}); err != nil {
+		t.Fatal(err)
+	}
 	bad, good := list[0], list[1]
 	if bad.ID != "bad" || bad.Latest.State != task.Exception || bad.Latest.Name != "test" || bad.Running != 0 {
 		t.Errorf("bad: %+v", bad)
@@ -292,5 +296,54 @@ func TestSuspects(t *testing.T) {
 				t.Errorf("suspect: %v", got)
 			}
 		})
+	}
+}
+
+func TestARunThatExpiredIsNone(t *testing.T) {
+	w := gauge.Worker{Latest: gauge.Latest{Run: roster.Run{TaskID: "long-gone"}, Name: "x"}}
+	if err := on(t, pgtest.DB(t)).Latest(t.Context(), []*gauge.Worker{&w}); err != nil || w.Latest != (gauge.Latest{}) {
+		t.Errorf("%+v, %v", w.Latest, err)
+	}
+}
+
+// As servers have it, nobody waits long for the waits of all runs of an hour: at first they are late, then of a moment ago.
+func TestNobodyWaitsForWaits(t *testing.T) {
+	g := on(t, pgtest.DB(t))
+	g.Age = time.Nanosecond
+	exec(t, g.Pool, `INSERT INTO task_queues (task_queue_id) VALUES ('p/q')`)
+	hold := func() pgx.Tx {
+		tx := must[pgx.Tx](t)(g.Pool.Begin(t.Context()))
+		if _, err := tx.Exec(t.Context(), `LOCK TABLE runs IN ACCESS EXCLUSIVE MODE`); err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	late := func() bool {
+		l, known, err := g.Line(t.Context(), "p/q")
+		if err != nil || !known {
+			t.Fatal(l, known, err)
+		}
+		return l.Waits.Late
+	}
+	held := hold()
+	if !late() {
+		t.Error("they are known before they can be read")
+	}
+	if err := held.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if !late() {
+			break
+		}
+	}
+	held = hold()
+	for range 3 {
+		if late() {
+			t.Error("they are late once they were known")
+		}
+	}
+	if err := held.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

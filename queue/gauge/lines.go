@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,7 @@ type Line struct {
 type Waits struct {
 	N        int
 	P50, P95 time.Duration // of those, the shortest that is as long as half, or 95 %, of them
+	Late     bool          // they are being read: nothing is known yet
 }
 
 const (
@@ -36,6 +38,13 @@ const (
 	SeenWithin = 10 * time.Minute
 
 	defaultAge = time.Second
+
+	// Waits are read from all runs of an hour, which may be hundreds of thousands. They are kept for so many times as long as
+	// reading them took; older ones are better than none while new ones are read.
+	waitsRest  = 20
+	waitsKnown = 5 * time.Minute
+	// waitsWithin is how long who has nothing to show waits for them.
+	waitsWithin = 200 * time.Millisecond
 )
 
 // Lines lists the task queues that are known or hold work, by id. It asks the database at most once in g.Age, whoever
@@ -51,11 +60,13 @@ func (g *Gauge) Lines(ctx context.Context) ([]Line, error) {
 		return g.lines, nil
 	}
 	asked := time.Now()
-	list, err := g.look(ctx)
+	list, late, err := g.look(ctx, g.waits)
 	if err != nil {
 		return nil, err
 	}
-	g.lines, g.looked = list, asked
+	if g.lines, g.looked = list, asked; late {
+		g.looked = time.Time{} // whoever asks next has them
+	}
 	return list, nil
 }
 
@@ -72,8 +83,8 @@ func (g *Gauge) Line(ctx context.Context, taskQueueID string) (l Line, ok bool, 
 	return list[i], true, nil
 }
 
-func (g *Gauge) look(ctx context.Context) ([]Line, error) {
-	list, err := rows(ctx, g, linesSQL, func(row pgx.CollectableRow) (l Line, err error) {
+func (g *Gauge) look(ctx context.Context, read func(context.Context) (map[string]Waits, bool, error)) (list []Line, late bool, err error) {
+	list, err = rows(ctx, g, linesSQL, func(row pgx.CollectableRow) (l Line, err error) {
 		var oldest, active *time.Time
 		err = row.Scan(&l.TaskQueueID, &l.Pending, &oldest, &l.Running, &l.Workers, &l.Quarantined, &active)
 		if oldest != nil {
@@ -85,16 +96,77 @@ func (g *Gauge) look(ctx context.Context) ([]Line, error) {
 		return l, err
 	}, SeenWithin)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	waits, err := g.waits(ctx)
+	waits, late, err := read(ctx)
 	for i := range list {
 		list[i].Waits = waits[list[i].TaskQueueID]
+		list[i].Waits.Late = late
 	}
-	return list, err
+	return list, late, err
 }
 
-func (g *Gauge) waits(ctx context.Context) (map[string]Waits, error) {
+// waited are the waits that were read last.
+type waited struct {
+	mu   sync.Mutex
+	of   map[string]Waits
+	at   time.Time
+	took time.Duration
+}
+
+// last returns them, nil when they are too old to be shown; fresh tells that nobody needs to read them again.
+func (w *waited) last() (of map[string]Waits, fresh bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	age := time.Since(w.at)
+	if age > waitsKnown {
+		return nil, false
+	}
+	return w.of, age < waitsRest*w.took
+}
+
+// waits returns what is known of the waits, and has them read when that is old; late tells that nothing is known yet.
+func (g *Gauge) waits(ctx context.Context) (of map[string]Waits, late bool, err error) {
+	if g.Age < 0 {
+		of, err = g.readWaits(ctx)
+		return of, false, err
+	}
+	of, fresh := g.waited.last()
+	if fresh {
+		return of, false, nil
+	}
+	read := g.reads.DoChan("", func() (any, error) { return g.renewWaits(context.WithoutCancel(ctx)) }) // no task queue has that name
+	if of != nil {
+		return of, false, nil
+	}
+	patience := time.NewTimer(waitsWithin)
+	defer patience.Stop()
+	select {
+	case got := <-read:
+		of, _ = got.Val.(map[string]Waits)
+		return of, false, got.Err
+	case <-patience.C:
+		return nil, true, nil
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+}
+
+// renewWaits reads and keeps them.
+func (g *Gauge) renewWaits(ctx context.Context) (map[string]Waits, error) {
+	began := time.Now()
+	of, err := g.readWaits(ctx)
+	if err != nil {
+		g.Log.WarnContext(ctx, "how long runs waited cannot be read", "err", err) // nobody may be there to hear it
+		return nil, err
+	}
+	g.waited.mu.Lock()
+	defer g.waited.mu.Unlock()
+	g.waited.of, g.waited.at, g.waited.took = of, began, time.Since(began)
+	return of, nil
+}
+
+func (g *Gauge) readWaits(ctx context.Context) (map[string]Waits, error) {
 	out := map[string]Waits{}
 	found, err := g.Pool.Query(ctx, waitsSQL.Text, WaitsOf)
 	if err != nil {
@@ -106,7 +178,7 @@ func (g *Gauge) waits(ctx context.Context) (map[string]Waits, error) {
 		p50, p95 float64
 	)
 	_, err = pgx.ForEachRow(found, []any{&id, &n, &p50, &p95}, func() error {
-		out[id] = Waits{n, seconds(p50), seconds(p95)}
+		out[id] = Waits{N: n, P50: seconds(p50), P95: seconds(p95)}
 		return nil
 	})
 	if err != nil {

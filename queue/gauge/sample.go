@@ -78,7 +78,10 @@ type columns struct {
 }
 
 func (g *Gauge) sample(ctx context.Context) (c columns, err error) {
-	lines, err := g.look(ctx)
+	lines, _, err := g.look(ctx, func(ctx context.Context) (map[string]Waits, bool, error) {
+		of, err := g.renewWaits(ctx) // those of now, and pages have them too
+		return of, false, err
+	})
 	if err != nil {
 		return c, err
 	}

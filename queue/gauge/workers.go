@@ -2,6 +2,8 @@ package gauge
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,27 +33,45 @@ type Latest struct {
 // the task is not known to be the reason; tasks that were canceled, came too late or cannot be done count for nothing.
 type Outcomes struct{ Runs, Failed int }
 
-// Workers lists the workers of a task queue by group and id, those in quarantine too.
+// Workers lists the workers of a task queue by group and id, those in quarantine too. Of the run that each claimed last it
+// tells only which that is; Latest tells more.
 func (g *Gauge) Workers(ctx context.Context, taskQueueID string) ([]Worker, error) {
 	return rows(ctx, g, workersSQL, func(row pgx.CollectableRow) (w Worker, err error) {
-		var (
-			held     *time.Time
-			id, name *string
-			state    *string
-			run      *int
-		)
-		err = row.Scan(&w.Group, &w.ID, &w.First, &w.Last, &held, &w.Running, &id, &run, &state, &name)
+		var held *time.Time
+		var last string
+		err = row.Scan(&w.Group, &w.ID, &w.First, &w.Last, &held, &w.Running, &last)
 		if held != nil {
 			w.Quarantine = *held
 		}
-		if id != nil && run != nil && state != nil {
-			w.Latest.TaskID, w.Latest.RunID, w.Latest.State = *id, *run, task.State(*state)
-		}
-		if name != nil {
-			w.Latest.Name = *name
+		if id, run, ok := strings.Cut(last, "/"); ok && err == nil {
+			w.Latest.TaskID = id
+			w.Latest.RunID, err = strconv.Atoi(run)
 		}
 		return w, err
 	}, taskQueueID)
+}
+
+// Latest reads the name of the task and the state of each worker's last run, in place; a run that has expired becomes none.
+func (g *Gauge) Latest(ctx context.Context, workers []*Worker) error {
+	ids, runs := make([]string, len(workers)), make([]int, len(workers))
+	for i, w := range workers {
+		ids[i], runs[i] = w.Latest.TaskID, w.Latest.RunID
+		w.Latest = Latest{}
+	}
+	found, err := g.Pool.Query(ctx, latestSQL.Text, ids, runs)
+	if err != nil {
+		return failed(latestSQL, err)
+	}
+	var place int
+	var l Latest
+	_, err = pgx.ForEachRow(found, []any{&place, &l.TaskID, &l.RunID, &l.State, &l.Name}, func() error {
+		workers[place-1].Latest = l
+		return nil
+	})
+	if err != nil {
+		return failed(latestSQL, err)
+	}
+	return nil
 }
 
 // Name names a worker within its task queue.
@@ -167,16 +187,19 @@ const (
 var (
 	workersSQL = pg.Statement{Name: "queue.gauge-workers", Text: `
 WITH w AS MATERIALIZED (
-    SELECT worker_group, worker_id, w.first_claim, w.last_active, d.quarantine_until, d.recent
+    SELECT worker_group, worker_id, w.first_claim, w.last_active, d.quarantine_until, d.recent[cardinality(d.recent)] AS latest
     FROM queue_workers w LEFT JOIN worker_details d USING (task_queue_id, worker_group, worker_id)
     WHERE task_queue_id = $1 AND greatest(w.last_active + interval '1 day', d.expires) > now()),
 c AS (SELECT worker_group, worker_id, count(*)::int AS n FROM claims WHERE task_queue_id = $1 GROUP BY worker_group, worker_id)
-SELECT w.worker_group, w.worker_id, w.first_claim, w.last_active, CASE WHEN w.quarantine_until > now() THEN w.quarantine_until END, coalesce(c.n, 0),
-    r.task_id, r.run_id, r.state, d.metadata->>'name'
+SELECT w.worker_group, w.worker_id, w.first_claim, w.last_active, CASE WHEN w.quarantine_until > now() THEN w.quarantine_until END, coalesce(c.n, 0), coalesce(w.latest, '')
 FROM w LEFT JOIN c USING (worker_group, worker_id)
-LEFT JOIN runs r ON r.task_id = split_part(w.recent[cardinality(w.recent)], '/', 1) AND r.run_id = split_part(w.recent[cardinality(w.recent)], '/', 2)::smallint
-LEFT JOIN definitions d ON d.task_id = r.task_id
 ORDER BY w.worker_group, w.worker_id`}
+
+	latestSQL = pg.Statement{Name: "queue.gauge-latest", Text: `
+SELECT x.place, r.task_id, r.run_id, r.state, coalesce(d.metadata->>'name', '')
+FROM unnest($1::text[], $2::int[]) WITH ORDINALITY x (task_id, run_id, place)
+JOIN runs r ON r.task_id = x.task_id AND r.run_id = x.run_id
+LEFT JOIN definitions d ON d.task_id = r.task_id`}
 
 	outcomesSQL = pg.Statement{Name: "queue.gauge-outcomes", Text: `
 SELECT d.worker_group, d.worker_id, count(*) FILTER (WHERE ` + counted + `)::int, count(*) FILTER (WHERE ` + blamed + `)::int

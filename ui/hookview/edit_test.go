@@ -136,7 +136,6 @@ func TestMessagesAreJudged(t *testing.T) {
 	tab := s.Tab(t)
 	tab.SignIn(t, uitest.Admin, uitest.AdminToken)
 	tab.Go(t, "/hooks/garden/nightly/all?tab=bindings")
-	tab.Inspect(t, "hook-messages")
 	tab.Click(t, "#all")
 	tab.Click(t, "#listen")
 	tab.Wait(t, `document.querySelector("#heard").innerText.includes("Listening")`)
@@ -161,15 +160,29 @@ func TestMessagesAreJudged(t *testing.T) {
 		send(100)
 	}
 	tab.Wait(t, `document.querySelector("#heard").innerText.startsWith("1000 messages")`)
-	if n := tab.Count(t, "#rows tr"); n != 500 {
-		t.Errorf("%d rows are kept", n)
+	if text := tab.Text(t, "#heard"); text != "1000 messages, the last 500 below" {
+		t.Errorf("it says %q", text)
+	}
+	if n, of := tab.Count(t, "#rows .v-row"), uitest.Eval[string](t, tab, `document.querySelector(".heard").getAttribute("aria-rowcount")`); n == 0 || n > 100 || of != "500" {
+		t.Errorf("%d rows of %s are in the page", n, of)
 	}
 	p95 := uitest.Eval[float64](t, tab, `(() => { const f = [...frames50].sort((a, b) => a - b); return f[Math.floor(f.length * 0.95)]; })()`)
 	t.Logf("1,000 messages in %v; frames: p95 %.1f ms", time.Since(began).Round(time.Millisecond), p95)
-	if text := tab.Text(t, "#rows tr"); !strings.Contains(text, "no binding names its exchange") {
+	if text := tab.Text(t, "#rows .v-row"); !strings.Contains(text, "no binding names its exchange") {
 		t.Error(text)
 	}
+	t.Run("who reads an older message keeps it in view", func(t *testing.T) {
+		const drawn = `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(document.querySelector("#rows").scrollTop))))`
+		uitest.Eval[int](t, tab, `document.querySelector("#rows").scrollTop = 3400`)
+		before := uitest.Eval[int](t, tab, drawn)
+		send(7)
+		tab.Wait(t, `document.querySelector("#heard").innerText.startsWith("1007 messages")`)
+		if after := uitest.Eval[int](t, tab, drawn); before != 3400 || after != before+7*34 {
+			t.Errorf("it stood at %d, and after seven messages at %d", before, after)
+		}
+	})
 	tab.Click(t, "#listen")
 	send(5)
-	tab.Wait(t, `new Promise((done) => setTimeout(() => done(document.querySelector("#heard").innerText.startsWith("1000 messages")), 300))`)
+	tab.Wait(t, `new Promise((done) => setTimeout(() => done(document.querySelector("#heard").innerText.startsWith("1007 messages")), 300))`)
+	tab.Inspect(t, "hook-messages")
 }

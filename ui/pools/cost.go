@@ -78,7 +78,7 @@ func (ps *Pages) spent(ctx context.Context, s *subject, since time.Duration) ([]
 	if err != nil {
 		return nil, err
 	}
-	made, _, err := ps.made(ctx, s)
+	made, err := ps.made(ctx, s)
 	if err != nil {
 		return nil, err
 	}

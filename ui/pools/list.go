@@ -30,7 +30,8 @@ type entry struct {
 	Quarantined int
 	Oldest      time.Time
 	Active      time.Time
-	N           int // runs that P50 and P95 tell of
+	N           int  // runs that P50 and P95 tell of
+	Late        bool // they are being read
 	P50, P95    string
 	Errors      int
 	Hourly      *float64
@@ -172,7 +173,7 @@ func (ps *Pages) entries(ctx context.Context) (withPool, without []entry, err er
 func entryOf(id string, l gauge.Line) entry {
 	e := entry{
 		ID: id, Href: Path(id), Pending: l.Pending, Running: l.Running, Workers: l.Workers, Quarantined: l.Quarantined,
-		Oldest: l.Oldest, Active: l.Active, N: l.Waits.N, p95: l.Waits.P95,
+		Oldest: l.Oldest, Active: l.Active, N: l.Waits.N, Late: l.Waits.Late, p95: l.Waits.P95,
 	}
 	if l.Waits.N > 0 {
 		e.P50, e.P95 = length(l.Waits.P50), length(l.Waits.P95)

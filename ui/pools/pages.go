@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	manager "github.com/treeline-ci/treeline/pools"
@@ -98,8 +100,8 @@ type subject struct {
 	Costs  manager.Standing
 }
 
-// find reads what there is of a name, with the scopes for it.
-func (ps *Pages) find(v *page.Visit, id string) (*subject, error) {
+// who finds the pool of a name, or the task queue, with the scopes for it.
+func (ps *Pages) who(v *page.Visit, id string) (*subject, error) {
 	ctx := v.R.Context()
 	s := &subject{ID: id}
 	if v.Allow(seePool(id)) == nil {
@@ -109,29 +111,37 @@ func (ps *Pages) find(v *page.Visit, id string) (*subject, error) {
 		}
 		if err == nil {
 			s.Pool = &pool
+			return s, nil
 		}
 	}
-	if s.Pool == nil {
-		if err := v.Allow(seeQueue(id)); err != nil {
-			return nil, err
-		}
+	if err := v.Allow(seeQueue(id)); err != nil {
+		return nil, err
 	}
 	line, known, err := ps.Gauge.Line(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if s.Line = line; s.Pool == nil {
-		if !known {
-			return nil, fault.New(fault.NotFound, "There is neither a worker pool nor a task queue %s: none of the name was made, and within five days nobody asked for its work.", id)
-		}
-		return s, nil
+	if s.Line = line; !known {
+		return nil, fault.New(fault.NotFound, "There is neither a worker pool nor a task queue %s: none of the name was made, and within five days nobody asked for its work.", id)
 	}
-	if s.Prices, err = ps.Pools.Prices(ctx, id); err != nil {
-		return nil, err
+	return s, nil
+}
+
+// find reads what there is of a name, and how it stands, with the scopes for it.
+func (ps *Pages) find(v *page.Visit, id string) (*subject, error) {
+	s, err := ps.who(v, id)
+	if err != nil || s.Pool == nil {
+		return s, err
 	}
-	all, err := ps.Pools.Standings(ctx)
-	s.Costs = all[id]
-	return s, err
+	g, ctx := errgroup.WithContext(v.R.Context())
+	g.Go(func() (err error) { s.Line, _, err = ps.Gauge.Line(ctx, id); return err })
+	g.Go(func() (err error) { s.Prices, err = ps.Pools.Prices(ctx, id); return err })
+	g.Go(func() error {
+		all, err := ps.Pools.Standings(ctx)
+		s.Costs = all[id]
+		return err
+	})
+	return s, g.Wait()
 }
 
 // capacity is how many tasks the workers can do at once.

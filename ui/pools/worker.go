@@ -96,7 +96,7 @@ func (ps *Pages) showWorker(v *page.Visit, status int, problem string) error {
 
 // readWorker reads what the queue and the pool know of a worker, and how it does beside the others.
 func (ps *Pages) readWorker(ctx context.Context, b *workerBody, s *subject, k roster.Key) error {
-	t, err := ps.workers(ctx, s, true)
+	t, err := ps.workers(ctx, s, tellWhole)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/treeline-ci/treeline/auth/scope"
 	"github.com/treeline-ci/treeline/internal/fault"
 	manager "github.com/treeline-ci/treeline/pools"
@@ -38,6 +40,8 @@ type row struct {
 	Suspect  bool   `json:"x,omitempty"`
 	Errors   int    `json:"e,omitempty"`
 	Config   string `json:"lc,omitempty"`
+
+	seen *gauge.Worker // nil: it has not asked for work
 }
 
 // Href is the page of the worker.
@@ -58,22 +62,26 @@ type table struct {
 // fewWorkers is how many may be asked about what they did while a page waits.
 const fewWorkers = 1000
 
+// depth is how much a table tells of what its workers did.
+type depth int
+
+const (
+	tellSoon  depth = iota // of many workers nothing that takes a while: the last tasks of the first, and see table.Late
+	tellNamed              // the last task of each, and what is known of their record
+	tellWhole              // their record too, however long that takes
+)
+
 // workers reads the workers of a pool or task queue: those that asked for work, and those that its provider makes.
-// With wait it waits for what they did, however many they are.
-func (ps *Pages) workers(ctx context.Context, s *subject, wait bool) (*table, error) {
+func (ps *Pages) workers(ctx context.Context, s *subject, to depth) (*table, error) {
 	if err := ps.Queue.Roster().Flush(ctx); err != nil {
 		return nil, err
 	}
-	seen, err := ps.Gauge.Workers(ctx, s.ID)
-	if err != nil {
-		return nil, err
-	}
-	made, errs, err := ps.made(ctx, s)
+	seen, made, errs, err := ps.everybody(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	did, err := ps.record(ctx, s.ID, len(seen), wait)
+	did, err := ps.record(ctx, s.ID, len(seen), to == tellWhole)
 	if err != nil {
 		return nil, err
 	}
@@ -101,16 +109,55 @@ func (ps *Pages) workers(ctx context.Context, s *subject, wait bool) (*table, er
 		t.Rows = append(t.Rows, r)
 	}
 	slices.SortFunc(t.Rows, byName)
+	first := t.Rows
+	if to == tellSoon && len(t.Rows) > fewWorkers {
+		first, t.Late = t.Rows[:rowsShown], true
+	}
+	if err := ps.nameTasks(ctx, first); err != nil {
+		return nil, err
+	}
 	if len(t.Rows) > fewWorkers {
-		ps.tables.keep(t)
+		ps.tables.keep(t, s.Pool != nil)
 	}
 	return t, nil
+}
+
+// everybody reads who asked for work, who was made, and what errors they had, at once.
+func (ps *Pages) everybody(ctx context.Context, s *subject) (seen []gauge.Worker, made map[string]*manager.Brief, errs map[string]int, err error) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { seen, err = ps.Gauge.Workers(ctx, s.ID); return err })
+	if s.Pool != nil {
+		g.Go(func() (err error) { made, err = ps.made(ctx, s); return err })
+		g.Go(func() (err error) { errs, err = ps.Pools.WorkerErrors(ctx, s.ID); return err })
+	}
+	return seen, made, errs, g.Wait()
+}
+
+// nameTasks fills in the last tasks of workers of which they are not known yet.
+func (ps *Pages) nameTasks(ctx context.Context, list []row) error {
+	var at []int
+	var of []*gauge.Worker
+	for i := range list {
+		if w := list[i].seen; w != nil && w.Latest.TaskID != "" && w.Latest.State == "" {
+			at, of = append(at, i), append(of, w)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	if err := ps.Gauge.Latest(ctx, of); err != nil {
+		return err
+	}
+	for j, i := range at {
+		list[i].did(of[j].Latest)
+	}
+	return nil
 }
 
 // tables keeps large tables for a moment: a page's script asks for what its outline was made of.
 type tables struct {
 	mu   sync.Mutex
-	last map[string]lastTable
+	last map[tableKey]lastTable
 }
 
 type lastTable struct {
@@ -118,33 +165,41 @@ type lastTable struct {
 	at time.Time
 }
 
+// tableKey tells tables of the same pool apart: not everybody may see what its provider made.
+type tableKey struct {
+	pool string
+	made bool
+}
+
 const tableAge = 10 * time.Second
 
-func (ts *tables) of(pool string) *table {
+func (ts *tables) of(pool string, made bool) *table {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	t, ok := ts.last[pool]
+	key := tableKey{pool, made}
+	t, ok := ts.last[key]
 	if !ok || time.Since(t.at) > tableAge {
-		delete(ts.last, pool)
+		delete(ts.last, key)
 		return nil
 	}
 	return &t.table
 }
 
-func (ts *tables) keep(t *table) {
+func (ts *tables) keep(t *table, made bool) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.last == nil || len(ts.last) > 20 {
-		ts.last = map[string]lastTable{}
+		ts.last = map[tableKey]lastTable{}
 	}
-	ts.last[t.Pool] = lastTable{*t, time.Now()}
+	ts.last[tableKey{t.Pool, made}] = lastTable{*t, time.Now()}
 }
 
 // changed forgets the table of a pool in which something was done.
 func (ts *tables) changed(pool string) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	delete(ts.last, pool)
+	delete(ts.last, tableKey{pool, true})
+	delete(ts.last, tableKey{pool, false})
 }
 
 // record is what the workers of a task queue did lately; nil when that is not known and nobody waits for it.
@@ -177,33 +232,21 @@ func natural(a, b string) int {
 	return len(a) - len(b)
 }
 
-func (ps *Pages) made(ctx context.Context, s *subject) (map[string]*manager.Worker, map[string]int, error) {
+// made are the workers that a pool's provider made, by group and id.
+func (ps *Pages) made(ctx context.Context, s *subject) (map[string]*manager.Brief, error) {
 	if s.Pool == nil {
-		return nil, nil, nil
+		return nil, nil
 	}
-	made := map[string]*manager.Worker{}
-	for f := (manager.WorkerFilter{}); ; {
-		list, err := ps.Pools.Workers(ctx, s.ID, f, 5000)
-		if err != nil {
-			return nil, nil, err
-		}
-		for i := range list {
-			made[list[i].WorkerGroup+"/"+list[i].WorkerID] = &list[i]
-		}
-		if len(list) < 5000 {
-			break
-		}
-		f.AfterGroup, f.AfterID = list[len(list)-1].WorkerGroup, list[len(list)-1].WorkerID
+	list, err := ps.Pools.Briefs(ctx, s.ID)
+	made := make(map[string]*manager.Brief, len(list))
+	for i := range list {
+		made[list[i].WorkerGroup+"/"+list[i].WorkerID] = &list[i]
 	}
-	errs, err := ps.Pools.WorkerErrors(ctx, s.ID)
-	return made, errs, err
+	return made, err
 }
 
 func rowOf(w *gauge.Worker, now time.Time) row {
-	r := row{
-		Group: w.Group, ID: w.ID, Running: w.Running, Since: w.First.UnixMilli(), Last: w.Last.UnixMilli(),
-		TaskID: w.Latest.TaskID, RunID: w.Latest.RunID, Task: w.Latest.Name,
-	}
+	r := row{seen: w, Group: w.Group, ID: w.ID, Running: w.Running, Since: w.First.UnixMilli(), Last: w.Last.UnixMilli()}
 	if !w.Quarantine.IsZero() {
 		r.Held = w.Quarantine.UnixMilli()
 	}
@@ -215,10 +258,14 @@ func rowOf(w *gauge.Worker, now time.Time) row {
 	default:
 		r.State = "away"
 	}
-	if r.TaskID != "" {
-		r.Outcome = stateOf(w.Latest.State)
-	}
 	return r
+}
+
+// did notes a worker's last task.
+func (r *row) did(l gauge.Latest) {
+	if r.TaskID, r.RunID, r.Task = l.TaskID, l.RunID, l.Name; r.TaskID != "" {
+		r.Outcome = stateOf(l.State)
+	}
 }
 
 // stateOf names a run's state as cells do.
@@ -230,10 +277,10 @@ func stateOf(s task.State) string {
 }
 
 // join adds what a worker's pool knows of it.
-func (r *row) join(m *manager.Worker) {
+func (r *row) join(m *manager.Brief) {
 	r.Config, r.Capacity = m.LaunchConfigID, m.Capacity
-	if at, _ := m.Registered(); !at.IsZero() {
-		r.Since = at.UnixMilli()
+	if !m.Registered.IsZero() {
+		r.Since = m.Registered.UnixMilli()
 	}
 	if m.State != manager.Running {
 		r.State = string(m.State)
@@ -285,7 +332,11 @@ func (ps *Pages) workersTab(v *page.Visit, s *subject) (*workersTab, error) {
 		t.Why = fault.Message(err)
 		return t, nil
 	}
-	all, err := ps.workers(v.R.Context(), s, false)
+	to := tellSoon
+	if strings.TrimPrefix(t.Sort, "-") == "task" {
+		to = tellNamed
+	}
+	all, err := ps.workers(v.R.Context(), s, to)
 	if err != nil {
 		return nil, err
 	}
@@ -307,8 +358,11 @@ func (ps *Pages) workersTab(v *page.Visit, s *subject) (*workersTab, error) {
 	sortRows(list, t.Sort)
 	from, _ := strconv.Atoi(q.Get("from"))
 	from = max(0, min(from, len(list)))
-	to := min(len(list), from+rowsShown)
-	for _, r := range list[from:to] {
+	until := min(len(list), from+rowsShown)
+	if err := ps.nameTasks(v.R.Context(), list[from:until]); err != nil {
+		return nil, err
+	}
+	for _, r := range list[from:until] {
 		t.Shown = append(t.Shown, r.view(s.ID, now))
 	}
 	at := func(from int) string {
@@ -320,8 +374,8 @@ func (ps *Pages) workersTab(v *page.Visit, s *subject) (*workersTab, error) {
 		}
 		return Path(s.ID) + "?" + next.Encode()
 	}
-	if to < len(list) {
-		t.Next = at(to)
+	if until < len(list) {
+		t.Next = at(until)
 	}
 	if from > 0 {
 		t.Prev = at(max(0, from-rowsShown))
@@ -436,22 +490,25 @@ func (ps *Pages) may(v *page.Visit, s *subject, rows []row) (hold, end string) {
 // workersData is all workers, for the script.
 func (ps *Pages) workersData(v *page.Visit) (any, error) {
 	id := v.R.FormValue("pool")
-	s, err := ps.find(v, id)
+	s, err := ps.who(v, id)
 	if err != nil {
 		return nil, err
 	}
 	if err := v.Allow(seeWorkers(id)); err != nil {
 		return nil, err
 	}
+	first, to := v.R.FormValue("first") != "", tellNamed
 	var t *table
-	if v.R.FormValue("first") != "" {
-		t = ps.tables.of(id)
+	switch {
+	case first:
+		to, t = tellSoon, ps.tables.of(id, s.Pool != nil)
+	case v.R.FormValue("wait") != "":
+		to = tellWhole
 	}
 	if t == nil {
-		t, err = ps.workers(v.R.Context(), s, v.R.FormValue("wait") != "")
-	}
-	if err != nil {
-		return nil, err
+		if t, err = ps.workers(v.R.Context(), s, to); err != nil {
+			return nil, err
+		}
 	}
 	t.MayHold, t.MayEnd = ps.may(v, s, t.Rows)
 	return t, nil

@@ -1,6 +1,7 @@
-// Messages as they come, with whether they would fire the hook. However many come, the last 500 are kept and the
-// page draws once a frame.
+// Messages as they come, with whether they would fire the hook. However many come, the last 500 are kept, the page draws
+// once a frame, and only those in view are in it.
 import { bootOf } from "../shell/data.ts";
+import { Rows } from "../shell/rows.ts";
 
 interface Heard {
   time: number;
@@ -12,11 +13,76 @@ interface Heard {
 }
 
 const KEPT = 500;
+const NARROW = matchMedia("(max-width: 760px)");
+const height = (): number => (NARROW.matches ? 56 : 34); // of a row, pixels; why stands below in narrow windows
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+/** The last messages, the newest first. */
+class Kept {
+  private readonly table: HTMLElement;
+  private readonly body: HTMLElement;
+  private readonly options = { height: height(), overscan: 10, draw: (i: number) => this.row(this.list[i]!) };
+  private readonly rows: Rows;
+  private list: Heard[] = [];
+  private drawn = new WeakMap<Heard, HTMLElement>();
+
+  constructor(body: HTMLElement) {
+    this.body = body;
+    this.table = body.parentElement!;
+    this.rows = new Rows(body, this.options, "", "v-lines");
+    NARROW.addEventListener("change", () => {
+      this.options.height = height();
+      this.drawn = new WeakMap();
+      this.rows.set(0);
+      this.show();
+    });
+  }
+
+  get size(): number {
+    return this.list.length;
+  }
+
+  /** Takes what came, the newest last. Whoever reads older ones keeps them in view. */
+  add(fresh: Heard[]): void {
+    const read = this.body.scrollTop;
+    this.list = [...fresh.slice(-KEPT).reverse(), ...this.list].slice(0, KEPT);
+    this.show();
+    if (read > 0) this.body.scrollTop = read + fresh.length * this.options.height;
+  }
+
+  clear(): void {
+    this.list = [];
+    this.show();
+  }
+
+  private show(): void {
+    this.rows.set(this.list.length);
+    this.table.setAttribute("aria-rowcount", String(this.list.length));
+  }
+
+  private row(m: Heard): HTMLElement {
+    let row = this.drawn.get(m);
+    if (row) return row;
+    row = document.createElement("div");
+    row.className = "v-row " + (m.fires ? "fires" : "passes");
+    row.setAttribute("role", "row");
+    row.style.height = `${this.options.height}px`;
+    const texts = [CLOCK.format(m.time), m.fires ? "✓ yes" : "– no", m.exchange.split("/").at(-1) + " " + m.key, m.reason];
+    for (const [i, text] of texts.entries()) {
+      const cell = document.createElement(i === 2 ? "code" : "span");
+      cell.setAttribute("role", "cell");
+      cell.textContent = text;
+      if (i > 1) cell.title = text;
+      row.append(cell);
+    }
+    this.drawn.set(m, row);
+    return row;
+  }
+}
 
 export function start(): void {
   const button = document.querySelector<HTMLButtonElement>("#listen");
   if (!button) return;
-  const rows = document.querySelector<HTMLElement>("#rows")!;
   const status = document.querySelector<HTMLElement>("#heard")!;
   const all = document.querySelector<HTMLInputElement>("#all")!;
   const clear = document.querySelector<HTMLButtonElement>("#clear")!;
@@ -29,28 +95,12 @@ export function start(): void {
   const say = (text: string): void => {
     status.textContent = text;
   };
-  const cell = (row: HTMLTableRowElement, text: string, code = false): void => {
-    const td = row.insertCell();
-    if (!code) td.textContent = text;
-    else td.appendChild(document.createElement("code")).textContent = text;
-  };
+  const kept = new Kept(document.querySelector<HTMLElement>("#rows")!);
   const draw = (): void => {
     planned = false;
-    const list = fresh.slice(-KEPT);
+    kept.add(fresh);
     fresh = [];
-    const part = document.createDocumentFragment();
-    for (const m of list.reverse()) {
-      const row = document.createElement("tr");
-      row.className = m.fires ? "fires" : "passes";
-      cell(row, new Date(m.time).toLocaleTimeString());
-      cell(row, m.fires ? "✓ yes" : "– no");
-      cell(row, m.exchange.split("/").at(-1) + " " + m.key, true);
-      cell(row, m.reason);
-      part.append(row);
-    }
-    rows.prepend(part);
-    while (rows.childElementCount > KEPT) rows.lastElementChild!.remove();
-    say(`${total} messages, the last ${rows.childElementCount} below`);
+    say(`${total} messages, the last ${kept.size} below`);
   };
   const stop = (): void => {
     source?.close();
@@ -84,7 +134,7 @@ export function start(): void {
     begin();
   });
   clear.addEventListener("click", () => {
-    rows.replaceChildren();
+    kept.clear();
     total = 0;
     say("");
   });

@@ -6,6 +6,7 @@ import { setQuery } from "../shell/url.ts";
 import { Table } from "./table.ts";
 
 const PAUSE_MS = 300; // what happens meanwhile is read together
+const LATE_MS = 1500; // until what the server was still reading is asked for again
 
 let table: Table | undefined;
 let at = -1;
@@ -27,6 +28,12 @@ async function renew(root: HTMLElement): Promise<void> {
   } catch {
     // The header says when the server is away.
   }
+}
+
+/** Asks again for figures that the server had not read yet. */
+function late(root: HTMLElement, times = 4): void {
+  if (times === 0 || !root.querySelector("[data-late]")) return;
+  setTimeout(() => void renew(root).then(() => late(root, times - 1)), LATE_MS);
 }
 
 // The lists filter themselves while one types; the form does it without script.
@@ -118,6 +125,7 @@ export function start(root: HTMLElement): void {
     void table.load();
   }
   lists(root);
+  late(root);
   keys(root);
   definition(root);
   const area = root.querySelector<HTMLTextAreaElement>("textarea[data-editor]:not([readonly])");

@@ -166,7 +166,7 @@ export class Table {
     if (w.x) who.append(element("span", "tag bad", "suspect"));
     cell(w.q ? status("exception", "quarantined") : status(MARK[w.s], w.s));
     cell(w.q ? `until ${new Date(w.q).toLocaleString(undefined, { dateStyle: "short", timeStyle: "short" })}` : "", "opt");
-    cell(w.t ? link(`/tasks/${w.t}/runs/${w.r ?? 0}`, w.tn || w.t) : "", "opt");
+    cell(w.t ? link(`/tasks/${w.t}/runs/${w.r ?? 0}`, w.tn || w.t) : this.data.late ? "…" : "", "opt");
     const up = w.u && w.s !== "away" && w.s !== "stopped" ? duration(this.data.now - w.u) : "";
     cell(up, "opt num");
     cell(w.rn ? `${w.rf ?? 0} of ${w.rn}` : "", "opt num" + (w.x ? " bad" : ""));

@@ -106,11 +106,14 @@ type Deps struct {
 // Pages is the handler of everything that is not an API. It is safe for concurrent use.
 type Pages struct {
 	http.Handler
-	patterns []string
+	kit *page.Kit
 }
 
 // Patterns lists the patterns of all pages and their data, as of http.ServeMux.
-func (p *Pages) Patterns() []string { return p.patterns }
+func (p *Pages) Patterns() []string { return p.kit.Mux().Patterns() }
+
+// Parse parses the templates of all pages, for tests; otherwise each is parsed when its page is first shown.
+func (p *Pages) Parse() error { return p.kit.Parse() }
 
 // area is the pages of one subject.
 type area interface{ Register(*page.Kit) error }
@@ -142,7 +145,7 @@ func New(d Deps) (*Pages, error) {
 			return shell.Who{ClientID: s.ClientID, Scopes: s.Scopes}, err
 		})
 	}
-	return &Pages{guard(http.NewCrossOriginProtection().Handler(kit)), kit.Mux().Patterns()}, nil
+	return &Pages{guard(http.NewCrossOriginProtection().Handler(kit)), kit}, nil
 }
 
 // areas are the pages by subject.

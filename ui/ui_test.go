@@ -378,6 +378,12 @@ func TestTheme(t *testing.T) {
 	}
 }
 
+func TestEveryTemplate(t *testing.T) {
+	if err := uitest.New(t).Pages.Parse(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAssets(t *testing.T) {
 	b := uitest.New(t).Browser(t)
 	d := b.Get(t, "/")

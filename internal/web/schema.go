@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -24,14 +25,18 @@ type library struct {
 	compiler *jsonschema.Compiler
 	files    map[string]map[string]any // by public path, such as /schemas/queue/v1/task.json
 	used     map[string]bool
+	patterns map[string]*regexp.Regexp // few, on many endpoints; each compiled has tens of kilobytes
 }
 
 // loadSchemas reads the schema files of all services, those common to all, and those of further
 // references.
 func loadSchemas(services []Service, references []Reference, further map[string]json.RawMessage) (*library, error) {
-	lib := &library{compiler: jsonschema.NewCompiler(), files: map[string]map[string]any{}, used: map[string]bool{}}
+	lib := &library{
+		compiler: jsonschema.NewCompiler(), files: map[string]map[string]any{}, used: map[string]bool{}, patterns: map[string]*regexp.Regexp{},
+	}
 	lib.compiler.DefaultDraft(jsonschema.Draft6)
 	lib.compiler.AssertFormat()
+	lib.compiler.UseRegexpEngine(func(text string) (jsonschema.Regexp, error) { return lib.pattern(text) })
 	common, err := fs.Sub(commonFiles, "schemas")
 	if err != nil {
 		return nil, err
@@ -119,4 +124,16 @@ func (l *library) schema(s *Service, name string) (*jsonschema.Schema, error) {
 		return nil, fmt.Errorf("schema %s: %w", name, err)
 	}
 	return compiled, nil
+}
+
+// pattern compiles a regular expression, once.
+func (l *library) pattern(text string) (*regexp.Regexp, error) {
+	if known := l.patterns[text]; known != nil {
+		return known, nil
+	}
+	compiled, err := regexp.Compile(text)
+	if err == nil {
+		l.patterns[text] = compiled
+	}
+	return compiled, err
 }

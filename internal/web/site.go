@@ -110,13 +110,13 @@ func (e *endpoint) compile(lib *library) (err error) {
 		if !ok {
 			continue // any value
 		}
-		if e.params[name], err = regexp.Compile(pattern); err != nil {
+		if e.params[name], err = lib.pattern(pattern); err != nil {
 			return err
 		}
 	}
 	e.query = map[string]*regexp.Regexp{}
 	for name, pattern := range e.Query {
-		if e.query[name], err = regexp.Compile(pattern); err != nil {
+		if e.query[name], err = lib.pattern(pattern); err != nil {
 			return err
 		}
 	}

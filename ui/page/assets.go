@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -19,8 +21,8 @@ import (
 // keep it for good.
 type asset struct {
 	contentType string
-	body        []byte
-	packed      []byte // gzip
+	open        func() (io.ReadSeeker, error)
+	packed      func() ([]byte, error) // by gzip, when it is first asked for: few ask for most of them
 }
 
 // Assets are the names that pages refer to, and the files.
@@ -45,23 +47,15 @@ func LoadAssets(sources, dist fs.FS) (*Assets, error) {
 		if err != nil {
 			return a, fmt.Errorf("ui: assets: %w", err)
 		}
-		if *name, err = a.add(file, ".svg", body); err != nil {
-			return a, err
-		}
+		*name = a.add(file, ".svg", body)
 	}
 	built, err := fs.Glob(dist, "dist/*.*.*")
 	if err != nil {
 		return a, fmt.Errorf("ui: assets: %w", err)
 	}
 	for _, file := range built {
-		body, err := fs.ReadFile(dist, file)
-		if err != nil {
-			return a, fmt.Errorf("ui: assets: %w", err)
-		}
 		// The bundler has put a hash of the content into the names already.
-		if err := a.put(path.Base(file), body); err != nil {
-			return a, err
-		}
+		a.put(path.Base(file), func() (io.ReadSeeker, error) { return openAsset(dist, file) })
 		switch name := path.Base(file); {
 		case !strings.HasSuffix(name, ".js"):
 		case strings.HasPrefix(name, "terminal."):
@@ -90,7 +84,7 @@ func (a *Assets) addStyles(sources fs.FS) (string, error) {
 		}
 		all.Write(body)
 	}
-	return a.add("style", ".css", all.Bytes())
+	return a.add("style", ".css", all.Bytes()), nil
 }
 
 // path is the address of an asset; "" for one that is not there.
@@ -101,26 +95,47 @@ func (a *Assets) path(name string) string {
 	return "/ui/assets/" + name
 }
 
-func (a *Assets) add(stem, ext string, body []byte) (name string, err error) {
+func (a *Assets) add(stem, ext string, body []byte) string {
 	sum := sha256.Sum256(body)
-	name = stem + "." + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5])) + ext
-	return name, a.put(name, body)
+	name := stem + "." + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5])) + ext
+	a.put(name, func() (io.ReadSeeker, error) { return bytes.NewReader(body), nil })
+	return name
 }
 
-func (a *Assets) put(name string, body []byte) error {
+func (a *Assets) put(name string, open func() (io.ReadSeeker, error)) {
+	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".map": "application/json"}
+	packed := sync.OnceValues(func() ([]byte, error) {
+		body, err := open()
+		if err != nil {
+			return nil, err
+		}
+		return pack(body)
+	})
+	a.files[name] = asset{contentType: types[path.Ext(name)], open: open, packed: packed}
+}
+
+// openAsset opens a file in place: what is in the binary is not copied.
+func openAsset(files fs.FS, name string) (io.ReadSeeker, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	body, ok := f.(io.ReadSeeker)
+	if !ok {
+		return nil, fmt.Errorf("%s cannot be read from its middle on", name)
+	}
+	return body, nil // a file of embed has nothing to close
+}
+
+func pack(body io.Reader) ([]byte, error) {
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err == nil {
-		if _, err = w.Write(body); err == nil {
+		if _, err = io.Copy(w, body); err == nil {
 			err = w.Close()
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("ui: assets: %s: %w", name, err)
-	}
-	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".map": "application/json"}
-	a.files[name] = asset{contentType: types[path.Ext(name)], body: body, packed: packed.Bytes()}
-	return nil
+	return packed.Bytes(), err
 }
 
 func (a *Assets) handler() http.Handler {
@@ -130,15 +145,28 @@ func (a *Assets) handler() http.Handler {
 			http.Error(w, "There is no such asset; a page from before an update may ask for it. Reload the page.", http.StatusNotFound)
 			return
 		}
+		zipped := strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
+		body, err := f.content(zipped)
+		if err != nil {
+			http.Error(w, "The asset cannot be read.", http.StatusInternalServerError)
+			return
+		}
 		h := w.Header()
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		h.Set("Content-Type", f.contentType)
 		h.Set("Vary", "Accept-Encoding")
-		body := f.body
-		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		if zipped {
 			h.Set("Content-Encoding", "gzip")
-			body = f.packed
 		}
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+		http.ServeContent(w, r, "", time.Time{}, body)
 	})
+}
+
+// content is what is sent of the asset.
+func (f *asset) content(zipped bool) (io.ReadSeeker, error) {
+	if !zipped {
+		return f.open()
+	}
+	packed, err := f.packed()
+	return bytes.NewReader(packed), err
 }

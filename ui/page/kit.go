@@ -8,12 +8,15 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -56,14 +59,14 @@ type Kit struct {
 	Deps
 	each  []func(*Visit, *View) error
 	mux   *web.Mux
-	known throttle.Set // tokens of sessions that were good
-	pages map[string]*template.Template
-	areas func() []Area // those that are served, found at the first look
+	known throttle.Set                                  // tokens of sessions that were good
+	pages map[string]func() (*template.Template, error) // parsed when they are first shown: together they have 10 MB
+	areas func() []Area                                 // those that are served, found at the first look
 }
 
 // New returns a kit with the page of errors and the assets.
 func New(d Deps) (*Kit, error) {
-	k := &Kit{Deps: d, mux: &web.Mux{}, pages: map[string]*template.Template{}}
+	k := &Kit{Deps: d, mux: &web.Mux{}, pages: map[string]func() (*template.Template, error){}}
 	k.areas = sync.OnceValue(k.served)
 	k.mux.Handle("GET /ui/assets/{name}", d.Assets.handler())
 	k.Page("/", func(*Visit) error { return ErrNoPage })
@@ -92,14 +95,42 @@ func (k *Kit) Add(files fs.FS) error {
 		if k.pages[name] != nil {
 			return fmt.Errorf("ui: templates: there are two pages called %q", name)
 		}
-		t, err := template.New(name).Funcs(funcs()).ParseFS(markup, "html/_*.html")
-		if err == nil {
-			t, err = t.ParseFS(files, append(parts, file)...)
-		}
-		if err != nil {
-			return fmt.Errorf("ui: templates: %w", err)
-		}
-		k.pages[name] = t
+		k.pages[name] = sync.OnceValues(func() (*template.Template, error) {
+			t, err := template.New(name).Funcs(funcs()).ParseFS(markup, "html/_*.html")
+			if err == nil {
+				t, err = t.ParseFS(files, append(slices.Clone(parts), file)...)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("ui: templates: %w", err)
+			}
+			return t, nil
+		})
+	}
+	return nil
+}
+
+// Parse parses the templates of all pages, for tests.
+func (k *Kit) Parse() error {
+	var errs []error
+	for _, parsed := range k.pages {
+		_, err := parsed()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// render writes a page.
+func (k *Kit) render(out io.Writer, v *View) error {
+	parsed, ok := k.pages[v.Name]
+	if !ok {
+		return fmt.Errorf("ui: there is no page called %q", v.Name)
+	}
+	t, err := parsed()
+	if err != nil {
+		return err
+	}
+	if err := t.ExecuteTemplate(out, "layout", *v); err != nil {
+		return fmt.Errorf("ui: page %s: %w", v.Name, err)
 	}
 	return nil
 }

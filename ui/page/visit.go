@@ -176,8 +176,8 @@ func (v *Visit) Show(status int, w View, data any) error {
 	}
 	w.Boot = template.JS(script) // json.Marshal escapes <, > and &
 	var out bytes.Buffer
-	if err := k.pages[w.Name].ExecuteTemplate(&out, "layout", w); err != nil {
-		return fmt.Errorf("ui: page %s: %w", w.Name, err)
+	if err := k.render(&out, &w); err != nil {
+		return err
 	}
 	v.W.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.W.Header().Set("Cache-Control", "no-store")

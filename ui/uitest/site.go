@@ -52,10 +52,11 @@ const (
 // Site is the pages on a server of their own.
 type Site struct {
 	*queuetest.Env
-	URL  string
-	Pool *pgxpool.Pool
-	Push *push.Log
-	Auth *auth.Auth
+	URL   string
+	Pages *ui.Pages
+	Pool  *pgxpool.Pool
+	Push  *push.Log
+	Auth  *auth.Auth
 	// Failures follows the feed of the site.
 	Failures *failures.Failures
 	Feed     *event.Feed
@@ -128,7 +129,7 @@ func New(t testing.TB, options ...Option) *Site {
 	s.Triage = triage.New(pool, feed.Wake)
 	s.Hooks = newHooks(t, s)
 	s.addPools(t)
-	pages, err := ui.New(ui.Deps{
+	s.Pages, err = ui.New(ui.Deps{
 		Rest:  newRest(t, s),
 		Pools: s.Pools, Gauge: s.Gauge, Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Objects: s.objects, Pool: pool, Failures: s.Failures, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
 		Trace: s.Traces().Group, TracePush: s.Traces().OfPush,
@@ -137,7 +138,7 @@ func New(t testing.TB, options ...Option) *Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	site, err := web.Mount([]web.Service{objectapi.Service(s.objects)}, s.Auth, web.Options{RootURL: s.URL, Fallback: s.withDoor(pages), Log: log})
+	site, err := web.Mount([]web.Service{objectapi.Service(s.objects)}, s.Auth, web.Options{RootURL: s.URL, Fallback: s.withDoor(s.Pages), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

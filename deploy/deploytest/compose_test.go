@@ -83,6 +83,15 @@ func composedForReal(t *testing.T, parts string) {
 	web := repo.Serve("--address", "0.0.0.0")
 	d.prepare(web.URL[strings.LastIndexByte(web.URL, ':')+1:])
 	d.checks = startChecker(p)
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		for name := range strings.FieldsSeq(d.run("ps", "--all", "--format", "{{.Names}}")) {
+			said, err := d.try("logs", "--tail=40", name)
+			t.Logf("%s: %s %v", name, said, err)
+		}
+	})
 
 	var first string
 	t.Run("all become healthy, one after the other", func(t *testing.T) {
@@ -206,18 +215,9 @@ func (d *deployment) compose(t *testing.T, args ...string) string {
 	cmd.Dir, cmd.Env = d.dir, d.env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		d.told(t)
 		t.Fatalf("docker-compose %v: %v\n%s", args, err, out)
 	}
 	return string(out)
-}
-
-// told writes what the containers say into the test's log.
-func (d *deployment) told(t *testing.T) {
-	for name := range strings.FieldsSeq(d.run("ps", "--all", "--format", "{{.Names}}")) {
-		said, err := d.try("logs", "--tail=40", name)
-		t.Logf("%s: %s %v", name, said, err)
-	}
 }
 
 func (d *deployment) up(t *testing.T) {
@@ -309,7 +309,7 @@ func (d *deployment) worker(t *testing.T) {
 // done waits until the task of a push is completed, one that is not other, and returns it.
 func (d *deployment) done(t *testing.T, other string) (id string) {
 	t.Helper()
-	d.await(t, "a task of the push is completed", func() error {
+	awaitFor(t, composePatience, "a task of the push is completed", func() error {
 		for group, err := range d.root.Groups(t.Context()) {
 			if err != nil {
 				return err
@@ -353,14 +353,14 @@ func (d *deployment) withoutDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := slug.Nice()
-	d.await(t, "a task is made on the new PostgreSQL", func() error {
+	awaitFor(t, composePatience, "a task is made on the new PostgreSQL", func() error {
 		if d.state(t, "postgres").State.Pid == before["postgres"].State.Pid {
 			return errors.New("the killed one is still there")
 		}
 		_, err := d.root.CreateTask(t.Context(), id, definition("meadow-1/linux", map[string]any{"command": [][]string{{"sh", "-c", "echo hello from a container"}}, "maxRunTime": 60}))
 		return err
 	})
-	d.await(t, "the task is run", func() error {
+	awaitFor(t, composePatience, "the task is run", func() error {
 		status, err := d.root.Status(t.Context(), id)
 		if err == nil && status.State != "completed" {
 			err = errors.New(string(status.State))
@@ -372,22 +372,6 @@ func (d *deployment) withoutDatabase(t *testing.T) {
 		if now := d.state(t, s); now.State.Pid != before[s].State.Pid || now.State.Health.Status != "healthy" {
 			t.Errorf("%s was process %d, is %d and %s", s, before[s].State.Pid, now.State.Pid, now.State.Health.Status)
 		}
-	}
-}
-
-// await is await with the patience that containers need, and tells of them when it is over.
-func (d *deployment) await(t *testing.T, what string, try func() error) {
-	t.Helper()
-	for deadline := time.Now().Add(composePatience); ; {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			d.told(t)
-			t.Fatalf("%s: %v", what, err)
-		}
-		<-time.After(500 * time.Millisecond)
 	}
 }
 

@@ -117,7 +117,12 @@ func proxied(t *testing.T, start func(t *testing.T, dir string, port int, upstre
 
 func await(t testing.TB, what string, try func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	awaitFor(t, patience, what, try)
+}
+
+func awaitFor(t testing.TB, limit time.Duration, what string, try func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); ; {
 		err := try()
 		if err == nil {
 			return

@@ -24,6 +24,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/hgtest"
 	"github.com/treeline-ci/treeline/internal/otlptest"
 	"github.com/treeline-ci/treeline/internal/pgtest"
+	"github.com/treeline-ci/treeline/internal/podmantest"
 	"github.com/treeline-ci/treeline/internal/s3test"
 	"github.com/treeline-ci/treeline/internal/smtptest"
 )
@@ -37,6 +38,25 @@ const pushEvent = `ownTaskId: fN1SbArXTPSVFNUvaOlinQ
 repository: {url: "https://example.com/pebble", project: pebble, level: "1", role: "repo:local/pebble"}
 push: {owner: ada@example.com, branch: main, revision: 5f2c9a1be07d41d5a4ed6bd2c4a1e97f1a2b3c4d, comment: "Say hello"}
 `
+
+// imagesAlias and imageKind make an image of a tree.
+const (
+	imagesAlias = `    images: {provisioner: local, implementation: docker-worker, os: linux, worker-type: images}`
+	imageKind   = `loader: taskgraph.loader.transform:loader
+transforms:
+  - taskgraph.transforms.docker_image:transforms
+  - taskgraph.transforms.cached_tasks:transforms
+  - taskgraph.transforms.task:transforms
+tasks:
+  linux: {symbol: L}
+`
+)
+
+// aside is a test beside others, which may not change the variables of all.
+type aside struct{ testing.TB }
+
+// Setenv is left out: the page's shell has variables of its own.
+func (aside) Setenv(string, string) {}
 
 // program puts a script on the page's path.
 func (r *reader) program(name, script string) {
@@ -127,6 +147,14 @@ func (r *reader) bring(need string) {
 		s := httptest.NewTLSServer(http.NotFoundHandler())
 		r.t.Cleanup(s.Close)
 		r.literal["hg.example.com:443"] = s.Listener.Addr().String()
+	case "images": // a tree with one, and an engine
+		r.export(map[string]string{"DOCKER_HOST": podmantest.Start(aside{r.t})})
+		sh(r.t, filepath.Join(r.dir, "pebble"), "mkdir -p taskcluster/docker/linux taskcluster/kinds/docker-image; sed -i 's/^  aliases:/&\\n"+imagesAlias+"/' taskcluster/config.yml")
+		r.keep("pebble/taskcluster/docker/linux/Dockerfile", "FROM "+podmantest.Image+"\nRUN echo made > /made\n")
+		r.keep("pebble/taskcluster/kinds/docker-image/kind.yml", imageKind)
+	case "two-persons": // a server that asks for them
+		r.bring("database")
+		r.launch(command.Block{Language: "sh", Lines: []string{"TREELINE_TWO_PERSONS='role:repo:github.com/acme/*' treeline serve"}, Stays: `"serving"`})
 	case "github":
 		r.bringGitHub()
 	case "installation": // of the App that was made there
@@ -216,7 +244,7 @@ func (r *reader) launch(b command.Block) {
 	r.staying = append(r.staying, s)
 	r.t.Cleanup(func() { s.stop(r.t) })
 	var asked time.Time
-	(&machine{instance: r.m.instance, t: r.t}).eventually(2*time.Minute, fmt.Sprintf("%s:%d: %s says %s", b.Page, b.Line, text, b.Stays), func(context.Context) error {
+	(&machine{instance: r.m.instance, t: r.t}).eventually(patience, fmt.Sprintf("%s:%d: %s says %s", b.Page, b.Line, text, b.Stays), func(context.Context) error {
 		if strings.Contains(s.out.from(0), b.Stays) {
 			return nil
 		}

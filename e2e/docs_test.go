@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"maps"
 	"os"
@@ -252,7 +253,7 @@ func (r *reader) run(b command.Block) {
 	for _, h := range b.Here {
 		out, err := r.typed(h.Script)
 		if out = strings.TrimSpace(out); err != nil || out == "" {
-			r.t.Errorf("%s:%d: here: %s: %v\n%s", b.Page, b.Line, h.Script, err, out)
+			r.t.Fatalf("%s:%d: here: %s: %v\n%s", b.Page, b.Line, h.Script, err, out)
 		}
 		r.literal[h.Word] = out
 	}
@@ -281,11 +282,16 @@ func (r *reader) run(b command.Block) {
 	}
 }
 
+// patience is how long a block may take, and what stays may take to come up, on a busy machine.
+const patience = 5 * time.Minute
+
 // typed gives commands to the page's shell, and returns what they print.
 func (r *reader) typed(commands string) (string, error) {
 	script := "set -e\n. '" + r.dir + "/env'\ncd \"$(cat '" + r.dir + "/place')\"\n" + r.command(commands) +
 		"\nexport -p > '" + r.dir + "/env'\npwd > '" + r.dir + "/place'\n"
-	cmd := exec.CommandContext(r.t.Context(), "sh", "-c", script)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.Env, cmd.WaitDelay = []string{"PATH=" + os.Getenv("PATH")}, 5*time.Second
 	out, err := cmd.CombinedOutput()
 	return string(out), err

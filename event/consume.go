@@ -177,7 +177,7 @@ func (c *consumer) pass(ctx context.Context) (n int, wanted bool, err error) {
 			return n, wanted, err
 		}
 	}
-	if c.passed <= c.stored || n > 0 && time.Since(c.kept) < keepPassed {
+	if c.passed <= c.stored || time.Since(c.kept) < keepPassed {
 		return n, false, nil
 	}
 	c.kept = time.Now()
@@ -222,7 +222,8 @@ func (c *consumer) ask(ctx context.Context) (n int, wanted bool, err error) {
 	return n, wanted, nil
 }
 
-// keepPassed is how often it is written down that events were passed by, while more of them come.
+// keepPassed is how often it is written down that events were passed by. Under load a consumer is at the end of the feed many
+// times a second.
 const keepPassed = time.Second
 
 // keep writes down how far the consumer came by passing by, unless another replica is at work.

@@ -165,7 +165,7 @@ func TestEveryRoute(t *testing.T) {
 			}
 			forms++
 			for what, header := range map[string]map[string]string{"nothing": session, "a wrong token": with("X-CSRF", "AAAA"), "JSON": with("Content-Type", "application/json")} {
-				if resp := w.send(to, "act=save&do=save", header); resp.StatusCode != http.StatusForbidden {
+				if resp := w.send(to, "act=save&do=save", header); resp.StatusCode != http.StatusForbidden { //nolint:bodyclose // send closes it
 					t.Errorf("%s with %s: %s", to.pattern, what, resp.Status)
 				}
 			}
@@ -182,7 +182,7 @@ func TestEveryRoute(t *testing.T) {
 			}
 			for _, act := range []string{"save", "create", "delete", "disable", "enable", "reset", "review", "pause", "fire", "run"} {
 				form := url.Values{"act": {act}, "do": {act}, "id": {"x"}, "name": {"x"}, "description": {"x"}, "scopes": {"a"}, "value": {"{}"}, "expires": {"2100-01-01"}}
-				if resp := w.send(to, form.Encode(), session); resp.StatusCode == http.StatusSeeOther && to.pattern != "POST /ui/theme" {
+				if resp := w.send(to, form.Encode(), session); resp.StatusCode == http.StatusSeeOther && to.pattern != "POST /ui/theme" { //nolint:bodyclose // send closes it
 					t.Errorf("%s with act=%s: %s", to.pattern, act, resp.Status)
 				}
 			}
@@ -204,7 +204,7 @@ func TestEveryRoute(t *testing.T) {
 				continue
 			}
 			for name, header := range map[string]map[string]string{"Sec-Fetch-Site": with("Sec-Fetch-Site", "cross-site"), "Origin": with("Origin", "https://evil.example")} {
-				if resp := w.send(to, "", header); resp.StatusCode != http.StatusForbidden {
+				if resp := w.send(to, "", header); resp.StatusCode != http.StatusForbidden { //nolint:bodyclose // send closes it
 					t.Errorf("%s by %s: %s", to.pattern, name, resp.Status)
 				}
 			}
@@ -224,7 +224,7 @@ func TestEveryRoute(t *testing.T) {
 	t.Run("what nests as deep as may be is kept", w.deepIsKept)
 	t.Run("no route takes headers without end", func(t *testing.T) {
 		for _, to := range []way{doors[0], endpoints[0], {"GET", "/", "/"}} {
-			resp := w.send(to, "", map[string]string{"X-Much": strings.Repeat("x", 80<<10)})
+			resp := w.send(to, "", map[string]string{"X-Much": strings.Repeat("x", 80<<10)}) //nolint:bodyclose // send closes it
 			if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 				t.Errorf("%s: %s", to.pattern, resp.Status)
 			}

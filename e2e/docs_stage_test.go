@@ -251,14 +251,14 @@ func (r *reader) launch(b command.Block) {
 		select {
 		case err := <-s.exited:
 			s.exited <- err
-			return fmt.Errorf("it ended: %w: %v\n%s", errFinal, err, tail(s.out.from(0), 3000))
+			return fmt.Errorf("it ended: %w: %w\n%s", errFinal, err, tail(s.out.from(0), 3000))
 		default:
 		}
 		if b.Meanwhile != "" && time.Since(asked) > 2*time.Second {
 			asked = time.Now()
 			out, err := r.typed(b.Meanwhile)
 			if err != nil {
-				return fmt.Errorf("meanwhile: %w: %v\n%s", errFinal, err, tail(out, 1500))
+				return fmt.Errorf("meanwhile: %w: %w\n%s", errFinal, err, tail(out, 1500))
 			}
 			if strings.Contains(out, b.Stays) {
 				return nil
@@ -315,12 +315,7 @@ func (s *staying) stop(t *testing.T) {
 			t.Errorf("%s does not end: %v\n%s", s.what, syscall.Kill(group, syscall.SIGKILL), tail(s.out.from(0), 2000))
 			break
 		}
-		select {
-		case err := <-s.exited: // the shell: what it started may take longer
-			s.exited <- err
-		default:
-		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond) // what the shell started may take longer than the shell
 	}
 	<-s.exited
 	if s.keyboard != nil {

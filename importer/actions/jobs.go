@@ -39,7 +39,6 @@ type entry struct {
 // caller is where a workflow is called from.
 type caller struct {
 	prefix string
-	needs  []*source.Node
 	names  map[string][]*job
 	conds  []string
 	always bool

@@ -332,10 +332,7 @@ func TestNobodyWaitsForWaits(t *testing.T) {
 	if err := held.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		if !late() {
-			break
-		}
+	for late() {
 	}
 	held = hold()
 	for range 3 {

@@ -34,7 +34,7 @@ var theServer = sync.OnceValues(start)
 func start() (*shared, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute) // the process's own, not one test's
 	defer cancel()
-	root := filepath.Join(os.TempDir(), fmt.Sprintf("treeline-pgtest-%d", os.Geteuid()))
+	root := home()
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
-// A part of the page whose data is asked for when it is first looked at.
-import type { ComponentChildren } from "preact";
+// A part of the page whose data, or whose script, is asked for when it is first looked at.
+import type { ComponentChildren, ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { get, Refused } from "../shell/api.ts";
 
@@ -19,4 +19,14 @@ export function Load<T>({ path, again, children }: { path: string; again?: unkno
   if (got.problem) return <p class="notice danger">{got.problem}</p>;
   if (got.data === undefined) return <p class="muted" aria-busy="true">Loading…</p>;
   return <>{children(got.data)}</>;
+}
+
+/** Shows a part of the page that few look at, once its script is there. It belongs behind a key of its own. */
+export function Later<P extends object>({ from, ...rest }: { from: () => Promise<ComponentType<P>> } & P) {
+  const [Part, set] = useState<ComponentType<P>>();
+  const [lost, fail] = useState(false);
+  useEffect(() => void from().then((part) => set(() => part), () => fail(true)), []);
+  if (lost) return <p class="notice danger">The server cannot be reached. Reload the page to try again.</p>;
+  if (!Part) return <p class="muted" aria-busy="true">Loading…</p>;
+  return <Part {...(rest as unknown as P)} />;
 }

@@ -11,9 +11,9 @@ import { LogBox, LogPane } from "../log/page.tsx";
 import { report } from "../log/report.ts";
 import { Artifacts } from "./artifacts.tsx";
 import { confirmed, Crumbs, Head } from "./head.tsx";
+import { Later } from "./load.tsx";
 import { reload, show, tab, TABS, tabOf, task, TITLES, type Tab } from "./model.ts";
 import { Dependencies } from "./near.tsx";
-import { History, Similar, Tests } from "./other.tsx";
 import { Summary } from "./summary.tsx";
 import { Yaml } from "./yaml.tsx";
 
@@ -48,11 +48,11 @@ function App() {
         {tab.value === "summary" && <Summary d={d} />}
         {tab.value === "log" && <LogTab d={d} />}
         {tab.value === "artifacts" && <Artifacts d={d} />}
-        {tab.value === "tests" && <Tests d={d} />}
+        {tab.value === "tests" && <Later key="tests" from={async () => (await import("./other.tsx")).Tests} d={d} />}
         {tab.value === "definition" && <Definition d={d} />}
         {tab.value === "deps" && <Dependencies d={d} />}
-        {tab.value === "similar" && <Similar d={d} />}
-        {tab.value === "history" && <History d={d} />}
+        {tab.value === "similar" && <Later key="similar" from={async () => (await import("./other.tsx")).Similar} d={d} />}
+        {tab.value === "history" && <Later key="history" from={async () => (await import("./other.tsx")).History} d={d} />}
       </div>
     </>
   );

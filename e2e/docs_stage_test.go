@@ -309,13 +309,14 @@ func (s *staying) stop(t *testing.T) {
 	if err := syscall.Kill(group, syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
 		t.Error(err)
 	}
-	deadline := time.Now().Add(90 * time.Second)
-	for syscall.Kill(group, 0) == nil {
-		if time.Now().After(deadline) {
+	tick, deadline := time.NewTicker(20*time.Millisecond), time.After(90*time.Second)
+	defer tick.Stop()
+	for syscall.Kill(group, 0) == nil { // what the shell started may take longer than the shell
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Errorf("%s does not end: %v\n%s", s.what, syscall.Kill(group, syscall.SIGKILL), tail(s.out.from(0), 2000))
-			break
 		}
-		<-time.After(20 * time.Millisecond) // what the shell started may take longer than the shell
 	}
 	<-s.exited
 	if s.keyboard != nil {

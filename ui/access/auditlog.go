@@ -71,18 +71,12 @@ func entityPath(kind, id string) string {
 		return pathOf(kind, id)
 	case "secret":
 		return "/secrets/" + url.PathEscape(id)
-	case "bug":
-		return bugPath(id)
+	case "bug": // its id is its address in its tracker
+		if page.IsWeb(id) {
+			return id
+		}
 	case "hook":
 		return "/hooks/" + strings.ReplaceAll(url.PathEscape(id), "%2F", "/")
-	}
-	return ""
-}
-
-// bugPath is the address that a bug has as its id, in its tracker.
-func bugPath(id string) string {
-	if u, err := url.Parse(id); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
-		return id
 	}
 	return ""
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 
@@ -124,7 +123,7 @@ func (ps *Pages) linkOf(bug string) string {
 			return link
 		}
 	}
-	if u, err := url.Parse(bug); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
+	if page.IsWeb(bug) {
 		return bug
 	}
 	return ""

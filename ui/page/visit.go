@@ -195,6 +195,12 @@ func LocalPath(next string) string {
 	return next
 }
 
+// IsWeb reports whether an address is one of the web, that a page may link to: no script, and none on this server.
+func IsWeb(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
+
 // Settings are what somebody has chosen for all pages. The zero value is how pages are for those who have not.
 type Settings struct {
 	Zone string   `json:"zone"` // "UTC", or "" for that of the browser

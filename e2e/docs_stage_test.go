@@ -152,6 +152,10 @@ func (r *reader) bring(need string) {
 		sh(r.t, filepath.Join(r.dir, "pebble"), "mkdir -p taskcluster/docker/linux taskcluster/kinds/docker-image; sed -i 's/^  aliases:/&\\n"+imagesAlias+"/' taskcluster/config.yml")
 		r.keep("pebble/taskcluster/docker/linux/Dockerfile", "FROM "+podmantest.Image+"\nRUN echo made > /made\n")
 		r.keep("pebble/taskcluster/kinds/docker-image/kind.yml", imageKind)
+	case "sts": // Amazon's, and keys for all clouds
+		r.bringSTS()
+	case "ec2": // machines, and what tells one of them what it is
+		r.bringEC2()
 	case "two-persons": // a server that asks for them
 		r.bring("database")
 		r.launch(command.Block{Language: "sh", Lines: []string{"TREELINE_TWO_PERSONS='role:repo:github.com/acme/*' treeline serve"}, Stays: `"serving"`})
@@ -159,6 +163,8 @@ func (r *reader) bring(need string) {
 		r.bringGitHub()
 	case "installation": // of the App that was made there
 		r.bringInstallation()
+	case "broker":
+		r.bringBroker()
 	case "terminal":
 		r.terminal = true
 	case "mailer":

@@ -1,12 +1,8 @@
 package cloud_test
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,68 +12,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/treeline-ci/treeline/auth/cloud"
+	"github.com/treeline-ci/treeline/internal/awstest"
 	"github.com/treeline-ci/treeline/internal/fault"
 )
 
-// checkSigV4 verifies an AWS signature by the rules of version 4, from the request alone.
-func checkSigV4(r *http.Request, body []byte, keyID, secret, region string) error {
-	header, ok := strings.CutPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ")
-	if !ok {
-		return fmt.Errorf("no signature of version 4: %q", r.Header.Get("Authorization"))
-	}
-	fields := map[string]string{}
-	for _, field := range strings.Split(header, ", ") {
-		name, value, _ := strings.Cut(field, "=")
-		fields[name] = value
-	}
-	date := r.Header.Get("X-Amz-Date")
-	place := date[:8] + "/" + region + "/sts/aws4_request"
-	if fields["Credential"] != keyID+"/"+place {
-		return fmt.Errorf("credential %s", fields["Credential"])
-	}
-	var canonical strings.Builder
-	canonical.WriteString(r.Method + "\n" + r.URL.EscapedPath() + "\n" + r.URL.RawQuery + "\n")
-	for _, name := range strings.Split(fields["SignedHeaders"], ";") {
-		value := r.Header.Get(name)
-		switch name {
-		case "host":
-			value = r.Host
-		case "content-length":
-			value = fmt.Sprint(r.ContentLength)
-		}
-		canonical.WriteString(name + ":" + strings.TrimSpace(value) + "\n")
-	}
-	sum := sha256.Sum256(body)
-	canonical.WriteString("\n" + fields["SignedHeaders"] + "\n" + hex.EncodeToString(sum[:]))
-	hashed := sha256.Sum256([]byte(canonical.String()))
-	mac := func(key []byte, text string) []byte {
-		m := hmac.New(sha256.New, key)
-		m.Write([]byte(text))
-		return m.Sum(nil)
-	}
-	key := []byte("AWS4" + secret)
-	for _, part := range strings.Split(place, "/") {
-		key = mac(key, part)
-	}
-	want := hex.EncodeToString(mac(key, "AWS4-HMAC-SHA256\n"+date+"\n"+place+"\n"+hex.EncodeToString(hashed[:])))
-	if want != fields["Signature"] {
-		return errors.New("the signature is wrong")
-	}
-	return nil
-}
-
-const federation = `<GetFederationTokenResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetFederationTokenResult>
-<Credentials><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>s3cr3t</SecretAccessKey><SessionToken>tok/en==</SessionToken>
-<Expiration>2026-11-21T13:30:15Z</Expiration></Credentials></GetFederationTokenResult></GetFederationTokenResponse>`
-
 func TestS3(t *testing.T) {
 	var form url.Values
-	status, answer := 200, federation
+	status, answer := 200, awstest.Federation
 	sts := serve(t, func(r *http.Request, body []byte) (err error) {
 		if form, err = url.ParseQuery(string(body)); err != nil {
 			return err
 		}
-		return checkSigV4(r, body, "AKIA2", "secret two", "eu-north-1")
+		return awstest.Account{KeyID: "AKIA2", Secret: "secret two", Region: "eu-north-1", Service: "sts"}.Check(r, body)
 	}, map[string]func(http.ResponseWriter, *http.Request, []byte){"POST /": func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		w.Header().Set("Content-Type", "text/xml")
 		w.WriteHeader(status)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/awstest"
 	"github.com/treeline-ci/treeline/pools/provider"
 	"github.com/treeline-ci/treeline/pools/provider/aws"
 )
@@ -34,7 +35,7 @@ func TestInstanceRoles(t *testing.T) {
 		}
 	}))
 	defer machine.Close()
-	e := &endpoint{t: t, by: map[string]*instance{}}
+	e := awstest.NewEC2(t)
 	var tokens atomic.Int64
 	ec2 := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Amz-Security-Token") == "session" {
@@ -43,7 +44,7 @@ func TestInstanceRoles(t *testing.T) {
 		e.ServeHTTP(w, r)
 	}))
 	defer ec2.Close()
-	_, _, certificate := signer(t)
+	certificate := awstest.NewSigner(t).PEM
 	config := aws.Config{InstanceRole: true, Metadata: machine.URL, Endpoint: ec2.URL, Certificates: map[string]string{"us-east-1": certificate}, ProviderID: "prov", RootURL: "https://tc.example.com"}
 	launch := func(p *aws.Provider, key string) {
 		t.Helper()

@@ -27,7 +27,13 @@ func (r *reader) bringGitHub() {
 	})
 	r.github = gh
 	r.literal["--org acme"] = "--org acme --ghes " + gh.URL()
-	browser := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { r.makesAnApp(q.URL.Query().Get("open")) }))
+	r.opens(r.makesAnApp)
+}
+
+// opens says what becomes of an address that a program opens the browser at.
+func (r *reader) opens(visit func(address string)) {
+	r.t.Helper()
+	browser := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { visit(q.URL.Query().Get("open")) }))
 	r.t.Cleanup(browser.Close)
 	r.program("xdg-open", "exec curl -s --get --data-urlencode \"open=$1\" "+browser.URL)
 }

@@ -165,6 +165,10 @@ func (r *reader) bring(need string) {
 		r.bringInstallation()
 	case "broker":
 		r.bringBroker()
+	case "identities": // a provider of them, at which Ada has an account
+		r.bringIdentities()
+	case "browser": // which Ada sits in front of, as at a terminal
+		r.bringBrowser()
 	case "terminal":
 		r.terminal = true
 	case "mailer":

@@ -45,6 +45,8 @@ func TestEveryCommandOfTheDocumentation(t *testing.T) {
 			switch {
 			case b.File != "":
 				written++
+			case b.RunBy.Target != "":
+				reasons["make "+b.RunBy.Target+" does"]++
 			case b.NotRun != "":
 				reasons[b.NotRun]++
 			case b.Stays != "":
@@ -67,7 +69,7 @@ func TestEveryCommandOfTheDocumentation(t *testing.T) {
 		t.Logf("%3d not run: %s", reasons[reason], reason)
 		left += reasons[reason]
 	}
-	t.Logf("%d blocks of commands are run, %d of them stay until they are stopped; %d files are written; %d blocks say why they cannot be run here, and are read by the test of the command line",
+	t.Logf("%d blocks of commands are run, %d of them stay until they are stopped; %d files are written; %d blocks say who runs them or why they cannot be run here, and are read by the test of the command line",
 		ran, stayed, written, left)
 	if ran < 120 {
 		t.Errorf("only %d blocks are run", ran)
@@ -125,8 +127,10 @@ type reader struct {
 	dir      string            // of the page: holds its shell's variables and place
 	port     int               // of the page's own server
 	terminal bool              // what stays is typed in one
+	seated   bool              // all is, from here on
 	staying  []*staying
 	github   *ghfake.Server
+	proofs   []func() // of what the page came to, when all is typed
 }
 
 // read does all that a page says.
@@ -134,7 +138,7 @@ func (r *reader) read(page string, blocks []command.Block) {
 	r.t.Helper()
 	r.begin(page)
 	for _, b := range blocks {
-		if b.NotRun != "" {
+		if b.Elsewhere() {
 			continue
 		}
 		for _, need := range b.With {
@@ -145,6 +149,9 @@ func (r *reader) read(page string, blocks []command.Block) {
 		} else {
 			r.run(b)
 		}
+	}
+	for _, proof := range r.proofs {
+		proof()
 	}
 	for _, s := range slices.Backward(r.staying) {
 		s.stop(r.t)
@@ -292,9 +299,18 @@ func (r *reader) typed(commands string) (string, error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
+	if r.seated {
+		r.keep("typed", script)
+		cmd = exec.CommandContext(ctx, "script", "-qefc", "sh '"+filepath.Join(r.dir, "typed")+"'", "/dev/null")
+		keyboard, err := cmd.StdinPipe() // which stays open, and silent
+		if err != nil {
+			return "", err
+		}
+		defer keyboard.Close()
+	}
 	cmd.Env, cmd.WaitDelay = []string{"PATH=" + os.Getenv("PATH")}, 5*time.Second
 	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return strings.ReplaceAll(string(out), "\r\n", "\n"), err
 }
 
 // sh runs a script in a directory and returns what it printed.

@@ -23,9 +23,9 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// The node's user.
+// The node's user, its administrator.
 const (
-	User     = "treeline"
+	User     = "keeper"
 	Password = "a+b/c d-9fKzQ" // one that needs escapes in a URL
 )
 
@@ -227,6 +227,21 @@ func (n *Node) Kill(t testing.TB) {
 	n.Stop(t) // what is left of it
 }
 
+// Script is a line of sh that is rabbitmqctl on the node, with the arguments of the script that the line is in.
+func (n *Node) Script() (string, error) {
+	server, err := program()
+	if err != nil {
+		return "", err
+	}
+	line := []string{"env", "-i"}
+	for _, setting := range n.env {
+		line = append(line, "'"+strings.ReplaceAll(setting, "'", `'\''`)+"'")
+	}
+	return strings.Join(append(line, controller(server), `"$@"`), " "), nil
+}
+
+func controller(server string) string { return filepath.Join(filepath.Dir(server), "rabbitmqctl") }
+
 // Control runs rabbitmqctl on the node.
 func (n *Node) Control(t testing.TB, args ...string) {
 	t.Helper()
@@ -236,7 +251,7 @@ func (n *Node) Control(t testing.TB, args ...string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(server), "rabbitmqctl"), args...)
+	cmd := exec.CommandContext(ctx, controller(server), args...)
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = n.env, n.dir, &syscall.SysProcAttr{Credential: n.cred}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("rabbittest: rabbitmqctl %s: %v\n%s", strings.Join(args, " "), err, out)

@@ -60,7 +60,7 @@ func TestThePagesNameCommandsAndOptionsThatExist(t *testing.T) {
 								t.Errorf("%s:%d: make has no target %s", name, step.Line, w)
 							}
 						}
-					case b.NotRun != "" && !strings.Contains(builtins, " "+words[0]+" ") && packages[words[0]] == "":
+					case b.Elsewhere() && !strings.Contains(builtins, " "+words[0]+" ") && packages[words[0]] == "":
 						t.Errorf("%s:%d: nobody says where %s comes from: correct it, or name its package in packages", name, step.Line, words[0])
 					}
 				}

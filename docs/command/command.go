@@ -16,6 +16,9 @@ type Block struct {
 	Lines    []string
 	// NotRun says why nobody can run it here: the comment "<!-- not run: … -->" on the line above the fence.
 	NotRun string
+	// RunBy names the test that types it, where that takes long or needs more than make test may touch, and the target of
+	// make that runs this test: "<!-- run by: make TARGET TEST -->".
+	RunBy Test
 	// Differs says why the answers are only examples: "<!-- answers differ: … -->".
 	Differs string
 	// Before is what has to be there for a test to run it, and every reader has: "<!-- before: … -->", a script.
@@ -36,12 +39,15 @@ type Block struct {
 	Append bool
 }
 
+// Test is a test of Go, and the target of make that runs it.
+type Test struct{ Target, Name string }
+
 // Meaning is what stands for a word.
 type Meaning struct{ Word, Script string }
 
 var (
 	fence   = regexp.MustCompile("^( *)```([a-z]*)$")
-	mark    = regexp.MustCompile(`^\s*<!-- (not run|answers differ|before|here|with|stays|meanwhile): (.*) -->$`)
+	mark    = regexp.MustCompile(`^\s*<!-- (not run|run by|answers differ|before|here|with|stays|meanwhile): (.*) -->$`)
 	intoKey = regexp.MustCompile("`([^` ]+)`:$")
 )
 
@@ -84,6 +90,9 @@ func (b *Block) mark(comment []string) {
 	switch text := comment[2]; comment[1] {
 	case "not run":
 		b.NotRun = text
+	case "run by":
+		target, name, _ := strings.Cut(strings.TrimPrefix(text, "make "), " ")
+		b.RunBy = Test{target, name}
 	case "answers differ":
 		b.Differs = text
 	case "before":
@@ -99,6 +108,9 @@ func (b *Block) mark(comment []string) {
 		b.Meanwhile = text
 	}
 }
+
+// Elsewhere tells that the test of all pages does not type the block: another one does, or nobody can.
+func (b Block) Elsewhere() bool { return b.NotRun != "" || b.RunBy != Test{} }
 
 // Step is a command, and what it answers; a nil Answer is not told.
 type Step struct {

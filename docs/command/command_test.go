@@ -42,6 +42,11 @@ y: 2
        four
    five
    ~~~
+
+<!-- run by: make test-deploy TestInstall -->
+~~~sh
+install it
+~~~
 `
 
 func TestBlocks(t *testing.T) {
@@ -53,9 +58,15 @@ func TestBlocks(t *testing.T) {
 		{Page: "p.md", Line: 26, Language: "console", Lines: []string{"$ one", "two", "", `$ three \`, "    four", "five"}, Differs: "ids are",
 			Here: []command.Meaning{{Word: "ID", Script: "treeline group list | head -n 1"}, {Word: "b", Script: "echo c"}},
 			With: []string{"database", "mail"}, Stays: "up", Meanwhile: "treeline x"},
+		{Page: "p.md", Line: 36, Language: "sh", Lines: []string{"install it"}, RunBy: command.Test{Target: "test-deploy", Name: "TestInstall"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
+	}
+	for i, elsewhere := range []bool{true, false, false, true} {
+		if got[i].Elsewhere() != elsewhere {
+			t.Errorf("block %d: %v", i, !elsewhere)
+		}
 	}
 	steps := []command.Step{{Line: 27, Command: "one", Answer: []string{"two"}}, {Line: 30, Command: "three \\\n    four", Answer: []string{"five"}}}
 	if diff := cmp.Diff(steps, got[2].Steps()); diff != "" {

@@ -124,9 +124,9 @@ func (s *scanned) into() []any {
 
 // fill gives the event what its columns had.
 func (s *scanned) fill() (err error) {
-	for from, to := range map[**string]*string{&s.task: &s.TaskID, &s.group: &s.TaskGroupID, &s.topic: &s.Topic} {
-		if *from != nil {
-			*to = **from
+	for _, c := range [...]struct{ from, to *string }{{s.task, &s.TaskID}, {s.group, &s.TaskGroupID}, {s.topic, &s.Topic}} {
+		if c.from != nil {
+			*c.to = *c.from
 		}
 	}
 	s.Payload = s.payload

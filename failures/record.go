@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/event"
@@ -68,7 +69,7 @@ type body struct {
 // read gives the run that an event tells of; false for what does not count.
 func read(e event.Event) (ended, bool) {
 	var b body
-	if e.RunID == nil || e.TaskID == e.TaskGroupID || json.Unmarshal(e.Payload, &b) != nil || *e.RunID >= len(b.Status.Runs) {
+	if e.RunID == nil || e.TaskID == e.TaskGroupID || jsonv1.Unmarshal(e.Payload, &b) != nil || *e.RunID >= len(b.Status.Runs) {
 		return ended{}, false
 	}
 	r := b.Status.Runs[*e.RunID]

@@ -2,11 +2,11 @@ package history
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/treeline-ci/treeline/event"
@@ -160,7 +160,7 @@ func (h *History) places(ctx context.Context, tx pgx.Tx, events []event.Event) (
 // read gives the task's label and how long the run took that the event tells of.
 func read(e event.Event) (label string, seconds float64, ok bool) {
 	var b body
-	if json.Unmarshal(e.Payload, &b) != nil || e.RunID == nil {
+	if jsonv1.Unmarshal(e.Payload, &b) != nil || e.RunID == nil {
 		return "", 0, false
 	}
 	label, ok = b.Task.Tags["label"].(string)

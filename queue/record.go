@@ -116,9 +116,12 @@ func scanRecords(s pg.Statement, rows pgx.Rows) ([]*record, error) {
 func (r *record) into(rank *int) []any {
 	return []any{
 		&r.TaskID, &r.TaskQueueID, &r.SchedulerID, &r.ProjectID, &r.TaskGroupID, rank, &r.Deadline.Time, &r.Expires.Time,
-		&r.retries, &r.RetriesLeft, &r.stored, &r.everResolved, &r.routes, &r.tags, &r.now,
+		&r.retries, &r.RetriesLeft, &r.stored, &r.everResolved, &r.routes, unparsed(&r.tags), &r.now,
 	}
 }
+
+// unparsed has JSON scanned as it stands: into a RawMessage it would be parsed, which the database did.
+func unparsed(m *json.RawMessage) *[]byte { return (*[]byte)(m) }
 
 // collect adds the scanned row to out: a further run of the last record, or a new record.
 func collect(out []*record, next *record, rank int, run *runRow) []*record {
@@ -174,7 +177,7 @@ func scanItems(s pg.Statement, rows pgx.Rows, before []any, each func()) ([]item
 		rank int
 		d    task.Definition
 		meta json.RawMessage
-		own  = append(append(next.into(&rank), run.into()...), &d.Created.Time, &d.Dependencies, &d.Requires, &d.Scopes, &d.Payload, &meta, &d.Extra)
+		own  = append(append(next.into(&rank), run.into()...), &d.Created.Time, &d.Dependencies, &d.Requires, &d.Scopes, unparsed(&d.Payload), unparsed(&meta), unparsed(&d.Extra))
 		into = append(slices.Clone(before), own...)
 		bare = append(slices.Clone(before), make([]any, len(own))...) // nil is not scanned into
 	)

@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"runtime"
+	"time"
 
 	"github.com/treeline-ci/treeline/queue/combine"
 	"github.com/treeline-ci/treeline/task"
@@ -23,14 +25,18 @@ const maxTogether = 4 << 20
 // maxPicked is how many tasks are claimed in one transaction.
 const maxPicked = 256
 
+// gateWait is how long a batch that writes waits at most until others have ended, while the processors are busy.
+const gateWait = 10 * time.Millisecond
+
 func newTogether(q *Queue) together {
+	gate := combine.NewGate(max(2, runtime.GOMAXPROCS(0)), gateWait)
 	return together{
-		creates: combine.New(combine.Options[[]NewTask, []task.Status]{Run: q.createTogether, Size: sizeOf, MaxSize: maxTogether}),
+		creates: combine.New(combine.Options[[]NewTask, []task.Status]{Run: q.createTogether, Size: sizeOf, MaxSize: maxTogether, Gate: gate}),
 		claims: combine.New(combine.Options[ClaimRequest, offer]{
 			Run: q.claimTogether, Key: func(r ClaimRequest) string { return r.TaskQueueID },
-			Size: func(r ClaimRequest) int { return r.Tasks }, MaxSize: maxPicked, Lost: q.takeBack,
+			Size: func(r ClaimRequest) int { return r.Tasks }, MaxSize: maxPicked, Lost: q.takeBack, Gate: gate,
 		}),
-		reports: combine.New(combine.Options[report, task.Status]{Run: q.reportTogether}),
+		reports: combine.New(combine.Options[report, task.Status]{Run: q.reportTogether, Gate: gate}),
 		looks:   combine.New(combine.Options[string, task.Status]{Run: q.lookTogether, Running: 2}),
 	}
 }

@@ -1,6 +1,6 @@
 // Package combine lets concurrent calls share one piece of work, as a database shares one write of
 // its log among the transactions that commit meanwhile: what arrives while a batch runs becomes the
-// next batch. Nobody waits for company: a call that comes alone runs alone, at once.
+// next batch. Nobody waits for company: a call that comes alone runs alone, at once, unless a Gate is full.
 //
 // It knows nothing of what the work is. Everything here can be used concurrently.
 package combine
@@ -33,6 +33,9 @@ type Options[I, O any] struct {
 	Lost func(ctx context.Context, item I, value O)
 	// Size is what an item adds to its batch, such as bytes; nil: nothing.
 	Size func(I) int
+
+	// Gate is what batches pass before they run, of several combiners perhaps; nil: none.
+	Gate *Gate
 
 	MaxCalls int // of one batch; 0: 100
 	MaxSize  int // of one batch, unless one item alone is larger; 0: no limit
@@ -178,7 +181,9 @@ func (b *batch[I, O]) lose() {
 // start begins as many batches as may run now. The lock must be held.
 func (c *Combiner[I, O]) start(key string, l *line[I, O]) {
 	for c.mayStart(l) {
-		go c.run(key, l, c.begin(l))
+		l.young++
+		l.running++
+		go c.run(key, l)
 	}
 	if l.running == 0 && len(l.waiting) == 0 {
 		delete(c.lines, key)
@@ -189,15 +194,13 @@ func (c *Combiner[I, O]) mayStart(l *line[I, O]) bool {
 	return len(l.waiting) > 0 && l.young < c.o.Running && l.running < c.o.MaxRunning
 }
 
-// begin makes the next batch and counts it as running.
-func (c *Combiner[I, O]) begin(l *line[I, O]) *batch[I, O] {
-	l.young++
-	l.running++
-	return c.take(l)
-}
-
-// take makes a batch of the first who wait.
+// take makes a batch of the first who wait; nil when all have left.
 func (c *Combiner[I, O]) take(l *line[I, O]) *batch[I, O] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(l.waiting) == 0 {
+		return nil
+	}
 	n, size := 0, 0
 	for n < len(l.waiting) && n < c.o.MaxCalls {
 		size += c.o.Size(l.waiting[n].call.Item)
@@ -221,30 +224,39 @@ func (c *Combiner[I, O]) take(l *line[I, O]) *batch[I, O] {
 
 // run runs batches, one after the other while calls wait: a goroutine that has run one has a stack of
 // the right size.
-func (c *Combiner[I, O]) run(key string, l *line[I, O], b *batch[I, O]) {
-	for b != nil {
-		c.runOne(key, l, b)
-		b = c.end(key, l, b)
+func (c *Combiner[I, O]) run(key string, l *line[I, O]) {
+	for more := true; more; {
+		leave := c.o.Gate.enter()
+		b := c.take(l)
+		if b != nil {
+			c.runOne(key, l, b, leave)
+		}
+		leave()
+		more = c.end(key, l, b)
 	}
 }
 
-// end takes a batch off the running ones and returns the next, nil when there is none or it is others'.
-func (c *Combiner[I, O]) end(key string, l *line[I, O], b *batch[I, O]) (next *batch[I, O]) {
+// end takes a batch off the running ones and tells whether the next is this goroutine's. b may be nil.
+func (c *Combiner[I, O]) end(key string, l *line[I, O], b *batch[I, O]) (more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b.ended = true
-	if !b.late {
+	if b == nil || !b.late {
 		l.young--
 	}
+	if b != nil {
+		b.ended = true
+	}
 	l.running--
-	if c.mayStart(l) {
-		next = c.begin(l)
+	if more = c.mayStart(l); more {
+		l.young++
+		l.running++
 	}
 	c.start(key, l)
-	return next
+	return more
 }
 
-func (c *Combiner[I, O]) runOne(key string, l *line[I, O], b *batch[I, O]) {
+// runOne runs a batch. When its patience is over, it leaves its place to others.
+func (c *Combiner[I, O]) runOne(key string, l *line[I, O], b *batch[I, O], leave func()) {
 	defer b.cancel()
 	patience := time.AfterFunc(c.o.Patience, func() {
 		c.mu.Lock()
@@ -252,6 +264,7 @@ func (c *Combiner[I, O]) runOne(key string, l *line[I, O], b *batch[I, O]) {
 		if !b.ended {
 			b.late = true
 			l.young--
+			leave()
 			c.start(key, l)
 		}
 	})

@@ -102,6 +102,9 @@ func newServeCommand() *cobra.Command {
 				return err
 			}
 			log.Info("serving", "rootUrl", server.RootURL())
+			if err := tellSystemd(); err != nil {
+				log.Error("systemd does not hear that the server serves", "err", err)
+			}
 			select {
 			case <-ctx.Done():
 			case err = <-server.Failed():

@@ -5,13 +5,18 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/treeline-ci/treeline/docs/command"
 	"github.com/treeline-ci/treeline/internal/awstest"
 )
 
@@ -65,4 +70,38 @@ func (r *reader) bringEC2() {
 	r.literal["--register aws"] = "--register aws --metadata-url " + metadata.URL
 	r.names["ami-0abcdef1234567890"] = awstest.Image
 	r.export(map[string]string{"CI_AWS_KEY": "the secret of a test"})
+}
+
+// lacks says what the machine of the test lacks for a block, "" when nothing.
+func lacks(b command.Block) string {
+	if !slices.Contains(b.With, "root") {
+		return ""
+	}
+	if os.Geteuid() != 0 {
+		return "the test does not run as root"
+	}
+	if err := groups(); err != nil {
+		return "there are no control groups to limit tasks by: " + err.Error()
+	}
+	return ""
+}
+
+// groups tries to make a control group where this process is, in whichever version there is.
+func groups() error {
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return err
+	}
+	err = errors.New("there is no controller of memory")
+	for line := range strings.Lines(string(own)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3) // number, controllers, place
+		if len(parts) < 3 || parts[1] != "" && parts[1] != "memory" {
+			continue
+		}
+		dir := filepath.Join("/sys/fs/cgroup", parts[1], parts[2], fmt.Sprintf("treeline-docs-%d", os.Getpid()))
+		if err = os.Mkdir(dir, 0o755); err == nil {
+			return os.Remove(dir)
+		}
+	}
+	return err
 }

@@ -156,6 +156,7 @@ func (r *reader) bring(need string) {
 		r.bringSTS()
 	case "ec2": // machines, and what tells one of them what it is
 		r.bringEC2()
+	case "root": // see lacks
 	case "two-persons": // a server that asks for them
 		r.bring("database")
 		r.launch(command.Block{Language: "sh", Lines: []string{"TREELINE_TWO_PERSONS='role:repo:github.com/acme/*' treeline serve"}, Stays: `"serving"`})
@@ -169,6 +170,10 @@ func (r *reader) bring(need string) {
 		r.bringIdentities()
 	case "browser": // which Ada sits in front of, as at a terminal
 		r.bringBrowser()
+	case "publisher": // a task, which types the next block
+		r.byTask = true
+	case "visitor": // of the task that is lent
+		r.proofs = append(r.proofs, r.visitsLoaner)
 	case "terminal":
 		r.terminal = true
 	case "mailer":

@@ -130,6 +130,8 @@ type reader struct {
 	seated   bool              // all is, from here on
 	staying  []*staying
 	github   *ghfake.Server
+	byTask   bool     // the next block is typed by a task
+	said     string   // by the last command
 	proofs   []func() // of what the page came to, when all is typed
 }
 
@@ -139,6 +141,10 @@ func (r *reader) read(page string, blocks []command.Block) {
 	r.begin(page)
 	for _, b := range blocks {
 		if b.Elsewhere() {
+			continue
+		}
+		if why := lacks(b); why != "" {
+			r.t.Logf("%s:%d: not typed: %s", b.Page, b.Line, why)
 			continue
 		}
 		for _, need := range b.With {
@@ -268,8 +274,13 @@ func (r *reader) run(b command.Block) {
 		r.launch(b)
 		return
 	}
+	typed := r.typed
+	if r.byTask {
+		typed, r.byTask = r.published, false
+	}
 	for _, step := range b.Steps() {
-		out, err := r.typed(step.Command)
+		out, err := typed(step.Command)
+		r.said = out
 		printed := strings.Split(strings.TrimRight(out, "\n"), "\n")
 		if len(out) == 0 {
 			printed = nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -98,6 +99,9 @@ func publicKeys(text string) ([]ed25519.PublicKey, error) {
 		}
 		out = append(out, key)
 	}
+	if len(out) == 0 {
+		return nil, fault.New(fault.BadArguments, "%s holds no public key", text)
+	}
 	return out, nil
 }
 
@@ -108,9 +112,10 @@ func newCotKey(*remote) *cobra.Command {
 		Example: "  treeline cot new-key /etc/treeline/worker.key >>worker-keys.txt",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			public, err := trust.NewKey(args[0])
-			if err == nil {
-				cmd.Println(public)
+			if err != nil {
+				return err
 			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), public)
 			return err
 		},
 	}
@@ -136,8 +141,8 @@ is good for the task id TASK alone. All of the definition is signed but its prio
 			if err != nil {
 				return err
 			}
-			cmd.Println(string(signed))
-			return nil
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), string(signed))
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "file with the key to sign with (treeline cot new-key)")

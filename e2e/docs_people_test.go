@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/idptest"
 	"github.com/treeline-ci/treeline/internal/rabbittest"
+	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
 
@@ -97,6 +100,45 @@ func (p *person) allow(address string) {
 	p.tab.Click(p.t, "button[value=allow]")
 	p.tab.Wait(p.t, `document.querySelector("h1")?.textContent === "You are signed in"`)
 	p.allowed++
+}
+
+// published has a task type it, with the scope that the page gives and a program "publish" that takes the secret and
+// nothing else, and returns what it printed.
+func (r *reader) published(commands string) (string, error) {
+	r.t.Helper()
+	const takes = "#!/bin/sh\n[ \"$*\" = --token-from-stdin ] && [ \"$(cat)\" = very-secret ]\n"
+	const types = `printf %s "$1" > publish && chmod +x publish && printf %s "$2" > typed && chmod +x typed && PATH="$PWD:$PATH" ./typed`
+	id, now := slug.Nice(), time.Now()
+	if _, err := r.m.client.CreateTask(r.t.Context(), id, map[string]any{
+		"taskQueueId": "local/work", "schedulerId": "local-level-1", "created": task.At(now), "deadline": task.At(now.Add(time.Hour)), "expires": task.At(now.Add(time.Hour)),
+		"scopes":   []string{"secrets:get:project/mine/deploy"},
+		"payload":  map[string]any{"command": [][]string{{"sh", "-c", types, "sh", takes, r.command(commands)}}, "maxRunTime": 300, "features": map[string]bool{"taskclusterProxy": true}},
+		"metadata": map[string]any{"name": "publish", "description": "What the page has a task type.", "owner": "ada@example.com", "source": "https://example.com"},
+	}); err != nil {
+		return "", err
+	}
+	if out, err := r.typed("treeline task wait " + id); err != nil {
+		log, _ := r.typed("treeline task log " + id) // what the task is like says enough without it
+		return log, fmt.Errorf("the task: %s: %w", out, err)
+	}
+	log, err := r.typed("treeline task log " + id)
+	var printed strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.HasPrefix(line, "[taskcluster") {
+			printed.WriteString(line)
+		}
+	}
+	return printed.String(), err
+}
+
+// visitsLoaner gets into the copy of a task that the last command has shown.
+func (r *reader) visitsLoaner() {
+	r.t.Helper()
+	lent := regexp.MustCompile(`(?m)^(\S+)  \S+ +test-cases-1$`).FindStringSubmatch(r.said)
+	if lent == nil {
+		r.t.Fatalf("no task is lent:\n%s", r.said)
+	}
+	(&machine{instance: r.m.instance, t: r.t, client: r.m.client}).visit(lent[1], "private/generic-worker/shell.html")
 }
 
 // bringBroker runs a RabbitMQ, whose administrator knows the server's password; and at the end of the page what happens at

@@ -18,8 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/workers"
 )
 
-// borrow starts a worker for the tasks that are lent, opens a shell in one, as the page does, and types until it
-// answers; then it leaves, and the task ends.
+// borrow starts a worker for the tasks that are lent, and visits one.
 func (m *machine) borrow(queue, taskID string) {
 	t := m.t
 	t.Helper()
@@ -37,8 +36,16 @@ func (m *machine) borrow(queue, taskID string) {
 			t.Error(err)
 		}
 	}()
+	m.visit(taskID, "private/docker-worker/shell.html")
+}
+
+// visit opens a shell in a task that is lent, as the page does that an artifact leads to, and types until it answers; then
+// it leaves, and the task ends.
+func (m *machine) visit(taskID, artifact string) {
+	t, ctx := m.t, m.t.Context()
+	t.Helper()
 	m.eventually(time.Minute, "the shell's artifact is there", func(ctx context.Context) error {
-		_, err := m.client.Locate(ctx, taskID, client.LatestRun, "private/docker-worker/shell.html")
+		_, err := m.client.Locate(ctx, taskID, client.LatestRun, artifact)
 		return err
 	})
 	jar, err := cookiejar.New(nil)

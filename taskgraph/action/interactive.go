@@ -10,14 +10,24 @@ import (
 	"github.com/treeline-ci/treeline/taskgraph/value"
 )
 
-// createInteractive is the action of that name. At level 3 it is for tests only: other tasks are
-// made to be trusted.
+// genericWorker is the implementation whose tasks have mounts in place of caches, and artifacts in a list.
+const genericWorker = "generic-worker"
+
+// createInteractive is the action of that name, for tasks whose workers offer shells. At level 3 it is for tests only:
+// other tasks are made to be trusted.
 func (s *settings) createInteractive(p *params.Parameters) Definition {
-	sets := []any{tag("worker-implementation", "docker-worker")}
-	if p != nil && p.String("level") == "3" {
-		sets = nil
+	var sets []any
+	for _, worker := range []map[string]any{
+		{"worker-implementation": "docker-worker"},
+		{"worker-implementation": genericWorker, "os": "linux"},
+		{"worker-implementation": genericWorker, "os": "macosx"},
+	} {
+		if p == nil || p.String("level") != "3" {
+			sets = append(sets, worker)
+			continue
+		}
 		for _, kind := range kinds(s.interactive) {
-			sets = append(sets, map[string]any{"worker-implementation": "docker-worker", "kind": kind})
+			sets = append(sets, with(worker, "kind", kind))
 		}
 	}
 	schema := object("notify", map[string]any{"type": "string", "format": "email", "title": "Who to notify",
@@ -77,11 +87,32 @@ func (s *settings) shell(r *run, t *graph.Task) (*graph.Task, error) {
 	if n, ok := payload["maxRunTime"].(int64); !ok || n < minRunTime {
 		payload["maxRunTime"] = int64(minRunTime)
 	}
-	payload["cache"], payload["artifacts"] = map[string]any{}, map[string]any{}
+	if value.String(value.Map(d, "tags"), "worker-implementation") == genericWorker {
+		payload["artifacts"], payload["mounts"] = []any{}, uncached(value.List(payload, "mounts"))
+	} else {
+		payload["cache"], payload["artifacts"] = map[string]any{}, map[string]any{}
+	}
 	payload["features"] = with(value.Map(payload, "features"), "interactive", true)
 	payload["env"] = with(value.Map(payload, "env"), "TASKCLUSTER_INTERACTIVE", "true")
 	d["payload"] = payload
 	return t, nil
+}
+
+// uncached are the mounts without caches; what is put into a cache from elsewhere stays.
+func uncached(mounts []any) []any {
+	out := []any{}
+	for _, m := range mounts {
+		if mount, _ := m.(map[string]any); mount["cacheName"] != nil {
+			if mount["content"] == nil {
+				continue
+			}
+			mount = maps.Clone(mount)
+			delete(mount, "cacheName")
+			m = mount
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 // allowedScopes are those that one of the patterns matches from the start.

@@ -103,6 +103,26 @@ func TestCreateInteractive(t *testing.T) {
 			t.Errorf("%s: %s", key, diff)
 		}
 	}
+	t.Run("of generic-worker", func(t *testing.T) {
+		in := call(t, files, "test-opt-1", nil)
+		d := in.Push.Full.Task("test-opt-1").Definition
+		tool := dict{"directory": "tool", "format": "zip", "content": dict{"url": "u"}}
+		d["tags"] = dict{"worker-implementation": "generic-worker", "os": "linux"}
+		d["payload"] = dict{"artifacts": []any{dict{"path": "log"}}, "mounts": []any{
+			dict{"directory": "cache", "cacheName": "c"}, tool, dict{"directory": "both", "format": "zip", "content": dict{"url": "v"}, "cacheName": "d"},
+		}}
+		got, err := registry(t, files, parameters(t, nil)).Run(t.Context(), "create-interactive", in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := dict{
+			"maxRunTime": int64(10800), "artifacts": []any{}, "features": dict{"interactive": true}, "env": dict{"TASKCLUSTER_INTERACTIVE": "true"},
+			"mounts": []any{tool, dict{"directory": "both", "format": "zip", "content": dict{"url": "v"}}},
+		}
+		if diff := cmp.Diff(want, got.Tasks[0].Definition["payload"]); diff != "" {
+			t.Error(diff)
+		}
+	})
 	if _, err := registry(t, files, parameters(t, nil)).Run(t.Context(), "create-interactive", call(t, files, "test-opt-1", dict{"notify": "nobody"})); err == nil || !strings.Contains(err.Error(), "notify: 'nobody' is not valid email") {
 		t.Error(err)
 	}

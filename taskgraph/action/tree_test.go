@@ -153,7 +153,10 @@ func TestATreeAsksForMoreActions(t *testing.T) {
 		}
 	})
 	d, _ := registry(t, files, parameters(t, dict{"level": "3"})).Lookup("create-interactive")
-	if diff := cmp.Diff([]any{dict{"worker-implementation": "docker-worker", "kind": "test"}}, d.Context); diff != "" {
+	if diff := cmp.Diff([]any{
+		dict{"worker-implementation": "docker-worker", "kind": "test"}, dict{"worker-implementation": "generic-worker", "os": "linux", "kind": "test"},
+		dict{"worker-implementation": "generic-worker", "os": "macosx", "kind": "test"},
+	}, d.Context); diff != "" {
 		t.Errorf("at level 3: %s", diff)
 	}
 }

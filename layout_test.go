@@ -105,7 +105,7 @@ var own = map[string]struct {
 	"github.com/google/go-github": {"one room talks to GitHub", []string{"app/github"}},
 	"github.com/prometheus":       {"one package speaks to Prometheus", []string{"internal/metrics"}},
 	"github.com/rabbitmq":         {"one room talks to the broker", []string{"event/pulse", "internal/rabbittest"}},
-	"net/http":                    {"pure rooms know no network", []string{"pools/provider", "internal/web", "internal/metrics", "internal/npmtest", "internal/s3test", "internal/awstest", "internal/ghfake", "internal/chattest", "internal/trackertest", "internal/otlptest", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "notify/chat", "notify/notifyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "trace/traceapi", "hg", "client", "admin/server", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "doctor", "ui", "app", "cmd", "e2e"}},
+	"net/http":                    {"pure rooms know no network", []string{"pools/provider", "internal/web", "internal/metrics", "internal/npmtest", "internal/s3test", "internal/awstest", "internal/ghfake", "internal/chattest", "internal/keyservice", "internal/trackertest", "internal/otlptest", "internal/pg", "event/eventapi", "auth/authapi", "auth/cloud", "queue/queueapi", "index/indexapi", "object", "history/historyapi", "notify/chat", "notify/notifyapi", "secrets/secretsapi", "purgecache/purgecacheapi", "trace/traceapi", "hg", "client", "admin/server", "workers", "bench", "login/provider", "login/loginapi", "internal/idptest", "doctor", "ui", "app", "cmd", "e2e"}},
 }
 
 type goPackage struct {

@@ -341,6 +341,7 @@ func (a *App) startLoops(ctx context.Context) error {
 	if err := a.startReplica(ctx); err != nil {
 		return err
 	}
+	a.watchKeys(ctx)
 	a.feed.Start(ctx)
 	a.cloud.Start(ctx)
 	a.onStop(a.objects.Stop)

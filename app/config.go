@@ -34,6 +34,9 @@ type Config struct {
 
 	Secrets Secrets
 
+	// KeysEvery is how often the key service is asked whether it still unwraps the keys: 15 minutes when zero.
+	KeysEvery time.Duration
+
 	// Repositories are git repositories on this machine to watch, by path.
 	Repositories []LocalRepository
 
@@ -92,6 +95,8 @@ type Config struct {
 	// Roles are made at the start, unless they are there.
 	Roles map[string][]string
 
+	// FreshSignIn is how long ago who changes the deployment from a page may have signed in; 0: any time.
+	FreshSignIn time.Duration
 	// TwoPersons names what only two persons together may change.
 	TwoPersons []auth.Guard
 

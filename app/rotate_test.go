@@ -14,8 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treeline-ci/treeline/internal/chore"
 	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/crypt/reseal"
+	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/keyservice"
+	"github.com/treeline-ci/treeline/internal/keyservice/keyservicetest"
 	"github.com/treeline-ci/treeline/internal/pgtest"
 	"github.com/treeline-ci/treeline/secrets"
 )
@@ -142,5 +146,57 @@ func TestTheKeyOfADeploymentIsChangedWhileItServes(t *testing.T) {
 	}
 	if _, err := stranger.secrets.Get(ctx, "me", "a"); !errors.Is(err, crypt.ErrSealed) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A server needs its key service when it starts; later it tells when that fails, and goes on.
+func TestAKeyServiceThatFailsIsToldOf(t *testing.T) {
+	ctx := t.Context()
+	vault := keyservicetest.StartVault(t)
+	t.Setenv(MasterKeySetting, "transit:///treeline?deployment=ci")
+	keeper, err := keyservice.Open(ctx, "transit:///treeline?deployment=ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapped, err := crypt.FormatKey(ctx, bytes.Repeat([]byte("k"), crypt.KeySize), keeper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(KeysSetting, wrapped)
+	s, err := LoadSecrets(filepath.Join(t.TempDir(), "secrets.json"))
+	if err == nil {
+		_, err = s.LoadKeys(ctx)
+	}
+	if err != nil || s.Recheck == nil {
+		t.Fatalf("nothing is looked at again, %v", err)
+	}
+	log, rounds := &text{}, make(chan error)
+	a := &App{config: Config{Secrets: s, KeysEvery: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil))}}
+	a.watchKeys(chore.With(ctx, func(ctx context.Context, r chore.Round) {
+		select {
+		case rounds <- r.Err:
+		case <-ctx.Done():
+		}
+	}))
+	for range 2 {
+		if err := <-rounds; err != nil {
+			t.Errorf("while it works: %v", err)
+		}
+	}
+	vault.Set(func(v *keyservicetest.Double) { v.Down = true })
+	for err = <-rounds; err == nil; err = <-rounds { // one may be under way
+	}
+	if !errors.Is(err, fault.Unavailable) {
+		t.Errorf("while it is down: %v", err)
+	}
+	<-rounds // so the one before was logged
+	if err := a.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "would not start again") {
+		t.Errorf("the log does not tell: %s", log)
+	}
+	if _, err := s.LoadKeys(ctx); !keyservice.Failed(err) {
+		t.Errorf("a start while it is down: %v", err)
 	}
 }

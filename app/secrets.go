@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/treeline-ci/treeline/internal/crypt"
+	"github.com/treeline-ci/treeline/internal/keyservice"
 	"github.com/treeline-ci/treeline/internal/slug"
 )
 
@@ -27,6 +28,9 @@ type Secrets struct {
 
 	// RetiredURLKeys were URL keys: what they signed holds until it ends, within the hour.
 	RetiredURLKeys [][]byte `json:"retiredUrlKeys,omitempty"`
+
+	// Recheck unwraps the keys again, for whether the key service still does; nil when none wrapped any.
+	Recheck func(context.Context) error `json:"-"`
 }
 
 func (s Secrets) check() error {
@@ -52,7 +56,7 @@ func (s Secrets) Ring() (*crypt.Ring, error) {
 const (
 	KeysSetting      = "TREELINE_ENCRYPTION_KEYS"      // the keys, the current one first
 	KeysFileSetting  = "TREELINE_ENCRYPTION_KEYS_FILE" // or a file with them
-	MasterKeySetting = "TREELINE_MASTER_KEY"           // what unwraps them: file:PATH or env:NAME
+	MasterKeySetting = "TREELINE_MASTER_KEY"           // what unwraps them, in the forms of keyservice.Open
 )
 
 // keysElsewhere says whether the environment gives the keys.
@@ -61,7 +65,7 @@ func keysElsewhere() bool { return os.Getenv(KeysSetting) != "" || os.Getenv(Key
 // LoadKeys takes the encryption keys from the environment if it has any; the file's own then count as
 // retired. It returns the keeper of the master key, nil without one.
 func (s *Secrets) LoadKeys(ctx context.Context) (crypt.Keeper, error) {
-	keeper, err := crypt.OpenKeeper(ctx, os.Getenv(MasterKeySetting))
+	keeper, err := keyservice.Open(ctx, os.Getenv(MasterKeySetting))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", MasterKeySetting, err)
 	}
@@ -91,6 +95,9 @@ func (s *Secrets) LoadKeys(ctx context.Context) (crypt.Keeper, error) {
 		retired = append(retired, s.EncryptionKey)
 	}
 	s.EncryptionKey, s.RetiredKeys = keys[0].Secret, append(retired, s.RetiredKeys...)
+	if keyservice.Wrapped(text) {
+		s.Recheck = func(ctx context.Context) error { _, err := crypt.ParseKeys(ctx, text, keeper); return err }
+	}
 	return keeper, s.check()
 }
 

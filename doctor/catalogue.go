@@ -15,6 +15,7 @@ var Catalogue = map[string]Kind{
 	"file-readable-by-all": {Error, "Other users of the machine can read secrets, and act as the deployment.", "chmod 600 it, and change the secrets that are in it if others use the machine."},
 	"secret-weak":          {Error, "Who guesses the secret acts as the deployment.", "Make a long random one (openssl rand -base64 33), and set it on both sides."},
 	"secret-default":       {Error, "Everybody knows the credentials that a product comes with.", "Make a user of its own with a random password, and take the default one away."},
+	"key-service":          {Error, "A server that starts now cannot unwrap its encryption keys; those that run go on with what they have.", "Do what the message says: reach the key service, or have it allow this deployment its key."},
 	"secrets-missing":      {Error, "Without secrets.json a server makes a new one: all credentials, and what is sealed in the database, are then void.", "Put secrets.json of the deployment into TREELINE_DATA."},
 	"limits-off":           {Warning, "Who guesses passwords and tokens may try as often as they like.", "Take failures=off and sign-in=off out of --limits (TREELINE_LIMITS)."},
 	"limits-tight":         {Warning, "Browsers, and workers that share a client, are refused though they do nothing wrong.", "Raise it, or leave it out of --limits (TREELINE_LIMITS): the defaults are in docs/operations/security.md."},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/cmd/treeline/serveflags"
+	"github.com/treeline-ci/treeline/internal/heap"
 )
 
 // serveHelp is what the command says about itself.
@@ -48,6 +49,10 @@ Environment:
   TREELINE_TWO_PERSONS
                       what only two persons together may change, with spaces between: types and
                       patterns such as role:repo:github.com/acme/* secret:release/*; optional
+  TREELINE_FRESH_SIGN_IN
+                      how long ago who changes the deployment from a page may have signed in, such as
+                      15m or 12h; off for any time; 1h when left out and TREELINE_LOGIN names a
+                      provider that asks people who they are, otherwise off
   TREELINE_GITHUB_APP_ID, TREELINE_GITHUB_APP_KEY or TREELINE_GITHUB_APP_KEY_FILE,
   TREELINE_GITHUB_WEBHOOK_SECRETS, TREELINE_GITHUB_API, or TREELINE_GITHUB_SECRET
                       the GitHub App that the server is: id, private key or a file with it, secrets
@@ -101,6 +106,7 @@ func newServeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			heap.AtLeast(app.Heap)
 			log.Info("serving", "rootUrl", server.RootURL())
 			if err := tellSystemd(); err != nil {
 				log.Error("systemd does not hear that the server serves", "err", err)

@@ -19,17 +19,20 @@ import (
 	"github.com/treeline-ci/treeline/internal/crypt"
 	"github.com/treeline-ci/treeline/internal/crypt/reseal"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/internal/keyservice"
 )
 
 func newKeyCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "key", Short: "Make a new encryption key", Args: cobra.NoArgs,
-		Long: `Prints a new encryption key, wrapped by the master key when TREELINE_MASTER_KEY names one
-(file:PATH or env:NAME). Nothing is changed: docs/operations/keys.md says where to put it.`,
+		Long: `Prints a new encryption key, wrapped by the master key when TREELINE_MASTER_KEY names one:
+one of this machine, or the key service of a cloud. Nothing is changed: docs/operations/keys.md says
+how it is named, and where to put what is printed.`,
 		Example: `  treeline db key
-  TREELINE_MASTER_KEY=file:/etc/treeline/master treeline db key >> /etc/treeline/keys`,
+  TREELINE_MASTER_KEY=file:/etc/treeline/master treeline db key >> /etc/treeline/keys
+  TREELINE_MASTER_KEY='awskms:///alias/treeline?deployment=ci.example.org' treeline db key`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			keeper, err := crypt.OpenKeeper(cmd.Context(), os.Getenv(app.MasterKeySetting))
+			keeper, err := keyservice.Open(cmd.Context(), os.Getenv(app.MasterKeySetting))
 			if err != nil {
 				return err
 			}

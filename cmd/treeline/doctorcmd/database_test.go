@@ -12,6 +12,8 @@ import (
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/internal/crypt"
+	"github.com/treeline-ci/treeline/internal/keyservice"
+	"github.com/treeline-ci/treeline/internal/keyservice/keyservicetest"
 	"github.com/treeline-ci/treeline/internal/pg"
 )
 
@@ -88,6 +90,7 @@ func (d *deployment) keys() []illness {
 	fresh := []byte(strings.Repeat("k", crypt.KeySize))
 	file := filepath.Join(d.dir, "secrets.json")
 	before := string(d.read(file))
+	const atVault = "transit:///treeline?deployment=ci"
 	ill := func(name, code string, change func(*app.Secrets)) illness {
 		return illness{name: name, codes: []string{code}, plant: func() {
 			secrets, err := app.LoadSecrets(file)
@@ -104,6 +107,20 @@ func (d *deployment) keys() []illness {
 	}
 	return []illness{
 		hint(ill("a retired key seals nothing", "key-unused", func(s *app.Secrets) { s.RetiredKeys = [][]byte{fresh} })),
+		{name: "the key service does not answer", codes: []string{"key-service"}, plant: func() {
+			keyservicetest.StartVault(d.t)
+			keeper, err := keyservice.Open(d.t.Context(), atVault)
+			var key string
+			if err == nil {
+				key, err = crypt.FormatKey(d.t.Context(), fresh, keeper)
+			}
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			d.set("VAULT_ADDR", "http://127.0.0.1:1")
+			d.set("TREELINE_MASTER_KEY", atVault)
+			d.set("TREELINE_ENCRYPTION_KEYS", key)
+		}, cure: func() { d.set("TREELINE_MASTER_KEY", ""); d.set("TREELINE_ENCRYPTION_KEYS", "") }},
 		ill("a retired key is in use", "key-retired-used", func(s *app.Secrets) { s.RetiredKeys, s.EncryptionKey = [][]byte{s.EncryptionKey}, fresh }),
 	}
 }

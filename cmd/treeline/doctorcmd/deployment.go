@@ -15,6 +15,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/cmd/treeline/serveflags"
 	"github.com/treeline-ci/treeline/doctor"
+	"github.com/treeline-ci/treeline/internal/keyservice"
 	"github.com/treeline-ci/treeline/login"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
 )
@@ -60,7 +61,11 @@ func (d *deployment) loadSecrets(ctx context.Context) {
 		_, err = secrets.LoadKeys(ctx)
 	}
 	if err != nil {
-		d.found = append(d.found, doctor.Found("config-unreadable", "%v", err))
+		code := "config-unreadable"
+		if keyservice.Failed(err) {
+			code = "key-service"
+		}
+		d.found = append(d.found, doctor.Found(code, "%v", err))
 		return
 	}
 	d.config.Secrets, d.secrets = secrets, true
@@ -91,8 +96,8 @@ func (d *deployment) secretFiles() {
 			d.files = append(d.files, path)
 		}
 	}
-	for _, name := range []string{app.MasterKeySetting, settings.SecretsSetting} {
-		if path, ok := strings.CutPrefix(os.Getenv(name), "file:"); ok {
+	for _, word := range append(strings.Fields(os.Getenv(app.MasterKeySetting)), os.Getenv(settings.SecretsSetting)) {
+		if path, ok := strings.CutPrefix(word, "file:"); ok {
 			d.files = append(d.files, path)
 		}
 	}
@@ -134,7 +139,7 @@ func (d *deployment) passwords() map[string]string {
 func variables() []string {
 	return []string{
 		"TREELINE_BUG_TRACKER", "TREELINE_BUG_TRACKER_TOKEN", "TREELINE_BUG_TRACKER_TOKEN_FILE",
-		"TREELINE_CLOUD_CREDENTIALS", "TREELINE_CREDENTIALS", "TREELINE_DATA", "TREELINE_ENCRYPTION_KEYS", "TREELINE_ENCRYPTION_KEYS_FILE",
+		"TREELINE_CLOUD_CREDENTIALS", "TREELINE_CREDENTIALS", "TREELINE_DATA", "TREELINE_ENCRYPTION_KEYS", "TREELINE_ENCRYPTION_KEYS_FILE", "TREELINE_FRESH_SIGN_IN",
 		"TREELINE_GITHUB_API", "TREELINE_GITHUB_APP_ID", "TREELINE_GITHUB_APP_KEY", "TREELINE_GITHUB_APP_KEY_FILE", "TREELINE_GITHUB_SECRET",
 		"TREELINE_GITHUB_WEBHOOK_SECRETS", "TREELINE_HEALTH_URL", "TREELINE_HGPUSHES_URL", "TREELINE_HGPUSHES_URL_FILE", "TREELINE_INTERNAL_URL", "TREELINE_LIMITS", "TREELINE_LOGIN", "TREELINE_MAIL_FROM",
 		"TREELINE_MASTER_KEY", "TREELINE_MATRIX_TOKEN", "TREELINE_MATRIX_TOKEN_FILE", "TREELINE_MATRIX_URL", "TREELINE_METRICS", "TREELINE_METRICS_TOKEN",

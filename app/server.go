@@ -41,7 +41,7 @@ func (a *App) handler() (http.Handler, error) {
 		Shells: shells, Queue: a.queue, Pools: a.pools, Gauge: a.gauge, Push: a.push, Failures: a.failures, Triage: a.triage(), Bugs: a.config.Bugs, Auth: a.auth, Feed: a.feed, Actions: pageActions{a.actions}, Login: a.login, Cron: a.calendar, Hooks: a.hooks,
 		Objects: a.objects, Pool: a.pool, GraphDiff: a.graphDiff, Record: graphapi.Records(a.graphs()), Change: a.shownChange, RootURL: a.config.RootURL, Version: build().Version, Log: a.config.Log,
 		Trace: a.tracing().Group, TracePush: a.tracing().OfPush,
-		Schemas: queueapi.Service(a.queue).Schemas, Lab: lab, Starter: lab.Starter, Proposals: a.proposals(), Limits: a.limits,
+		Schemas: queueapi.Service(a.queue).Schemas, Lab: lab, Starter: lab.Starter, Proposals: a.proposals(), Limits: a.limits, FreshSignIn: a.config.FreshSignIn,
 	})
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type Record struct {
 	Created    time.Time       // set when read
 	Change     json.RawMessage // set when read: what differs (see Difference); nil when nothing is told of it
 	ApprovedBy string          // set when read: the second person, where one was needed
+	Proved     time.Time       // set when read: when who did it had signed in; zero for what no page did
 
 	// Before and After are the entity, to be written as JSON objects; nil where it is not there. They
 	// must hold no secrets. Both are nil for a deed that has no content to show.
@@ -32,16 +33,23 @@ type Record struct {
 
 // Audit writes a record in the transaction of the change it tells about. Rooms with entities of their
 // own may use it as well. Where the change needs a second person who has not approved it yet, it returns
-// a *Guarded, which must end the transaction.
+// a *Guarded, and a *StaleSignIn where the person at a browser has to sign in again first; both must end the transaction.
 func Audit(ctx context.Context, tx pgx.Tx, r Record) error {
 	err := audit(ctx, tx, r)
-	if _, guarded := errors.AsType[*Guarded](err); err != nil && !guarded {
+	_, guarded := errors.AsType[*Guarded](err)
+	_, stale := errors.AsType[*StaleSignIn](err)
+	if err != nil && !guarded && !stale {
 		return fmt.Errorf("auth: audit %s %s: %w", r.EntityType, r.EntityID, err)
 	}
 	return err
 }
 
 func audit(ctx context.Context, tx pgx.Tx, r Record) error {
+	if !work[r.EntityType] {
+		if err := Fresh(ctx); err != nil {
+			return err
+		}
+	}
 	change, err := Difference(r.Before, r.After)
 	if err != nil {
 		return err
@@ -50,7 +58,7 @@ func audit(ctx context.Context, tx pgx.Tx, r Record) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, insertAuditSQL.Text, r.EntityType, r.EntityID, r.ClientID, r.Action, nullText(shortened(change)), nullText(approved))
+	_, err = tx.Exec(ctx, insertAuditSQL.Text, r.EntityType, r.EntityID, r.ClientID, r.Action, nullText(shortened(change)), nullText(approved), provedIn(ctx))
 	return err
 }
 
@@ -103,7 +111,11 @@ func (a *Auth) records(ctx context.Context, sql string, before int64, limit int,
 
 func scanRecord(row pgx.CollectableRow) (Record, error) {
 	var r Record
-	err := row.Scan(&r.ID, &r.EntityType, &r.EntityID, &r.ClientID, &r.Action, &r.Created, (*[]byte)(&r.Change), &r.ApprovedBy)
+	var proved *time.Time
+	err := row.Scan(&r.ID, &r.EntityType, &r.EntityID, &r.ClientID, &r.Action, &r.Created, (*[]byte)(&r.Change), &r.ApprovedBy, &proved)
+	if proved != nil {
+		r.Proved = *proved
+	}
 	return r, err
 }
 
@@ -171,9 +183,9 @@ func (a *Auth) removeExpired(ctx context.Context) (removed int64, err error) {
 }
 
 var insertAuditSQL = pg.Statement{Name: "auth.insert_audit", Text: `
-INSERT INTO auth_audit (entity_type, entity_id, client_id, action, change, approved_by) VALUES ($1, $2, $3, $4, $5::text::jsonb, $6)`}
+INSERT INTO auth_audit (entity_type, entity_id, client_id, action, change, approved_by, proved) VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7)`}
 
-const recordColumns = `id, entity_type, entity_id, client_id, action, created, change, coalesce(approved_by, '')`
+const recordColumns = `id, entity_type, entity_id, client_id, action, created, change, coalesce(approved_by, ''), proved`
 
 var auditLogSQL = pg.Statement{Name: "auth.audit_log", Text: `
 SELECT ` + recordColumns + ` FROM auth_audit

@@ -292,7 +292,7 @@ registeredClients:
 		h := newHouse(t, func(c *login.Config) {
 			c.Providers = append(c.Providers, login.Provider{Name: "dev", Type: "fixed", Subject: "me", Groups: []string{"readers"}, Development: true})
 		})
-		address, cookie, err := h.Begin(t.Context(), "dev", "/")
+		address, cookie, err := h.Begin(t.Context(), "dev", "/", false)
 		if err != nil {
 			t.Fatal(err)
 		}

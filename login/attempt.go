@@ -34,14 +34,14 @@ type attempt struct {
 var attemptContext = []byte("login.attempt")
 
 // Begin starts a sign-in. The browser goes to address and keeps cookie, in which only we can read; next
-// is where it wants to be afterwards.
-func (l *Login) Begin(ctx context.Context, name, next string) (address, cookie string, err error) {
+// is where it wants to be afterwards. again is for somebody who is signed in and has to prove that anew.
+func (l *Login) Begin(ctx context.Context, name, next string, again bool) (address, cookie string, err error) {
 	p, err := l.provider(name)
 	if err != nil {
 		return "", "", err
 	}
 	a := attempt{Provider: name, Next: next, Expires: time.Now().Add(AttemptLife), Flow: provider.Flow{
-		State: random(), Nonce: random(), Verifier: random(), Callback: l.callback(name),
+		State: random(), Nonce: random(), Verifier: random(), Callback: l.callback(name), Again: again,
 	}}
 	if address, err = p.Begin(ctx, a.Flow); err != nil {
 		return "", "", fmt.Errorf("login: begin: %w", err)
@@ -77,6 +77,7 @@ const (
 type Arrival struct {
 	Identity string
 	Next     string
+	Proved   time.Time // when the person showed the provider who they are; zero: it does not say, so now
 }
 
 // Finish ends a sign-in: the browser is back from the provider called name, with its cookie and with
@@ -109,7 +110,10 @@ func (l *Login) Finish(ctx context.Context, name, cookie string, q url.Values) (
 		return Arrival{}, err
 	}
 	l.log.InfoContext(ctx, "somebody signed in", "identity", person.Identity, "roles", len(person.Roles))
-	return Arrival{person.Identity, a.Next}, nil
+	if person.Proved.After(time.Now()) {
+		person.Proved = time.Time{} // by a clock that is ahead of ours
+	}
+	return Arrival{person.Identity, a.Next, person.Proved}, nil
 }
 
 func (l *Login) open(cookie string) (attempt, error) {

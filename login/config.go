@@ -207,7 +207,7 @@ func (c *Config) Check(rootURL string) error {
 var (
 	providerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,37}$`)
 	// reserved begin client ids with another meaning, or addresses below /login.
-	reserved = map[string]bool{"static": true, "task-client": true, "worker": true, "hook-id": true, "project": true, "oauth": true, "credentials": true, "cli": true, mozillaAddress: true, "of-static": true}
+	reserved = map[string]bool{"static": true, "task-client": true, "worker": true, "hook-id": true, "project": true, "oauth": true, "credentials": true, "cli": true, "again": true, mozillaAddress: true, "of-static": true}
 )
 
 func (p *Provider) check(rootURL string) error {

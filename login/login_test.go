@@ -164,7 +164,7 @@ type begun struct {
 // prove goes to the provider and proves to be somebody there.
 func (h *house) prove(t testing.TB, provider, name, password, next string) begun {
 	t.Helper()
-	address, cookie, err := h.Begin(t.Context(), provider, next)
+	address, cookie, err := h.Begin(t.Context(), provider, next, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func TestSignInAtAnOpenIDProvider(t *testing.T) {
 		}
 	})
 	t.Run("who cancels there is told so", func(t *testing.T) {
-		address, cookie, err := h.Begin(t.Context(), "example", "/")
+		address, cookie, err := h.Begin(t.Context(), "example", "/", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,7 @@ func TestKeysOfTheProviderChange(t *testing.T) {
 func TestTheProviderIsDownAtTheStart(t *testing.T) {
 	h := newHouse(t)
 	h.idp.Misbehave(idptest.Faults{Down: true})
-	if _, _, err := h.Begin(t.Context(), "example", "/"); !errors.Is(err, fault.Unavailable) {
+	if _, _, err := h.Begin(t.Context(), "example", "/", false); !errors.Is(err, fault.Unavailable) {
 		t.Errorf("got %v", err)
 	}
 	h.idp.Misbehave(idptest.Faults{})
@@ -365,7 +365,7 @@ func TestMozillasProviderHasFormsOfItsOwn(t *testing.T) {
 		idp.Add(idptest.User{Subject: "ad|Mozilla-LDAP|ada", Name: "ada", Password: "correct horse", Groups: []string{"vpn", "mozilliansorg_users", "hris_dept"}})
 		c.Providers = append(c.Providers, login.Provider{Name: "mozilla-auth0", Type: "oidc", Issuer: idp.URL, ClientID: idp.ClientID, ClientSecret: idp.ClientSecret})
 	})
-	address, cookie, err := h.Begin(t.Context(), "mozilla-auth0", "/")
+	address, cookie, err := h.Begin(t.Context(), "mozilla-auth0", "/", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -101,6 +102,8 @@ type Deps struct {
 	Version string // shown in the footer
 	Log     *slog.Logger
 	Limits  *throttle.Limits // how often somebody may ask; nil: as often as they like
+	// FreshSignIn is how long ago who changes the deployment from a page may have signed in; 0: any time.
+	FreshSignIn time.Duration
 }
 
 // Pages is the handler of everything that is not an API. It is safe for concurrent use.
@@ -130,7 +133,7 @@ func New(d Deps) (*Pages, error) {
 		log.Warn("this binary was built without the pages' scripts: pages are plain and do not move; run \"make ui\" and build again")
 	}
 	sessions := &session.Store{Pool: d.Pool, Auth: d.Auth, Login: d.Login, Secure: strings.HasPrefix(d.RootURL, "https:"), Log: log}
-	kit, err := page.New(page.Deps{Sessions: sessions, Repositories: d.Push.Repositories, Assets: assets, RootURL: d.RootURL, Version: d.Version, Log: log, Limits: d.Limits})
+	kit, err := page.New(page.Deps{Sessions: sessions, Repositories: d.Push.Repositories, Assets: assets, RootURL: d.RootURL, Version: d.Version, Log: log, Limits: d.Limits, Fresh: d.FreshSignIn})
 	if err != nil {
 		return nil, err
 	}

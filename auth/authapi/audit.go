@@ -77,8 +77,9 @@ type recordBody struct {
 	EntityID   string    `json:"entityId"`
 	EntityType string    `json:"entityType"`
 
-	Change     json.RawMessage `json:"change,omitempty"` // these two in the audit log only
+	Change     json.RawMessage `json:"change,omitempty"` // these three in the audit log only
 	ApprovedBy string          `json:"approvedBy,omitempty"`
+	Proved     *task.Time      `json:"proved,omitempty"`
 }
 
 func history(r *web.Request, whole bool, read func(before int64, limit int) ([]auth.Record, error)) (any, error) {
@@ -104,6 +105,10 @@ func history(r *web.Request, whole bool, read func(before int64, limit int) ([]a
 		b := recordBody{ClientID: rec.ClientID, ActionType: rec.Action, Created: task.At(rec.Created), EntityID: rec.EntityID, EntityType: rec.EntityType}
 		if whole {
 			b.Change, b.ApprovedBy = rec.Change, rec.ApprovedBy
+			if !rec.Proved.IsZero() {
+				at := task.At(rec.Proved)
+				b.Proved = &at
+			}
 		}
 		out.AuditHistory = append(out.AuditHistory, b)
 	}

@@ -54,18 +54,19 @@ type IDP struct {
 
 // Faults are ways in which the provider misbehaves.
 type Faults struct {
-	Nonce     string // in ID tokens, in place of the client's
-	Audience  string // of ID tokens
-	Issuer    string // of ID tokens
-	Iss       string // in the browser's answer
-	Unsigned  bool   // ID tokens have the algorithm none
-	ForeignBy bool   // ID tokens are signed with a key that is not published
-	Expired   bool   // ID tokens are old
-	Subject   string // in the user info
-	Down      bool   // every answer is 503
-	NoRefresh bool   // gives no refresh token
-	NoGroups  bool   // leaves groups out of ID tokens; the user info has them
-	NoIDToken bool   // on refresh, which the specification allows
+	Nonce     string        // in ID tokens, in place of the client's
+	Audience  string        // of ID tokens
+	Issuer    string        // of ID tokens
+	Iss       string        // in the browser's answer
+	Unsigned  bool          // ID tokens have the algorithm none
+	ForeignBy bool          // ID tokens are signed with a key that is not published
+	Expired   bool          // ID tokens are old
+	Subject   string        // in the user info
+	Down      bool          // every answer is 503
+	NoRefresh bool          // gives no refresh token
+	NoGroups  bool          // leaves groups out of ID tokens; the user info has them
+	NoIDToken bool          // on refresh, which the specification allows
+	Signed    time.Duration // so long ago, ID tokens say, the person signed in: nobody was asked anew
 }
 
 // grant is what one sign-in gave.
@@ -76,6 +77,7 @@ type grant struct {
 	redirect  string
 	used      bool
 	offline   bool
+	maxAge    bool // the client wants to know when the person signed in
 }
 
 // New starts a provider that knows one client, which may send people back to redirect.
@@ -219,6 +221,8 @@ func (p *IDP) wrong(q url.Values) string {
 		return "PKCE is required"
 	case q.Get("state") == "" || q.Get("nonce") == "":
 		return "state and nonce are required here"
+	case q.Has("max_age") != (q.Get("prompt") == "login"):
+		return "the client asks anew by both prompt and max_age"
 	}
 	return ""
 }
@@ -249,7 +253,7 @@ func (p *IDP) signIn(w http.ResponseWriter, r *http.Request) {
 	code := secret()
 	p.codes[code] = &grant{
 		user: u.Name, nonce: q.Get("nonce"), challenge: q.Get("code_challenge"), redirect: q.Get("redirect_uri"),
-		offline: slices.Contains(strings.Fields(q.Get("scope")), "offline_access"),
+		offline: slices.Contains(strings.Fields(q.Get("scope")), "offline_access"), maxAge: q.Has("max_age"),
 	}
 	back.Set("code", code)
 	http.Redirect(w, r, p.redirect+"?"+back.Encode(), http.StatusFound)
@@ -327,6 +331,9 @@ func (p *IDP) idToken(g *grant, access string) (string, error) {
 		if v != "" {
 			claims[claim] = v
 		}
+	}
+	if g.maxAge || f.Signed != 0 {
+		claims["auth_time"] = now.Add(-f.Signed).Unix()
 	}
 	if f.Expired {
 		claims["exp"] = now.Add(-time.Hour).Unix()

@@ -61,7 +61,12 @@ func (p *GitHub) role(kind string) string { return p.config.Name + "-" + kind + 
 func (p *GitHub) Begin(_ context.Context, f Flow) (string, error) {
 	c := p.oauth
 	c.RedirectURL = f.Callback
-	return c.AuthCodeURL(f.State, oauth2.S256ChallengeOption(f.Verifier)), nil
+	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(f.Verifier)}
+	if f.Again {
+		// GitHub cannot be told to ask for the password. The person has to choose an account, at least.
+		options = append(options, oauth2.SetAuthURLParam("prompt", "select_account"))
+	}
+	return c.AuthCodeURL(f.State, options...), nil
 }
 
 // Finish implements Provider.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -110,7 +111,12 @@ func (p *OIDC) Begin(ctx context.Context, f Flow) (string, error) {
 	}
 	c := found.oauth
 	c.RedirectURL = f.Callback
-	return c.AuthCodeURL(f.State, oidc.Nonce(f.Nonce), oauth2.S256ChallengeOption(f.Verifier)), nil
+	options := []oauth2.AuthCodeOption{oidc.Nonce(f.Nonce), oauth2.S256ChallengeOption(f.Verifier)}
+	if f.Again {
+		// max_age has the ID token say when that was (auth_time), also where prompt is not known.
+		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
+	}
+	return c.AuthCodeURL(f.State, options...), nil
 }
 
 // Finish implements Provider.
@@ -138,7 +144,25 @@ func (p *OIDC) Finish(ctx context.Context, f Flow, q url.Values) (Person, error)
 	if id.Nonce != f.Nonce {
 		return Person{}, fault.New(fault.Unauthenticated, "The ID token of %s belongs to another sign-in.", p.config.Name)
 	}
-	return p.person(ctx, found, token, id)
+	person, err := p.person(ctx, found, token, id)
+	if err == nil {
+		person.Proved, err = authTime(id)
+	}
+	return person, err
+}
+
+// authTime is when the person showed the provider who they are, as the ID token says it; zero when it does not.
+func authTime(id *oidc.IDToken) (time.Time, error) {
+	var claims struct {
+		AuthTime *float64 `json:"auth_time"`
+	}
+	if err := id.Claims(&claims); err != nil {
+		return time.Time{}, fault.Wrap(fault.Unauthenticated, err, "The ID token says in a way that cannot be read when you signed in (auth_time).")
+	}
+	if claims.AuthTime == nil || *claims.AuthTime <= 0 {
+		return time.Time{}, nil
+	}
+	return time.Unix(int64(*claims.AuthTime), 0), nil
 }
 
 // answered checks the answer that the browser brought before anything is sent anywhere.

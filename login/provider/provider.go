@@ -25,6 +25,8 @@ type Person struct {
 	Name     string // for people
 	Roles    []string
 	Grant    []byte // a secret with which the provider is asked again; nil when it cannot be
+	// Proved is when the person showed the provider who they are, where it says so; zero: not known.
+	Proved time.Time
 }
 
 // Flow is what one sign-in holds from its beginning to its end.
@@ -33,6 +35,8 @@ type Flow struct {
 	Nonce    string // returns in the ID token
 	Verifier string // PKCE: proves to the provider that who began asks for the token
 	Callback string // where the provider sends the browser
+	// Again has the provider ask the person anew, whoever is signed in there, as far as it knows how to.
+	Again bool
 }
 
 // Provider vouches for people.

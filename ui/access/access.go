@@ -32,6 +32,8 @@ func (ps *Pages) Register(k *page.Kit) error {
 	k.Page("GET /login", ps.loginPage)
 	k.Page("POST /login", ps.signIn)
 	k.Page("POST /logout", ps.logout)
+	k.Page("GET "+page.AgainPath, ps.signInAgain)
+	k.Page("GET "+page.AgainDone, ps.signedInAgain)
 	k.Page("GET /login/{provider}", ps.beginLogin)
 	k.Page("GET /login/{provider}/callback", ps.finishLogin)
 	k.Data("POST /login/credentials", ps.credentials)

@@ -70,14 +70,24 @@ type exportedRecord struct {
 	EntityType string          `json:"entityType"`
 	EntityID   string          `json:"entityId"`
 	ApprovedBy string          `json:"approvedBy,omitempty"`
+	Proved     *time.Time      `json:"proved,omitempty"` // when who did it from a page had signed in last
 	Change     json.RawMessage `json:"change,omitempty"`
+}
+
+// provedAt is when who did something from a page had signed in last; nil for what no page did.
+func provedAt(r auth.Record) *time.Time {
+	if r.Proved.IsZero() {
+		return nil
+	}
+	at := r.Proved.UTC()
+	return &at
 }
 
 func writeJSON(w io.Writer) func([]auth.Record) error {
 	out := json.NewEncoder(w)
 	return func(list []auth.Record) error {
 		for _, r := range list {
-			if err := out.Encode(exportedRecord{r.Created.UTC(), r.ClientID, r.Action, r.EntityType, r.EntityID, r.ApprovedBy, r.Change}); err != nil {
+			if err := out.Encode(exportedRecord{r.Created.UTC(), r.ClientID, r.Action, r.EntityType, r.EntityID, r.ApprovedBy, provedAt(r), r.Change}); err != nil {
 				return err
 			}
 		}
@@ -91,12 +101,16 @@ func writeCSV(w io.Writer) func([]auth.Record) error {
 	return func(list []auth.Record) error {
 		if !begun {
 			begun = true
-			if err := out.Write([]string{"id", "time", "who", "what", "type", "entity", "approved by", "change"}); err != nil {
+			if err := out.Write([]string{"id", "time", "who", "what", "type", "entity", "approved by", "change", "signed in"}); err != nil {
 				return err
 			}
 		}
 		for _, r := range list {
-			row := []string{strconv.FormatInt(r.ID, 10), r.Created.UTC().Format(time.RFC3339), r.ClientID, r.Action, r.EntityType, r.EntityID, r.ApprovedBy, string(r.Change)}
+			proved := ""
+			if at := provedAt(r); at != nil {
+				proved = at.Format(time.RFC3339)
+			}
+			row := []string{strconv.FormatInt(r.ID, 10), r.Created.UTC().Format(time.RFC3339), r.ClientID, r.Action, r.EntityType, r.EntityID, r.ApprovedBy, string(r.Change), proved}
 			for i := range row {
 				row[i] = plainCell(row[i])
 			}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,24 +20,10 @@ type consent struct {
 	About    string // what the program says it is for
 	Expires  time.Time
 	Areas    []login.Area
-	Lacking  []string // asked for and not there to give
-	Action   string   // of the form
-	Fields   []field  // of the form, hidden
+	Lacking  []string     // asked for and not there to give
+	Action   string       // of the form
+	Fields   []page.Field // of the form, hidden
 	Problem  string
-}
-
-// field is a hidden field of a form.
-type field struct{ Name, Value string }
-
-func fieldsOf(q url.Values) []field {
-	var out []field
-	for name, values := range q {
-		for _, v := range values {
-			out = append(out, field{name, v})
-		}
-	}
-	slices.SortFunc(out, func(a, b field) int { return strings.Compare(a.Name+"\x00"+a.Value, b.Name+"\x00"+b.Value) })
-	return out
 }
 
 // maxConsentForm bounds the body of a decision: as many scopes as may be asked for, twice.
@@ -87,7 +72,7 @@ func (ps *Pages) askFor(v *page.Visit, status int, w login.Wish, problem string)
 	}
 	c := consent{
 		Asker: "A program on another machine", ClientID: offer.ClientID, About: w.Description, Expires: offer.Expires, Areas: login.InWords(offer.Scopes),
-		Action: "/auth/clients/create", Fields: fieldsOf(wishQuery(w)), Problem: problem, Lacking: lacking(w.Scopes, v),
+		Action: "/auth/clients/create", Fields: page.FieldsOf(wishQuery(w)), Problem: problem, Lacking: lacking(w.Scopes, v),
 	}
 	if w.Callback != "" {
 		target, err := login.Loopback(w.Callback)
@@ -151,6 +136,12 @@ func (ps *Pages) clientDecision(v *page.Visit) error {
 	}
 	if f.Get("decision") == "deny" {
 		return ps.denied(v, w)
+	}
+	if target, err := login.Loopback(w.Callback); err == nil && w.Callback != "" {
+		allowTarget(v.W, target) // for the page that asks to sign in again
+	}
+	if err := v.Fresh(); err != nil {
+		return err
 	}
 	ticked := f["approve"]
 	if byHand {
@@ -263,6 +254,12 @@ func (ps *Pages) refuse(v *page.Visit, err error) error {
 }
 
 func (ps *Pages) grant(v *page.Visit, r login.Request, ticked []string) error {
+	if target, err := url.Parse(r.RedirectURI); err == nil {
+		allowTarget(v.W, target) // for the page that asks to sign in again
+	}
+	if err := v.Fresh(); err != nil {
+		return err
+	}
 	to, err := ps.Login.Grant(v.R.Context(), v.Session.Holder, r, ticked)
 	if err != nil {
 		return err
@@ -293,7 +290,7 @@ func (ps *Pages) sitePage(v *page.Visit) error {
 	id, _ := strings.CutSuffix(offer.ClientID, offer.ClientID[strings.LastIndex(offer.ClientID, "-"):])
 	c := consent{
 		Asker: r.Site.Title, Address: target.Scheme + "://" + target.Host, ClientID: id + "-…", Expires: offer.Expires,
-		Areas: login.InWords(offer.Scopes), Lacking: lacking(r.Scopes, v), Action: "/login/oauth/authorize/decision", Fields: fieldsOf(r.Query()),
+		Areas: login.InWords(offer.Scopes), Lacking: lacking(r.Scopes, v), Action: "/login/oauth/authorize/decision", Fields: page.FieldsOf(r.Query()),
 	}
 	return v.Show(http.StatusOK, page.View{Title: "Let a site in", Name: "consent", Main: "narrow", Body: c}, nil)
 }

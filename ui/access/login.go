@@ -72,7 +72,7 @@ func (ps *Pages) signIn(v *page.Visit) error {
 func (ps *Pages) startSession(v *page.Visit, who session.Begun, expires time.Time) error {
 	ctx := v.R.Context()
 	who.Agent = agentOf(v.R)
-	token, err := ps.Sessions.Start(ctx, who, expires)
+	token, err := ps.Sessions.Start(ctx, who, v.Session, expires)
 	if err != nil {
 		return err
 	}
@@ -121,9 +121,14 @@ func (ps *Pages) beginLogin(v *page.Visit) error {
 		return err
 	}
 	v.Failed() // each is kept until it ends, and may never
-	address, cookie, err := ps.Login.Begin(v.R.Context(), v.R.PathValue("provider"), page.LocalPath(v.R.FormValue("next")))
+	return ps.begin(v, v.R.PathValue("provider"), false)
+}
+
+// begin sends the browser to a provider; again is for somebody who is signed in and has to prove that anew.
+func (ps *Pages) begin(v *page.Visit, provider string, again bool) error {
+	address, cookie, err := ps.Login.Begin(v.R.Context(), provider, page.LocalPath(v.R.FormValue("next")), again)
 	if errors.Is(err, fault.Unavailable) {
-		ps.Log.WarnContext(v.R.Context(), "a provider of sign-ins cannot be asked", "provider", v.R.PathValue("provider"), "error", err)
+		ps.Log.WarnContext(v.R.Context(), "a provider of sign-ins cannot be asked", "provider", provider, "error", err)
 		return ps.showSignIn(v, http.StatusServiceUnavailable, signInView{Next: page.LocalPath(v.R.FormValue("next")), Problem: fault.Message(err)})
 	}
 	if err != nil {
@@ -131,6 +136,33 @@ func (ps *Pages) beginLogin(v *page.Visit) error {
 	}
 	ps.setAttempt(v.W, cookie)
 	return v.Redirect(address)
+}
+
+// signInAgain has somebody prove anew who they are: at the provider, or with the client's credentials.
+func (ps *Pages) signInAgain(v *page.Visit) error {
+	if !v.SignedIn() {
+		return nil
+	}
+	provider, _, _ := strings.Cut(v.Session.ClientID, "/")
+	if !v.Session.Holder.Person {
+		return ps.showSignIn(v, http.StatusOK, signInView{Next: page.LocalPath(v.R.FormValue("next")), ClientID: v.Session.ClientID})
+	}
+	if err := v.Attempt(); err != nil {
+		return err
+	}
+	v.Failed() // as at beginLogin
+	return ps.begin(v, provider, true)
+}
+
+// signedInAgain ends a window that was opened for that.
+func (ps *Pages) signedInAgain(v *page.Visit) error {
+	if !v.SignedIn() {
+		return nil
+	}
+	return v.Show(http.StatusOK, page.View{Title: "Signed in again", Name: "againdone", Main: "narrow", Body: struct {
+		Fresh  bool
+		Proved time.Time
+	}{!v.StaleSignIn(), v.Session.Proved}}, nil)
 }
 
 // finishLogin is where a provider sends the browser back to.
@@ -155,7 +187,7 @@ func (ps *Pages) finishLogin(v *page.Visit) error {
 	case err != nil:
 		return err
 	}
-	who := session.Begun{Holder: login.Holder{ClientID: at.Identity, Person: true}}
+	who := session.Begun{Holder: login.Holder{ClientID: at.Identity, Person: true}, Proved: at.Proved}
 	if err := ps.startSession(v, who, time.Now().Add(ps.Login.SessionLife())); err != nil {
 		return err
 	}
@@ -183,6 +215,9 @@ func (ps *Pages) credentials(v *page.Visit) (any, error) {
 	}
 	if !v.Session.Holder.Person {
 		return nil, fault.New(fault.Conflict, "Only people who signed in at a provider get temporary credentials here; you brought credentials of your own.")
+	}
+	if err := v.Fresh(); err != nil {
+		return nil, err // they would change what the session may not
 	}
 	return ps.Login.Credentials(v.R.Context(), v.Session.ClientID)
 }

@@ -26,7 +26,7 @@ type town struct {
 	other  string
 }
 
-func newTown(t *testing.T) *town {
+func newTown(t *testing.T, options ...uitest.Option) *town {
 	t.Helper()
 	w := &town{visits: make(chan url.Values, 10)}
 	other := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -38,7 +38,7 @@ func newTown(t *testing.T) *town {
 	}))
 	t.Cleanup(other.Close)
 	w.other = strings.Replace(other.URL, "127.0.0.1", "localhost", 1)
-	w.Site = uitest.New(t, uitest.SignInAt(func(root string) login.Config {
+	w.Site = uitest.New(t, append(options, uitest.SignInAt(func(root string) login.Config {
 		w.idp = idptest.New(t, root+"/login/example/callback")
 		w.github = idptest.NewGitHub(t, root+"/login/github/callback", idptest.Account{ID: 1815, Login: "Ada-L", Teams: []string{"acme/release-managers"}})
 		return login.Config{
@@ -51,7 +51,7 @@ func newTown(t *testing.T) *town {
 				Scope: []string{"queue:rerun-task:*", "queue:cancel-task:*", "hooks:trigger-hook:release/*", "secrets:get:project/x", "assume:repo:github.com/acme/site:*"},
 			}},
 		}
-	}))
+	}))...)
 	w.idp.Add(idptest.User{Subject: "ada-1", Name: "ada", Email: "ada@example.com", Password: "correct horse", Groups: []string{"readers"}})
 	for role, scopes := range map[string][]string{
 		"example-group:readers":             {"queue:rerun-task:*", "assume:repo:github.com/acme/site:*"},

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzhttp"
 
@@ -51,6 +52,7 @@ type Deps struct {
 	Version      string // shown in the footer
 	Log          *slog.Logger
 	Limits       *throttle.Limits // how often somebody may ask; nil: as often as they like
+	Fresh        time.Duration    // how long ago who changes the deployment may have signed in; 0: any time
 }
 
 // Kit makes handlers of pages. Add, Page, Data and Raw are for the start of the program; its handler is safe for
@@ -177,6 +179,9 @@ func (k *Kit) data(h func(*Visit) (any, error)) http.Handler {
 			answer, err = h(v)
 			v.propose()
 		}
+		if problem := v.signIn.Refused(); problem != nil && (err != nil || answer != nil) {
+			err = problem // whatever became of it on its way
+		}
 		if err != nil {
 			v.failData(err)
 			return
@@ -196,6 +201,7 @@ func (k *Kit) begin(w http.ResponseWriter, r *http.Request) (*Visit, error) {
 		return v, err
 	}
 	v.Have = scope.NewSet(v.Session.Scopes)
+	v.signedIn()
 	if r.Method == http.MethodPost {
 		ctx, refused := auth.Watch(v.R.Context())
 		v.R, v.refused = v.R.WithContext(ctx), refused

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/treeline-ci/treeline/auth"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/internal/web/throttle"
@@ -88,5 +89,9 @@ func (v *Visit) failData(err error) {
 	if limited(err) {
 		v.W.Header().Set("Retry-After", strconv.Itoa(throttle.Seconds(err)))
 	}
-	v.writeJSON(p.Status, map[string]string{"message": p.Message, "request": p.Request})
+	answer := map[string]string{"message": p.Message, "request": p.Request}
+	if _, stale := errors.AsType[*auth.StaleSignIn](err); stale {
+		answer["code"] = "SignInAgain"
+	}
+	v.writeJSON(p.Status, answer)
 }

@@ -28,6 +28,8 @@ type Visit struct {
 	ID      string // of the request, in the log and on error pages
 
 	refused *auth.Watched // a change for want of a second person; nil where nothing can be changed
+	signIn  *auth.SignIn  // nil: nobody is signed in
+	asked   bool          // to sign in again
 }
 
 // View is what the layout shows around a page's own part. Show fills in what pages leave out.
@@ -121,6 +123,9 @@ func (v *Visit) Post() error {
 
 // Redirect sends the browser on, after a form with GET.
 func (v *Visit) Redirect(to string) error {
+	if done, err := v.askAgain(); done {
+		return err
+	}
 	http.Redirect(v.W, v.R, to, http.StatusSeeOther)
 	return nil
 }
@@ -149,6 +154,9 @@ func (v *Visit) SignedIn() bool {
 
 // Show renders a page: its template inside the layout. data goes to the script, w.Body to the template.
 func (v *Visit) Show(status int, w View, data any) error {
+	if done, err := v.askAgain(); done {
+		return err
+	}
 	k, r := v.Kit, v.R
 	w.Theme, w.User, w.CSRF = themeOf(r), v.Session.ClientID, v.Session.CSRF()
 	w.Assets, w.About, w.Here, w.Areas = k.Assets, k.Version, r.URL.RequestURI(), k.Areas(w.Repo)

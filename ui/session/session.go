@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,10 @@ type Session struct {
 	Token    []byte   // the cookie's; nil when not signed in
 	Holder   login.Holder
 	Issuer   string // as of auth.Caller
+	// Proved is when the person, or who has the client's credentials, proved that last; zero for a visitor.
+	Proved time.Time
+
+	earlier [][]byte // hashes of what forms carried in the sessions before it
 }
 
 // CSRF returns a token that only pages of this session hold. It looks different each time, so that
@@ -56,7 +61,20 @@ func (s Session) CheckCSRF(given string) bool {
 	if err != nil || len(raw) != 2*sha256.Size {
 		return false
 	}
-	return hmac.Equal(xor(raw[:sha256.Size], raw[sha256.Size:]), s.proof())
+	proof := xor(raw[:sha256.Size], raw[sha256.Size:])
+	return hmac.Equal(proof, s.proof()) || slices.ContainsFunc(s.earlier, func(sum []byte) bool { return hmac.Equal(sum, hashOf(proof)) })
+}
+
+// kept is how many sessions of the same person in the same browser, one after the other, have forms that stay good.
+const kept = 20
+
+// forms are the hashes for the session after this one.
+func (s Session) forms() [][]byte {
+	if s.Token == nil {
+		return nil
+	}
+	list := append(slices.Clone(s.earlier), hashOf(s.proof()))
+	return list[max(0, len(list)-kept):]
 }
 
 func (s Session) proof() []byte {
@@ -87,14 +105,26 @@ type Begun struct {
 	login.Holder
 	Scopes []string // at its begin; nil for a client, whose scopes are looked up at each request
 	Agent  string   // the browser, as it calls itself
+	// Proved is when they proved who they are, where a provider says so; zero: now.
+	Proved time.Time
+
+	earlier [][]byte
 }
 
-// Start makes a session and returns its token.
-func (s *Store) Start(ctx context.Context, who Begun, expires time.Time) ([]byte, error) {
+// Start makes a session and returns its token. before is that of the browser: when it is the same person's, pages that
+// are open there go on with the new one.
+func (s *Store) Start(ctx context.Context, who Begun, before Session, expires time.Time) ([]byte, error) {
 	token := make([]byte, 32)
 	rand.Read(token) // never fails
-	sum := sha256.Sum256(token)
-	if _, err := s.Pool.Exec(ctx, startSQL.Text, sum[:], who.ClientID, who.Scopes, expires, who.Certificate, who.Person, who.Agent); err != nil {
+	forms := [][]byte{}
+	if before.Token != nil && before.ClientID == who.ClientID && before.Holder.Person == who.Person {
+		forms = before.forms()
+	}
+	var proved *time.Time
+	if !who.Proved.IsZero() {
+		proved = &who.Proved
+	}
+	if _, err := s.Pool.Exec(ctx, startSQL.Text, hashOf(token), who.ClientID, who.Scopes, expires, who.Certificate, who.Person, who.Agent, proved, forms); err != nil {
 		return nil, fmt.Errorf("ui: start a session of %s: %w", who.ClientID, pg.Classify(err))
 	}
 	return token, nil
@@ -104,7 +134,7 @@ func (s *Store) Start(ctx context.Context, who Begun, expires time.Time) ([]byte
 func (s *Store) find(ctx context.Context, token []byte) (Begun, error) {
 	var who Begun
 	sum := sha256.Sum256(token)
-	err := s.Pool.QueryRow(ctx, findSQL.Text, sum[:]).Scan(&who.ClientID, &who.Scopes, &who.Certificate, &who.Since, &who.Person)
+	err := s.Pool.QueryRow(ctx, findSQL.Text, sum[:]).Scan(&who.ClientID, &who.Scopes, &who.Certificate, &who.Since, &who.Person, &who.Proved, &who.earlier)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Begun{}, fault.New(fault.NotFound, "The session has ended.")
 	}
@@ -136,7 +166,9 @@ func (s *Store) Of(r *http.Request) (Session, error) {
 		}
 		switch {
 		case err == nil:
-			return Session{who.ClientID, caller.Scopes, token, who.Holder, caller.Issuer}, nil
+			return Session{
+				ClientID: who.ClientID, Scopes: caller.Scopes, Token: token, Holder: who.Holder, Issuer: caller.Issuer, Proved: who.Proved, earlier: who.earlier,
+			}, nil
 		case errors.Is(err, fault.Unavailable): // the person's provider; what everybody may see stays open
 			s.Log.WarnContext(ctx, "a person is taken for a visitor", "identity", who.ClientID, "error", err)
 		case !errors.Is(err, fault.NotFound) && !errors.Is(err, fault.Unauthenticated):
@@ -234,10 +266,11 @@ func hashOf(token []byte) []byte {
 
 var (
 	startSQL = pg.Statement{Name: "ui.start-session", Text: `
-INSERT INTO ui_sessions (token_hash, client_id, scopes, expires, certificate, person, agent) VALUES ($1, $2, $3, $4, nullif($5, ''), $6, $7)`}
+INSERT INTO ui_sessions (token_hash, client_id, scopes, expires, certificate, person, agent, proved, earlier_forms)
+VALUES ($1, $2, $3, $4, nullif($5, ''), $6, $7, coalesce($8, now()), $9)`}
 
 	findSQL = pg.Statement{Name: "ui.find-session", Text: `
-SELECT client_id, scopes, coalesce(certificate, ''), created, person FROM ui_sessions WHERE token_hash = $1 AND expires > now()`}
+SELECT client_id, scopes, coalesce(certificate, ''), created, person, coalesce(proved, created), earlier_forms FROM ui_sessions WHERE token_hash = $1 AND expires > now()`}
 
 	listSessionsSQL = pg.Statement{Name: "ui.list-sessions", Text: `
 SELECT encode(token_hash, 'hex'), agent, created, expires, token_hash = $2 FROM ui_sessions

@@ -6,6 +6,8 @@ type Page = { start: (root: HTMLElement) => void };
 // Each is a part of its own that only its page loads.
 const pages: Record<string, () => Promise<Page>> = {
   home: () => import("./home/page.ts"),
+  again: () => import("./shell/again.ts"),
+  againdone: () => import("./shell/again.ts"),
   groups: () => import("./shell/outline.ts"),
   jobs: () => import("./jobs/page.tsx"),
   task: () => import("./task/page.tsx"),

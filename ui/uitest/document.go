@@ -27,6 +27,18 @@ func (s *Site) Browser(t testing.TB) *Browser {
 	return &Browser{site: s, http: http.Client{Jar: jar}}
 }
 
+// Copy returns a browser with the same cookies, as who stole them has it.
+func (b *Browser) Copy(t testing.TB) *Browser {
+	t.Helper()
+	other := b.site.Browser(t)
+	root, err := url.Parse(b.site.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.http.Jar.SetCookies(root, b.http.Jar.Cookies(root))
+	return other
+}
+
 // SignIn signs the browser in.
 func (b *Browser) SignIn(t testing.TB, client, token string) {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -86,10 +87,14 @@ type Option func(*settings)
 type settings struct {
 	login func(rootURL string) login.Config
 	bugs  bugs.Tracker
+	fresh time.Duration
 }
 
 // WithTracker gives the site a bug tracker.
 func WithTracker(tracker bugs.Tracker) Option { return func(s *settings) { s.bugs = tracker } }
+
+// FreshSignIn has changes take a sign-in that is no older.
+func FreshSignIn(d time.Duration) Option { return func(s *settings) { s.fresh = d } }
 
 // SignInAt says where people sign in; config is given the address of the site.
 func SignInAt(config func(rootURL string) login.Config) Option {
@@ -133,7 +138,7 @@ func New(t testing.TB, options ...Option) *Site {
 		Rest:  newRest(t, s),
 		Pools: s.Pools, Gauge: s.Gauge, Queue: s.Queue, Push: s.Push, Auth: s.Auth, Feed: feed, Login: s.Login, Cron: s.Cron, Triage: s.Triage, Hooks: s.Hooks, Objects: s.objects, Pool: pool, Failures: s.Failures, Record: s.records(), RootURL: s.URL, Version: "test", Log: log,
 		Trace: s.Traces().Group, TracePush: s.Traces().OfPush,
-		Schemas: queueapi.Service(s.Queue).Schemas, Bugs: set.bugs,
+		Schemas: queueapi.Service(s.Queue).Schemas, Bugs: set.bugs, FreshSignIn: set.fresh,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -128,6 +128,8 @@ func (f *Flags) Read() (c app.Config, problems []Problem) {
 	read("TREELINE_REPOSITORIES", err)
 	c.TwoPersons, err = auth.ParseGuards(os.Getenv("TREELINE_TWO_PERSONS"))
 	read("TREELINE_TWO_PERSONS", err)
+	c.FreshSignIn, err = c.Login.Fresh(os.Getenv("TREELINE_FRESH_SIGN_IN"))
+	read("TREELINE_FRESH_SIGN_IN", err)
 	c.Proxies, err = web.ParseProxies(cmp.Or(f.proxies, os.Getenv("TREELINE_TRUSTED_PROXIES")))
 	read("--trusted-proxies or TREELINE_TRUSTED_PROXIES", err)
 	c.Limits, err = throttle.Parse(cmp.Or(f.limits, os.Getenv("TREELINE_LIMITS")))

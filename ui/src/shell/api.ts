@@ -26,8 +26,17 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return answer<T>(await fetch(path, { headers: { Accept: "application/json" }, signal: signal ?? null }));
 }
 
-export async function post<T>(path: string, form: URLSearchParams): Promise<T> {
-  return answer<T>(await fetch(path, { method: "POST", headers: { Accept: "application/json", "X-CSRF": bootOf().csrf }, body: form }));
+/** Sends a change. Where that takes a fresh sign-in the person is asked for one, and may send it once more. */
+export async function post<T>(path: string, form?: URLSearchParams): Promise<T> {
+  const response = await fetch(path, { method: "POST", headers: { Accept: "application/json", "X-CSRF": bootOf().csrf }, body: form ?? null });
+  if (response.status === 403) {
+    const told = (await response.clone().json().catch(() => ({}))) as { code?: string; message?: string };
+    if (told.code === "SignInAgain") {
+      const { signInAgain } = await import("./again.ts");
+      if (await signInAgain(told.message ?? "")) return post(path, form);
+    }
+  }
+  return answer<T>(response);
 }
 
 const busy = new Set<string>();
@@ -38,9 +47,7 @@ export async function act(name: Act["name"], taskId: string): Promise<boolean> {
   if (busy.has(key)) return false;
   busy.add(key);
   try {
-    const path = `/ui/api/tasks/${taskId}/${name}`;
-    const headers = { Accept: "application/json", "X-CSRF": bootOf().csrf };
-    const { message } = await answer<{ message: string }>(await fetch(path, { method: "POST", headers }));
+    const { message } = await post<{ message: string }>(`/ui/api/tasks/${taskId}/${name}`);
     toast(message);
     return true;
   } catch (error) {

@@ -20,6 +20,7 @@
 # make release-check  the release twice, in two directories: the same bytes; COLD=1 compiles everything anew
 # make image  the container image from scratch, by podman, of what make release made
 # make test-deploy  the chart, the compose file as containers, the units, the image, nginx and Caddy with the real programs
+# make test-docs-long  the commands of the documentation that take minutes: benchmarks
 # make test-otel  a push as one trace in an OpenTelemetry Collector, over HTTP and over gRPC
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
@@ -34,7 +35,7 @@ GOFILES   = $(shell git ls-files --cached --others --exclude-standard '*.go' go.
 # One way to build for the program and its tests, so that nothing is compiled twice; no C compiler is needed.
 export CGO_ENABLED = 0
 
-.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test migrate-bench vacuum-bench release release-check image test-deploy test-otel clean
+.PHONY: run test test-ui gallery lint build audit ui bench bench-ui bench-taskgraph bench-worker simulate-pools bench-hg bench-github bench-admin soak upgrade-test migrate-bench vacuum-bench release release-check image test-deploy test-docs-long test-otel clean
 
 run: need-run bin/treeline
 	@exec bin/treeline dev --data $(call path,$(DATA)) --port $(PORT) --workers $(WORKERS) $(if $(REPO),--repo $(call path,$(REPO)))
@@ -163,9 +164,13 @@ image: need-run ui
 # Not part of make test: Helm, Kubernetes' types and Docker Compose are compiled, and the whole program for an image.
 test-deploy: need-test ui
 	@tools/need proxies systemd networks
-	cd deploy/verify && $(GO) test -count 1 ./...
+	cd deploy/verify && $(GO) test -count 1 ./... && $(GO) build -ldflags=-s -o $(CURDIR)/bin/ helm.sh/helm/v3/cmd/helm ./kubectl
 	cd deploy/verify/compose && $(GO) build -ldflags=-s -o $(CURDIR)/bin/docker-compose github.com/docker/compose/v2/cmd
 	COMPOSE=$(CURDIR)/bin/docker-compose $(GO) test -count 1 -tags deploy -timeout 60m -v ./deploy/deploytest
+
+# What pages say of benchmarks, as it stands there. Bring a quiet machine, and some minutes.
+test-docs-long: need-test bin/treeline
+	$(GO) test -count 1 -tags docslong -timeout 60m -v ./docs/longtest
 
 # Not part of make test: compiling a collector takes minutes.
 test-otel: need-test
@@ -179,4 +184,4 @@ clean:
 need-run:
 	@tools/need go git postgresql node
 need-test:
-	@tools/need go git postgresql node hg tmux chromium rabbitmq pgbouncer podman archivers
+	@tools/need go git postgresql node hg tmux chromium rabbitmq pgbouncer podman archivers rsync

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -8,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,9 +18,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/treeline-ci/treeline/docs/command"
 	"github.com/treeline-ci/treeline/internal/awstest"
+	"github.com/treeline-ci/treeline/internal/pg"
+	"github.com/treeline-ci/treeline/internal/sys"
 )
 
 // bringSTS puts a double in the place of Amazon's service that federates, which wants to be asked for what the page asks, and
@@ -103,5 +109,111 @@ func groups() error {
 			return os.Remove(dir)
 		}
 	}
+	return err
+}
+
+// bringDatabase has the page's servers use a database.
+func (r *reader) bringDatabase(url string) {
+	r.t.Helper()
+	r.bring("server")
+	r.literal["postgres://treeline@localhost/treeline"], r.literal["postgres://treeline@db/treeline"] = url, url
+	r.export(map[string]string{"DATABASE_URL": url, "TREELINE_ROOT_URL": r.names["https://ci.example.com"], "TREELINE_DATA": r.literal["/var/lib/treeline"]})
+}
+
+// services are the services of a machine with a PostgreSQL of its own, as systemctl starts and stops them.
+type services struct {
+	*reader
+	dir      string // PostgreSQL's: has data
+	uid, gid int    // of who owns that
+	cluster  *pg.Cluster
+}
+
+// bringCluster gives the page a machine with a PostgreSQL and a server. The page is where its data directory is.
+func (r *reader) bringCluster() {
+	r.t.Helper()
+	s := &services{reader: r, dir: filepath.Join(r.dir, "postgresql")}
+	if err := s.start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		if err := s.stop("postgresql"); err != nil {
+			r.t.Error(err)
+		}
+	})
+	info, err := os.Stat(filepath.Join(s.dir, "data"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	uid, gid, _ := sys.Owner(info)
+	s.uid, s.gid = int(uid), int(gid)
+	database, err := url.Parse(s.cluster.URL(pg.DatabaseName))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.bringDatabase(database.String())
+	r.export(map[string]string{"PGHOST": database.Query().Get("host"), "PGUSER": database.Query().Get("user"), "PGDATABASE": pg.DatabaseName})
+	backup := r.literal["/backup"]
+	sh(r.t, r.dir, "mkdir -p '"+r.literal["/var/lib/treeline"]+"/objects'; mkdir '"+backup+"/wal'; chmod 777 '"+backup+"/wal'")
+	r.keep("place", s.dir)
+	systemctl := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if err := s.does(strings.Fields(q.URL.Query().Get("words"))); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	}))
+	r.t.Cleanup(systemctl.Close)
+	r.program("systemctl", `exec curl -s --fail-with-body --get --data-urlencode "words=$*" `+systemctl.URL)
+	r.launch(command.Block{Language: "sh", Lines: []string{"treeline serve"}, Stays: `"serving"`})
+}
+
+// does what systemctl is told.
+func (s *services) does(words []string) error {
+	if len(words) < 2 {
+		return fmt.Errorf("%q is not understood", words)
+	}
+	for _, unit := range words[1:] {
+		if words[0] == "stop" || words[0] == "restart" {
+			if err := s.stop(unit); err != nil {
+				return err
+			}
+		}
+		if words[0] == "start" || words[0] == "restart" {
+			if err := s.start(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// start starts PostgreSQL.
+func (s *services) start() (err error) {
+	if s.uid != 0 && os.Geteuid() == 0 { // what was put back is root's, and is to be of who had the data
+		err = filepath.WalkDir(filepath.Join(s.dir, "data"), func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(path, s.uid, s.gid))
+		})
+	}
+	if err == nil {
+		s.cluster, err = pg.StartCluster(s.t.Context(), s.dir, slog.New(slog.DiscardHandler))
+	}
+	return err
+}
+
+// stop stops PostgreSQL or the page's servers. A second time does nothing.
+func (s *services) stop(unit string) error {
+	if unit == "treeline" {
+		for _, other := range s.staying {
+			if strings.HasPrefix(other.what, "treeline serve") {
+				other.stop(s.t)
+			}
+		}
+		return nil
+	}
+	if s.cluster == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), time.Minute)
+	defer cancel()
+	err := s.cluster.Stop(ctx)
+	s.cluster = nil
 	return err
 }

@@ -105,10 +105,9 @@ func (r *reader) bring(need string) {
 		r.export(map[string]string{"PORT": fmt.Sprint(r.port)})
 		sh(r.t, r.dir, "rm treeline-data pebble/treeline-data")
 	case "database":
-		r.bring("server")
-		url := pgtest.URL(r.t)
-		r.literal["postgres://treeline@localhost/treeline"], r.literal["postgres://treeline@db/treeline"] = url, url
-		r.export(map[string]string{"DATABASE_URL": url, "TREELINE_ROOT_URL": r.names["https://ci.example.com"], "TREELINE_DATA": r.literal["/var/lib/treeline"]})
+		r.bringDatabase(pgtest.URL(r.t))
+	case "cluster": // a PostgreSQL of the page's own, with a server
+		r.bringCluster()
 	case "checkout": // Treeline's own, as it is after make: a page begins there
 		sh(r.t, r.dir, "mkdir -p treeline/bin treeline/ui/dist; touch -d '1 hour ago' treeline/ui/dist/.built; cp -p '"+program+"' treeline/bin/treeline")
 		here, err := filepath.Abs("..")
@@ -148,7 +147,10 @@ func (r *reader) bring(need string) {
 		r.t.Cleanup(s.Close)
 		r.literal["hg.example.com:443"] = s.Listener.Addr().String()
 	case "images": // a tree with one, and an engine
-		r.export(map[string]string{"DOCKER_HOST": podmantest.Start(aside{r.t})})
+		host := podmantest.Start(aside{r.t})
+		env := podmantest.Environment(host)
+		r.literal["/tmp/podman.sock"] = filepath.Join(env["TMPDIR"], "own.sock") // which is short
+		r.export(env)
 		sh(r.t, filepath.Join(r.dir, "pebble"), "mkdir -p taskcluster/docker/linux taskcluster/kinds/docker-image; sed -i 's/^  aliases:/&\\n"+imagesAlias+"/' taskcluster/config.yml")
 		r.keep("pebble/taskcluster/docker/linux/Dockerfile", "FROM "+podmantest.Image+"\nRUN echo made > /made\n")
 		r.keep("pebble/taskcluster/kinds/docker-image/kind.yml", imageKind)

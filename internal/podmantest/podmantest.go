@@ -64,6 +64,17 @@ func Start(t testing.TB, lines ...string) (host string) {
 	return p.host()
 }
 
+// Environment has what the program podman itself needs to use the storage of a service that Start has started, images and
+// containers, and DOCKER_HOST. All of it goes when the service's test ends.
+func Environment(host string) map[string]string {
+	dir := filepath.Dir(strings.TrimPrefix(host, "unix://"))
+	return map[string]string{"DOCKER_HOST": host, "TMPDIR": dir,
+		"CONTAINERS_CONF": filepath.Join(dir, containersFile), "CONTAINERS_STORAGE_CONF": filepath.Join(dir, storageFile)}
+}
+
+// The files of settings, in the directory of the socket.
+const containersFile, storageFile = "containers.conf", "storage.conf"
+
 type podman struct {
 	dir  string
 	cmd  *exec.Cmd
@@ -76,14 +87,21 @@ func (p *podman) host() string   { return "unix://" + p.socket() }
 
 // command is podman with the private storage.
 func (p *podman) command(args ...string) *exec.Cmd {
-	cmd := exec.Command("podman", append([]string{"--root", filepath.Join(p.dir, "root"), "--runroot", filepath.Join(p.dir, "run"), "--tmpdir", filepath.Join(p.dir, "tmp")}, args...)...)
-	cmd.Env = append(os.Environ(), "CONTAINERS_CONF="+filepath.Join(p.dir, "containers.conf"), "TMPDIR="+p.dir)
+	cmd := exec.Command("podman", args...)
+	cmd.Env = os.Environ()
+	for name, value := range Environment(p.host()) {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
 	return cmd
 }
 
 func (p *podman) start(conf string) error {
-	if err := os.WriteFile(filepath.Join(p.dir, "containers.conf"), []byte(conf), 0o600); err != nil {
-		return err
+	conf = strings.Replace(conf, "[engine]\n", fmt.Sprintf("[engine]\ntmp_dir = %q\n", filepath.Join(p.dir, "tmp")), 1)
+	storage := fmt.Sprintf("[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n", filepath.Join(p.dir, "root"), filepath.Join(p.dir, "run"))
+	for name, text := range map[string]string{containersFile: conf, storageFile: storage} {
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
 	}
 	archive, err := rootFS()
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/treeline-ci/treeline/auth/hawk"
 	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/docs/command"
 	"github.com/treeline-ci/treeline/internal/hgtest"
 	"github.com/treeline-ci/treeline/internal/podmantest"
 	"github.com/treeline-ci/treeline/internal/slug"
@@ -45,16 +46,8 @@ const composePatience = 5 * time.Minute
 // packages (standin_test.go) stand in for those of PostgreSQL, RabbitMQ, versitygw and Caddy, under their names. It goes
 // on in a network namespace of its own, in which ports are free and nothing of the machine's network is changed.
 func TestTheComposeFileRuns(t *testing.T) {
-	if parts := os.Getenv(partsVariable); parts != "" {
-		composedForReal(t, parts)
-		return
-	}
-	again := exec.Command(os.Args[0], "-test.run=^TestTheComposeFileRuns$", "-test.v", "-test.timeout=40m")
-	again.Env = append(os.Environ(), partsVariable+"="+composeParts(t))
-	again.Stdout, again.Stderr = t.Output(), t.Output()
-	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if err := again.Run(); err != nil {
-		t.Fatal(err)
+	if inItsOwnNetwork(t, func() []string { return []string{partsVariable + "=" + composeParts(t)} }) {
+		composedForReal(t, os.Getenv(partsVariable))
 	}
 }
 
@@ -63,6 +56,7 @@ type deployment struct {
 	podman
 	dir     string // a copy of deploy/, with secrets
 	program string // Docker Compose
+	image   string // of Treeline
 	env     []string
 	checks  *checker
 	token   string // of the operator
@@ -70,14 +64,11 @@ type deployment struct {
 }
 
 func composedForReal(t *testing.T, parts string) {
-	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	t.Setenv("DISABLE_HC_SYSTEMD", "true") // the checker stands in for systemd's timers
 	networks := t.TempDir()
 	p := podman{t, filepath.Dir(strings.TrimPrefix(podmantest.Start(t, "[network]", `network_backend = "netavark"`, fmt.Sprintf("network_config_dir = %q", networks)), "unix://"))}
-	image := standIns(p, parts)
-	d := &deployment{podman: p, dir: filepath.Join(t.TempDir(), "deploy"), program: filepath.Join(parts, "docker-compose")}
+	page, image := openBook(t, "docs/operations/install.md"), standIns(p, parts)
+	d := &deployment{podman: p, dir: filepath.Join(t.TempDir(), "deploy"), program: filepath.Join(parts, "docker-compose"), image: image}
 	d.env = append(p.env(), "DOCKER_HOST=unix://"+filepath.Join(p.dir, "socket"), "DOCKER_CONFIG="+t.TempDir(), "TREELINE_HOST="+composeHost, "TREELINE_IMAGE="+image)
 	repo := hgtest.Init(t, "meadow")
 	web := repo.Serve("--address", "0.0.0.0")
@@ -88,13 +79,13 @@ func composedForReal(t *testing.T, parts string) {
 			return
 		}
 		for name := range strings.FieldsSeq(d.run("ps", "--all", "--format", "{{.Names}}")) {
-			said, err := d.try("logs", "--tail=40", name)
-			t.Logf("%s: %s %v", name, said, err)
+			t.Log(d.said(name, "--tail=40"))
 		}
 	})
 
 	var first string
 	t.Run("all become healthy, one after the other", func(t *testing.T) {
+		d.typed(t, page.next("cd deploy"))
 		d.up(t)
 		d.inOrder(t)
 	})
@@ -176,7 +167,7 @@ tasks:
 `,
 }
 
-// prepare makes the secrets, and adds a repository as docs/operations/install.md says: by a second file, which Compose reads
+// prepare adds a repository as docs/operations/install.md says: by a second file, which Compose reads
 // beside compose.yaml. The port is that of the repository's server, which containers find at their network's gateway.
 func (d *deployment) prepare(port string) {
 	d.t.Helper()
@@ -199,11 +190,19 @@ configs:
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	script := exec.Command("sh", "compose/secrets.sh")
-	script.Dir = d.dir
-	if out, err := script.CombinedOutput(); err != nil {
-		d.t.Fatalf("%v: %s", err, out)
+}
+
+// typed types what the page says, for the host and the image that there are here; Compose is no plugin of Docker's here.
+func (d *deployment) typed(t *testing.T, b command.Block) {
+	t.Helper()
+	s := newShell(t, filepath.Dir(d.dir), d.env...)
+	s.program("docker", `[ "$1" = compose ] || exit 1; shift; exec '`+d.program+`' "$@"`)
+	for i, line := range b.Lines {
+		b.Lines[i] = strings.NewReplacer("ci.example.com", composeHost, "localhost/treeline:v1.2.3-amd64", d.image).Replace(line)
 	}
+	began := time.Now()
+	s.types(b)
+	t.Logf("%s:%d took %s", b.Page, b.Line, time.Since(began).Round(time.Second))
 }
 
 // compose runs Docker Compose beside compose.yaml, and returns what it says.

@@ -65,6 +65,17 @@ func (p podman) try(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
+// said is what a container wrote, to either stream; it may be gone.
+func (p podman) said(name string, options ...string) string {
+	cmd := exec.Command("podman", append(append(p.options(), "logs"), append(options, name)...)...)
+	cmd.Env = p.env()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("%s: %v\n%s", name, err, out)
+	}
+	return name + ":\n" + string(out)
+}
+
 // released makes the program and the image of the checkout, and returns the image's name and number.
 func released(p podman, out string, anew bool) (name, id string) {
 	p.t.Helper()
@@ -156,21 +167,10 @@ func served(p podman, image string) {
 		"--env", "TREELINE_HEALTH_URL="+address+"/__heartbeat__", image, "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", port))
 	t.Cleanup(func() {
 		if t.Failed() {
-			said, err := p.try("logs", name)
-			t.Log(said, err)
+			t.Log(p.said(name))
 		}
 	})
-	await(t, "the container answers /__heartbeat__", func() error {
-		answer, err := http.Get(address + "/__heartbeat__")
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			return errors.New(answer.Status)
-		}
-		return nil
-	})
+	answers(t, address+"/__heartbeat__")
 	p.run("exec", name, "/usr/bin/treeline", "health")
 	var secrets struct{ RootAccessToken string }
 	if err := json.Unmarshal([]byte(text(t, filepath.Join(data, "secrets.json"))), &secrets); err != nil {
@@ -186,8 +186,7 @@ func served(p podman, image string) {
 		"--env", "TASKCLUSTER_ACCESS_TOKEN="+secrets.RootAccessToken, "localhost/treeline-worker:test", "worker", "run", "--task-queue=test/image", "--dir=/var/lib/treeline-worker", "--max-tasks=1", "--log-json")
 	t.Cleanup(func() {
 		if t.Failed() {
-			said, err := p.try("logs", worker)
-			t.Log(said, err)
+			t.Log(p.said(worker))
 		}
 	})
 	task := slug.Nice()
@@ -211,13 +210,19 @@ func served(p podman, image string) {
 // tcpDatabase is the URL of a new database by TCP: containers cannot use the private directory of its socket.
 func tcpDatabase(t *testing.T) string {
 	t.Helper()
+	return tcpDatabaseAt(t, "127.0.0.1", "127.0.0.1")
+}
+
+// tcpDatabaseAt is one that listens at an address, under the name that its clients have for it.
+func tcpDatabaseAt(t *testing.T, listen, name string) string {
+	t.Helper()
 	u, err := url.Parse(pgtest.URL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	q := u.Query()
 	socket := filepath.Join(q.Get("host"), ".s.PGSQL.5432")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", listen+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +236,7 @@ func tcpDatabase(t *testing.T) string {
 			go forward(conn, socket)
 		}
 	}()
-	return fmt.Sprintf("postgres://%s@%s%s?sslmode=disable", q.Get("user"), l.Addr(), u.Path)
+	return fmt.Sprintf("postgres://%s@%s:%d%s?sslmode=disable", q.Get("user"), name, l.Addr().(*net.TCPAddr).Port, u.Path)
 }
 
 func forward(conn net.Conn, socket string) {

@@ -50,8 +50,7 @@ func (b box) start() string {
 	b.p.run(b.line(name, "--detach")...)
 	b.p.t.Cleanup(func() {
 		if b.p.t.Failed() {
-			said, err := b.p.try("logs", name)
-			b.p.t.Log(said, err)
+			b.p.t.Log(b.p.said(name))
 		}
 	})
 	return name
@@ -81,17 +80,19 @@ func data(t *testing.T) string {
 
 func answers(t *testing.T, address string) {
 	t.Helper()
-	await(t, address+" answers", func() error {
-		answer, err := http.Get(address)
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			return errors.New(answer.Status)
-		}
-		return nil
-	})
+	await(t, address+" answers", func() error { return answered(address) })
+}
+
+func answered(address string) error {
+	answer, err := http.Get(address)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return errors.New(answer.Status)
+	}
+	return nil
 }
 
 // composeService is what is looked at of a service of the compose file.

@@ -39,7 +39,7 @@ func composeParts(t *testing.T) (dir string) {
 		t.Fatal(err)
 	}
 	dir = t.TempDir()
-	for name, at := range map[string]string{"docker-compose": program, "versitygw": gateway, "debian.tar": debian(t)} {
+	for name, at := range map[string]string{"docker-compose": program, "versitygw": gateway, "debian.tar": debian(t, standInPackages)} {
 		if err := os.Symlink(at, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -48,14 +48,14 @@ func composeParts(t *testing.T) (dir string) {
 	return dir
 }
 
-// debian is an archive of a Debian with standInPackages, which is made the first time on a machine: it takes minutes.
-func debian(t *testing.T) string {
+// debian is an archive of a Debian with these packages, which is made the first time on a machine: it takes minutes.
+func debian(t *testing.T, packages string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	archive := filepath.Join(cache, "treeline", "standin-"+strings.ReplaceAll(standInPackages, ",", "-")+".tar")
+	archive := filepath.Join(cache, "treeline", "standin-"+strings.ReplaceAll(packages, ",", "-")+".tar")
 	if _, err := os.Stat(archive); !errors.Is(err, fs.ErrNotExist) {
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func debian(t *testing.T) string {
 	dir := t.TempDir()
 	root, made := filepath.Join(dir, "root"), filepath.Join(dir, "made.tar")
 	for _, line := range [][]string{
-		{"debootstrap", "--variant=minbase", "--include=" + standInPackages, string(codename[1]), root},
+		{"debootstrap", "--variant=minbase", "--include=" + packages, string(codename[1]), root},
 		{"tar", "-C", root, "--exclude=./var/cache", "--exclude=./var/lib/apt", "--exclude=./usr/share/doc", "--exclude=./usr/share/man", "--exclude=./usr/share/locale", "-cf", made, "."},
 	} {
 		if out, err := exec.Command(line[0], line[1:]...).CombinedOutput(); err != nil {

@@ -95,6 +95,9 @@ type Config struct {
 	// Roles are made at the start, unless they are there.
 	Roles map[string][]string
 
+	// Alarms says who hears of secrets that people read.
+	Alarms Alarms
+
 	// FreshSignIn is how long ago who changes the deployment from a page may have signed in; 0: any time.
 	FreshSignIn time.Duration
 	// TwoPersons names what only two persons together may change.
@@ -169,7 +172,7 @@ func (c *Config) Check() error {
 	if err := c.Login.Check(c.RootURL); err != nil {
 		problems = append(problems, fmt.Errorf("login (%s): %w", login.Setting, err))
 	}
-	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.Metrics.Check(), c.checkKeep(), c.checkOdd())
+	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.Alarms.check(c.Notify), c.Metrics.Check(), c.checkKeep(), c.checkOdd())
 	return errors.Join(problems...)
 }
 

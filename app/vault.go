@@ -27,4 +27,5 @@ func Vault(pool *pgxpool.Pool, ring *crypt.Ring, log *slog.Logger) *secrets.Secr
 func (a *App) makeSecrets() {
 	a.purges = purgecache.New(a.pool, purgecache.WithLog(a.config.Log))
 	a.secrets = Vault(a.pool, a.ring, a.config.Log)
+	a.secrets.Alarm = a.alarm().read
 }

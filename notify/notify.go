@@ -166,17 +166,27 @@ func (n *Notify) SendTest(ctx context.Context, m message.Message, key string) (O
 // nil says that it is in the outbox or was before. Errors are faults about the mail, ErrOff, ErrDenied and
 // ErrLimited.
 func (n *Notify) Mail(ctx context.Context, m Email) error {
+	id := digest(m)
+	if m.Key != "" {
+		id = identity{key: "key/" + m.Key + "/" + m.Address}
+	}
+	return n.later(ctx, m, id)
+}
+
+// Later is Mail for any channel. What has the same key goes to an address once within a time.
+func (n *Notify) Later(ctx context.Context, m message.Message, key string, within time.Duration) error {
+	return n.later(ctx, m, identity{key: "later/" + key + "/" + m.Channel() + "/" + m.To(), within: within})
+}
+
+func (n *Notify) later(ctx context.Context, m message.Message, id identity) error {
 	if !n.on(m.Channel()) {
 		return errOff(m.Channel())
 	}
 	if err := m.Check(); err != nil {
 		return err
 	}
-	id := digest(m)
-	if m.Key != "" {
-		id = identity{key: "key/" + m.Key + "/" + m.Address}
-	}
-	p := parcel{identity: id, channel: m.Channel(), address: m.Address, body: body{Email: &m, Why: m.Why, State: m.State}}
+	p := parcel{identity: id, channel: m.Channel(), address: m.To()}
+	p.body.take(m)
 	state, _, err := n.enqueue(ctx, p)
 	if err == nil {
 		n.wakeUp(m.Channel())

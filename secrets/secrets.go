@@ -47,12 +47,20 @@ type Secret struct {
 // Audit writes what a client did to the secret of a name, in the transaction of the deed.
 type Audit func(ctx context.Context, tx pgx.Tx, name, clientID, action string) error
 
-// Deps is what the room needs. All are required.
+// Reader is who reads a secret.
+type Reader struct {
+	ClientID string
+	Issuer   string // the client behind temporary credentials, as web.Caller has it; "" of who signed in to the pages
+}
+
+// Deps is what the room needs. All but Alarm are required.
 type Deps struct {
 	Pool  *pgxpool.Pool
 	Ring  *crypt.Ring
 	Audit Audit
 	Log   *slog.Logger
+	// Alarm is told who has read a secret, before they get it: its error keeps it from them.
+	Alarm func(ctx context.Context, by Reader, name string) error
 }
 
 // Secrets is the room.
@@ -113,9 +121,14 @@ func (s *Secrets) set(ctx context.Context, clientID, name string, secret Secret,
 	return failed("set", name, err)
 }
 
-// Get returns the secret of a name, and writes down that the client read it; fault.NotFound when there
-// is none or it has expired.
+// Get is Read for a client of which no more is known.
 func (s *Secrets) Get(ctx context.Context, clientID, name string) (Secret, error) {
+	return s.Read(ctx, Reader{ClientID: clientID}, name)
+}
+
+// Read returns the secret of a name, and writes down who read it; fault.NotFound when there is none or it
+// has expired.
+func (s *Secrets) Read(ctx context.Context, by Reader, name string) (Secret, error) {
 	var out Secret
 	err := pg.Tx(ctx, s.Pool, func(ctx context.Context, tx pgx.Tx) error {
 		var sealed []byte
@@ -129,8 +142,11 @@ func (s *Secrets) Get(ctx context.Context, clientID, name string) (Secret, error
 		if out.Value, err = s.Ring.Open(sealed, bound(name)); err != nil {
 			return err
 		}
-		return s.Audit(ctx, tx, name, clientID, Read)
+		return s.Audit(ctx, tx, name, by.ClientID, Read)
 	})
+	if err == nil && s.Alarm != nil {
+		err = s.Alarm(ctx, by, name)
+	}
 	if err != nil {
 		return Secret{}, failed("get", name, err)
 	}

@@ -148,6 +148,33 @@ func TestNothingIsReadOrChangedThatCannotBeAudited(t *testing.T) {
 	}
 }
 
+// The alarm is raised before the reader has the secret; who reads in vain raises none.
+func TestNobodyReadsWithoutTheAlarm(t *testing.T) {
+	r, ctx := open(t), t.Context()
+	r.set("a", `{"v": 1}`, time.Hour)
+	var raised []string
+	full := errors.New("the outbox is full")
+	r.Alarm = func(_ context.Context, by secrets.Reader, name string) error {
+		raised = append(raised, by.ClientID+" of "+by.Issuer+" reads "+name)
+		if by.ClientID == "unlucky" {
+			return full
+		}
+		return nil
+	}
+	if got, err := r.Read(ctx, secrets.Reader{ClientID: "you", Issuer: "them"}, "a"); err != nil || string(got.Value) != `{"v": 1}` {
+		t.Errorf("%s, %v", got.Value, err)
+	}
+	if got, err := r.Get(ctx, "unlucky", "a"); !errors.Is(err, full) || got.Value != nil {
+		t.Errorf("%s, %v", got.Value, err)
+	}
+	if _, err := r.Get(ctx, "you", "none"); !errors.Is(err, fault.NotFound) {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"you of them reads a", "unlucky of  reads a"}, raised); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTheDatabaseShowsNoValueAndAMovedOneDoesNotOpen(t *testing.T) {
 	r, ctx := open(t), t.Context()
 	r.set("mine", `{"password": "hunter2"}`, time.Hour)

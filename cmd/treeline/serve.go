@@ -29,7 +29,10 @@ Environment:
   TREELINE_ENCRYPTION_KEYS, TREELINE_ENCRYPTION_KEYS_FILE
                       the keys that seal secrets and tokens in the database, the current one first,
                       or a file with them; optional, in place of the one in secrets.json
-  TREELINE_MASTER_KEY file:PATH or env:NAME with the master key, where those keys are wrapped
+  TREELINE_MASTER_KEY file:PATH or env:NAME with the master key, where those keys are wrapped; or the key
+                      service that wraps them, awskms:///KEY, gcpkms:///projects/…,
+                      azurekeyvault://VAULT/keys/KEY or transit:///KEY, each with ?deployment=NAME
+                      (docs/operations/keys.md)
   TREELINE_CLOUD_CREDENTIALS
                       a YAML file that says which credentials of AWS, Google Cloud, Azure, Sentry,
                       websocktunnel and GitHub the server hands out; optional
@@ -49,6 +52,11 @@ Environment:
   TREELINE_TWO_PERSONS
                       what only two persons together may change, with spaces between: types and
                       patterns such as role:repo:github.com/acme/* secret:release/*; optional
+  TREELINE_ALARM_TO   whom to tell when somebody who is no task reads a secret: email:ADDRESS,
+                      slack-channel:ID, matrix-room:ID or pulse:KEY, with spaces between; optional
+  TREELINE_ALARM_EXCEPT
+                      clients that may read secrets without an alarm, with spaces between; * at the
+                      end stands for any rest; optional
   TREELINE_FRESH_SIGN_IN
                       how long ago who changes the deployment from a page may have signed in, such as
                       15m or 12h; off for any time; 1h when left out and TREELINE_LOGIN names a

@@ -24,6 +24,8 @@ var (
 		"Requests of which it is known who made them; scheme none is without credentials.", nil, "HTTP"}
 	authFailure = Family{"auth_failure_total", Counter, Process, []string{"reason"},
 		"Requests whose credentials were refused (reason refused) or could not be checked (reason error).", nil, "HTTP"}
+	secretsRead = Family{"treeline_secrets_read_by_people_total", Counter, Process, nil,
+		"Secrets that were read by others than tasks, workers and the clients of TREELINE_ALARM_EXCEPT.", nil, "HTTP"}
 	limitsRefused = Family{"treeline_limits_refused_total", Counter, Process, []string{"kind"},
 		"Requests that were refused (429) because too many came, by what was counted: anonymous, client, failures, sign-in or costly.", nil, "HTTP"}
 )
@@ -195,7 +197,7 @@ var (
 // process (process_…) come in addition, as client_golang makes them.
 func Families() []Family {
 	return []Family{
-		httpRequests, httpSeconds, authSuccess, authFailure, limitsRefused,
+		httpRequests, httpSeconds, authSuccess, authFailure, secretsRead, limitsRefused,
 		sqlCalls, sqlSeconds, sqlStatements, sqlStatementSeconds, sqlStatementErrors,
 		poolConns, poolMax, poolAcquires, poolWaits, poolWaited, schemaVersion, programSchema, databaseBytes, deadRows, oldestTransaction,
 		queuePending, queueClaimed, queueUnscheduled, queueOldest, queueWorkers, queueRunning, queueIdle, queueQuarantined, queueCapacity,

@@ -39,6 +39,7 @@ type Metrics struct {
 	seconds     *prometheus.HistogramVec
 	authSuccess *prometheus.CounterVec
 	authFailure *prometheus.CounterVec
+	secrets     prometheus.Counter
 	lines       *prometheus.CounterVec
 	rounds      *prometheus.HistogramVec
 
@@ -68,7 +69,8 @@ func New(o Options) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), SQL: newSQL(o.Statements),
 		requests: httpRequests.counters(), seconds: httpSeconds.histograms(), authSuccess: authSuccess.counters(), authFailure: authFailure.counters(),
-		lines: logLines.counters(), rounds: iterate.histograms(),
+		secrets: prometheus.NewCounter(prometheus.CounterOpts{Name: secretsRead.Name, Help: secretsRead.Help}),
+		lines:   logLines.counters(), rounds: iterate.histograms(),
 		completed: queueCompleted.counters(), failed: queueFailed.counters(), exception: queueException.counters(), defined: queueDefined.counters(),
 		wait:       queueWait.histograms(),
 		latency:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: claimLatency.Name, Help: claimLatency.Help, Buckets: claimLatency.Buckets}),
@@ -80,7 +82,7 @@ func New(o Options) *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.SQL, &m.databases, &m.refusals, &m.readings, build,
-		m.requests, m.seconds, m.authSuccess, m.authFailure, m.lines, m.rounds,
+		m.requests, m.seconds, m.authSuccess, m.authFailure, m.secrets, m.lines, m.rounds,
 		m.completed, m.failed, m.exception, m.defined, m.wait, m.latency,
 		m.webhookLag, m.webhooks, m.desired, m.most, m.turns, m.registered,
 	)
@@ -128,6 +130,9 @@ func (b *bounded) name(s string) string {
 	b.seen[s] = true
 	return s
 }
+
+// SecretRead counts a secret that somebody read who is no task.
+func (m *Metrics) SecretRead() { m.secrets.Inc() }
 
 // Round counts a round of what is done again and again; it is a chore.Teller.
 func (m *Metrics) Round(_ context.Context, r chore.Round) {

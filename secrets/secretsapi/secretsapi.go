@@ -77,7 +77,7 @@ func (d door) get(ctx context.Context, r *web.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.secrets.Get(ctx, caller.ClientID, r.Params["name"])
+	s, err := d.secrets.Read(ctx, secrets.Reader{ClientID: caller.ClientID, Issuer: caller.Issuer}, r.Params["name"])
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,7 @@ func (d *deployment) passwords() map[string]string {
 // variables are the names of Treeline's variables of the environment: those that are read by some command.
 func variables() []string {
 	return []string{
+		"TREELINE_ALARM_EXCEPT", "TREELINE_ALARM_TO",
 		"TREELINE_BUG_TRACKER", "TREELINE_BUG_TRACKER_TOKEN", "TREELINE_BUG_TRACKER_TOKEN_FILE",
 		"TREELINE_CLOUD_CREDENTIALS", "TREELINE_CREDENTIALS", "TREELINE_DATA", "TREELINE_ENCRYPTION_KEYS", "TREELINE_ENCRYPTION_KEYS_FILE", "TREELINE_FRESH_SIGN_IN",
 		"TREELINE_GITHUB_API", "TREELINE_GITHUB_APP_ID", "TREELINE_GITHUB_APP_KEY", "TREELINE_GITHUB_APP_KEY_FILE", "TREELINE_GITHUB_SECRET",

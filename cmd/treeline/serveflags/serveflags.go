@@ -128,6 +128,8 @@ func (f *Flags) Read() (c app.Config, problems []Problem) {
 	read("TREELINE_REPOSITORIES", err)
 	c.TwoPersons, err = auth.ParseGuards(os.Getenv("TREELINE_TWO_PERSONS"))
 	read("TREELINE_TWO_PERSONS", err)
+	c.Alarms, err = app.ParseAlarms(os.Getenv("TREELINE_ALARM_TO"), os.Getenv("TREELINE_ALARM_EXCEPT"))
+	read("TREELINE_ALARM_TO", err)
 	c.FreshSignIn, err = c.Login.Fresh(os.Getenv("TREELINE_FRESH_SIGN_IN"))
 	read("TREELINE_FRESH_SIGN_IN", err)
 	c.Proxies, err = web.ParseProxies(cmp.Or(f.proxies, os.Getenv("TREELINE_TRUSTED_PROXIES")))

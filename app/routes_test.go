@@ -48,7 +48,7 @@ func walk(t *testing.T) *walked {
 	}
 	a, err := Start(t.Context(), Config{
 		RootURL: "https://ci.example.com", Listener: listener, DatabaseURL: pgtest.URL(t), DataDir: filepath.Join(dir, "objects"), Secrets: secrets,
-		Log: slog.New(slog.DiscardHandler), InternalURL: "http://" + listener.Addr().String(),
+		Log: slog.New(slog.DiscardHandler), InternalURL: "http://" + listener.Addr().String(), FreshSignIn: time.Hour,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -193,7 +193,8 @@ func (s *services) start() (err error) {
 		})
 	}
 	if err == nil {
-		s.cluster, err = pg.StartCluster(s.t.Context(), s.dir, slog.New(slog.DiscardHandler))
+		// Nothing here is to outlive the machine: it need not wait for the disk.
+		s.cluster, err = pg.StartCluster(s.t.Context(), s.dir, slog.New(slog.DiscardHandler), pg.Setting("fsync", "off"))
 	}
 	return err
 }

@@ -268,6 +268,36 @@ func TestAnAddressGetsFiftyMailsInTenMinutes(t *testing.T) {
 	}
 }
 
+func TestWhatIsToldLaterGoesOnceWithinATimeWhoeverTellsIt(t *testing.T) {
+	f := newFixture(t)
+	other := f.replica(func(*notify.Deps) {})
+	tell := func(subject, key string) {
+		t.Helper()
+		for _, n := range []*notify.Notify{f.Notify, other, f.Notify} {
+			f.check(n.Later(t.Context(), email("ops@example.com", subject), key, time.Hour))
+			f.check(n.Later(t.Context(), notify.Slack{ChannelID: "C0PUBLIC", Text: subject}, key, time.Hour))
+		}
+	}
+	tell("first", "one")
+	tell("another", "two")
+	if n := len(f.list(notify.StateWaiting)); n != 4 {
+		t.Errorf("%d messages, not one by mail and one to Slack of each", n)
+	}
+	if _, err := f.pool.Exec(t.Context(), "UPDATE notify_outbox SET created = created - interval '61 minutes' WHERE key LIKE '%/one/%'"); err != nil {
+		t.Fatal(err)
+	}
+	tell("an hour later", "one")
+	f.start(f.Notify)
+	var subjects []string
+	for _, m := range f.smtp.Wait(t, 2) {
+		subjects = append(subjects, m.Subject())
+	}
+	slices.Sort(subjects)
+	if diff := cmp.Diff([]string{"an hour later", "another"}, subjects); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestNobodyOnTheDenylistIsTold(t *testing.T) {
 	f := newFixture(t)
 	f.start(f.Notify)

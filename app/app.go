@@ -101,10 +101,6 @@ type App struct {
 	failed chan error
 }
 
-// Heap is how many bytes of heap a process that is a server should have before they are collected: about half of them are in
-// use once all services run, and a busy server would be collected several times a second.
-const Heap = 72 << 20
-
 // Start brings a server up and returns when it answers. ctx limits the start and carries values;
 // the server runs until Stop. The database is upgraded to this program's version.
 func Start(ctx context.Context, c Config) (_ *App, err error) {

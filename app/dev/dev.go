@@ -21,7 +21,6 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/sample"
 	"github.com/treeline-ci/treeline/internal/fault"
-	"github.com/treeline-ci/treeline/internal/heap"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/sys"
 	"github.com/treeline-ci/treeline/localgit"
@@ -123,7 +122,6 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop(ctx, server.Stop)) }()
-	heap.AtLeast(app.Heap)
 
 	workers, err := startWorkers(ctx, c, data, rootURL, secrets)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/cmd/treeline/serveflags"
-	"github.com/treeline-ci/treeline/internal/heap"
 )
 
 // serveHelp is what the command says about itself.
@@ -114,7 +113,6 @@ func newServeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			heap.AtLeast(app.Heap)
 			log.Info("serving", "rootUrl", server.RootURL())
 			if err := tellSystemd(); err != nil {
 				log.Error("systemd does not hear that the server serves", "err", err)

@@ -8,17 +8,18 @@ import (
 	"strings"
 )
 
-// publish makes the documents below /references and /schemas (taskcluster-map 2.2).
-func (s *site) publish(services []Service, lib *library) error {
+// publish makes the documents below /references and /schemas by their paths (taskcluster-map 2.2).
+func (s *site) publish(services []Service, lib *library) (map[string][]byte, error) {
 	type file struct {
 		Filename string `json:"filename"`
 		Content  any    `json:"content"`
 	}
 	var bundle []file
+	documents := map[string][]byte{}
 	put := func(public string, content map[string]any) error {
 		bundle = append(bundle, file{strings.TrimPrefix(public, "/"), content})
 		text, err := pretty(s.absolute(content))
-		s.static[public] = text
+		documents[public] = text
 		return err
 	}
 	var references []any
@@ -27,10 +28,10 @@ func (s *site) publish(services []Service, lib *library) error {
 		references = append(references, public)
 		content, err := reference(&services[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := put(public, content); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, r := range s.References {
@@ -38,10 +39,10 @@ func (s *site) publish(services []Service, lib *library) error {
 		references = append(references, public)
 		content, err := plain(r.Content)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := put(public, content); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, public := range slices.Sorted(maps.Keys(lib.files)) {
@@ -51,17 +52,17 @@ func (s *site) publish(services []Service, lib *library) error {
 			content["$schema"] = "/schemas/common/metaschema.json#"
 		}
 		if err := put(public, content); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	manifest := map[string]any{"$schema": "/schemas/common/manifest-v3.json#", "references": references}
 	if err := put("/references/manifest.json", manifest); err != nil {
-		return err
+		return nil, err
 	}
 	text, err := pretty(bundle) // the bundle stays relative, as generators of clients want it
-	s.static["/references/references.json"] = text
-	s.static["/references"], s.static["/references/"] = s.static["/references/manifest.json"], s.static["/references/manifest.json"]
-	return err
+	documents["/references/references.json"] = text
+	documents["/references"], documents["/references/"] = documents["/references/manifest.json"], documents["/references/manifest.json"]
+	return documents, err
 }
 
 // absolute returns a copy of a document whose $id, $schema, $ref and references lead to this

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -30,15 +31,17 @@ type site struct {
 	Options
 	auth    Authenticator
 	routes  node
-	static  map[string][]byte // references and schemas by path
 	started time.Time
+	// documents are the references and schemas by path. They have megabytes, are made when one is first asked for, and
+	// few servers are asked.
+	documents func() (map[string][]byte, error)
 }
 
 // Mount makes the handler of all services. It serves /api/, /references, /schemas, /ping,
 // /robots.txt and /__…__; everything else goes to Options.Fallback. A table that does not hold
 // together (a double route, a missing schema, a bad pattern) is an error here, not at a request.
 func Mount(services []Service, auth Authenticator, o Options) (http.Handler, error) {
-	s := &site{Options: o, auth: auth, started: time.Now(), static: map[string][]byte{}}
+	s := &site{Options: o, auth: auth, started: time.Now()}
 	s.RootURL = strings.TrimRight(s.RootURL, "/")
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
@@ -56,9 +59,13 @@ func Mount(services []Service, auth Authenticator, o Options) (http.Handler, err
 			return nil, fmt.Errorf("web: service %s: %w", services[i].Name, err)
 		}
 	}
-	if err := s.publish(services, lib); err != nil {
-		return nil, fmt.Errorf("web: %w", err)
-	}
+	s.documents = sync.OnceValues(func() (map[string][]byte, error) {
+		lib, err := loadSchemas(services, o.References, o.Schemas)
+		if err != nil {
+			return nil, err
+		}
+		return s.publish(services, lib)
+	})
 	return s, nil
 }
 
@@ -195,10 +202,16 @@ func (s *site) api(w http.ResponseWriter, r *http.Request, path string) {
 // document serves the references and schemas.
 func (s *site) document(w http.ResponseWriter, r *http.Request, path string) {
 	headers(w.Header())
-	body, ok := s.static[path]
-	switch {
-	case r.Method == http.MethodOptions:
+	if r.Method == http.MethodOptions {
 		w.WriteHeader(http.StatusOK)
+		return
+	}
+	documents, err := s.documents()
+	body, ok := documents[path]
+	switch {
+	case err != nil:
+		s.Log.ErrorContext(r.Context(), "the references and schemas cannot be made", "err", err)
+		s.plainStatus(w, r, http.StatusInternalServerError, problem{"The references and schemas cannot be made; the server's log says why"})
 	case !ok || (r.Method != http.MethodGet && r.Method != http.MethodHead):
 		s.plainStatus(w, r, http.StatusNotFound, problem{"Not found"})
 	default:

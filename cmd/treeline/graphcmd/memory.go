@@ -2,12 +2,12 @@ package graphcmd
 
 import (
 	"math"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"sync"
 	"sync/atomic"
-
-	"github.com/treeline-ci/treeline/internal/heap"
 )
 
 // calmMemory is how much heap a command takes before the collector runs beside the work; restMemory is where it runs
@@ -17,6 +17,8 @@ const (
 	restMemory  = 70 << 20
 	calmMemory  = 120 << 20
 	largeMemory = 256 << 20
+
+	smallestHeap = 4 << 20 // before which the runtime does not collect, at 100 percent
 )
 
 // collector keeps Go's from running again and again while the heap is small: a graph grows and little of it goes, so that
@@ -27,23 +29,25 @@ type collector struct {
 	next   atomic.Uint64 // bytes of heap from which on a round is due
 }
 
-// newCollector leaves GOGC or GOMEMLIMIT in the environment alone.
+// newCollector is told in percent, not by a limit of memory: that is still over the limit after a round, and the next would
+// begin before anybody could raise it. GOGC or GOMEMLIMIT in the environment are left alone.
 func newCollector() *collector {
 	c := &collector{}
 	c.next.Store(math.MaxUint64)
-	if heap.Managed() {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return c
 	}
-	usual := debug.SetGCPercent(heap.Percent(calmMemory, 0))
+	const calm = calmMemory / smallestHeap * 100
+	usual := debug.SetGCPercent(calm)
 	c.next.Store(restMemory)
-	heap.AfterCollection(func() (again bool) {
-		live := heap.Live()
+	afterCollection(func() (again bool) {
+		live := read("/gc/heap/live:bytes")
 		if live >= largeMemory {
 			debug.SetGCPercent(usual)
 			c.next.Store(math.MaxUint64)
 			return false
 		}
-		debug.SetGCPercent(max(2*usual, heap.Percent(calmMemory, live)))
+		debug.SetGCPercent(min(max(2*usual, int(calmMemory*100/max(live, 1))-100), calm))
 		c.next.Store(max(restMemory, 2*live))
 		return true
 	})
@@ -62,8 +66,9 @@ func (c *collector) work(piece func()) {
 		defer c.pieces.RUnlock()
 		piece()
 	}()
+	const inUse = "/memory/classes/heap/objects:bytes"
 	due := c.next.Load()
-	if due == math.MaxUint64 || heap.InUse() < due {
+	if due == math.MaxUint64 || read(inUse) < due {
 		return
 	}
 	c.pieces.Lock()
@@ -71,4 +76,24 @@ func (c *collector) work(piece func()) {
 	if c.next.CompareAndSwap(due, math.MaxUint64) { // and the round sets the next
 		runtime.GC()
 	}
+}
+
+// read is a figure of the runtime's, the greatest number from one that does not tell.
+func read(name string) uint64 {
+	s := []metrics.Sample{{Name: name}}
+	metrics.Read(s)
+	if s[0].Value.Kind() != metrics.KindUint64 {
+		return math.MaxUint64
+	}
+	return s[0].Value.Uint64()
+}
+
+// afterCollection calls f after each round of the collector until it returns false.
+func afterCollection(f func() (again bool)) {
+	garbage := new([64]byte) // from the start: the next round finds it
+	runtime.AddCleanup(garbage, func(f func() bool) {
+		if f() {
+			afterCollection(f)
+		}
+	}, f)
 }

@@ -52,7 +52,7 @@ func (a *App) retentionJobs() []retention.Job {
 func (a *App) keptJobs() []retention.Job {
 	return []retention.Job{
 		{Name: "pushes", Every: 6 * time.Hour, Tables: []string{"pushes"}, Remove: a.kept("pushes", a.push.Prune)},
-		{Name: "failures", Every: time.Hour, Tables: []string{"failure_pushes", "failure_outcomes", "failure_runs", "failure_lines", "failure_reports", "failure_labels", "failure_reports"},
+		{Name: "failures", Every: time.Hour, Tables: []string{"failure_pushes", "failure_outcomes", "failure_runs", "failure_lines", "failure_reports", "failure_labels"},
 			Remove: a.kept("failures", a.failures.Prune)},
 		{Name: "classifications", Every: 6 * time.Hour, Tables: []string{"classifications"}, Remove: a.kept("classifications", a.triage().Prune)},
 		{Name: "bugs", Every: 6 * time.Hour, Tables: []string{"bug_filings"}, Remove: a.kept("classifications", func(ctx context.Context, keep time.Duration) (int64, error) { return bugs.Prune(ctx, a.pool, keep) })},

@@ -64,7 +64,7 @@ func open(ctx context.Context, word string) (crypt.Keeper, error) {
 	if scheme == "file" || scheme == "env" {
 		return crypt.OpenKeeper(ctx, word)
 	}
-	make, ok := kinds[scheme]
+	newService, ok := kinds[scheme]
 	if !ok {
 		return nil, fault.New(fault.Invalid, "master key: say %s", Forms)
 	}
@@ -76,7 +76,7 @@ func open(ctx context.Context, word string) (crypt.Keeper, error) {
 	if k.deployment == "" {
 		return nil, fault.New(fault.Invalid, "master key: say for which deployment %s is to wrap keys: add ?deployment=NAME, any name, the same for ever", scheme)
 	}
-	if k.service, err = make(u); err != nil {
+	if k.service, err = newService(u); err != nil {
 		return nil, fmt.Errorf("master key: %s: %w", scheme, err)
 	}
 	return k, nil

@@ -31,7 +31,7 @@ type transit struct {
 // newTransit reads transit:///KEY. Where Vault is and who asks is said by the variables that its own client knows.
 func newTransit(u *url.URL) (service, error) {
 	t := &transit{
-		client: &http.Client{}, address: strings.TrimRight(bao("ADDR"), "/"), namespace: bao("NAMESPACE"),
+		client: &http.Client{CheckRedirect: stay}, address: strings.TrimRight(bao("ADDR"), "/"), namespace: bao("NAMESPACE"),
 		tokenFile: u.Query().Get("tokenFile"), mount: cmp.Or(u.Query().Get("mount"), "transit"), key: strings.TrimPrefix(u.Path, "/"),
 	}
 	if t.key == "" || strings.Contains(t.key, "/") || u.Host != "" {
@@ -53,6 +53,9 @@ func newTransit(u *url.URL) (service, error) {
 	}
 	return t, nil
 }
+
+// stay follows nobody elsewhere: the token goes to the address that the operator names, and to no other.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // bao is a variable of OpenBao, or of Vault.
 func bao(name string) string { return cmp.Or(os.Getenv("BAO_"+name), os.Getenv("VAULT_"+name)) }

@@ -1,11 +1,15 @@
 package keyservice
 
 import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/treeline-ci/treeline/internal/crypt"
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/keyservice/keyservicetest"
 )
 
@@ -33,5 +37,20 @@ func TestTheTokenOfVaultIsReadAnew(t *testing.T) {
 		if _, err := k.Wrap(t.Context(), make([]byte, crypt.KeySize)); (err == nil) != c.good {
 			t.Errorf("%q: %v", c.token, err)
 		}
+	}
+}
+
+// Vault's token goes to the address that the operator names.
+func TestTheTokenOfVaultIsSentNowhereElse(t *testing.T) {
+	keyservicetest.StartVault(t)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("it was asked for %s with the token %q", r.URL.Path, r.Header.Get("X-Vault-Token"))
+	}))
+	t.Cleanup(elsewhere.Close)
+	vault := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(vault.Close)
+	t.Setenv("VAULT_ADDR", vault.URL)
+	if _, err := keeperOf(t, "transit:///treeline?deployment=ci").Wrap(t.Context(), make([]byte, crypt.KeySize)); !errors.Is(err, fault.Forbidden) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -158,7 +158,7 @@ func (ps *Pages) Open(v *page.Visit, run int, name string) error {
 	if local != "" {
 		return v.Redirect(local)
 	}
-	if target, err := url.Parse(address); err != nil || target.Scheme != "https" && target.Scheme != "http" {
+	if !page.IsWeb(address) {
 		return fault.New(fault.Invalid, "The artifact %q lies at an address that cannot be opened from here.", name)
 	}
 	return v.Redirect(address)

@@ -42,7 +42,7 @@ func (d cloud) serveKMS(account awstest.Account) http.HandlerFunc {
 			return
 		}
 		var in struct {
-			KeyId                     string //nolint:staticcheck // it is Amazon's
+			KeyId                     string // it is Amazon's name
 			Plaintext, CiphertextBlob []byte
 			EncryptionContext         map[string]string
 		}

@@ -1,6 +1,7 @@
 package checks_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -116,6 +117,35 @@ func TestAServerKilledAfterItMadeACheckRunLeavesOne(t *testing.T) {
 	w.settled()
 	if found, _, err := c.Find(t.Context(), "acme/app", r.ID); err != nil || found.Attempt != 1 {
 		t.Errorf("%+v %v", found, err)
+	}
+}
+
+// A writer has taken the check, and has not written down yet that it may exist, when a newer attempt takes its place.
+func TestACheckThatIsReplacedJustBeforeItIsMadeIsNotLeftOn(t *testing.T) {
+	w := newWorld(t)
+	group := ids(1)[0]
+	w.create(group, group, "unit")
+	check := checks.Check{Installation: w.in.ID, Repository: "acme/app", SHA: w.sha, Name: "unit", Kind: checks.OfTask, TaskGroupID: group, TaskID: group, Attempt: 1}
+	var once sync.Once
+	w.server(func(d *checks.Deps) {
+		d.Why = func(ctx context.Context, _, _ string) (string, error) { // a writer asks on its way
+			once.Do(func() {
+				next := check
+				next.Attempt = 2
+				if err := checks.New(w.deps).Want(ctx, next, done("well")); err != nil {
+					t.Error(err)
+				}
+			})
+			return "", nil
+		}
+	})
+	w.must(checks.New(w.deps).Want(t.Context(), check, checks.State{Status: checks.InProgress, Title: "begun"}))
+	w.shows("unit", "completed", "success")
+	w.settled()
+	for _, r := range w.repo.CheckRuns(w.sha) {
+		if r.Status != "completed" {
+			t.Errorf("check run %d (%s) is %s", r.ID, r.ExternalID, r.Status)
+		}
 	}
 }
 

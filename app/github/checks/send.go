@@ -274,7 +274,9 @@ func (c *Checks) renew(ctx context.Context, r *row) error {
 }
 
 var (
-	perhapsSQL = pg.Statement{Name: "checks.perhaps", Text: `UPDATE github_checks SET perhaps = $3 WHERE id = $1 AND fence = $2`}
+	// One that ended meanwhile is not made: a newer attempt took its place, which saw that there was none to end, or the App
+	// went away.
+	perhapsSQL = pg.Statement{Name: "checks.perhaps", Text: `UPDATE github_checks SET perhaps = $3 WHERE id = $1 AND fence = $2 AND (ended = '' OR NOT $3)`}
 
 	madeSQL = pg.Statement{Name: "checks.made", Text: `UPDATE github_checks SET github_id = $3, annotated = $4, perhaps = false WHERE id = $1 AND fence = $2`}
 

@@ -24,7 +24,7 @@ const releasedVariable = "TREELINE_TEST_RELEASED"
 func TestTheInstallPage(t *testing.T) {
 	if !inItsOwnNetwork(t, func() []string {
 		checkout := taggedClone(t)
-		release(t, checkout, "release", "image")
+		release(t, checkout)
 		return []string{releasedVariable + "=" + checkout}
 	}) {
 		return

@@ -20,7 +20,7 @@
 # make release-check  the release twice, in two directories: the same bytes; COLD=1 compiles everything anew
 # make image  the container image from scratch, by podman, of what make release made
 # make test-deploy  the chart, the compose file as containers, the units, the image, nginx and Caddy with the real programs
-# make test-docs-long  the commands of the documentation that take minutes: benchmarks
+# make test-docs-long  the commands of the documentation that take minutes or hours: benchmarks, make run and all tests in a fresh clone
 # make test-otel  a push as one trace in an OpenTelemetry Collector, over HTTP and over gRPC
 # make soak   random operations and faults against the queue: MINUTES=10 SEED=number LOCKSTEP=1
 
@@ -168,9 +168,9 @@ test-deploy: need-test ui
 	cd deploy/verify/compose && $(GO) build -ldflags=-s -o $(CURDIR)/bin/docker-compose github.com/docker/compose/v2/cmd
 	COMPOSE=$(CURDIR)/bin/docker-compose $(GO) test -count 1 -tags deploy -timeout 60m -v ./deploy/deploytest
 
-# What pages say of benchmarks, as it stands there. Bring a quiet machine, and some minutes.
+# What pages say of benchmarks and of testing, as it stands there. Bring a quiet machine, and two hours.
 test-docs-long: need-test bin/treeline
-	$(GO) test -count 1 -tags docslong -timeout 60m -v ./docs/longtest
+	$(GO) test -count 1 -tags docslong -timeout 240m -v ./docs/longtest
 
 # Not part of make test: compiling a collector takes minutes.
 test-otel: need-test

@@ -181,8 +181,7 @@ func (b *batch[I, O]) lose() {
 // start begins as many batches as may run now. The lock must be held.
 func (c *Combiner[I, O]) start(key string, l *line[I, O]) {
 	for c.mayStart(l) {
-		l.young++
-		l.running++
+		l.begin()
 		go c.run(key, l)
 	}
 	if l.running == 0 && len(l.waiting) == 0 {
@@ -192,6 +191,12 @@ func (c *Combiner[I, O]) start(key string, l *line[I, O]) {
 
 func (c *Combiner[I, O]) mayStart(l *line[I, O]) bool {
 	return len(l.waiting) > 0 && l.young < c.o.Running && l.running < c.o.MaxRunning
+}
+
+// begin counts a batch as running, which is made when it has passed the gate.
+func (l *line[I, O]) begin() {
+	l.young++
+	l.running++
 }
 
 // take makes a batch of the first who wait; nil when all have left.
@@ -248,8 +253,7 @@ func (c *Combiner[I, O]) end(key string, l *line[I, O], b *batch[I, O]) (more bo
 	}
 	l.running--
 	if more = c.mayStart(l); more {
-		l.young++
-		l.running++
+		l.begin()
 	}
 	c.start(key, l)
 	return more

@@ -27,6 +27,7 @@ export class Window {
   private count = 0;
   private at = 0; // pixels of rows above the view
   private set_ = 0; // what scrollTop was set to
+  private room = 0; // pixels the view was high when it was measured
   private frame = 0;
 
   constructor(box: HTMLElement, options: WindowOptions) {
@@ -39,7 +40,7 @@ export class Window {
     box.addEventListener("scroll", () => this.onScroll(), { passive: true });
     box.addEventListener("wheel", (e) => this.onWheel(e), { passive: false });
     box.addEventListener("keydown", (e) => this.onKey(e));
-    this.observer = new ResizeObserver(() => this.later());
+    this.observer = new ResizeObserver(() => this.resized());
     this.observer.observe(box);
   }
 
@@ -50,6 +51,7 @@ export class Window {
 
   /** Sets how many rows there are; the view stays where it is. */
   set(count: number): void {
+    this.measure();
     this.count = count;
     const height = `${Math.min(MAX_HEIGHT, count * this.o.height)}px`;
     if (this.space.style.height !== height) this.space.style.height = height;
@@ -99,6 +101,19 @@ export class Window {
     return (MAX_HEIGHT - this.box.clientHeight) / (real - this.box.clientHeight);
   }
 
+  // measure looks how high the view is now: at the end it stays there.
+  private measure(): void {
+    const end = this.at > 0 && this.at >= this.count * this.o.height - this.room - 1;
+    this.room = this.box.clientHeight;
+    if (end) this.at = this.most();
+  }
+
+  private resized(): void {
+    this.measure();
+    this.place();
+    this.later();
+  }
+
   // place moves the scroll bar to where the view is.
   private place(): void {
     this.at = Math.min(this.most(), Math.max(0, this.at));
@@ -117,6 +132,7 @@ export class Window {
 
   // by moves the view where the scroll bar is too coarse to.
   private by(pixels: number): void {
+    this.measure();
     this.at += pixels;
     this.place();
     this.o.scrolled();

@@ -31,6 +31,7 @@ export class Rows {
     this.lines.className = linesClass;
     this.space.append(this.lines);
     box.replaceChildren(this.space);
+    box.style.overflowAnchor = "none"; // rows that come above the view as it moves must not undo the move
     box.addEventListener("scroll", () => {
       options.scrolled?.();
       this.later();

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/treeline-ci/treeline/docs"
 	"github.com/treeline-ci/treeline/docs/command"
 )
 
@@ -53,25 +52,11 @@ func TestHowManyCommandsAreRun(t *testing.T) {
 	}
 }
 
-// pagesWithCommands are the pages with blocks of commands, by name, but for those that are made of the program.
 func pagesWithCommands(t *testing.T) map[string]string {
 	t.Helper()
-	book, err := docs.Load()
+	pages, err := command.Pages("..")
 	if err != nil {
 		t.Fatal(err)
-	}
-	pages := map[string]string{}
-	for _, p := range book.Order {
-		if p.Name != "reference/command-line" && !strings.HasPrefix(p.Name, "reference/api/") { // they are made of the program
-			pages[p.Name] = string(p.Source)
-		}
-	}
-	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
-		text, err := os.ReadFile(filepath.Join("..", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		pages[name] = string(text)
 	}
 	return pages
 }

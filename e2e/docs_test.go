@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/treeline-ci/treeline/docs"
 	"github.com/treeline-ci/treeline/docs/command"
 	"github.com/treeline-ci/treeline/internal/ghfake"
 	"github.com/treeline-ci/treeline/internal/pgtest"
@@ -33,7 +32,10 @@ func TestEveryCommandOfTheDocumentation(t *testing.T) {
 		}
 	})
 	names := m.placeholders()
-	pages := docPages(t)
+	pages, err := command.Pages("..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ran, stayed, written, reasons := 0, 0, 0, map[string]int{}
 	for _, name := range slices.Sorted(maps.Keys(pages)) {
 		blocks := command.Blocks(name, pages[name])
@@ -74,29 +76,6 @@ func TestEveryCommandOfTheDocumentation(t *testing.T) {
 	if ran < 120 {
 		t.Errorf("only %d blocks are run", ran)
 	}
-}
-
-// docPages are the pages with commands by name, but for those that are made of the program.
-func docPages(t *testing.T) map[string]string {
-	t.Helper()
-	book, err := docs.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages := map[string]string{}
-	for _, p := range book.Order {
-		if p.Name != "reference/command-line" && !strings.HasPrefix(p.Name, "reference/api/") {
-			pages["docs/"+p.Name+".md"] = string(p.Source)
-		}
-	}
-	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
-		text, err := os.ReadFile(filepath.Join("..", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		pages[name] = string(text)
-	}
-	return pages
 }
 
 // placeholders are the words that pages have for what each reader has another of.

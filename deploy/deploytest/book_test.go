@@ -24,12 +24,7 @@ type book struct {
 // all of them.
 func openBook(t *testing.T, page string) *book {
 	t.Helper()
-	b := &book{t: t}
-	for _, block := range command.Blocks(page, text(t, filepath.Join("../..", page))) {
-		if block.RunBy.Name == t.Name() {
-			b.blocks = append(b.blocks, block)
-		}
-	}
+	b := &book{t: t, blocks: command.TypedBy(t.Name(), page, text(t, filepath.Join("../..", page)))}
 	if len(b.blocks) == 0 {
 		t.Fatalf("%s has nothing for %s", page, t.Name())
 	}

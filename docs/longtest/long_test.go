@@ -118,18 +118,14 @@ func typed(t *testing.T, page string) string {
 }
 
 // blocks are those of a page that say that this test runs them; one at least.
-func blocks(t *testing.T, page string) (list []command.Block) {
+func blocks(t *testing.T, page string) []command.Block {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(page)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range command.Blocks(page, string(source)) {
-		if b.RunBy.Name == t.Name() {
-			list = append(list, b)
-		}
-	}
-	if list == nil {
+	list := command.TypedBy(t.Name(), page, string(source))
+	if len(list) == 0 {
 		t.Fatalf("%s has nothing for %s", page, t.Name())
 	}
 	return list

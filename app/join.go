@@ -72,8 +72,8 @@ func (a *App) findIndexed(ctx context.Context, paths []string) (map[string]strin
 }
 
 // pushOf finds the push whose tasks a group holds.
-func (a *App) pushOf(ctx context.Context, taskGroupID string) (history.Push, bool, error) {
-	p, err := a.push.ByTaskGroup(ctx, taskGroupID)
+func (a *App) pushOf(ctx context.Context, tx pgx.Tx, taskGroupID string) (history.Push, bool, error) {
+	p, err := a.push.ByTaskGroupIn(ctx, tx, taskGroupID)
 	if fault.KindOf(err) == fault.NotFound {
 		return history.Push{}, false, nil
 	}

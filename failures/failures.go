@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/event"
@@ -47,10 +48,10 @@ type Task struct{ Label, Name, Platform, Queue string }
 // Deps are what the room needs of others. All must be given.
 type Deps struct {
 	Pool *pgxpool.Pool
-	// Push finds the push whose tasks a group holds; false without one.
-	Push func(ctx context.Context, taskGroupID string) (Push, bool, error)
-	// Tasks describes tasks, those that there are.
-	Tasks func(ctx context.Context, ids []string) (map[string]Task, error)
+	// Push finds, in a transaction, the push whose tasks a group holds; false without one.
+	Push func(ctx context.Context, tx pgx.Tx, taskGroupID string) (Push, bool, error)
+	// Tasks describes, in a transaction, tasks, those that there are.
+	Tasks func(ctx context.Context, tx pgx.Tx, ids []string) (map[string]Task, error)
 	// Open opens an artifact of a run, or gives a fault.NotFound.
 	Open func(ctx context.Context, taskID string, run int, name string) (io.ReadCloser, error)
 	// Wake is called after commits that wrote events; it must not block.

@@ -36,14 +36,14 @@ func newRoom(t *testing.T) *room {
 	began := time.Now()
 	r.Failures = failures.New(failures.Deps{
 		Pool: r.pool, Wake: func() {}, Log: slog.New(slog.DiscardHandler),
-		Push: func(_ context.Context, group string) (failures.Push, bool, error) {
+		Push: func(_ context.Context, _ pgx.Tx, group string) (failures.Push, bool, error) {
 			var n int64
 			if _, err := fmt.Sscanf(group, "g%d", &n); err != nil {
 				return failures.Push{}, false, nil
 			}
 			return failures.Push{Repository: "r", ID: n, Branch: "main", Revision: fmt.Sprintf("%040d", n), Time: began.Add(time.Duration(n-100) * time.Hour)}, true, nil
 		},
-		Tasks: func(_ context.Context, ids []string) (map[string]failures.Task, error) {
+		Tasks: func(_ context.Context, _ pgx.Tx, ids []string) (map[string]failures.Task, error) {
 			out := map[string]failures.Task{}
 			for _, id := range ids {
 				out[id] = failures.Task{Label: "unnamed", Name: "task " + id, Platform: "linux opt", Queue: "q/w"}

@@ -108,7 +108,7 @@ func (f *Failures) Record(ctx context.Context, tx pgx.Tx, events []event.Event) 
 	if len(list) == 0 {
 		return nil
 	}
-	if err := f.describe(ctx, list); err != nil {
+	if err := f.describe(ctx, tx, list); err != nil {
 		return err
 	}
 	labels, err := f.labels(ctx, tx, list, places)
@@ -143,7 +143,7 @@ func (f *Failures) places(ctx context.Context, tx pgx.Tx, groups []string) (map[
 		if out[group].id != 0 {
 			continue
 		}
-		push, ok, err := f.Push(ctx, group)
+		push, ok, err := f.Push(ctx, tx, group)
 		if err != nil {
 			return nil, fmt.Errorf("failures: find the push of group %s: %w", group, err)
 		}
@@ -160,7 +160,7 @@ func (f *Failures) places(ctx context.Context, tx pgx.Tx, groups []string) (map[
 }
 
 // describe fills in what events do not tell of the tasks: all of those that did not pass, labels of those without.
-func (f *Failures) describe(ctx context.Context, list []ended) error {
+func (f *Failures) describe(ctx context.Context, tx pgx.Tx, list []ended) error {
 	var ids []string
 	for _, x := range list {
 		if x.outcome != passed || x.label == "" {
@@ -170,7 +170,7 @@ func (f *Failures) describe(ctx context.Context, list []ended) error {
 	var known map[string]Task
 	if len(ids) > 0 {
 		var err error
-		if known, err = f.Tasks(ctx, ids); err != nil {
+		if known, err = f.Tasks(ctx, tx, ids); err != nil {
 			return fmt.Errorf("failures: describe tasks: %w", err)
 		}
 	}

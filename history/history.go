@@ -32,8 +32,8 @@ type Push struct {
 	TaskGroupID     string
 }
 
-// Pushes finds the push whose tasks a group holds; false without one.
-type Pushes func(ctx context.Context, taskGroupID string) (Push, bool, error)
+// Pushes finds, in a transaction, the push whose tasks a group holds; false without one.
+type Pushes func(ctx context.Context, tx pgx.Tx, taskGroupID string) (Push, bool, error)
 
 // History is the room. It is safe for concurrent use.
 type History struct {

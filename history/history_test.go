@@ -38,7 +38,7 @@ func newFixture(t *testing.T, options ...history.Option) *fixture {
 		t.Fatal(err)
 	}
 	f.last = f.last.UTC()
-	f.History = history.New(f.pool, func(_ context.Context, group string) (history.Push, bool, error) {
+	f.History = history.New(f.pool, func(_ context.Context, _ pgx.Tx, group string) (history.Push, bool, error) {
 		f.asked++
 		p, ok := f.pushes[group]
 		return p, ok, nil

@@ -142,7 +142,7 @@ func (h *History) places(ctx context.Context, tx pgx.Tx, events []event.Event) (
 		if _, known := places[group]; known {
 			continue
 		}
-		p, ok, err := h.pushes(ctx, group)
+		p, ok, err := h.pushes(ctx, tx, group)
 		if err != nil {
 			return nil, fmt.Errorf("history: find the push of group %s: %w", group, err)
 		}

@@ -36,8 +36,26 @@ func (l *Log) ByTaskGroup(ctx context.Context, taskGroupID string) (Push, error)
 	return l.one(ctx, "by task group", byTaskGroupSQL, taskGroupID)
 }
 
+// ByTaskGroupIn is ByTaskGroup for who holds a transaction: it asks in it, since who waits for a second connection while
+// holding one may wait for those who do the same.
+func (l *Log) ByTaskGroupIn(ctx context.Context, tx pgx.Tx, taskGroupID string) (Push, error) {
+	return one(ctx, tx, "by task group", byTaskGroupSQL, taskGroupID)
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
 func (l *Log) query(ctx context.Context, what string, s pg.Statement, args ...any) ([]Push, error) {
-	rows, err := l.pool.Query(ctx, s.Text, args...)
+	return query(ctx, l.pool, what, s, args...)
+}
+
+func (l *Log) one(ctx context.Context, what string, s pg.Statement, args ...any) (Push, error) {
+	return one(ctx, l.pool, what, s, args...)
+}
+
+func query(ctx context.Context, db querier, what string, s pg.Statement, args ...any) ([]Push, error) {
+	rows, err := db.Query(ctx, s.Text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("push: %s: %w", what, pg.Classify(err))
 	}
@@ -48,8 +66,8 @@ func (l *Log) query(ctx context.Context, what string, s pg.Statement, args ...an
 	return list, nil
 }
 
-func (l *Log) one(ctx context.Context, what string, s pg.Statement, args ...any) (Push, error) {
-	list, err := l.query(ctx, what, s, args...)
+func one(ctx context.Context, db querier, what string, s pg.Statement, args ...any) (Push, error) {
+	list, err := query(ctx, db, what, s, args...)
 	if err != nil {
 		return Push{}, err
 	}

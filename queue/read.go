@@ -22,19 +22,25 @@ func (q *Queue) Task(ctx context.Context, id string) (task.Definition, error) {
 
 // Item returns a task's definition and status, both as of one instant.
 func (q *Queue) Item(ctx context.Context, id string) (Item, error) {
-	items, err := q.items(ctx, itemsSQL, []string{id})
+	found, err := items(ctx, q.deps.Pool, itemsSQL, []string{id})
 	if err != nil {
 		return Item{}, err
 	}
-	if len(items) == 0 {
+	if len(found) == 0 {
 		return Item{}, noTask(id)
 	}
-	return items[0], nil
+	return found[0], nil
 }
 
 // Items returns the definitions and statuses of those of the tasks that exist, sorted by id.
 func (q *Queue) Items(ctx context.Context, ids []string) ([]Item, error) {
-	return q.items(ctx, itemsSQL, ids)
+	return items(ctx, q.deps.Pool, itemsSQL, ids)
+}
+
+// ItemsIn is Items for who holds a transaction: it asks in it, since who waits for a second connection while holding one may
+// wait for those who do the same.
+func (q *Queue) ItemsIn(ctx context.Context, tx pgx.Tx, ids []string) ([]Item, error) {
+	return items(ctx, tx, itemsSQL, ids)
 }
 
 // Status returns how a task stands.
@@ -62,13 +68,13 @@ func (q *Queue) Statuses(ctx context.Context, ids []string) ([]task.Status, erro
 // it.
 func (r *record) expired() bool { return r.State.Resolved() && !r.Expires.After(r.now) }
 
-func (q *Queue) items(ctx context.Context, s pg.Statement, args ...any) ([]Item, error) {
-	items, err := readItems(ctx, q.deps.Pool, s, args...)
+func items(ctx context.Context, db querier, s pg.Statement, args ...any) ([]Item, error) {
+	found, err := readItems(ctx, db, s, args...)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Item, 0, len(items))
-	for _, t := range items {
+	out := make([]Item, 0, len(found))
+	for _, t := range found {
 		if !t.expired() {
 			out = append(out, Item{t.Status, t.definition})
 		}
@@ -95,12 +101,12 @@ func (q *Queue) ListGroup(ctx context.Context, id string, limit int, token strin
 		return GroupPage{}, err
 	}
 	limit = paging.Size(limit)
-	items, err := q.items(ctx, listGroupSQL, id, after, limit+1)
+	found, err := items(ctx, q.deps.Pool, listGroupSQL, id, after, limit+1)
 	if err != nil {
 		return GroupPage{}, err
 	}
 	page := GroupPage{Group: g}
-	page.Tasks, page.Next, err = paging.Cut(items, limit, func(i Item) []any { return []any{i.Status.TaskID} })
+	page.Tasks, page.Next, err = paging.Cut(found, limit, func(i Item) []any { return []any{i.Status.TaskID} })
 	return page, err
 }
 
@@ -122,12 +128,12 @@ func (q *Queue) Dependents(ctx context.Context, id string, limit int, token stri
 		return DependentsPage{}, err
 	}
 	limit = paging.Size(limit)
-	items, err := q.items(ctx, dependentsSQL, id, after, limit+1)
+	found, err := items(ctx, q.deps.Pool, dependentsSQL, id, after, limit+1)
 	if err != nil {
 		return DependentsPage{}, err
 	}
 	page := DependentsPage{TaskID: id}
-	page.Tasks, page.Next, err = paging.Cut(items, limit, func(i Item) []any { return []any{i.Status.TaskID} })
+	page.Tasks, page.Next, err = paging.Cut(found, limit, func(i Item) []any { return []any{i.Status.TaskID} })
 	return page, err
 }
 

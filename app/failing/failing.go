@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/treeline-ci/treeline/failures"
@@ -34,16 +35,16 @@ func New(r Rooms) *failures.Failures {
 	return failures.New(failures.Deps{Pool: r.Pool, Push: r.push, Tasks: r.tasks, Open: r.open, Wake: r.Wake, Log: r.Log.With("room", "failures")})
 }
 
-func (r Rooms) push(ctx context.Context, group string) (failures.Push, bool, error) {
-	p, err := r.Push.ByTaskGroup(ctx, group)
+func (r Rooms) push(ctx context.Context, tx pgx.Tx, group string) (failures.Push, bool, error) {
+	p, err := r.Push.ByTaskGroupIn(ctx, tx, group)
 	if errors.Is(err, fault.NotFound) {
 		return failures.Push{}, false, nil
 	}
 	return failures.Push{Repository: p.Repository, ID: p.ID, Branch: p.Branch, Revision: p.Revision, Time: p.Time}, err == nil, err
 }
 
-func (r Rooms) tasks(ctx context.Context, ids []string) (map[string]failures.Task, error) {
-	items, err := r.Queue.Items(ctx, ids)
+func (r Rooms) tasks(ctx context.Context, tx pgx.Tx, ids []string) (map[string]failures.Task, error) {
+	items, err := r.Queue.ItemsIn(ctx, tx, ids)
 	out := make(map[string]failures.Task, len(items))
 	for i := range items {
 		id, d := items[i].Status.TaskID, &items[i].Task

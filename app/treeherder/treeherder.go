@@ -60,7 +60,7 @@ func followed() event.Interest {
 // message is made once: it stands in the feed if and only if the event it follows from is passed.
 func (t *Treeherder) Run(ctx context.Context) error {
 	return t.Feed.Consume(ctx, consumer, followed(), func(ctx context.Context, tx pgx.Tx, events []event.Event) error {
-		made, err := t.make(ctx, events)
+		made, err := t.make(ctx, tx, events)
 		if err != nil {
 			return err
 		}
@@ -69,8 +69,8 @@ func (t *Treeherder) Run(ctx context.Context) error {
 }
 
 // make gives the messages about events, in their order.
-func (t *Treeherder) make(ctx context.Context, events []event.Event) ([]event.Event, error) {
-	definitions, err := t.definitions(ctx, events)
+func (t *Treeherder) make(ctx context.Context, tx pgx.Tx, events []event.Event) ([]event.Event, error) {
+	definitions, err := t.definitions(ctx, tx, events)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (t *Treeherder) make(ctx context.Context, events []event.Event) ([]event.Ev
 }
 
 // definitions are those of the tasks of events that have a route to Treeherder, in one query.
-func (t *Treeherder) definitions(ctx context.Context, events []event.Event) (map[string]task.Definition, error) {
+func (t *Treeherder) definitions(ctx context.Context, tx pgx.Tx, events []event.Event) (map[string]task.Definition, error) {
 	ids := map[string]bool{}
 	var list []string
 	for _, e := range events {
@@ -101,7 +101,7 @@ func (t *Treeherder) definitions(ctx context.Context, events []event.Event) (map
 	if len(list) == 0 {
 		return out, nil
 	}
-	items, err := t.Queue.Items(ctx, list)
+	items, err := t.Queue.ItemsIn(ctx, tx, list)
 	for _, i := range items { // what has expired since is left out
 		out[i.Status.TaskID] = i.Task
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/treeline-ci/treeline/history"
 	"github.com/treeline-ci/treeline/history/historyapi"
 	"github.com/treeline-ci/treeline/internal/pgtest"
@@ -16,7 +18,7 @@ import (
 )
 
 func TestTheTableIsServedToThoseWhoMayReadIt(t *testing.T) {
-	h := history.New(pgtest.DB(t), func(context.Context, string) (history.Push, bool, error) { return history.Push{}, false, nil })
+	h := history.New(pgtest.DB(t), func(context.Context, pgx.Tx, string) (history.Push, bool, error) { return history.Push{}, false, nil })
 	if _, err := h.For(t.Context(), history.Push{Project: "a/b", Branch: "main", ID: 7, Revision: "r", Time: time.Now(), TaskGroupID: "g"}); err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,8 @@ type EventFilter struct {
 	Tasks, TaskGroups, Repositories []string // any of these; all events without any
 	Kinds                           []string
 	After                           *int64 // position to go on from; nil: from now on
+	// Stands, where given, is called each time the stream stands: what happens after that comes.
+	Stands func()
 }
 
 // Events returns events as they happen, in order. A broken connection is taken up again where it
@@ -53,7 +55,7 @@ func (c *Client) Events(ctx context.Context, filter EventFilter) iter.Seq2[Event
 		}
 	}
 	return func(yield func(Event, error) bool) {
-		s := eventStream{c: c, address: c.URL(eventsService, "/stream", query), at: filter.After, yield: yield}
+		s := eventStream{c: c, address: c.URL(eventsService, "/stream", query), at: filter.After, stands: filter.Stands, yield: yield}
 		for !s.stopped {
 			err := s.once(ctx)
 			if err != nil && !s.stopped {
@@ -69,6 +71,7 @@ type eventStream struct {
 	c       *Client
 	address string
 	at      *int64
+	stands  func()
 	yield   func(Event, error) bool
 	stopped bool // nobody wants more
 }
@@ -146,8 +149,11 @@ func (s *eventStream) message(id, kind, data string) error {
 		return fault.New(fault.Gone, "the server does not know any more what happened after position %d; read the state anew and go on after %d", *s.at, position)
 	}
 	s.at = &position
-	if data == "" {
-		return nil // only says where the stream stands
+	if data == "" { // only says where the stream stands
+		if s.stands != nil {
+			s.stands()
+		}
+		return nil
 	}
 	var e Event
 	if err := json.Unmarshal([]byte(data), &e); err != nil {

@@ -1,6 +1,7 @@
 package workers_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"net/http"
@@ -108,29 +109,77 @@ func TestCanceledTasksEndAtOnce(t *testing.T) {
 	for name, events := range map[string]bool{"by the stream of events": true, "by asking, where there is none": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := startServer(t, 20*time.Minute)
-			s.events = events
-			s.stop()
-			s.start()
+			s := startServer(t, 20*time.Minute, func(s *server) { s.events = events })
 			s.work(nil)
-			pid := filepath.Join(t.TempDir(), "pid")
-			id := s.create(sh("echo $$ >"+pid+"; exec sleep 300"), nil)
-			await(t, "the command to begin", func() bool { data, err := os.ReadFile(pid); return err == nil && len(data) > 1 })
+			id, ended := s.createSleep()
 			if _, err := s.root.Cancel(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
-			data, err := os.ReadFile(pid)
-			if err != nil {
-				t.Fatal(err)
-			}
 			began := time.Now()
-			await(t, "the command to be stopped", func() bool { _, err := os.Stat("/proc/" + strings.TrimSpace(string(data))); return err != nil })
+			await(t, "the command to be stopped", ended)
 			t.Logf("stopped after %v", time.Since(began).Round(10*time.Millisecond))
 			next := s.create(sh("true"), nil) // the slot is free again
 			s.resolved(next, task.ReasonCompleted)
 			s.resolved(id, task.ReasonCanceled)
 		})
 	}
+}
+
+// createSleep makes a task whose command takes long, and returns when that has begun; ended tells whether it is over.
+func (s *server) createSleep() (id string, ended func() bool) {
+	s.t.Helper()
+	pid := filepath.Join(s.t.TempDir(), "pid")
+	id = s.create(with(sh("echo $$ >"+pid+"; exec sleep 300"), dict{"maxRunTime": 300}), nil)
+	var process string
+	await(s.t, "the command to begin", func() bool {
+		data, err := os.ReadFile(pid)
+		process = strings.TrimSpace(string(data))
+		return err == nil && len(data) > 1
+	})
+	return id, func() bool { _, err := os.Stat("/proc/" + process); return err != nil }
+}
+
+// cancelAndSee cancels a task and returns when the feed has told of it.
+func (s *server) cancelAndSee(ctx context.Context, id string) {
+	s.t.Helper()
+	if _, err := s.root.Cancel(ctx, id); err != nil {
+		s.t.Error(err)
+	}
+	for _, err := range s.root.Events(ctx, client.EventFilter{Tasks: []string{id}, Kinds: []string{"task-exception"}, After: new(int64)}) {
+		if err != nil {
+			s.t.Error(err)
+		}
+		return
+	}
+}
+
+// The task is canceled after the worker has asked for events and before it is given any: nothing of that is told there.
+func TestCanceledWhileTheStreamIsOpened(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 20*time.Minute, func(s *server) { s.events = true })
+	target, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	var id atomic.Value
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/events/v1/stream") {
+			<-time.After(2 * time.Second) // a busy machine
+			s.cancelAndSee(r.Context(), id.Load().(string))
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	c, err := client.New(client.Config{RootURL: front.URL, Credentials: hawk.Credentials{ClientID: rootClient, AccessToken: s.token}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.work(func(cfg *workers.Config) { cfg.Client = c })
+	t.Cleanup(front.CloseClientConnections)
+	created, ended := s.createSleep()
+	id.Store(created)
+	await(t, "the command to be stopped", ended)
+	s.resolved(created, task.ReasonCanceled)
 }
 
 func TestAStoreThatDoesNotAnswer(t *testing.T) {

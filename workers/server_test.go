@@ -60,13 +60,16 @@ type server struct {
 	root         *client.Client
 }
 
-func startServer(t testing.TB, claimTimeout time.Duration) *server {
+func startServer(t testing.TB, claimTimeout time.Duration, options ...func(*server)) *server {
 	t.Helper()
 	_, measured := t.(*testing.B)
 	s := &server{
 		asServed: measured,
 		t:        t, addr: "127.0.0.1:0", claimTimeout: claimTimeout, objectDir: t.TempDir(), pool: pgtest.DB(t),
 		token: slug.New() + slug.New(), urlKey: []byte(rand.Text() + rand.Text()),
+	}
+	for _, option := range options {
+		option(s)
 	}
 	s.start()
 	t.Cleanup(s.stop)

@@ -28,17 +28,14 @@ func (l *lease) watch(ctx context.Context, c *client.Client) {
 	case <-time.After(watchAfter):
 	}
 	for ctx.Err() == nil {
-		// What happened before the stream begins, the status tells; it is asked once the stream stands.
-		listening, over := context.WithCancel(ctx)
-		asked := time.AfterFunc(watchAfter, func() { l.ask(ctx) })
-		for _, err := range c.Events(listening, client.EventFilter{Tasks: []string{l.taskID}, Kinds: []string{"task-exception"}}) {
+		// What happened before the stream stands, the status tells.
+		filter := client.EventFilter{Tasks: []string{l.taskID}, Kinds: []string{"task-exception"}, Stands: func() { l.ask(ctx) }}
+		for _, err := range c.Events(ctx, filter) {
 			if err != nil {
 				break
 			}
 			l.ask(ctx)
 		}
-		over()
-		asked.Stop()
 		l.ask(ctx)
 		select {
 		case <-ctx.Done():

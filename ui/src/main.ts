@@ -1,4 +1,5 @@
 // The script of all pages: what every page has, and the page's own.
+import { incomplete, patiently } from "./shell/part.ts";
 import { start as shell } from "./shell/shell.ts";
 
 type Page = { start: (root: HTMLElement) => void };
@@ -40,7 +41,13 @@ const pages: Record<string, () => Promise<Page>> = {
   quickstart: () => import("./create/quickstart.ts"),
 };
 
-const page = await pages[document.body.dataset["page"] ?? ""]?.();
-page?.start(document.querySelector("main")!);
+const main = document.querySelector("main")!;
+const load = pages[document.body.dataset["page"] ?? ""];
+try {
+  if (load) (await patiently(load)).start(main);
+} catch (error) {
+  main.prepend(incomplete());
+  reportError(error);
+}
 shell();
 document.body.dataset["ready"] = "true";

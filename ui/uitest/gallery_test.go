@@ -2,6 +2,7 @@ package uitest_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,4 +192,52 @@ func TestReconnect(t *testing.T) {
 	if got := tab.Count(t, ".toast"); got != 0 {
 		t.Errorf("%d messages were shown", got)
 	}
+}
+
+// TestAPartThatIsLost drops a page's own part of the script: the page asks for it again, and says so when it does not come.
+func TestAPartThatIsLost(t *testing.T) {
+	s := uitest.New(t)
+	sample(t, s)
+	parts := ownParts(t, s.Tab(t), "/jobs?repo=sample")
+	const notice = `document.querySelector("main > .notice[role=alert]")`
+	tab := s.Tab(t) // which has none of them yet
+	tab.Expect("net::ERR_")
+	tab.Expect("Failed to fetch dynamically imported module")
+
+	s.Lose(parts...)
+	tab.Go(t, "/jobs?repo=sample")
+	tab.Wait(t, notice+`?.innerText.includes("could not be loaded")`)
+	tab.Keys(t, "?") // what every page has is there
+	tab.Wait(t, `document.querySelector("dialog[open]") !== null`)
+	uitest.Eval[bool](t, tab, `(document.querySelector("dialog[open]").close(), true)`)
+	tab.Shot(t, "part-lost")
+	s.Lose()
+	tab.Click(t, "main > .notice button")
+	tab.Wait(t, `document.querySelector("b.c") !== null && `+notice+` === null`)
+
+	late := s.Tab(t)
+	late.Expect("net::ERR_")
+	s.Lose(parts...)
+	back := time.AfterFunc(700*time.Millisecond, func() { s.Lose() })
+	defer back.Stop()
+	late.Go(t, "/jobs?repo=sample")
+	late.Wait(t, `document.querySelector("b.c") !== null`)
+	if uitest.Eval[bool](t, late, notice+` !== null`) {
+		t.Error("the page says that a part is lost which came a little later")
+	}
+}
+
+// ownParts are the parts of the script that a page loads and the one for signing in does not.
+func ownParts(t *testing.T, tab *uitest.Tab, page string) []string {
+	t.Helper()
+	loaded := func(page string) []string {
+		tab.Go(t, page)
+		return uitest.Eval[[]string](t, tab, `performance.getEntriesByType("resource").map((e) => new URL(e.name).pathname).filter((p) => p.startsWith("/ui/assets/part."))`)
+	}
+	all := loaded("/login")
+	own := slices.DeleteFunc(loaded(page), func(p string) bool { return slices.Contains(all, p) })
+	if len(own) == 0 {
+		t.Fatalf("%s has no part of its own", page)
+	}
+	return own
 }

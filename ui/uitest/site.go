@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,6 +79,7 @@ type Site struct {
 	objects     *object.Store
 	server      *httptest.Server
 	down        atomic.Bool
+	lost        atomic.Pointer[[]string] // the paths that no answer comes for
 	streams     atomic.Int64
 }
 
@@ -165,13 +167,17 @@ func (s *Site) Down(down bool) {
 	}
 }
 
+// Lose drops what is asked of these paths, and no longer what it was told before.
+func (s *Site) Lose(paths ...string) { s.lost.Store(&paths) }
+
 // Streams is how many streams of events pages hold open.
 func (s *Site) Streams() int { return int(s.streams.Load()) }
 
-// gate ends every connection while the server is down.
+// gate ends every connection while the server is down, and those for what is lost.
 func (s *Site) gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.down.Load() {
+		lost := s.lost.Load()
+		if s.down.Load() || lost != nil && slices.Contains(*lost, r.URL.Path) {
 			panic(http.ErrAbortHandler)
 		}
 		if r.URL.Path == "/ui/api/stream" {

@@ -30,6 +30,10 @@ import (
 // patience is how long a page may take for what a test waits for.
 const patience = 15 * time.Second
 
+// networkChanged is what a browser says of a request that it broke off because the machine has another network: a
+// container of a test beside this one came or went.
+const networkChanged = "net::ERR_NETWORK_CHANGED"
+
 // Tab is a page in a real browser. What its console complains about and what it asks of other
 // servers fails the test at its end.
 type Tab struct {
@@ -52,7 +56,7 @@ func (s *Site) Tab(t testing.TB) *Tab {
 	}
 	parent, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	ctx, cancel := chromedp.NewContext(parent)
-	tab := &Tab{site: s, ctx: ctx}
+	tab := &Tab{site: s, ctx: ctx, expected: []string{networkChanged}}
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
 			t.Logf("closing the browser: %v", err)
@@ -160,7 +164,15 @@ func containsAny(text string, parts []string) bool {
 // Go opens a page and waits until its script has taken over.
 func (tab *Tab) Go(t testing.TB, path string) {
 	t.Helper()
-	tab.do(t, "open "+path, chromedp.Navigate(tab.site.URL+path))
+	ctx, cancel := context.WithTimeout(tab.ctx, patience)
+	defer cancel()
+	var err error
+	for again := true; again; again = err != nil && strings.Contains(err.Error(), networkChanged) {
+		err = chromedp.Do(ctx, chromedp.Navigate(tab.site.URL+path))
+	}
+	if err != nil {
+		t.Fatalf("open %s: %v", path, err)
+	}
 	tab.Wait(t, `document.body.dataset.ready === "true"`)
 }
 

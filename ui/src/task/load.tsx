@@ -2,6 +2,7 @@
 import type { ComponentChildren, ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { get, Refused } from "../shell/api.ts";
+import { patiently } from "../shell/part.ts";
 
 /** Reads path, and again when it or the key changes, and shows what came; a superseded answer is dropped. */
 export function Load<T>({ path, again, children }: { path: string; again?: unknown; children: (data: T) => ComponentChildren }) {
@@ -25,7 +26,7 @@ export function Load<T>({ path, again, children }: { path: string; again?: unkno
 export function Later<P extends object>({ from, ...rest }: { from: () => Promise<ComponentType<P>> } & P) {
   const [Part, set] = useState<ComponentType<P>>();
   const [lost, fail] = useState(false);
-  useEffect(() => void from().then((part) => set(() => part), () => fail(true)), []);
+  useEffect(() => void patiently(from).then((part) => set(() => part), () => fail(true)), []);
   if (lost) return <p class="notice danger">The server cannot be reached. Reload the page to try again.</p>;
   if (!Part) return <p class="muted" aria-busy="true">Loading…</p>;
   return <Part {...(rest as unknown as P)} />;

@@ -1,14 +1,12 @@
 // The task page.
 import { render } from "preact";
-import { useEffect, useRef } from "preact/hooks";
-import type { Act, LogData, Message, TaskData } from "../shell/data.ts";
+import { useEffect } from "preact/hooks";
+import type { Act, Message, TaskData } from "../shell/data.ts";
 import { toggleActions } from "../shell/actions.tsx";
 import { bind } from "../shell/keys.tsx";
 import { onMessages } from "../shell/live.ts";
-import { copy, ended, Icon } from "../shell/look.tsx";
+import { copy, Icon } from "../shell/look.tsx";
 import { toast } from "../shell/toast.tsx";
-import { LogBox, LogPane } from "../log/page.tsx";
-import { report } from "../log/report.ts";
 import { Artifacts } from "./artifacts.tsx";
 import { confirmed, Crumbs, Head } from "./head.tsx";
 import { Later } from "./load.tsx";
@@ -46,7 +44,7 @@ function App() {
       </nav>
       <div role="tabpanel" aria-labelledby={"tab-" + tab.value}>
         {tab.value === "summary" && <Summary d={d} />}
-        {tab.value === "log" && <LogTab d={d} />}
+        {tab.value === "log" && <Later key="log" from={async () => (await import("./log.tsx")).LogTab} d={d} />}
         {tab.value === "artifacts" && <Artifacts d={d} />}
         {tab.value === "tests" && <Later key="tests" from={async () => (await import("./other.tsx")).Tests} d={d} />}
         {tab.value === "definition" && <Definition d={d} />}
@@ -55,41 +53,6 @@ function App() {
         {tab.value === "history" && <Later key="history" from={async () => (await import("./other.tsx")).History} d={d} />}
       </div>
     </>
-  );
-}
-
-function LogTab({ d }: { d: TaskData }) {
-  if (!d.log) {
-    return <p class="muted">{d.runs.length === 0 || !d.runs[d.run]?.started ? "The task has not started: there is no log yet." : "This run has left no log."}</p>;
-  }
-  return <LogTabBox key={d.log} d={d} />;
-}
-
-const logOf = (d: TaskData): LogData => ({
-  ...d.logOffer, taskId: d.id, run: d.run, name: "", bytes: d.log, page: d.logPage, raw: d.artifacts.find((a) => a.log === d.logPage)?.href ?? d.log, growing: !ended(d.state),
-});
-
-let shownPane: LogPane | undefined; // of the log's tab, while that is open
-
-function reportMarked(): void {
-  if (shownPane) return void report(shownPane, logOf(task.value));
-  show("log");
-  toast("Mark a line of the log first: click its number.");
-}
-
-function LogTabBox({ d }: { d: TaskData }) {
-  const pane = useRef(new LogPane());
-  const data = logOf(d);
-  useEffect(() => {
-    shownPane = pane.current;
-    return () => (shownPane = undefined);
-  }, []);
-  return (
-    <div class="tab-log">
-      <LogBox pane={pane.current} data={data}>
-        <a class="button quiet" href={d.logPage}><Icon name="log" />Whole page</a>
-      </LogBox>
-    </div>
   );
 }
 
@@ -149,7 +112,7 @@ function keys(): void {
   bind(section, "a", "actions", toggleActions);
   bind(section, "t", "next tab", () => show(TABS[(TABS.indexOf(tab.value) + 1) % TABS.length]!));
   bind(section, "l", "log", () => show("log"));
-  bind(section, "m", "report the marked line of the log as what tells of the failure", reportMarked);
+  bind(section, "m", "report the marked line of the log as what tells of the failure", () => void import("./log.tsx").then((log) => log.reportMarked()));
   bind(section, "L shift+l", "raw log", () => {
     const raw = task.value.artifacts.find((a) => a.log !== "" && a.log === task.value.logPage);
     if (raw) location.assign(raw.href);

@@ -46,7 +46,9 @@ func (g *GitHub) onComment(ctx context.Context, t *told) (string, error) {
 	x := &comment{told: t, g: g, own: found[1] == "treeline", line: "/" + found[1] + " " + found[2], text: found[2]}
 	outcome, err := x.do(ctx)
 	if err == nil && x.sign != "" {
-		g.react(ctx, t, x.sign)
+		if err := g.forge(t.repo).React(ctx, t.Comment.ID, x.sign); err != nil {
+			g.Log.WarnContext(ctx, "react to a comment at GitHub", "repository", t.repo.Owner+"/"+t.repo.Repo, "comment", t.Comment.ID, "err", err)
+		}
 	}
 	return outcome, err
 }
@@ -177,7 +179,7 @@ func (x *comment) start(ctx context.Context, p pullPayload, whole map[string]any
 	t.eventType, t.seed = "issue_comment", "github "+x.GUID
 	t.extra = map[string]any{"taskcluster_comment": x.text, "pull_request": whole}
 	var err error
-	if t.change.FilesChanged, err = x.g.pullFiles(ctx, x.repo, p.Number); err != nil {
+	if t.change.FilesChanged, err = x.g.forge(x.repo).PullFiles(ctx, p.Number); err != nil {
 		return "", err
 	}
 	outcome, err := x.g.run(ctx, t)

@@ -21,7 +21,7 @@ import (
 const (
 	lookBack     = 3 * 24 * time.Hour // GitHub redelivers no longer than that
 	maxLogPages  = 50                 // of a hundred deliveries
-	maxAttempts  = 3                  // at one delivery, of all servers together
+	maxAttempts  = 10                 // at one delivery, of all servers together: those that start look at once
 	compareEvery = 10 * time.Minute   // a repository's branches
 	compareAtOne = 20                 // repositories a time
 )

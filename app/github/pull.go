@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-github/v60/github"
-
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/internal/pg"
@@ -91,7 +89,7 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 	}
 	x := g.pullTrigger(t, p, tasksFor, role)
 	x.eventType, x.seed, x.quiet = "pull_request."+action, "github "+t.GUID, quiet
-	if x.change.FilesChanged, err = g.pullFiles(ctx, t.repo, p.Number); err != nil {
+	if x.change.FilesChanged, err = g.forge(t.repo).PullFiles(ctx, p.Number); err != nil {
 		return "", err
 	}
 	return g.run(ctx, x)
@@ -177,29 +175,6 @@ func (g *GitHub) trusted(ctx context.Context, r repository, p pullPayload) (bool
 func (g *GitHub) mayWrite(ctx context.Context, r repository, login string) (bool, error) {
 	role, err := g.roleOf(ctx, r, login)
 	return role >= ghclient.Writes, err
-}
-
-// pullFiles are the files that a pull request changes: 3,000 at most, which is where GitHub ends.
-func (g *GitHub) pullFiles(ctx context.Context, r repository, number int) ([]string, error) {
-	c := g.client.Installation(r.Installation)
-	o := &github.ListOptions{PerPage: 100}
-	out := []string{}
-	for {
-		files, answer, err := c.PullRequests.ListFiles(ctx, r.Owner, r.Repo, number, o)
-		if err != nil {
-			return nil, fmt.Errorf("github: files of pull request %d of %s/%s: %w", number, r.Owner, r.Repo, err)
-		}
-		for _, f := range files {
-			out = append(out, f.GetFilename())
-			if f.GetPreviousFilename() != "" {
-				out = append(out, f.GetPreviousFilename())
-			}
-		}
-		if answer.NextPage == 0 {
-			return out, nil
-		}
-		o.Page = answer.NextPage
-	}
 }
 
 // pullRequest reads a pull request: the parts we look at, and all of it for files that are rendered.

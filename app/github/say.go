@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/google/go-github/v60/github"
-
 	"github.com/treeline-ci/treeline/app/github/complaint"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/push"
@@ -26,7 +24,7 @@ func (g *GitHub) say(ctx context.Context, r repository, number int, sha, text st
 		return
 	}
 	if err == nil {
-		err = g.comment(ctx, r, number, sha, text)
+		err = g.forge(r).Comment(ctx, number, sha, text)
 		if err != nil && ghclient.Status(err) != 0 { // GitHub said no: nothing was written
 			if err := g.once.Undo(ctx, key...); err != nil {
 				g.Log.WarnContext(ctx, "forget a comment that was not made", "err", err)
@@ -35,23 +33,5 @@ func (g *GitHub) say(ctx context.Context, r repository, number int, sha, text st
 	}
 	if err != nil {
 		g.Log.WarnContext(ctx, "comment at GitHub", "repository", r.Owner+"/"+r.Repo, "pull", number, "revision", sha, "err", err)
-	}
-}
-
-func (g *GitHub) comment(ctx context.Context, r repository, number int, sha, text string) error {
-	c := g.client.Installation(r.Installation)
-	if number > 0 {
-		_, _, err := c.Issues.CreateComment(ctx, r.Owner, r.Repo, number, &github.IssueComment{Body: &text})
-		return err
-	}
-	_, _, err := c.Repositories.CreateComment(ctx, r.Owner, r.Repo, sha, &github.RepositoryComment{Body: &text})
-	return err
-}
-
-// react answers a comment with a sign: +1, confused or eyes.
-func (g *GitHub) react(ctx context.Context, t *told, sign string) {
-	c := g.client.Installation(t.repo.Installation)
-	if _, _, err := c.Reactions.CreateIssueCommentReaction(ctx, t.repo.Owner, t.repo.Repo, t.Comment.ID, sign); err != nil {
-		g.Log.WarnContext(ctx, "react to a comment at GitHub", "repository", t.repo.Owner+"/"+t.repo.Repo, "comment", t.Comment.ID, "err", err)
 	}
 }

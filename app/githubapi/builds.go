@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/task"
@@ -196,7 +197,7 @@ func (d *door) createStatus(ctx context.Context, r *web.Request) (any, error) {
 	if err := d.need(); err != nil {
 		return nil, err
 	}
-	var in github.Status
+	var in ghclient.CommitStatus
 	if err := r.Decode(&in); err != nil {
 		return nil, err
 	}
@@ -222,7 +223,7 @@ func (d *door) createComment(ctx context.Context, r *web.Request) (any, error) {
 
 // refused gives what GitHub refuses a code of its own: it is no scope that the caller lacks (taskcluster-map 3.3).
 func refused(err error) error {
-	if errors.Is(err, github.ErrRefused) {
+	if errors.Is(err, ghclient.ErrRefused) {
 		return &web.CodedError{Code: "ForbiddenByGithub", Status: http.StatusForbidden, Message: fault.Message(err)}
 	}
 	return err

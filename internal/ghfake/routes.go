@@ -190,7 +190,9 @@ func (c *call) permission() (any, error) {
 	}
 	role := c.repo.role(u.Login)
 	user := c.s.userJSON(u)
+	rank := slices.Index([]string{"none", "read", "triage", "write", "maintain", "admin"}, role)
 	user["role_name"] = role
+	user["permissions"] = obj{"pull": rank >= 1, "triage": rank >= 2, "push": rank >= 3, "maintain": rank >= 4, "admin": rank >= 5}
 	folded := map[string]string{"maintain": "write", "triage": "read"}[role]
 	if folded == "" {
 		folded = role

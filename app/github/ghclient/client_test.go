@@ -148,7 +148,7 @@ func TestRolesArePermissions(t *testing.T) {
 		w.repo.Grant(fmt.Sprintf("p%d", i), role)
 	}
 	want := map[string]ghclient.Role{
-		"p0": ghclient.Reads, "p1": ghclient.Reads, "p2": ghclient.Writes, "p3": ghclient.Writes, "p4": ghclient.Administers,
+		"p0": ghclient.Reads, "p1": ghclient.Triages, "p2": ghclient.Writes, "p3": ghclient.Maintains, "p4": ghclient.Administers,
 		"stranger": ghclient.NoRole, "nobody": ghclient.NoRole,
 	}
 	for login, role := range want {

@@ -77,6 +77,24 @@ func (f *Forge) Describe(ctx context.Context, revision string) (push.Push, error
 	return p, nil
 }
 
+// PullFiles returns the files that a pull request changes, with the former names of those that moved: 3,000 at most,
+// which is where GitHub ends.
+func (f *Forge) PullFiles(ctx context.Context, number int) ([]string, error) {
+	o := &github.ListOptions{PerPage: 100}
+	out := []string{}
+	for {
+		files, answer, err := f.client.PullRequests.ListFiles(ctx, f.owner, f.name, number, o)
+		if err != nil {
+			return nil, f.wrap(fmt.Sprintf("files of pull request %d", number), err)
+		}
+		out = append(out, names(files)...)
+		if answer.NextPage == 0 {
+			return out, nil
+		}
+		o.Page = answer.NextPage
+	}
+}
+
 func names(files []*github.CommitFile) []string {
 	out := make([]string, 0, len(files))
 	for _, file := range files {
@@ -135,8 +153,9 @@ const (
 	Administers
 )
 
-// RoleOf returns a person's role. The endpoint folds maintain into write and triage into read; role_name tells them
-// apart (vcs-integration 1.9).
+// RoleOf returns a person's role. What the endpoint calls the permission folds maintain into write and triage into read.
+// The user beside it tells them apart: by the role's name, or where an organization has given it one of its own, by what it
+// permits (vcs-integration 1.9).
 func (f *Forge) RoleOf(ctx context.Context, login string) (Role, error) {
 	level, answer, err := f.client.Repositories.GetPermissionLevel(ctx, f.owner, f.name, login)
 	if answer != nil && answer.StatusCode == http.StatusNotFound {
@@ -145,8 +164,18 @@ func (f *Forge) RoleOf(ctx context.Context, login string) (Role, error) {
 	if err != nil {
 		return NoRole, f.wrap("permission of "+login, err)
 	}
-	roles := map[string]Role{"none": NoRole, "read": Reads, "triage": Triages, "write": Writes, "maintain": Maintains, "admin": Administers}
-	return roles[level.GetPermission()], nil
+	roles := map[string]Role{
+		"read": Reads, "triage": Triages, "write": Writes, "maintain": Maintains, "admin": Administers,
+		"pull": Reads, "push": Writes, // as permissions are called
+	}
+	u := level.GetUser()
+	role := max(roles[level.GetPermission()], roles[u.GetRoleName()])
+	for name, has := range u.GetPermissions() {
+		if has {
+			role = max(role, roles[name])
+		}
+	}
+	return role, nil
 }
 
 // Revision returns the revision that a branch, tag or revision names.

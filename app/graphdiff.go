@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/treeline-ci/treeline/app/github"
+	"github.com/treeline-ci/treeline/app/github/graphdiff"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/taskgraph/history"
 )
@@ -29,7 +29,7 @@ func (a *App) keepPage(ctx context.Context, name string, last time.Duration, con
 
 // graphDiff reads what the page of a comparison shows, or gives a fault.NotFound.
 func (a *App) graphDiff(ctx context.Context, repository, name string) ([]byte, error) {
-	_, content, err := a.objects.Open(ctx, github.GraphDiffObject(repository, name))
+	_, content, err := a.objects.Open(ctx, graphdiff.Object(repository, name))
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/treeline-ci/treeline/app/github/scopegate"
 	"github.com/treeline-ci/treeline/retention"
 	"github.com/treeline-ci/treeline/triage/bugs"
 	"github.com/treeline-ci/treeline/ui/logs/lineindex"
@@ -43,7 +44,8 @@ func (a *App) retentionJobs() []retention.Job {
 		jobs = append(jobs,
 			retention.Job{Name: "deliveries", Every: time.Hour, Tables: []string{"github_deliveries", "github_said"}, Remove: a.kept("deliveries", a.github.PruneDeliveries)},
 			retention.Job{Name: "builds", Every: 6 * time.Hour, Tables: []string{"github_builds"}, Remove: a.kept("builds", a.github.PruneBuilds)},
-			retention.Job{Name: "checks", Every: time.Hour, Tables: []string{"github_checks", "github_check_heads", "github_verdicts"}, Remove: a.kept("checks", a.github.Checks.Prune)})
+			retention.Job{Name: "checks", Every: time.Hour, Tables: []string{"github_checks", "github_check_heads", "github_verdicts"}, Remove: a.kept("checks", a.github.Checks.Prune)},
+			retention.Job{Name: "scope-gates", Every: time.Hour, Tables: []string{"github_scope_gates"}, Remove: a.kept("checks", scopegate.Gate{Pool: a.pool}.Prune)})
 	}
 	return append(jobs, a.pageJobs()...)
 }

@@ -14,9 +14,9 @@ func (f *File) readExtras() error {
 	}
 	o, ok := v.(*jsone.Object)
 	if !ok {
-		return f.complain(f.lineOf("treeline"), "treeline", "treeline must be a mapping with cancelOlderOnBranches, cancelOnClose, buttons, mayStart, graphDiff or reporting")
+		return f.complain(f.lineOf("treeline"), "treeline", "treeline must be a mapping with cancelOlderOnBranches, cancelOnClose, buttons, mayStart, graphDiff, approveNewScopes or reporting")
 	}
-	if err := f.checkKeys(o, steps("treeline"), "treeline", "cancelOlderOnBranches", "cancelOnClose", "buttons", "mayStart", "graphDiff", "reporting"); err != nil {
+	if err := f.checkKeys(o, steps("treeline"), "treeline", "cancelOlderOnBranches", "cancelOnClose", "buttons", "mayStart", "graphDiff", "approveNewScopes", "reporting"); err != nil {
 		return err
 	}
 	if err := f.readButtons(o); err != nil {
@@ -27,6 +27,13 @@ func (f *File) readExtras() error {
 	}
 	if err := f.readReporting(o); err != nil {
 		return err
+	}
+	if v, ok := o.Get("approveNewScopes"); ok {
+		role, _ := v.(string)
+		if role != "maintain" && role != "admin" {
+			return f.complain(f.lineOf("treeline", "approveNewScopes"), "treeline.approveNewScopes", "approveNewScopes must be maintain or admin: who approves new scopes")
+		}
+		f.Extras.ApproveNewScopes = role
 	}
 	if v, ok := o.Get("cancelOnClose"); ok {
 		if f.Extras.CancelClosed, ok = v.(bool); !ok {

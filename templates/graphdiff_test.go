@@ -26,7 +26,13 @@ func TestWhatIsComparedOfGraphs(t *testing.T) {
 			t.Errorf("%s: %s", text, diff)
 		}
 	}
+	f, err := templates.Parse([]byte("version: 1\ntreeline: {approveNewScopes: admin}\n"), "f")
+	if err != nil || f.Extras.ApproveNewScopes != "admin" {
+		t.Errorf("%v %v", f, err)
+	}
 	for text, want := range map[string]string{
+		"approveNewScopes: write":         "maintain or admin",
+		"approveNewScopes: true":          "maintain or admin",
 		"graphDiff: 1":                    "false, or a mapping",
 		"graphDiff: {params: []}":         "no key \"params\"",
 		"graphDiff: {stage: morphed}":     "one of full",

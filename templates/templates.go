@@ -87,8 +87,12 @@ type Extras struct {
 	GraphDiff      GraphDiff
 	Reporting      Reporting
 
-	Buttons  map[string][]Button // what check runs offer, by ForFailed and so on; of those that are missing the usual
-	MayStart map[string]string   // by action, the least role at GitHub of who may start it: write (the usual), maintain, admin
+	Buttons map[string][]Button // what check runs offer, by ForFailed and so on; of those that are missing the usual
+	// ApproveNewScopes is the least role at GitHub, maintain or admin, of who approves scopes that a pull request brings;
+	// "": nobody need. It is read from the default branch's file only.
+	ApproveNewScopes string
+
+	MayStart map[string]string // by action, the least role at GitHub of who may start it: write (the usual), maintain, admin
 }
 
 // Hook is a hook that the file triggers; its context is passed on as it is written.

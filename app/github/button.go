@@ -11,6 +11,7 @@ import (
 	"github.com/treeline-ci/treeline/app/github/buttons"
 	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/app/github/complaint"
+	"github.com/treeline-ci/treeline/app/github/scopegate"
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/templates"
 )
@@ -144,7 +145,7 @@ func (p *press) once() string {
 
 // claim reports whether this webhook is the one that may do it. Two of a button that was pressed twice are two.
 func (p *press) claim(ctx context.Context) (bool, error) {
-	if p.key == "" {
+	if p.key == "" || p.key == scopegate.Button { // to approve twice does no harm
 		return true, nil
 	}
 	return p.g.once.Claim(ctx, p.once(), p.GUID)
@@ -170,6 +171,13 @@ func (p *press) button(ctx context.Context, file *templates.File) (buttons.Butto
 			own = "rerun"
 		}
 		return buttons.Button{Button: templates.Button{Own: own}}, nil
+	}
+	if p.check.Kind == checks.GraphDiff {
+		held, err := p.g.gated(ctx, p.repo)
+		if err != nil || !held || p.key != scopegate.Button {
+			return buttons.Button{}, err
+		}
+		return buttons.Button{Button: templates.Button{Own: scopegate.Button}}, nil
 	}
 	place := buttons.PlaceOf(p.check, nil)
 	there, _, err := p.g.startable(ctx, p.repo, place)
@@ -208,6 +216,8 @@ func (p *press) perform(ctx context.Context, b buttons.Button) (string, error) {
 		return p.cancel(ctx)
 	case "explain":
 		return p.explain(ctx)
+	case scopegate.Button:
+		return p.approve(ctx)
 	}
 	caller, err := p.g.starter(ctx, p.repo, p.check.TaskGroupID)
 	if err != nil {

@@ -66,7 +66,7 @@ type Deps struct {
 	// Past gives how long the tasks of a branch took, nil when that is not known. nil: graphs are compared without.
 	Past func(ctx context.Context, repository, branch string) (history.Durations, error)
 	// Keep keeps a page's content for a time. nil: comparisons of graphs have no page.
-	Keep func(ctx context.Context, name string, last time.Duration, content io.Reader) error
+	Keep graphdiff.Keep
 	// Artifact opens an artifact that is stored here; a fault.NotFound without one. nil: check runs show nothing of logs.
 	Artifact func(ctx context.Context, taskID string, run int, name string) (io.ReadSeekCloser, error)
 

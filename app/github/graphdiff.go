@@ -1,22 +1,18 @@
 package github
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/app/github/graphdiff"
-	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/taskgraph/history"
 	"github.com/treeline-ci/treeline/taskgraph/params"
@@ -28,13 +24,18 @@ import (
 // taken once, by whichever server, and again after a failure, beside the deliveries and never before them.
 const graphDiffEvent = "treeline.graph-diff"
 
-// wantGraphDiff asks for the check "task graph" of a pull request's revision, once for each head and base branch.
+// wantGraphDiff asks for the check "task graph" of a pull request's revision, once for each head, and again whenever it
+// gets another base branch: what it shows of the revision is of the base that was compared last.
 func (g *GitHub) wantGraphDiff(ctx context.Context, t *told) error {
 	p := t.PullRequest
 	if p.State == "closed" || !slices.Contains(builtActions, t.payload.Action) && t.payload.Action != "edited" {
 		return nil
 	}
-	base := sha256.Sum256([]byte(p.Base.Ref))
+	against := p.Base.Ref
+	if t.payload.Action == "edited" && baseChanged(t.Changes) {
+		against = t.GUID
+	}
+	base := sha256.Sum256([]byte(against))
 	return g.store(ctx, delivery{
 		GUID: fmt.Sprintf("graph-%d-%d-%.40s-%x", t.repo.ID, p.Number, p.Head.SHA, base[:6]), Event: graphDiffEvent, Action: t.payload.Action,
 		Installation: t.repo.Installation, Repository: t.repo.ID, Source: "refs", Body: t.Body,
@@ -44,7 +45,10 @@ func (g *GitHub) wantGraphDiff(ctx context.Context, t *told) error {
 // watchHead is how often a comparison looks whether its revision is the newest still.
 const watchHead = 300 * time.Millisecond
 
-var errSuperseded = errors.New("the pull request has a newer revision")
+var (
+	errSuperseded = errors.New("the pull request has a newer revision")
+	errMoved      = errors.New("the pull request has another base")
+)
 
 // onGraphDiff compares the graphs of a pull request and has its check say what differs.
 func (g *GitHub) onGraphDiff(ctx context.Context, t *told) (string, error) {
@@ -55,56 +59,72 @@ func (g *GitHub) onGraphDiff(ctx context.Context, t *told) (string, error) {
 	ctx, cancel := g.whileHead(ctx, t.repo, p)
 	defer cancel()
 	text, err := g.compareGraphs(ctx, t, p)
-	if errors.Is(context.Cause(ctx), errSuperseded) {
-		return errSuperseded.Error(), nil
+	if why := context.Cause(ctx); errors.Is(why, errSuperseded) || errors.Is(why, errMoved) {
+		return why.Error(), nil
 	}
 	return text, err
 }
 
 func (g *GitHub) compareGraphs(ctx context.Context, t *told, p pullPayload) (string, error) {
-	forge := g.forge(t.repo)
-	span, err := forge.Compare(ctx, p.Base.SHA, p.Head.SHA)
-	if ghclient.Gone(err) {
-		return "the two sides have nothing in common", nil
-	}
+	held, err := g.gated(ctx, t.repo)
 	if err != nil {
 		return "", err
 	}
-	base, err := forge.Tree(ctx, span.Base)
-	if err != nil {
-		return "", err
+	if skips(p.Title) && !held {
+		return "the title says to skip it", nil
 	}
-	head, err := forge.Tree(ctx, p.Head.SHA)
-	if err != nil {
-		return "", err
-	}
-	r, err := g.graphRequest(ctx, t, p, span.Base)
-	if err != nil {
-		return "", err
-	}
-	r.Base, r.Head = base, head
-	for _, d := range head.Differs(base) {
-		r.Changed = append(r.Changed, graphdiff.Change(d))
-	}
-	if len(r.Changed) == 0 {
-		return "no file differs", nil
-	}
-	out, err := graphdiff.Compare(ctx, r)
+	out, err := g.graphsOf(ctx, t, p, held)
 	if err != nil || ctx.Err() != nil {
 		return "", errors.Join(err, ctx.Err())
 	}
-	if !out.Concerned {
+	if !out.Concerned && !held {
 		return out.Why, nil
 	}
-	link, err := g.keepReport(ctx, t.repo, p.Number, p.Head.SHA, out)
+	about := graphdiff.About{Repository: t.repo.Owner + "/" + t.repo.Repo, URL: t.repo.URL, Pull: p.Number, Revision: p.Head.SHA}
+	link, err := out.KeepPage(ctx, g.Keep, g.RootURL, t.repo.Name, about)
 	if err != nil {
 		return "", err
 	}
 	state := out.State(link)
-	err = g.Checks.Want(ctx, checks.Check{
-		Installation: t.repo.Installation, Repository: t.repo.Owner + "/" + t.repo.Repo, SHA: p.Head.SHA, Name: graphdiff.Name, Kind: checks.GraphDiff,
-	}, state)
+	if held {
+		err = g.holdPull(ctx, t, p, out, state)
+	} else {
+		err = g.Checks.Want(ctx, graphCheck(t.repo, p.Head.SHA), state)
+	}
 	return fmt.Sprintf("%s (in %d ms)", state.Title, out.Took.Milliseconds()), err
+}
+
+// graphsOf compares the graphs of a pull request, all of them where it matters what they bring.
+func (g *GitHub) graphsOf(ctx context.Context, t *told, p pullPayload, whole bool) (graphdiff.Outcome, error) {
+	forge := g.forge(t.repo)
+	span, err := forge.Compare(ctx, p.Base.SHA, p.Head.SHA)
+	if ghclient.Gone(err) {
+		const apart = "the two sides have nothing in common"
+		return graphdiff.Outcome{Why: apart, Beyond: apart}, nil
+	}
+	if err != nil {
+		return graphdiff.Outcome{}, err
+	}
+	base, err := forge.Tree(ctx, span.Base)
+	if err != nil {
+		return graphdiff.Outcome{}, err
+	}
+	head, err := forge.Tree(ctx, p.Head.SHA)
+	if err != nil {
+		return graphdiff.Outcome{}, err
+	}
+	r, err := g.graphRequest(ctx, t, p, span.Base)
+	if err != nil {
+		return graphdiff.Outcome{}, err
+	}
+	r.Base, r.Head, r.Whole = base, head, whole
+	for _, d := range head.Differs(base) {
+		r.Changed = append(r.Changed, graphdiff.Change(d))
+	}
+	if len(r.Changed) == 0 {
+		return graphdiff.Outcome{Why: "no file differs"}, nil
+	}
+	return graphdiff.Compare(ctx, r)
 }
 
 // graphRequest is what is known of a pull request, and of the push that would bring it.
@@ -141,14 +161,17 @@ func (g *GitHub) graphRequest(ctx context.Context, t *told, p pullPayload, base 
 	}, nil
 }
 
-// whileHead gives a context that ends when the pull request gets another revision.
+// whileHead gives a context that ends when the pull request gets another revision or base.
 func (g *GitHub) whileHead(ctx context.Context, r repository, p pullPayload) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	look := func() {
-		var head string
-		err := g.Pool.QueryRow(ctx, pullHeadSQL.Text, r.ID, p.Number).Scan(&head)
-		if err == nil && head != p.Head.SHA || errors.Is(err, pgx.ErrNoRows) {
+		var head, base string
+		err := g.Pool.QueryRow(ctx, pullHeadSQL.Text, r.ID, p.Number).Scan(&head, &base)
+		switch {
+		case err == nil && head != p.Head.SHA, errors.Is(err, pgx.ErrNoRows):
 			cancel(errSuperseded)
+		case err == nil && base != "" && base != p.Base.Ref:
+			cancel(errMoved)
 		}
 	}
 	look()
@@ -167,25 +190,4 @@ func (g *GitHub) whileHead(ctx context.Context, r repository, p pullPayload) (co
 	return ctx, func() { cancel(nil) }
 }
 
-// keepReportFor is how long the page of a comparison is there.
-const keepReportFor = 90 * 24 * time.Hour
-
-// keepReport keeps a whole report, and returns the address of its page; "" when there is none to keep.
-func (g *GitHub) keepReport(ctx context.Context, r repository, number int, sha string, out graphdiff.Outcome) (string, error) {
-	if g.Keep == nil || len(out.Report.Sets) == 0 {
-		return "", nil
-	}
-	name, content, err := out.Page(graphdiff.About{Repository: r.Owner + "/" + r.Repo, URL: r.URL, Pull: number, Revision: sha})
-	if err != nil {
-		return "", err
-	}
-	if err := g.Keep(ctx, GraphDiffObject(r.Name, name), keepReportFor, bytes.NewReader(content)); err != nil && fault.KindOf(err) != fault.Conflict {
-		return "", err
-	}
-	return g.RootURL + "/graph-diff/" + url.PathEscape(r.Name) + "/" + name, nil
-}
-
-// GraphDiffObject is the name of the object with the comparison that a page shows.
-func GraphDiffObject(repository, name string) string { return "graph-diff/" + repository + "/" + name }
-
-var pullHeadSQL = pg.Statement{Name: "github.pull-head", Text: `SELECT head FROM github_pulls WHERE repository_id = $1 AND number = $2`}
+var pullHeadSQL = pg.Statement{Name: "github.pull-head", Text: `SELECT head, base FROM github_pulls WHERE repository_id = $1 AND number = $2`}

@@ -32,6 +32,9 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 	if err := g.sawPull(ctx, t.repo, p); err != nil {
 		return "", err
 	}
+	if err := g.wantGraphDiff(ctx, t); err != nil {
+		return "", err
+	}
 	if skips(p.Title) {
 		const text = "the title says to skip it"
 		if !slices.Contains(builtActions, action) {
@@ -40,9 +43,6 @@ func (g *GitHub) onPull(ctx context.Context, t *told) (string, error) {
 		x := g.pullTrigger(t, p, "github-pull-request", "pull-request")
 		x.eventType = "pull_request." + action
 		return text, g.skipped(ctx, &x, text)
-	}
-	if err := g.wantGraphDiff(ctx, t); err != nil {
-		return "", err
 	}
 	quiet := ""
 	if action == "edited" {
@@ -105,9 +105,10 @@ func (g *GitHub) refusePull(ctx context.Context, t *told, p pullPayload, action 
 	return g.refuse(ctx, &x, file)
 }
 
-// sawPull writes down at which revision a pull request is, so that a later one that no webhook told of is noticed.
+// sawPull writes down at which revision a pull request is, so that a later one that no webhook told of is noticed, and
+// for which base branch.
 func (g *GitHub) sawPull(ctx context.Context, r repository, p pullPayload) error {
-	s, args := sawPullSQL, []any{r.ID, p.Number, p.Head.SHA}
+	s, args := sawPullSQL, []any{r.ID, p.Number, p.Head.SHA, p.Base.Ref}
 	if p.State == "closed" {
 		s, args = closedPullSQL, args[:2]
 	}
@@ -148,7 +149,8 @@ func (g *GitHub) defaults(ctx context.Context, r repository) (f *templates.File,
 	}
 	file, err := templates.Parse(source, configFile)
 	if err != nil {
-		return quiet, true, nil //nolint:nilerr // pushes to the default branch tell what is wrong with it
+		quiet.Extras.ApproveNewScopes = "maintain" // perhaps it says so
+		return quiet, true, nil                    //nolint:nilerr // pushes to the default branch tell what is wrong with it
 	}
 	return file, true, nil
 }
@@ -201,8 +203,8 @@ func (g *GitHub) pullRequest(ctx context.Context, r repository, number int) (pul
 
 var (
 	sawPullSQL = pg.Statement{Name: "github.saw-pull", Text: `
-		INSERT INTO github_pulls (repository_id, number, head) VALUES ($1, $2, $3)
-		ON CONFLICT (repository_id, number) DO UPDATE SET head = EXCLUDED.head`}
+		INSERT INTO github_pulls (repository_id, number, head, base) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (repository_id, number) DO UPDATE SET head = EXCLUDED.head, base = EXCLUDED.base`}
 
 	closedPullSQL = pg.Statement{Name: "github.closed-pull", Text: `DELETE FROM github_pulls WHERE repository_id = $1 AND number = $2`}
 

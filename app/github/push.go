@@ -266,6 +266,9 @@ func (g *GitHub) onMergeGroup(ctx context.Context, t *told) (string, error) {
 	case !printable.MatchString(branch):
 		return "the name of the branch is not printable ASCII", nil
 	}
+	if err := g.passGroup(ctx, t.repo, m.HeadSHA); err != nil {
+		return "", err
+	}
 	return g.run(ctx, trigger{
 		told: t, tasksFor: tasksForMergeGroup, role: "branch:" + branch, sha: m.HeadSHA, branch: branch, eventType: "merge_group", seed: "github " + t.GUID,
 		quiet: tasksForMergeGroup,

@@ -6,6 +6,7 @@ import (
 
 	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/app/github/ghclient"
+	"github.com/treeline-ci/treeline/app/github/scopegate"
 	"github.com/treeline-ci/treeline/app/intake"
 	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/templates"
@@ -78,9 +79,14 @@ func Role(c intake.Change) string {
 	return "branch:" + c.Branch
 }
 
-// Least is the role at GitHub that who starts an action needs, and how one says what it may do.
+// Least is the role at GitHub that who starts an action, or presses one of our own buttons, needs, and how one says
+// what it may do.
 func Least(file *templates.File, action string) (ghclient.Role, string) {
-	switch file.Extras.MayStart[action] {
+	role := file.Extras.MayStart[action]
+	if action == scopegate.Button {
+		role = file.Extras.ApproveNewScopes
+	}
+	switch role {
 	case "maintain":
 		return ghclient.Maintains, "maintain"
 	case "admin":

@@ -56,6 +56,10 @@ type Request struct {
 	Memory                   uint64        // bytes that the process may grow by; DefaultMemory when 0
 	Known                    *Known        // what bases read; nil remembers nothing
 	BaseRepository, HeadName string        // how the sides are shown
+
+	// Whole has everything compared: the full graphs, with the parameters of both events at least, whatever the base
+	// says. It is for who has to know all that a change brings.
+	Whole bool
 }
 
 // Limits of one comparison. A graph of 2,000 tasks takes 0.2 s and 60 MB.
@@ -79,6 +83,8 @@ type Outcome struct {
 	Base string
 	// Beyond is the limit that was met, "" when none was.
 	Beyond string
+	// Config is a digest of the head's .taskcluster.yml where that differs, "" where it does not.
+	Config string
 	Took   time.Duration
 }
 
@@ -105,7 +111,7 @@ func Compare(ctx context.Context, r Request) (Outcome, error) {
 	defer cancel()
 	err := c.compare(bounded)
 	if cause := context.Cause(bounded); err != nil && ctx.Err() == nil && errors.Is(cause, ErrBeyond) {
-		c.out = Outcome{Concerned: true, Beyond: cause.Error()}
+		c.out = Outcome{Concerned: true, Beyond: cause.Error(), Config: c.out.Config}
 		err = nil
 	}
 	c.out.Took = time.Since(began)
@@ -120,12 +126,15 @@ func (c *comparison) compare(ctx context.Context) error {
 	if c.base.file != nil {
 		c.extras = c.base.file.Extras.GraphDiff
 	}
-	if c.extras.Off {
+	if c.extras.Off && !c.Whole {
 		c.out.Why = "the base's " + configFile + " wants no comparison of graphs"
 		return nil
 	}
 	if err := c.head.read(); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(c.Changed, func(f Change) bool { return f.Path == configFile }) {
+		c.out.Config = c.head.digest()
 	}
 	if c.base.root == "" && c.head.root == "" && len(c.head.faults) == 0 {
 		c.out.Why = "there is no graph: neither side has a config.yml"
@@ -198,7 +207,10 @@ func (c *comparison) files() {
 }
 
 func (c *comparison) stage() string {
-	if c.extras.Stage != "" {
+	switch {
+	case c.Whole:
+		return "full"
+	case c.extras.Stage != "":
 		return c.extras.Stage
 	}
 	return "target-graph"
@@ -249,9 +261,14 @@ type set struct {
 // sets are those that the base asks for, or a pull request and the push that follows it: what a change may do at the
 // level of pushes shows before it is there.
 func (c *comparison) sets() ([]set, error) {
+	events := []string{c.Pull.TasksFor, c.Push.TasksFor}
 	wanted := c.extras.Parameters
-	if len(wanted) == 0 {
-		wanted = []string{c.Pull.TasksFor, c.Push.TasksFor}
+	switch {
+	case len(wanted) == 0:
+		wanted = events
+	case c.Whole:
+		more := slices.DeleteFunc(slices.Clone(wanted), func(name string) bool { return slices.Contains(events, name) })
+		wanted = slices.Concat(events, more)
 	}
 	var out []set
 	for _, name := range wanted {

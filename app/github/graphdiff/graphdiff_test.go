@@ -222,6 +222,65 @@ func TestTheBaseSaysWhatIsCompared(t *testing.T) {
 	}
 }
 
+// Who has to know all that a change brings sees the full graphs of both events, whatever the base says.
+func TestTheWholeIsComparedWhateverTheBaseSays(t *testing.T) {
+	whole := func(r *graphdiff.Request) { r.Whole = true }
+	head := map[string]string{lint: string(project(t, nil).MapFS[lint].Data) + `
+  awk:
+    description: Runs where somebody asks for it.
+    symbol: awk
+    run-on-projects: []
+    scopes: ["secrets:get:garbage/app"]
+    run: {command: awk -f bin/markdown.awk /dev/null}
+`}
+	for name, extra := range map[string]string{
+		"nothing": "", "off": "treeline: {graphDiff: false}\n", "one event": "treeline: {graphDiff: {stage: optimized, parameters: [github-pull-request]}}\n",
+	} {
+		config := map[string]string{".taskcluster.yml": decisionYML + extra}
+		base := project(t, config)
+		config[lint] = head[lint]
+		out := compare(t, base, project(t, config), whole)
+		var sets []string
+		for _, s := range out.Report.Sets {
+			sets = append(sets, s.Name)
+		}
+		if diff := cmp.Diff([]string{"github-pull-request", "github-push"}, sets); diff != "" || out.Report.Stage != "full" {
+			t.Error(name, diff, out.Report.Stage, out.Head, out.Base)
+		}
+		if diff := cmp.Diff([]string{"scope secrets:get:garbage/app"}, out.Gains("r")); diff != "" {
+			t.Error(name, diff)
+		}
+	}
+}
+
+func TestWhatAHeadGains(t *testing.T) {
+	base := project(t, nil)
+	for name, c := range map[string]struct {
+		head map[string]string
+		want []string
+	}{
+		"nothing":                {map[string]string{"README.md": "other\n"}, nil},
+		"another file of config": {map[string]string{".taskcluster.yml": decisionYML + "# words\n"}, []string{".taskcluster.yml as of sha256 "}},
+		"no file of config":      {map[string]string{".taskcluster.yml": "-"}, []string{".taskcluster.yml as of sha256 none"}},
+		"a fault":                {map[string]string{lint: "tasks: ["}, []string{"whatever r has"}},
+	} {
+		got := compare(t, base, project(t, c.head), func(r *graphdiff.Request) { r.Whole = true }).Gains("r")
+		if len(got) != len(c.want) {
+			t.Errorf("%s: %q", name, got)
+			continue
+		}
+		for i := range got {
+			if !strings.HasPrefix(got[i], c.want[i]) {
+				t.Errorf("%s: %q", name, got)
+			}
+		}
+	}
+	out := compare(t, base, project(t, map[string]string{lint: string(base.MapFS[lint].Data) + "\n# more\n"}), func(r *graphdiff.Request) { r.Whole, r.Limit = true, time.Nanosecond })
+	if got := out.Gains("r"); out.Beyond == "" || len(got) != 1 || !strings.HasPrefix(got[0], "whatever r has") {
+		t.Errorf("beyond a limit: %q %s", got, out.Beyond)
+	}
+}
+
 func TestTheDecisionTaskIsComparedToo(t *testing.T) {
 	more := strings.Replace(decisionYML, `:pull-request"]`, `:*"]`, 1)
 	out := compare(t, project(t, nil), project(t, map[string]string{".taskcluster.yml": more}))

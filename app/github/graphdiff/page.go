@@ -1,11 +1,17 @@
 package graphdiff
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/url"
+	"time"
 
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/taskgraph/diff"
 )
 
@@ -29,3 +35,27 @@ func (o Outcome) Page(about About) (name string, content []byte, err error) {
 	sum := sha256.Sum256(content)
 	return fmt.Sprintf("%d-%.12s-%s", about.Pull, about.Revision, hex.EncodeToString(sum[:8])), content, nil
 }
+
+// Keep keeps a page's content for a time.
+type Keep func(ctx context.Context, name string, last time.Duration, content io.Reader) error
+
+// keepPageFor is how long the page of a comparison is there.
+const keepPageFor = 90 * 24 * time.Hour
+
+// KeepPage keeps the page of a comparison under a repository, and returns its address; "" when there is none to keep.
+func (o Outcome) KeepPage(ctx context.Context, keep Keep, rootURL, repository string, about About) (string, error) {
+	if keep == nil || len(o.Report.Sets) == 0 {
+		return "", nil
+	}
+	name, content, err := o.Page(about)
+	if err != nil {
+		return "", err
+	}
+	if err := keep(ctx, Object(repository, name), keepPageFor, bytes.NewReader(content)); err != nil && fault.KindOf(err) != fault.Conflict {
+		return "", err
+	}
+	return rootURL + "/graph-diff/" + url.PathEscape(repository) + "/" + name, nil
+}
+
+// Object is the name of the object with the comparison that a page shows.
+func Object(repository, name string) string { return "graph-diff/" + repository + "/" + name }

@@ -2,6 +2,8 @@ package graphdiff
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -21,6 +23,7 @@ type side struct {
 	c        *comparison
 	tree     *recorder
 	revision string
+	source   []byte           // of .taskcluster.yml; nil without one
 	file     *templates.File  // nil without .taskcluster.yml, and when it cannot be read
 	tasks    []templates.Task // what it asks for on the pull request
 	root     string           // directory of config.yml; "" when the tree has no graph
@@ -45,6 +48,7 @@ func (s *side) read() error {
 		return err
 	}
 	if err == nil {
+		s.source = source
 		if s.file, err = templates.Parse(source, configFile); err == nil {
 			s.tasks, err = s.file.Render(s.c.Event)
 		}
@@ -66,6 +70,15 @@ func (s *side) read() error {
 		return s.tree.Prefetch(root)
 	}
 	return nil
+}
+
+// digest tells contents of .taskcluster.yml apart.
+func (s *side) digest() string {
+	if s.source == nil {
+		return "none" // or too large, which is no file either
+	}
+	sum := sha256.Sum256(s.source)
+	return hex.EncodeToString(sum[:])
 }
 
 // decision takes over what the decision task of the server is told.

@@ -32,9 +32,11 @@ func (o Outcome) State(link string) checks.State {
 	case len(o.Head) > 0:
 		s.Title = fmt.Sprintf("No graph: %s", o.Head[0])
 		s.Summary, s.Annotations = faults(o.Head)
+	case !o.Concerned:
+		s.Title, s.Summary = "No task differs", "The graphs were not compared, since "+o.Why+"."
 	case o.Base != "":
 		s.Title = "Nothing to compare with: the base has faults"
-		s.Summary = "The graph of this revision can be made. That of the revision it began from cannot:\n\n" + block("", []string{o.Base})
+		s.Summary = "The graph of this revision can be made. That of the revision it began from cannot:\n\n" + Block("", []string{o.Base})
 	case o.Report.Empty():
 		s.Title = "No task differs"
 		s.Summary = fmt.Sprintf("Files that the task graph is made from differ; the graphs (%s) do not, with the parameters of %s.", o.Report.Stage, names(o.Report))
@@ -48,6 +50,25 @@ func (o Outcome) State(link string) checks.State {
 		s.Text = o.Report.MarkdownWithin(maxText, more)
 	}
 	return s
+}
+
+// Gains are what the head has and no task of the base had: scopes, task queues, and another .taskcluster.yml, from which
+// anything may follow. Where it cannot be told, whatever the revision has is one.
+func (o Outcome) Gains(revision string) []string {
+	var out []string
+	for _, scope := range o.Report.NewScopes() {
+		out = append(out, "scope "+scope)
+	}
+	for _, queue := range o.Report.NewQueues() {
+		out = append(out, "task queue "+queue)
+	}
+	if o.Config != "" {
+		out = append(out, configFile+" as of sha256 "+o.Config)
+	}
+	if o.Beyond != "" || len(o.Head) > 0 || o.Base != "" {
+		out = append(out, "whatever "+revision+" has: it cannot be told")
+	}
+	return out
 }
 
 func title(r diff.Report) string {
@@ -85,13 +106,13 @@ func summary(r diff.Report, link string) string {
 			len(s.Added), len(s.Removed), s.ChangedTasks(), moved(s.Diff.Base.Time.String(), s.Diff.Head.Time.String()), moved(s.Diff.Base.Longest.String(), s.Diff.Head.Longest.String()))
 	}
 	if fresh := r.NewScopes(); len(fresh) > 0 {
-		b.WriteString("\n🔴 **New scopes**, which no task had before:\n\n" + block("-", fresh))
+		b.WriteString("\n🔴 **New scopes**, which no task had before:\n\n" + Block("-", fresh))
 	}
 	if old := gained(r); len(old) > 0 {
-		b.WriteString("\n🟠 **Scopes gained** by tasks, which others had before:\n\n" + block("!", old))
+		b.WriteString("\n🟠 **Scopes gained** by tasks, which others had before:\n\n" + Block("!", old))
 	}
 	if fresh := r.NewQueues(); len(fresh) > 0 {
-		b.WriteString("\n🔴 **New task queues**, on which no task was before:\n\n" + block("-", fresh))
+		b.WriteString("\n🔴 **New task queues**, on which no task was before:\n\n" + Block("-", fresh))
 	}
 	if link != "" {
 		fmt.Fprintf(&b, "\n[The whole comparison](%s)\n", link)
@@ -113,9 +134,9 @@ func gained(r diff.Report) []string {
 	return slices.DeleteFunc(slices.Compact(out), func(scope string) bool { return slices.Contains(r.NewScopes(), scope) })
 }
 
-// block quotes lines so that whatever they hold stays text. In a diff, lines with a minus are red and those with an
+// Block quotes lines so that whatever they hold stays text. In a diff, lines with a minus are red and those with an
 // exclamation mark orange.
-func block(mark string, lines []string) string {
+func Block(mark string, lines []string) string {
 	shown := lines[:min(len(lines), maxScopes)]
 	text := &strings.Builder{}
 	for _, l := range shown {
@@ -172,5 +193,5 @@ func faults(list []*graph.Error) (string, []checks.Annotation) {
 			Message: strings.ToValidUTF8(message[:min(len(message), maxMessage)], ""),
 		})
 	}
-	return fmt.Sprintf("The task graph of this revision cannot be made; its decision will fail with the same %s:\n\n", noun(len(list), "fault")) + block("", lines), at
+	return fmt.Sprintf("The task graph of this revision cannot be made; its decision will fail with the same %s:\n\n", noun(len(list), "fault")) + Block("", lines), at
 }

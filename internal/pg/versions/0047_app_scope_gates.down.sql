@@ -1,0 +1,2 @@
+DROP TABLE github_scope_gates;
+ALTER TABLE github_pulls DROP COLUMN base;

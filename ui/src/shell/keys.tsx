@@ -120,7 +120,9 @@ export function toggleHelp(): void {
       if (e.target === dialog) dialog.close();
     });
     dialog.addEventListener("keydown", (e) => {
-      if (e.key === "?") dialog?.close();
+      if (e.key !== "?") return;
+      e.stopPropagation(); // to the page, which would open it again
+      dialog?.close();
     });
     document.body.append(dialog);
   }

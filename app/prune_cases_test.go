@@ -229,6 +229,14 @@ var prunes = map[string]pruned{
 			{"github_verdicts", "sha = 'young'", "kind = 'nothing'; created = " + lately},
 		},
 	},
+	"scope-gates": {
+		before: `INSERT INTO github_pulls (repository_id, number, head, base) VALUES (7, 1, 'open', 'main')`,
+		goes:   []row{{"github_scope_gates", "revision = 'closed'", "repository_id = 7; number = 2; base = 'main'; updated = " + longAgo}},
+		stays: []row{
+			{"github_scope_gates", "revision = 'open'", "repository_id = 7; number = 1; base = 'main'; updated = " + longAgo},
+			{"github_scope_gates", "revision = 'young'", "repository_id = 7; number = 2; base = 'main'; updated = " + lately},
+		},
+	},
 	"sessions": {
 		goes:  []row{{"ui_sessions", "token_hash = sha256('old')", "expires = " + longAgo}},
 		stays: []row{{"ui_sessions", "token_hash = sha256('young')", "expires = " + soon}},

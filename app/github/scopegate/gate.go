@@ -79,9 +79,10 @@ func (g Gate) At(ctx context.Context, repository int64, revision string) ([]Held
 	return list, nil
 }
 
-// Approve lets pass what the open pull requests at a revision bring, but for those that login opened or
-// pushed: somebody else must approve what they bring. It stands in the audit log under client, with the repository's name. The error is
-// fault.Forbidden when something is held and none of it is for login to approve; to approve once more does nothing.
+// Approve lets pass what the open pull requests at a revision bring, but for those that login opened or pushed: somebody
+// else must approve what they bring. It stands in the audit log under client, with the repository's name. The error is
+// fault.Forbidden when something is held and none of it is for login to approve, and fault.Conflict when no open pull
+// request is at the revision; to approve once more does nothing.
 func (g Gate) Approve(ctx context.Context, repository int64, name, revision, login, client string) error {
 	n := 0
 	err := pg.Tx(ctx, g.Pool, func(ctx context.Context, tx pgx.Tx) error {
@@ -129,7 +130,8 @@ func (g Gate) Approve(ctx context.Context, repository int64, name, revision, log
 	return nil
 }
 
-// Prune removes what is older than keep, in small steps, and returns how many rows that were.
+// Prune removes what is older than keep, in small steps, and returns how many rows that were. How open pull requests stand
+// at their newest revisions stays: the check of a revision depends on it.
 func (g Gate) Prune(ctx context.Context, keep time.Duration) (int64, error) {
 	return pg.Prune(ctx, g.Pool, pruneSQL, 1000, keep)
 }
@@ -171,5 +173,6 @@ var (
 		RETURNING g.number, g.base, g.gains`}
 
 	pruneSQL = pg.Statement{Name: "scopegate.prune", Text: `
-		DELETE FROM github_scope_gates WHERE ctid = ANY (ARRAY(SELECT ctid FROM github_scope_gates WHERE updated < now() - $2::interval LIMIT $1))`}
+		DELETE FROM github_scope_gates WHERE ctid = ANY (ARRAY(
+			SELECT g.ctid FROM github_scope_gates g WHERE g.updated < now() - $2::interval AND NOT ` + open + ` LIMIT $1))`}
 )

@@ -193,17 +193,24 @@ func TestTwoApproveAtOnce(t *testing.T) {
 	}
 }
 
-func TestOldOnesGo(t *testing.T) {
+func TestOldOnesGoUnlessACheckDependsOnThem(t *testing.T) {
 	r := newRoom(t)
-	r.found(r.pull(1, "old"), "scope a")
-	r.found(r.pull(2, "young"), "scope a")
-	if _, err := r.pool.Exec(t.Context(), `UPDATE github_scope_gates SET updated = now() - interval '91 days' WHERE number = 1`); err != nil {
-		t.Fatal(err)
+	r.found(r.pull(1, "closed"), "scope a")
+	r.found(r.pull(2, "open"), "scope a")
+	r.found(r.pull(3, "replaced"), "scope a")
+	r.found(r.pull(3, "young"), "scope a")
+	for _, text := range []string{
+		`DELETE FROM github_pulls WHERE number = 1`, `UPDATE github_scope_gates SET updated = now() - interval '91 days' WHERE revision <> 'young'`,
+	} {
+		if _, err := r.pool.Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if n, err := r.Prune(t.Context(), 90*24*time.Hour); n != 1 || err != nil {
+	if n, err := r.Prune(t.Context(), 90*24*time.Hour); n != 2 || err != nil {
 		t.Error(n, err)
 	}
-	r.want("young", map[int][]string{2: {"scope a"}})
+	r.want("open", map[int][]string{2: {"scope a"}})
+	r.want("young", map[int][]string{3: {"scope a"}})
 }
 
 func TestWhatACheckShows(t *testing.T) {

@@ -24,9 +24,9 @@ import (
 	"github.com/treeline-ci/treeline/task"
 )
 
-// sessions is how many sessions of PostgreSQL the pooler shares among all connections. They are so few that servers whose
-// consumers of the feed asked for a second one while they hold one would stand still.
-const sessions = 2
+// sessions is how many sessions of PostgreSQL the pooler shares among all connections: as few as
+// docs/operations/database.md asks for.
+const sessions = 10
 
 // complaints gathers what servers log as wrong.
 type complaints struct {

@@ -82,11 +82,11 @@ func TestKeys(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		tab.Shot(t, "keys")
-		tab.Keys(t, kb.Escape)
+		tab.Keys(t, "?")
 		tab.Wait(t, `!document.querySelector("dialog").open`)
 		tab.Keys(t, "?")
 		tab.Wait(t, `document.querySelector("dialog").open`)
-		tab.Keys(t, "?")
+		tab.Keys(t, kb.Escape)
 		tab.Wait(t, `!document.querySelector("dialog").open`)
 	})
 	t.Run("letters in a field are letters", func(t *testing.T) {

@@ -24,6 +24,7 @@ func TestEveryKeyDoesSomething(t *testing.T) {
 	group, ids := sample(t, s)
 	tab := s.Tab(t)
 	tab.SignIn(t, uitest.Admin, uitest.AdminToken)
+	tab.Expect("status of 404") // of pages and lists that this site does not have
 	for _, path := range []string{
 		"/jobs?repo=sample&selectedTaskRun=" + ids["test-linux64-unit-2"] + ".0", "/tasks/" + ids["test-linux64-unit-2"], "/tasks/groups/" + group, "/hooks",
 	} {

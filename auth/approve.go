@@ -46,7 +46,7 @@ func (a *Auth) Propose(ctx context.Context, caller Caller, g *Guarded) (Approval
 		if _, err := tx.Exec(ctx, forgetApprovalSQL.Text, g.Digest, g.Proposer); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, proposeSQL.Text, slug.New(), g.EntityType, g.EntityID, g.Action, nullText(shortened(g.Change)), g.Digest, g.Proposer, approvalLasts)
+		rows, err := tx.Query(ctx, proposeSQL.Text, slug.Nice(), g.EntityType, g.EntityID, g.Action, nullText(shortened(g.Change)), g.Digest, g.Proposer, approvalLasts)
 		if out, err = oneApproval(rows, err, "propose a change of "+g.EntityID); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/treeline-ci/treeline/app/github/checks"
 	"github.com/treeline-ci/treeline/app/github/once"
 	"github.com/treeline-ci/treeline/app/github/quickstart"
+	"github.com/treeline-ci/treeline/app/github/scopegate"
 	"github.com/treeline-ci/treeline/app/github/standing"
 	"github.com/treeline-ci/treeline/app/github/timing"
 	apphg "github.com/treeline-ci/treeline/app/hg"
@@ -46,7 +47,7 @@ import (
 // here counts as "other"; a test compares them with the source.
 func Statements() []pg.Statement {
 	return slices.Concat(
-		actions.Statements(), github.Statements(), checks.Statements(), once.Statements(), quickstart.Statements(), standing.Statements(), timing.Statements, apphg.Statements(), whatif.Statements(),
+		actions.Statements(), github.Statements(), checks.Statements(), once.Statements(), scopegate.Statements(), quickstart.Statements(), standing.Statements(), timing.Statements, apphg.Statements(), whatif.Statements(),
 		auth.Statements(), backup.Statements(), cron.Statements(), event.Named(), failures.Statements(), history.Statements(), hooks.Statements(), index.Statements(),
 		login.Statements, notify.Statements(), object.Statements(), pools.Statements(), purgecache.Statements(), push.Statements(),
 		queue.Statements, gauge.Statements, secrets.Statements(), triage.Statements(), bugs.Statements(), pg.Statements(),

@@ -85,7 +85,7 @@ func (a *Again) Tasks(v *page.Visit, ids []string, times int) ([]string, error) 
 	batch := make([]queue.NewTask, 0, len(items)*times)
 	for i := range items {
 		for range times {
-			n := queue.NewTask{ID: slug.New(), Definition: Definition(&items[i], time.Now())}
+			n := queue.NewTask{ID: slug.Nice(), Definition: Definition(&items[i], time.Now())}
 			if err := n.Prepare(); err != nil {
 				return nil, err
 			}

@@ -161,19 +161,46 @@ func containsAny(text string, parts []string) bool {
 	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
 
-// Go opens a page and waits until its script has taken over.
+// Go opens a page and waits until its script has taken over. What a change of networks broke off it opens again.
 func (tab *Tab) Go(t testing.TB, path string) {
 	t.Helper()
+	for tries := 3; ; tries-- {
+		before := tab.networkChanges()
+		err := tab.open(path)
+		if err == nil {
+			return
+		}
+		broken := strings.Contains(err.Error(), networkChanged) || tab.networkChanges() > before
+		if !broken || tries == 1 {
+			tab.Shot(t, "failed-"+filepath.Base(t.Name()))
+			t.Fatalf("open %s: %v", path, err)
+		}
+	}
+}
+
+func (tab *Tab) open(path string) error {
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
-	var err error
-	for again := true; again; again = err != nil && strings.Contains(err.Error(), networkChanged) {
-		err = chromedp.Do(ctx, chromedp.Navigate(tab.site.URL+path))
+	if err := chromedp.Do(ctx, chromedp.Navigate(tab.site.URL+path)); err != nil {
+		return err
 	}
-	if err != nil {
-		t.Fatalf("open %s: %v", path, err)
+	const ready = `document.body.dataset.ready === "true"`
+	if !tab.comes(ready) {
+		return fmt.Errorf("the page never came to %s", ready)
 	}
-	tab.Wait(t, `document.body.dataset.ready === "true"`)
+	return nil
+}
+
+// networkChanges is how many requests were broken off by a change of networks.
+func (tab *Tab) networkChanges() (n int) {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	for _, p := range tab.problems {
+		if strings.Contains(p, networkChanged) {
+			n++
+		}
+	}
+	return n
 }
 
 func (tab *Tab) do(t testing.TB, what string, steps ...chromedp.Action[chromedp.Void]) {
@@ -200,6 +227,14 @@ func Eval[T any](t testing.TB, tab *Tab, expression string) T {
 // Wait waits until an expression is true, across pages too.
 func (tab *Tab) Wait(t testing.TB, expression string) {
 	t.Helper()
+	if !tab.comes(expression) {
+		tab.Shot(t, "failed-"+filepath.Base(t.Name()))
+		t.Fatalf("the page never came to %s", expression)
+	}
+}
+
+// comes waits until an expression holds, and reports whether it did.
+func (tab *Tab) comes(expression string) bool {
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -207,13 +242,12 @@ func (tab *Tab) Wait(t testing.TB, expression string) {
 	for {
 		// While one page goes and the next comes there is nothing to ask.
 		if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression, chromedp.EvalAwaitPromise)); err == nil && ok {
-			return
+			return true
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			tab.Shot(t, "failed-"+filepath.Base(t.Name()))
-			t.Fatalf("the page never came to %s", expression)
+			return false
 		}
 	}
 }

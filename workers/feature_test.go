@@ -157,52 +157,55 @@ func (s *server) cancelAndSee(ctx context.Context, id string) {
 func TestCanceledWhileTheStreamIsOpened(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, 20*time.Minute, func(s *server) { s.events = true })
-	target, err := url.Parse(s.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(target)
 	var id atomic.Value
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := s.behind(client.Config{}, func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/events/v1/stream") {
 			<-time.After(2 * time.Second) // a busy machine
 			s.cancelAndSee(r.Context(), id.Load().(string))
 		}
-		proxy.ServeHTTP(w, r)
-	}))
-	c, err := client.New(client.Config{RootURL: front.URL, Credentials: hawk.Credentials{ClientID: rootClient, AccessToken: s.token}})
-	if err != nil {
-		t.Fatal(err)
-	}
+		return false
+	})
 	s.work(func(cfg *workers.Config) { cfg.Client = c })
-	t.Cleanup(front.CloseClientConnections)
 	created, ended := s.createSleep()
 	id.Store(created)
 	await(t, "the command to be stopped", ended)
 	s.resolved(created, task.ReasonCanceled)
 }
 
+// behind returns a client, with all rights, that speaks to the server through another one. That shows each request to
+// answered first, and passes on what it has not answered.
+func (s *server) behind(cfg client.Config, answered func(http.ResponseWriter, *http.Request) bool) *client.Client {
+	s.t.Helper()
+	target, err := url.Parse(s.url)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !answered(w, r) {
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	s.t.Cleanup(front.Close)
+	cfg.RootURL, cfg.Credentials = front.URL, hawk.Credentials{ClientID: rootClient, AccessToken: s.token}
+	c, err := client.New(cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
 func TestAStoreThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, 20*time.Minute)
-	target, err := url.Parse(s.url)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var down atomic.Bool
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if down.Load() && strings.Contains(r.URL.Path, "/artifacts/public/big") {
-			http.Error(w, "the store is down", http.StatusServiceUnavailable)
-			return
+	c := s.behind(client.Config{MaxDelay: 50 * time.Millisecond, Patience: 200 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) bool {
+		if !down.Load() || !strings.Contains(r.URL.Path, "/artifacts/public/big") {
+			return false
 		}
-		proxy.ServeHTTP(w, r)
-	}))
-	defer front.Close()
-	c, err := client.New(client.Config{RootURL: front.URL, MaxDelay: 50 * time.Millisecond, Patience: 200 * time.Millisecond, Credentials: hawk.Credentials{ClientID: rootClient, AccessToken: s.token}})
-	if err != nil {
-		t.Fatal(err)
-	}
+		http.Error(w, "the store is down", http.StatusServiceUnavailable)
+		return true
+	})
 	down.Store(true)
 	s.work(func(cfg *workers.Config) { cfg.Client, cfg.StorePatience, cfg.MaxTasks = c, time.Second, 1 })
 	id := s.create(with(sh("echo x >big"), dict{"artifacts": []dict{{"type": "file", "path": "big", "name": "public/big"}}}), dict{"retries": 0})
@@ -216,25 +219,15 @@ func TestAStoreThatDoesNotAnswer(t *testing.T) {
 func TestAServerWithoutFinishRun(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, 20*time.Minute)
-	target, err := url.Parse(s.url)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var asked atomic.Int64
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/finish") {
-			asked.Add(1)
-			http.NotFound(w, r)
-			return
+	c := s.behind(client.Config{}, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/finish") {
+			return false
 		}
-		proxy.ServeHTTP(w, r)
-	}))
-	defer front.Close()
-	c, err := client.New(client.Config{RootURL: front.URL, Credentials: hawk.Credentials{ClientID: rootClient, AccessToken: s.token}})
-	if err != nil {
-		t.Fatal(err)
-	}
+		asked.Add(1)
+		http.NotFound(w, r)
+		return true
+	})
 	a := s.work(func(cfg *workers.Config) { cfg.Client, cfg.Capacity = c, 1 })
 	for _, script := range []string{"echo short", "echo long; sleep 0.3", "echo again"} {
 		id := s.create(sh(script), nil)

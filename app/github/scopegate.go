@@ -2,11 +2,9 @@ package github
 
 import (
 	"context"
-	"slices"
+	"reflect"
 
-	"github.com/treeline-ci/treeline/app/github/buttons"
 	"github.com/treeline-ci/treeline/app/github/checks"
-	"github.com/treeline-ci/treeline/app/github/ghclient"
 	"github.com/treeline-ci/treeline/app/github/graphdiff"
 	"github.com/treeline-ci/treeline/app/github/scopegate"
 )
@@ -14,11 +12,7 @@ import (
 // gated reports whether an owner has to approve what pull requests bring.
 func (g *GitHub) gated(ctx context.Context, r repository) (bool, error) {
 	file, _, err := g.defaults(ctx, r)
-	if err != nil {
-		return false, err
-	}
-	role, _ := buttons.Least(file, scopegate.Button)
-	return role > ghclient.Writes, nil
+	return err == nil && file.Extras.ApproveNewScopes != "", err
 }
 
 // holdPull writes down what a pull request brings, and has the check say whether it may.
@@ -36,18 +30,18 @@ func (g *GitHub) holdPull(ctx context.Context, t *told, p pullPayload, out graph
 // showHeld has a check say how the pull requests at its revision stand. Those are looked at once more after it was said:
 // of two servers that do this for two pull requests of one revision, the later one then says what both found.
 func (g *GitHub) showHeld(ctx context.Context, r repository, check checks.Check, show func([]scopegate.Held) checks.State) error {
-	for before := []scopegate.Held(nil); ; {
+	for {
 		pulls, err := g.gate().At(ctx, r.ID, check.SHA)
 		if err != nil {
 			return err
 		}
-		if before != nil && slices.EqualFunc(pulls, before, scopegate.Held.Equal) {
-			return nil
-		}
 		if err := g.Checks.Want(ctx, check, show(pulls)); err != nil {
 			return err
 		}
-		before = append([]scopegate.Held{}, pulls...)
+		after, err := g.gate().At(ctx, r.ID, check.SHA)
+		if err != nil || reflect.DeepEqual(pulls, after) {
+			return err
+		}
 	}
 }
 

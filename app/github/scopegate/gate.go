@@ -61,11 +61,6 @@ type Held struct {
 	By     []string // who approved the rest
 }
 
-// Equal reports whether two stand the same.
-func (h Held) Equal(other Held) bool {
-	return h.Number == other.Number && h.Base == other.Base && slices.Equal(h.Gains, other.Gains) && slices.Equal(h.Open, other.Open) && slices.Equal(h.By, other.By)
-}
-
 // At returns the open pull requests at a revision, by number: those that Found was told of.
 func (g Gate) At(ctx context.Context, repository int64, revision string) ([]Held, error) {
 	rows, err := g.Pool.Query(ctx, atSQL.Text, repository, revision)

@@ -15,6 +15,8 @@ import { Dependencies } from "./near.tsx";
 import { Summary } from "./summary.tsx";
 import { Yaml } from "./yaml.tsx";
 
+const logTab = () => import("./log.tsx");
+
 function count(t: Tab, d: TaskData): string {
   if (t === "artifacts" && d.artifactCount > 0) return d.artifactCount.toLocaleString();
   if (t === "deps" && d.dependencies.length + d.dependents.length > 0) return `${d.dependencies.length + d.dependents.length}${d.moreDependents ? "+" : ""}`;
@@ -44,7 +46,7 @@ function App() {
       </nav>
       <div role="tabpanel" aria-labelledby={"tab-" + tab.value}>
         {tab.value === "summary" && <Summary d={d} />}
-        {tab.value === "log" && <Later key="log" from={async () => (await import("./log.tsx")).LogTab} d={d} />}
+        {tab.value === "log" && <Later key="log" from={async () => (await logTab()).LogTab} d={d} />}
         {tab.value === "artifacts" && <Artifacts d={d} />}
         {tab.value === "tests" && <Later key="tests" from={async () => (await import("./other.tsx")).Tests} d={d} />}
         {tab.value === "definition" && <Definition d={d} />}
@@ -112,7 +114,7 @@ function keys(): void {
   bind(section, "a", "actions", toggleActions);
   bind(section, "t", "next tab", () => show(TABS[(TABS.indexOf(tab.value) + 1) % TABS.length]!));
   bind(section, "l", "log", () => show("log"));
-  bind(section, "m", "report the marked line of the log as what tells of the failure", () => void import("./log.tsx").then((log) => log.reportMarked()));
+  bind(section, "m", "report the marked line of the log as what tells of the failure", () => void logTab().then((log) => log.reportMarked()));
   bind(section, "L shift+l", "raw log", () => {
     const raw = task.value.artifacts.find((a) => a.log !== "" && a.log === task.value.logPage);
     if (raw) location.assign(raw.href);

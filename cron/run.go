@@ -1,7 +1,6 @@
 package cron
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/slug"
+	"github.com/treeline-ci/treeline/task"
 	crontab "github.com/treeline-ci/treeline/taskgraph/cron"
 )
 
@@ -86,7 +86,7 @@ func (c *Calendar) Trigger(ctx context.Context, q Request) (Run, error) {
 	})
 	if fault.KindOf(err) == fault.NotFound { // there is one
 		run, err = c.one(ctx, "trigger", keyedSQL, q.Repository, q.Branch, q.Job, byHand+q.Key)
-		if err == nil && !sameJSON(run.Input, q.Input) {
+		if err == nil && !task.SameJSON(run.Input, q.Input) {
 			err = fault.New(fault.Conflict, "Another run of %s was asked for with this key, with other input.", q.Job)
 		}
 	}
@@ -158,15 +158,6 @@ func nullJSON(b json.RawMessage) any {
 		return nil
 	}
 	return string(b)
-}
-
-func sameJSON(a, b json.RawMessage) bool {
-	var x, y any
-	_ = json.Unmarshal(a, &x) // an empty one stays nil
-	_ = json.Unmarshal(b, &y)
-	left, _ := json.Marshal(x) // what was decoded can be written
-	right, _ := json.Marshal(y)
-	return bytes.Equal(left, right)
 }
 
 // TakeRuns hands out up to limit waiting runs of the given repositories: nobody else gets them for the

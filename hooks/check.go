@@ -1,10 +1,8 @@
 package hooks
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/mail"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +12,7 @@ import (
 	"github.com/treeline-ci/treeline/hooks/cron"
 	"github.com/treeline-ci/treeline/hooks/payload"
 	"github.com/treeline-ci/treeline/internal/fault"
+	"github.com/treeline-ci/treeline/task"
 	"github.com/treeline-ci/treeline/templates/jsone"
 )
 
@@ -158,13 +157,5 @@ func parseSchedule(list []string) ([]*cron.Schedule, error) {
 // equal tells whether two complete definitions mean the same.
 func equal(a, b Hook) bool {
 	return a.Group == b.Group && a.ID == b.ID && a.Metadata == b.Metadata && slices.Equal(a.Schedule, b.Schedule) &&
-		slices.Equal(a.Bindings, b.Bindings) && sameJSON(a.Task, b.Task) && sameJSON(a.TriggerSchema, b.TriggerSchema)
-}
-
-func sameJSON(a, b json.RawMessage) bool {
-	if bytes.Equal(a, b) {
-		return true
-	}
-	var x, y any
-	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
+		slices.Equal(a.Bindings, b.Bindings) && task.SameJSON(a.Task, b.Task) && task.SameJSON(a.TriggerSchema, b.TriggerSchema)
 }

@@ -62,7 +62,14 @@ func (s *Stats) into() []any {
 // PoolID is what names of pools look like, those of task queues, for the door; task.IsQueueID says the same.
 const PoolID = `^[a-zA-Z0-9-_]{1,38}/[a-z]([-a-z0-9]{0,36}[a-z0-9])?$`
 
-// Create makes a pool. One of the name is a fault.Conflict, whatever its definition.
+// same tells whether two definitions mean the same.
+func (d *Definition) same(o *Definition) bool {
+	return d.ProviderID == o.ProviderID && d.Description == o.Description && d.Owner == o.Owner && d.EmailOnError == o.EmailOnError &&
+		task.SameJSON(d.Config, o.Config)
+}
+
+// Create makes a pool. The same definition again is no error, as the answer may have been lost; one of the name with
+// another definition is fault.Conflict.
 func (p *Pools) Create(ctx context.Context, actor, id string, d Definition) (Pool, error) {
 	if !task.IsQueueID(id) {
 		return Pool{}, fault.New(fault.Invalid, "%q is no name of a worker pool: it must be provisionerId/workerType, the second half of lower-case letters, digits and -.", id)
@@ -76,10 +83,14 @@ func (p *Pools) Create(ctx context.Context, actor, id string, d Definition) (Poo
 		if err != nil {
 			return err
 		}
-		if tag.RowsAffected() == 0 {
-			return fault.New(fault.Conflict, "The worker pool %s exists already.", id)
+		if tag.RowsAffected() > 0 {
+			return p.told(ctx, tx, Deed{Actor: actor, Pool: id, Action: "created", After: &d}, "", configs)
 		}
-		return p.told(ctx, tx, Deed{Actor: actor, Pool: id, Action: "created", After: &d}, "", configs)
+		there, err := p.lock(ctx, tx, id)
+		if err == nil && !there.same(&d) {
+			err = fault.New(fault.Conflict, "The worker pool %s exists already, with another definition.", id)
+		}
+		return err
 	})
 	if err != nil {
 		return Pool{}, failed("create "+id, err)

@@ -509,8 +509,16 @@ func TestStaticWorkers(t *testing.T) {
 	}
 	_, err = fx.CreateWorker(t.Context(), k, n)
 	fx.must(err)
-	if _, err := fx.CreateWorker(t.Context(), k, n); !errors.Is(err, fault.Conflict) {
-		t.Errorf("twice: %v", err)
+	first, err := fx.CreateWorker(t.Context(), k, pools.NewWorker{Expires: task.At(time.Now().Add(2 * time.Hour)), ProviderInfo: info})
+	if err != nil || !first.Expires.Equal(n.Expires.Time) {
+		t.Errorf("again, for one whose answer was lost: it expires at %s, not %s: %v", first.Expires, n.Expires, err)
+	}
+	other := pools.NewWorker{Expires: n.Expires, ProviderInfo: json.RawMessage(`{"staticSecret": "` + secret[1:] + `f"}`)}
+	if _, err := fx.CreateWorker(t.Context(), k, other); !errors.Is(err, fault.Conflict) {
+		t.Errorf("another secret: %v", err)
+	}
+	if n := fx.kinds()["worker-running"]; n != 1 {
+		t.Errorf("%d messages that it runs", n)
 	}
 	for range 2 { // it may register as often as it likes
 		r, err := fx.Register(t.Context(), pools.Registration{Key: k, ProviderID: "static", Proof: info})

@@ -99,28 +99,31 @@ func (p *Pools) manual(pool *Pool) (Manual, error) {
 	return m, nil
 }
 
-// CreateWorker notes a worker that an operator has set up; it may register from then. Another one of the name
-// is a fault.Conflict.
+// CreateWorker notes a worker that an operator has set up; it may register from then. The same one again, which is known
+// by its secret, stays as it is and is no error; another one of the name is a fault.Conflict.
 func (p *Pools) CreateWorker(ctx context.Context, k Key, n NewWorker) (Worker, error) {
-	return p.putWorker(ctx, k, n, func(w *Worker) error {
-		if w != nil {
-			return fault.New(fault.Conflict, "The worker %s exists already.", k)
+	return p.putWorker(ctx, k, n, func(old *Worker, provider string, data json.RawMessage) (write bool, err error) {
+		if old != nil && (old.State != Running || old.ProviderID != provider || !task.SameJSON(old.data, data)) {
+			return false, fault.New(fault.Conflict, "The worker %s exists already, and is another one.", k)
 		}
-		return nil
+		return old == nil, nil
 	})
 }
 
 // UpdateWorker changes what is known of a worker that an operator has set up.
 func (p *Pools) UpdateWorker(ctx context.Context, k Key, n NewWorker) (Worker, error) {
-	return p.putWorker(ctx, k, n, func(w *Worker) error {
-		if w == nil {
-			return noWorker(k)
+	return p.putWorker(ctx, k, n, func(old *Worker, _ string, _ json.RawMessage) (write bool, err error) {
+		if old == nil {
+			return false, noWorker(k)
 		}
-		return nil
+		return true, nil
 	})
 }
 
-func (p *Pools) putWorker(ctx context.Context, k Key, n NewWorker, allowed func(old *Worker) error) (Worker, error) {
+// decision says whether to write a worker with a provider's data; old is nil when there is none.
+type decision func(old *Worker, provider string, data json.RawMessage) (write bool, err error)
+
+func (p *Pools) putWorker(ctx context.Context, k Key, n NewWorker, decide decision) (Worker, error) {
 	pool, err := p.Get(ctx, k.WorkerPoolID)
 	if err != nil {
 		return Worker{}, err
@@ -143,7 +146,7 @@ func (p *Pools) putWorker(ctx context.Context, k Key, n NewWorker, allowed func(
 		if errors.Is(err, fault.NotFound) {
 			old = nil
 		}
-		if err := allowed(old); err != nil {
+		if write, err := decide(old, pool.ProviderID, data); err != nil || !write {
 			return err
 		}
 		at, err := now(ctx, tx)
@@ -163,7 +166,7 @@ func (p *Pools) putWorker(ctx context.Context, k Key, n NewWorker, allowed func(
 		w := Worker{WorkerPoolID: k.WorkerPoolID, WorkerGroup: k.WorkerGroup, WorkerID: k.WorkerID, ProviderID: pool.ProviderID, Capacity: max(1, n.Capacity)}
 		tag, err := tx.Exec(ctx, insertWorkerSQL.Text, k.WorkerPoolID, k.WorkerGroup, k.WorkerID, w.ProviderID, w.Capacity, n.Expires.Time, text(data))
 		if err == nil && tag.RowsAffected() == 0 {
-			return fault.New(fault.Conflict, "The worker %s exists already.", k)
+			return fault.New(fault.Conflict, "The worker %s was just created by somebody else. Try again.", k)
 		}
 		if err != nil {
 			return err

@@ -143,5 +143,5 @@ func (d *Definition) Equal(o *Definition) bool {
 		slices.Equal(a.Routes, b.Routes) && a.Priority == b.Priority && a.Retries == b.Retries &&
 		a.Created.Equal(b.Created.Time) && a.Deadline.Equal(b.Deadline.Time) && a.Expires.Equal(b.Expires.Time) &&
 		slices.Equal(a.Scopes, b.Scopes) && a.Metadata == b.Metadata && maps.Equal(a.Tags, b.Tags) &&
-		sameJSON(a.Payload, b.Payload) && sameJSON(a.Extra, b.Extra)
+		SameJSON(a.Payload, b.Payload) && SameJSON(a.Extra, b.Extra)
 }

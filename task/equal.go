@@ -6,9 +6,9 @@ import (
 	"math/big"
 )
 
-// sameJSON compares two JSON texts by value: key order and white space do not count, and numbers
-// are equal when their values are (1.0 and 1e0).
-func sameJSON(a, b []byte) bool {
+// SameJSON compares two JSON texts by value: key order and white space do not count, numbers
+// are equal when their values are (1.0 and 1e0), and no text is null.
+func SameJSON(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
@@ -18,6 +18,9 @@ func sameJSON(a, b []byte) bool {
 }
 
 func decode(data []byte) (v any, err error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	err = dec.Decode(&v)

@@ -162,6 +162,7 @@ func TestPoolsAndTheirPages(t *testing.T) {
 func TestWorkersOfTheQueue(t *testing.T) {
 	d := open(t, "*")
 	d.want(200, "", "PUT", poolPath, definition("static", object{}))
+	d.want(200, "", "PUT", poolPath, definition("static", object{})) // for one whose answer was lost
 	secret := "0123456789012345678901234567890123456789abcd"
 	d.want(200, "", "PUT", "/workers/p%2Fq/lab/w1", object{"expires": "2100-01-01T00:00:00.000Z", "capacity": 3, "providerInfo": object{"staticSecret": secret}})
 	d.want(400, "InputValidationError", "PUT", "/workers/p%2Fq/lab/w2", object{"expires": "2100-01-01T00:00:00.000Z", "providerInfo": object{"staticSecret": "short"}})

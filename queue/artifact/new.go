@@ -27,8 +27,7 @@ const (
 	maxName          = 1024             // characters
 	maxTarget        = 8192             // bytes
 	late             = 25 * time.Minute // after the run ended as exception
-	plainContentType = "application/octet-stream"
-	errorContentType = "application/json"
+	plainContentType = "application/binary"
 )
 
 // Check refuses what no artifact can be.
@@ -64,10 +63,7 @@ func (n *New) Of(s *task.Status, run *task.Run, name string, now time.Time) (Art
 		ContentLength: n.ContentLength, Expires: n.Expires, Target: n.URL + n.Artifact, Reason: n.Reason, Message: n.Message,
 		Present: !n.StorageType.Stored(), Now: now,
 	}
-	switch {
-	case a.StorageType == Error:
-		a.ContentType = errorContentType
-	case a.ContentType == "":
+	if a.StorageType == Error || a.ContentType == "" {
 		a.ContentType = plainContentType
 	}
 	if a.StorageType == Object {
@@ -91,7 +87,7 @@ func collides(there, a *Artifact) string {
 		return fmt.Sprintf("its storageType is %s", there.StorageType)
 	case a.Expires.Before(there.Expires.Time):
 		return fmt.Sprintf("it expires at %s: that may only become later", there.Expires)
-	case !toLink && a.ContentType != there.ContentType:
+	case !toLink && a.StorageType != Error && a.ContentType != there.ContentType:
 		return fmt.Sprintf("its contentType is %q", there.ContentType)
 	case a.StorageType.Stored() && a.ContentLength != nil && there.ContentLength != nil && *a.ContentLength != *there.ContentLength:
 		return fmt.Sprintf("its contentLength is %d", *there.ContentLength)

@@ -159,6 +159,9 @@ func testKeys(t *testing.T, node *rabbittest.Node) {
 			if m.Exchange != fx.exchange(x) || m.ContentType != "application/json" || m.ContentEncoding != "utf-8" || m.DeliveryMode != amqp.Persistent {
 				t.Errorf("%s: %+v", x, m)
 			}
+			if _, ok := m.Headers["CC"].([]any); !ok {
+				t.Errorf("%s: no list of other keys: %+v", x, m.Headers)
+			}
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -141,18 +141,15 @@ func keyOf(fields []Field, by map[string]string) (string, error) {
 	return key, nil
 }
 
-// publishing is the message as AMQP carries it (taskcluster-map 18).
+// publishing is the message as AMQP carries it (taskcluster-map 18). Listeners read the header CC without a look whether
+// it is there, so it is, be it empty.
 func (m *message) publishing() amqp.Publishing {
-	p := amqp.Publishing{
-		ContentType: "application/json", ContentEncoding: "utf-8", DeliveryMode: amqp.Persistent,
+	cc := make([]any, len(m.cc))
+	for i, key := range m.cc {
+		cc[i] = key
+	}
+	return amqp.Publishing{
+		Headers: amqp.Table{"CC": cc}, ContentType: "application/json", ContentEncoding: "utf-8", DeliveryMode: amqp.Persistent,
 		MessageId: m.id, Body: m.body,
 	}
-	if len(m.cc) > 0 {
-		list := make([]any, len(m.cc))
-		for i, key := range m.cc {
-			list[i] = key
-		}
-		p.Headers = amqp.Table{"CC": list}
-	}
-	return p
 }

@@ -81,7 +81,8 @@ func enter(byMethod *map[string]*endpoint, e *endpoint) error {
 }
 
 // find returns the endpoint for a method and an escaped path, and its parameters, decoded. HEAD finds
-// what GET finds. nil means that there is none.
+// what GET finds, and a slash at the end more or less does not count, as with Taskcluster's services. nil means that
+// there is none.
 func (n *node) find(method, escaped string) (*endpoint, map[string]string) {
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -116,15 +117,18 @@ const maxSegments = 256
 // parameters on the way found. A parameter's value is never empty.
 func (n *node) walk(method string, rest []string, values *[]string) *endpoint {
 	if len(rest) == 0 {
-		return n.ends[method]
+		return n.end(method)
 	}
-	if next := n.literal[rest[0]]; next != nil {
+	if next := n.literal[rest[0]]; next != nil && (rest[0] != "" || len(rest) == 1) {
 		if e := next.walk(method, rest[1:], values); e != nil {
 			return e
 		}
 	}
 	if rest[0] == "" {
-		return nil
+		if len(rest) > 1 || n.tails[method] != nil { // a tail may not be empty
+			return nil
+		}
+		return n.ends[method]
 	}
 	mark := len(*values)
 	if n.param != nil {
@@ -139,6 +143,14 @@ func (n *node) walk(method string, rest []string, values *[]string) *endpoint {
 	}
 	*values = (*values)[:mark]
 	return nil
+}
+
+// end is the route that ends here, or a slash further.
+func (n *node) end(method string) *endpoint {
+	if e := n.ends[method]; e != nil || n.literal[""] == nil {
+		return e
+	}
+	return n.literal[""].ends[method]
 }
 
 // public returns the route as references show it.

@@ -1,6 +1,7 @@
 package pools_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -101,7 +102,9 @@ func TestMakingAPool(t *testing.T) {
 		want(t, b.Get(t, "/audit?entity=worker-pool:proj/fresh"), http.StatusOK, "main", "created")
 	})
 	t.Run("a name that is taken is said at the name", func(t *testing.T) {
-		want(t, b.Post(t, newPool, filled(t, first, "save", good)), http.StatusConflict, ".faulty", "exists already")
+		other := maps.Clone(good)
+		other["in/maxCapacity"] = "8"
+		want(t, b.Post(t, newPool, filled(t, first, "save", other)), http.StatusConflict, ".faulty", "exists already")
 	})
 	t.Run("who may not make pools is told which scopes are missing, and keeps what was written", func(t *testing.T) {
 		dev := s.Browser(t)

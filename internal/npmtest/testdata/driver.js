@@ -625,7 +625,8 @@ const scenarios = {
     assert.deepEqual(providers, [{ providerId: 'local', providerType: 'local' }, { providerId: 'null-provider', providerType: 'null' }, { providerId: 'static', providerType: 'static' }]);
     const made = await wm.createWorkerPool(pool, definition);
     assert.deepEqual([made.workerPoolId, made.currentCapacity, made.config], [pool, 0, definition.config]);
-    await refused(wm.createWorkerPool(pool, definition), 409, 'RequestConflict');
+    assert.equal((await wm.createWorkerPool(pool, definition)).created, made.created); // for who lost the answer
+    await refused(wm.createWorkerPool(pool, { ...definition, description: 'another' }), 409, 'RequestConflict');
     await refused(wm.createWorkerPool(`${pool}x`, { ...definition, providerId: 'none' }), 400);
     await refused(wm.createWorkerPool(`${pool}x`, { ...definition, config: { nonsense: true } }), 400, 'InputValidationError');
     const changed = await wm.updateWorkerPool(pool, { ...definition, description: 'changed' });
@@ -637,7 +638,8 @@ const scenarios = {
     const info = { expires: tc.fromNow('1 hour'), capacity: 2, providerInfo: { staticSecret } };
     const name = ['lab', 'bench-1'];
     assert.equal((await wm.createWorker(pool, ...name, info)).state, 'running');
-    await refused(wm.createWorker(pool, ...name, info), 409, 'RequestConflict');
+    assert.equal((await wm.createWorker(pool, ...name, info)).state, 'running');
+    await refused(wm.createWorker(pool, ...name, { ...info, providerInfo: { staticSecret: staticSecret.toUpperCase() } }), 409, 'RequestConflict');
     assert.equal((await wm.updateWorker(pool, ...name, { ...info, capacity: 3 })).capacity, 3);
     assert.equal((await wm.worker(pool, ...name)).capacity, 3);
     assert.equal((await wm.listWorkersForWorkerPool(pool)).workers.length, 1);

@@ -17,8 +17,9 @@ import (
 // Turns is the memory of one process. What is older than TurnAge is looked up in the database before
 // it is used; between looks it is what keeps concurrent transactions of this process from giving one
 // turn twice. Several processes that add tasks to one group at the same time give a turn twice now and
-// then, as each does not see the other's latest ones; the next look makes up for it (LookSQL). Of a group
-// that has nothing waiting in the line, each knows only the last turn that it gave itself.
+// then, as each does not see the other's latest ones; the next look makes up for it (LookSQL), and comes
+// sooner for such a group. Of a group that has nothing waiting in the line, each knows only the last turn
+// that it gave itself.
 type Turns struct {
 	mu     sync.Mutex
 	lines  map[Line]*front
@@ -67,6 +68,9 @@ const (
 	MaxWeight = 100
 	// TurnAge is how old may be what is remembered of the database.
 	TurnAge = 100 * time.Millisecond
+	// sharedAge is that of a group to which another process has added within sharedFor, or may have: it is new here.
+	sharedAge = 10 * time.Millisecond
+	sharedFor = 300 * time.Millisecond
 
 	// fallAge is how long the head of a line must be found below its front until the front is believed
 	// to be wrong: a row whose transaction took long to commit is there for a moment only.
@@ -89,6 +93,7 @@ type share struct {
 	turn   int64 // the last given; 0: none
 	weight int64
 	at     time.Time // of the last look; zero: it must be looked up
+	others time.Time // of the last look that found turns which this process did not give
 	dealt  time.Time // when turns were last given
 	open   int       // transactions that hold turns and have not ended
 }
@@ -116,7 +121,14 @@ func (t *Turns) Unknown(now time.Time, shares []Share) []Share {
 
 func (t *Turns) known(now time.Time, s Share) bool {
 	f, g := t.lines[s.Line], t.shares[s]
-	return f != nil && g != nil && now.Sub(f.at) < TurnAge && now.Sub(g.at) < TurnAge
+	if f == nil || g == nil {
+		return false
+	}
+	age := TurnAge
+	if now.Sub(g.others) < sharedFor {
+		age = sharedAge
+	}
+	return now.Sub(f.at) < TurnAge && now.Sub(g.at) < age
 }
 
 // Learn takes what a look found that was asked for at the given time.
@@ -128,6 +140,9 @@ func (t *Turns) Learn(asked time.Time, found []Found) {
 		line := t.front(f.Line)
 		line.learn(asked, f.Head)
 		g := t.share(f.Share)
+		if g.turn == 0 || f.Last > g.turn {
+			g.others = asked
+		}
 		// What this process gave since, or holds uncommitted, the look has not seen. Other turns that are
 		// before the front were served; those after it that are not there were canceled.
 		if g.open == 0 && g.dealt.Before(asked) {

@@ -245,6 +245,29 @@ func TestTurns(t *testing.T) {
 			t.Errorf("it got %d of 50 claims", got)
 		}
 	})
+	t.Run("a group to which others add is looked at sooner, and so is one that is new", func(t *testing.T) {
+		m := newModel()
+		m.weights["a"] = 1
+		late := func(after time.Duration) bool {
+			m.now = m.now.Add(after)
+			return len(m.turns.Unknown(m.now, []line.Share{in("a")})) > 0
+		}
+		m.enter("a", 1)
+		if late(9*time.Millisecond) || !late(time.Millisecond) {
+			t.Error("a new group is not looked at after 10 ms")
+		}
+		for range 30 {
+			m.now = m.now.Add(10 * time.Millisecond)
+			m.enter("a", 1)
+		}
+		if m.look("a"); late(line.TurnAge-time.Millisecond) || !late(time.Millisecond) {
+			t.Error("a group to which nobody else adds is not looked at after 100 ms")
+		}
+		m.waiting = append(m.waiting, &waiting{group: "a", turn: m.waiting[len(m.waiting)-1].turn + line.Unit}) // another process's
+		if m.look("a"); late(9*time.Millisecond) || !late(time.Millisecond) {
+			t.Error("a group to which others add is not looked at after 10 ms")
+		}
+	})
 	t.Run("canceled tasks do not count", func(t *testing.T) {
 		m := newModel()
 		m.weights["a"], m.weights["b"] = 1, 1

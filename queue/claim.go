@@ -104,7 +104,7 @@ const (
 
 // claimNow claims what is pending, without waiting for more.
 func (q *Queue) claimNow(ctx context.Context, req ClaimRequest) ([]Claim, error) {
-	if _, err := q.refreshMarks(ctx, req.TaskQueueID, line.MarkAge); err != nil {
+	if _, err := q.marks.Refresh(ctx, q.deps.Pool, req.TaskQueueID, line.MarkAge); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
@@ -118,7 +118,7 @@ func (q *Queue) claimNow(ctx context.Context, req ClaimRequest) ([]Claim, error)
 			if req.Wait <= 0 {
 				q.marks.Drop(req.TaskQueueID)
 			}
-			if found, err := q.refreshMarks(ctx, req.TaskQueueID, line.EmptyAge); err != nil || !found {
+			if found, err := q.marks.Refresh(ctx, q.deps.Pool, req.TaskQueueID, line.EmptyAge); err != nil || !found {
 				return nil, err
 			}
 			continue

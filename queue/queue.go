@@ -116,7 +116,9 @@ func (q *Queue) Start(ctx context.Context) {
 	}{
 		{"expire claims", time.Second, told.Counted("queue.expire-claims", q.ExpireClaims)},
 		{"enforce deadlines", time.Second, told.Counted("queue.enforce-deadlines", q.EnforceDeadlines)},
-		{"wake claimers", 100 * time.Millisecond, q.wakeWaiting},
+		{"wake claimers", 100 * time.Millisecond, func(ctx context.Context) error {
+			return q.waiters.WakeForWork(ctx, q.deps.Pool, &q.marks)
+		}},
 		{"note workers", time.Second, q.roster.Flush},
 		{"note task queues", time.Minute, q.roster.NoteLines},
 	} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/cells"
+	"github.com/treeline-ci/treeline/queue/counts"
 	"github.com/treeline-ci/treeline/queue/paging"
 	"github.com/treeline-ci/treeline/queue/timing"
 	"github.com/treeline-ci/treeline/task"
@@ -153,8 +154,8 @@ func (q *Queue) Timing(ctx context.Context, group string) (*timing.Group, error)
 	return timing.Read(ctx, q.deps.Pool, group)
 }
 
-// Counts says how many tasks are in each state; states without a task are missing.
-type Counts map[task.State]int
+// Counts says how many tasks are in each state.
+type Counts = counts.Counts
 
 // GroupSummary is a task group with its tasks counted.
 type GroupSummary struct {
@@ -207,56 +208,25 @@ func (q *Queue) Groups(ctx context.Context, limit int, token string) (GroupsPage
 	for i, s := range list {
 		ids[i] = s.TaskGroupID
 	}
-	counts, err := q.GroupCounts(ctx, ids)
+	counted, err := q.GroupCounts(ctx, ids)
 	if err != nil {
 		return GroupsPage{}, err
 	}
 	page := GroupsPage{Groups: make([]GroupSummary, len(list)), Next: next}
 	for i, s := range list {
-		page.Groups[i] = GroupSummary{s.Group, s.Created, counts[s.TaskGroupID]}
+		page.Groups[i] = GroupSummary{s.Group, s.Created, counted[s.TaskGroupID]}
 	}
 	return page, nil
 }
 
-// GroupCounts counts the tasks of each group by state. Groups without tasks have empty counts.
+// GroupCounts counts the tasks of each group by state; see counts.OfGroups.
 func (q *Queue) GroupCounts(ctx context.Context, ids []string) (map[string]Counts, error) {
-	out := make(map[string]Counts, len(ids))
-	for _, id := range ids {
-		out[id] = Counts{}
-	}
-	rows, err := q.deps.Pool.Query(ctx, groupCountsSQL.Text, ids)
-	if err != nil {
-		return nil, fmt.Errorf("queue: %s: %w", groupCountsSQL.Name, pg.Classify(err))
-	}
-	var (
-		id    string
-		state task.State
-		count int
-	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &state, &count}, func() error {
-		out[id][state] = count
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("queue: %s: %w", groupCountsSQL.Name, pg.Classify(err))
-	}
-	return out, nil
+	return counts.OfGroups(ctx, q.deps.Pool, ids)
 }
 
-// Load says how much work a task queue holds.
-type Load struct {
-	PendingTasks int `json:"pendingTasks"`
-	ClaimedTasks int `json:"claimedTasks"`
-}
-
-// PendingCounts counts a task queue's pending and claimed tasks. A task queue that was never used
-// has none of either.
-func (q *Queue) PendingCounts(ctx context.Context, taskQueueID string) (Load, error) {
-	var c Load
-	if err := q.deps.Pool.QueryRow(ctx, queueCountsSQL.Text, taskQueueID).Scan(&c.PendingTasks, &c.ClaimedTasks); err != nil {
-		return Load{}, fmt.Errorf("queue: counts of %s: %w", taskQueueID, pg.Classify(err))
-	}
-	return c, nil
+// PendingCounts counts a task queue's pending and claimed tasks; see counts.OfQueue.
+func (q *Queue) PendingCounts(ctx context.Context, taskQueueID string) (counts.Load, error) {
+	return counts.OfQueue(ctx, q.deps.Pool, taskQueueID)
 }
 
 // notExpired is the condition on a row of tasks that somebody may see it; see expired.
@@ -280,10 +250,4 @@ SELECT ` + groupColumns + `, (extract(epoch FROM created) * 1000000)::bigint
 FROM task_groups
 WHERE (created, task_group_id) < ('epoch'::timestamptz + $1::bigint * interval '1 microsecond', $2)
 ORDER BY created DESC, task_group_id DESC LIMIT $3`}
-
-	groupCountsSQL = pg.Statement{Name: "queue.group-counts", Text: `
-SELECT task_group_id, state, count(*)::int FROM tasks WHERE task_group_id = ANY($1) GROUP BY task_group_id, state`}
-
-	queueCountsSQL = pg.Statement{Name: "queue.queue-counts", Text: `
-SELECT (SELECT count(*)::int FROM pending WHERE task_queue_id = $1), (SELECT count(*)::int FROM claims WHERE task_queue_id = $1)`}
 )

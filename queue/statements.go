@@ -6,6 +6,7 @@ import (
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/queue/artifact"
 	"github.com/treeline-ci/treeline/queue/cells"
+	"github.com/treeline-ci/treeline/queue/counts"
 	"github.com/treeline-ci/treeline/queue/insert"
 	"github.com/treeline-ci/treeline/queue/line"
 	"github.com/treeline-ci/treeline/queue/removal"
@@ -21,10 +22,10 @@ var Statements = slices.Concat([]pg.Statement{
 	saveSQL, movePendingSQL, pendSQL, dueSQL,
 	satisfySQL, readySQL, extrasSQL,
 	groupSQL, lockGroupSQL, sealGroupSQL, openTasksSQL, groupSizeSQL, witnessSQL, resolvedGroupsSQL,
-	pickSQL, line.LookSQL, linesSQL, marksSQL,
+	pickSQL,
 	newGroupsSQL, extendGroupsSQL, shareGroupsSQL, shareDeadlinesSQL, shareTasksSQL, standingsSQL,
 	otherPrioritySQL,
-	listGroupSQL, dependentsSQL, groupsSQL, groupCountsSQL, queueCountsSQL,
+	listGroupSQL, dependentsSQL, groupsSQL,
 	claimsOfSQL,
 	expiredClaimsSQL, passedDeadlinesSQL,
-}, artifact.Statements, cells.Statements, insert.Statements, removal.Statements, roster.Statements, timing.Statements, why.Statements, weigh.Statements)
+}, artifact.Statements, cells.Statements, counts.Statements, insert.Statements, line.Statements, removal.Statements, roster.Statements, timing.Statements, why.Statements, weigh.Statements)

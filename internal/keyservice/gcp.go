@@ -19,8 +19,10 @@ import (
 
 // gcpKMS is Google's Cloud KMS.
 type gcpKMS struct {
-	key  string
-	keys func() (gcpCalls, error)
+	key     string
+	options []option.ClientOption
+	mu      sync.Mutex
+	found   *gcpCalls // nil: no credentials were found yet
 }
 
 // gcpCalls stand as functions, for a service that can be reached from a value in an interface keeps all that it could do in
@@ -45,20 +47,29 @@ func newGCP(u *url.URL) (service, error) {
 	if at := u.Query().Get("endpoint"); at != "" {
 		options = append(options, option.WithEndpoint(at))
 	}
-	return &gcpKMS{key, sync.OnceValues(func() (gcpCalls, error) {
-		s, err := cloudkms.NewService(context.Background(), options...)
-		if err != nil {
-			return gcpCalls{}, err
-		}
-		return gcpCalls{
-			func(ctx context.Context, in *cloudkms.EncryptRequest) (*cloudkms.EncryptResponse, error) {
-				return s.Projects.Locations.KeyRings.CryptoKeys.Encrypt(key, in).Context(ctx).Do()
-			},
-			func(ctx context.Context, in *cloudkms.DecryptRequest) (*cloudkms.DecryptResponse, error) {
-				return s.Projects.Locations.KeyRings.CryptoKeys.Decrypt(key, in).Context(ctx).Do()
-			},
-		}, nil
-	})}, nil
+	return &gcpKMS{key: key, options: options}, nil
+}
+
+// calls looks for the credentials when they are first needed, and again as long as there are none.
+func (k *gcpKMS) calls(ctx context.Context) (*gcpCalls, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.found != nil {
+		return k.found, nil
+	}
+	s, err := cloudkms.NewService(context.WithoutCancel(ctx), k.options...) // it signs in again later, too
+	if err != nil {
+		return nil, fault.Wrap(fault.Forbidden, err, "there are no credentials")
+	}
+	k.found = &gcpCalls{
+		func(ctx context.Context, in *cloudkms.EncryptRequest) (*cloudkms.EncryptResponse, error) {
+			return s.Projects.Locations.KeyRings.CryptoKeys.Encrypt(k.key, in).Context(ctx).Do()
+		},
+		func(ctx context.Context, in *cloudkms.DecryptRequest) (*cloudkms.DecryptResponse, error) {
+			return s.Projects.Locations.KeyRings.CryptoKeys.Decrypt(k.key, in).Context(ctx).Do()
+		},
+	}
+	return k.found, nil
 }
 
 // castagnoli is a checksum as Cloud KMS takes it: what it does not get as it was sent, it refuses.
@@ -67,9 +78,9 @@ func castagnoli(data []byte) int64 {
 }
 
 func (k *gcpKMS) wrap(ctx context.Context, plain []byte, deployment string) (string, []byte, error) {
-	keys, err := k.keys()
+	keys, err := k.calls(ctx)
 	if err != nil {
-		return "", nil, fault.Wrap(fault.Forbidden, err, "there are no credentials")
+		return "", nil, err
 	}
 	about := aboutDeployment(deployment)
 	out, err := keys.encrypt(ctx, &cloudkms.EncryptRequest{
@@ -90,9 +101,9 @@ func (k *gcpKMS) unwrap(ctx context.Context, key string, sealed []byte, deployme
 	if !strings.HasPrefix(key, k.key+"/") {
 		return nil, fault.New(fault.Forbidden, "it was wrapped by %.300q", key)
 	}
-	keys, err := k.keys()
+	keys, err := k.calls(ctx)
 	if err != nil {
-		return nil, fault.Wrap(fault.Forbidden, err, "there are no credentials")
+		return nil, err
 	}
 	about := aboutDeployment(deployment)
 	out, err := keys.decrypt(ctx, &cloudkms.DecryptRequest{

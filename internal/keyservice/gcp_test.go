@@ -108,10 +108,17 @@ func TestGoogleCloudKMS(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "account.json")
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+	early := keeperOf(t, "gcpkms:///"+gcpName+"?endpoint="+server.URL+"&deployment=ci")
+	if _, err := early.Wrap(t.Context(), make([]byte, crypt.KeySize)); err == nil || !strings.Contains(err.Error(), "no credentials") {
+		t.Errorf("without credentials: %v", err)
+	}
 	if err := os.WriteFile(file, account, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+	if _, err := early.Wrap(t.Context(), make([]byte, crypt.KeySize)); err != nil {
+		t.Errorf("credentials that came later: %v", err)
+	}
 	checked(t, d.Double, gcpName, func(deployment string) crypt.Keeper {
 		return keeperOf(t, "gcpkms:///"+gcpName+"?endpoint="+server.URL+"&deployment="+deployment)
 	})

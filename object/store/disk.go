@@ -92,7 +92,7 @@ func (d *Disk) Place(ctx context.Context, staged *Staged) error {
 }
 
 // Import implements Store: it moves the file, which must be on the same file system and synced.
-func (d *Disk) Import(_ context.Context, path string, sums Sums) error {
+func (d *Disk) Import(ctx context.Context, path string, sums Sums) error {
 	to := d.Path(sums.SHA256)
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return trouble(err)
@@ -107,7 +107,7 @@ func (d *Disk) Import(_ context.Context, path string, sums Sums) error {
 		err = os.Rename(path, to)
 	}
 	if errors.Is(err, fs.ErrNotExist) { // it was placed before
-		if size, statErr := d.Stat(context.Background(), sums.SHA256); statErr == nil && size == sums.Size {
+		if size, statErr := d.Stat(ctx, sums.SHA256); statErr == nil && size == sums.Size {
 			err = nil
 		}
 	}

@@ -112,7 +112,8 @@ const (
 	maxBusy   = 2 * portion      // looks at one server that may wait
 	whenQuiet = 2                // times Every between looks at what did not move for a week
 	whenTold  = 5                // times Every between looks where hints come
-	maxPause  = 15 * time.Minute // between looks that fail
+	badPause  = 5 * time.Second  // after a look that failed, at first
+	maxPause  = 15 * time.Minute // and at most
 	hostPause = 5 * time.Second  // before a server that did not answer is asked again, at first
 	maxHost   = 2 * time.Minute  // and at most
 	lagLooks  = 3                // looks at which a pushlog may end before the cursor

@@ -199,17 +199,26 @@ func (r *repository) pause(s state) time.Duration {
 	case s.Quiet:
 		every *= whenQuiet
 	}
-	return time.Duration(float64(every) * (0.85 + 0.3*rand.Float64()))
+	return spread(every)
+}
+
+// pauseAfter is how long until the next look when one failed, and so many before it.
+func (r *repository) pauseAfter(failures int) time.Duration {
+	if failures >= 10 {
+		return maxPause
+	}
+	return min(maxPause, spread(min(r.Every, badPause))<<failures)
+}
+
+func spread(pause time.Duration) time.Duration {
+	return time.Duration(float64(pause) * (0.85 + 0.3*rand.Float64()))
 }
 
 func (w *Watch) failed(ctx context.Context, r *repository, s state, err error) {
 	if !forge.Answered(err) && (errors.Is(err, fault.Unavailable) || errors.Is(err, context.DeadlineExceeded)) {
 		r.host.said(time.Now(), false)
 	}
-	pause := maxPause
-	if s.Failures < 10 {
-		pause = min(maxPause, r.pause(state{})<<s.Failures)
-	}
+	pause := r.pauseAfter(s.Failures)
 	w.Log.WarnContext(ctx, "look at a Mercurial repository; tried again after a while", "repository", r.Name, "failures", s.Failures+1, "pause", pause, "err", err)
 	why := fault.Message(err)
 	switch {

@@ -128,3 +128,20 @@ func TestALookIsOneServers(t *testing.T) {
 		t.Errorf("asked %d times", asked.Load())
 	}
 }
+
+func TestALookThatFailedIsTriedAgainSoonThenLater(t *testing.T) {
+	for _, c := range []struct {
+		every    time.Duration
+		failures int
+		about    time.Duration
+	}{
+		{time.Minute, 0, 5 * time.Second}, {time.Minute, 1, 10 * time.Second}, {time.Minute, 4, 80 * time.Second},
+		{time.Second, 0, time.Second}, {time.Second, 3, 8 * time.Second}, {10 * time.Minute, 0, 5 * time.Second},
+		{time.Minute, 8, 15 * time.Minute}, {time.Second, 10, 15 * time.Minute}, {time.Second, 1 << 30, 15 * time.Minute},
+	} {
+		r := &repository{Repository: Repository{Every: c.every}}
+		if got := r.pauseAfter(c.failures); got < c.about*8/10 || got > min(c.about*12/10, maxPause) {
+			t.Errorf("looked at every %v, failed %d times before: the next after %v, want about %v", c.every, c.failures, got, c.about)
+		}
+	}
+}

@@ -204,10 +204,7 @@ func (r *repository) pause(s state) time.Duration {
 
 // pauseAfter is how long until the next look when one failed, and so many before it.
 func (r *repository) pauseAfter(failures int) time.Duration {
-	if failures >= 10 {
-		return maxPause
-	}
-	return min(maxPause, spread(min(r.Every, badPause))<<failures)
+	return min(maxPause, spread(min(r.Every, badPause))<<min(failures, 20))
 }
 
 func spread(pause time.Duration) time.Duration {

@@ -317,7 +317,7 @@ func (a *App) serve(ctx context.Context, handler http.Handler) error {
 	}
 	base := a.gate.open(ctx)
 	a.server = &http.Server{
-		Handler: web.Linger(handler, web.LingerBytes, web.LingerTime), ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 90 * time.Second, MaxHeaderBytes: 64 << 10,
+		Handler: handler, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 90 * time.Second, MaxHeaderBytes: 64 << 10,
 		// Long polls and streams learn from their context when to wait no more.
 		BaseContext: func(net.Listener) context.Context { return base },
 	}

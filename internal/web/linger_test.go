@@ -16,14 +16,20 @@ import (
 	"github.com/treeline-ci/treeline/internal/web/webtest"
 )
 
-// lingering serves large bodies, of which it throws away so many bytes, for so long.
-func lingering(t *testing.T, most int64, within time.Duration) net.Conn {
+// lingering serves large bodies, and returns a connection to it; what is refused is thrown away for so long.
+func lingering(t *testing.T, within time.Duration) net.Conn {
 	t.Helper()
-	handler, err := web.Mount([]web.Service{bulk()}, webtest.As("me"), web.Options{RootURL: "http://tc"})
+	form := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 1000)
+		if r.ParseForm() != nil {
+			http.Error(w, "the form is too large", http.StatusRequestEntityTooLarge)
+		}
+	})
+	handler, err := web.Mount([]web.Service{bulk()}, webtest.As("me"), web.Options{RootURL: "http://tc", Linger: within, Fallback: form})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(web.Linger(handler, most, within))
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
@@ -36,22 +42,23 @@ func lingering(t *testing.T, most int64, within time.Duration) net.Conn {
 	return conn
 }
 
-const bulkHead = "POST /api/bulk/v1/%s/abc HTTP/1.1\r\nHost: tc\r\nContent-Type: application/json\r\n%s\r\n"
+const head = "POST %s HTTP/1.1\r\nHost: tc\r\n%s\r\n"
 
 func TestWhoWritesAllBeforeReadingHasTheAnswer(t *testing.T) {
 	const size = 40 << 20 // more than the buffers of a connection hold
 	text := strings.Repeat("x", size)
 	for name, c := range map[string]struct {
-		way, head, body, code string
-		status                int
+		path, head, body, code string
+		status                 int
 	}{
-		"too much":                {"open", fmt.Sprintf("Content-Length: %d\r\n", size), text, "InputTooLarge", 413},
-		"too much, length untold": {"open", "Transfer-Encoding: chunked\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", size, text), "InputTooLarge", 413},
-		"without the scope":       {"early", fmt.Sprintf("Content-Length: %d\r\n", size), text, "InsufficientScopes", 403},
+		"too much":                {"/api/bulk/v1/open/abc", fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n", size), text, "InputTooLarge", 413},
+		"too much, length untold": {"/api/bulk/v1/open/abc", "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", size, text), "InputTooLarge", 413},
+		"without the scope":       {"/api/bulk/v1/early/abc", fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n", size), text, "InsufficientScopes", 403},
+		"a form":                  {"/form", fmt.Sprintf("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n", size), text, "the form is too large", 413},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn := lingering(t, web.LingerBytes, web.LingerTime)
-			if _, err := fmt.Fprintf(conn, bulkHead+"%s", c.way, c.head, c.body); err != nil {
+			conn := lingering(t, 0)
+			if _, err := fmt.Fprintf(conn, head+"%s", c.path, c.head, c.body); err != nil {
 				t.Fatalf("the body could not be written: %v", err)
 			}
 			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -68,10 +75,10 @@ func TestWhoWritesAllBeforeReadingHasTheAnswer(t *testing.T) {
 }
 
 func TestAConnectionIsUsedAgainWhenItsBodyWasRead(t *testing.T) {
-	conn := lingering(t, web.LingerBytes, web.LingerTime)
+	conn := lingering(t, 0)
 	reader := bufio.NewReader(conn)
 	for _, size := range []int{100, 300 << 10, 4 << 20, 100} {
-		if _, err := fmt.Fprintf(conn, bulkHead+`{"a": "%s"}`, "open", fmt.Sprintf("Content-Length: %d\r\n", size+9), strings.Repeat("x", size)); err != nil {
+		if _, err := fmt.Fprintf(conn, head+`{"a": "%s"}`, "/api/bulk/v1/open/abc", fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n", size+9), strings.Repeat("x", size)); err != nil {
 			t.Fatal(err)
 		}
 		answer, err := http.ReadResponse(reader, nil)
@@ -85,17 +92,16 @@ func TestAConnectionIsUsedAgainWhenItsBodyWasRead(t *testing.T) {
 
 func TestWhoNeverStopsWritingIsCutOff(t *testing.T) {
 	for name, c := range map[string]struct {
-		most   int64
 		within time.Duration
 		silent bool
 	}{
-		"after some bytes":  {16 << 20, time.Hour, false},
-		"after some time":   {1 << 40, 300 * time.Millisecond, false},
-		"who sends nothing": {1 << 40, 300 * time.Millisecond, true},
+		"after some bytes":  {time.Hour, false},
+		"after some time":   {300 * time.Millisecond, false},
+		"who sends nothing": {300 * time.Millisecond, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn := lingering(t, c.most, c.within)
-			if _, err := fmt.Fprintf(conn, bulkHead, "open", "Content-Length: 1000000000000\r\n"); err != nil {
+			conn := lingering(t, c.within)
+			if _, err := fmt.Fprintf(conn, head, "/api/bulk/v1/open/abc", "Content-Type: application/json\r\nContent-Length: 1000000000000\r\n"); err != nil {
 				t.Fatal(err)
 			}
 			var err error

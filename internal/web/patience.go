@@ -19,24 +19,30 @@ func patient(w http.ResponseWriter, r *http.Request, patience time.Duration) (*p
 	// Connections that know no deadlines exist in tests only; there they are not needed.
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Time{}) // that of the request before on this connection
+	var body *patientBody
 	if r.ContentLength != 0 {
 		_ = control.SetReadDeadline(time.Now().Add(patience))
 		own := r.Body
 		r = r.WithContext(r.Context())
-		r.Body = &patientBody{own, control}
+		body = &patientBody{ReadCloser: own, control: control}
+		r.Body = body
 	}
-	return &patientWriter{w, control, patience}, r
+	return &patientWriter{w, control, patience, body}, r
 }
 
 // patientBody takes the limit off when the body is there: from then on the server watches the
-// connection, to learn that the client left.
+// connection, to learn that the client left. It knows how much of the body was read.
 type patientBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	read    int64
+	ended   bool
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	b.ended = b.ended || err != nil
 	if err == io.EOF {
 		_ = b.control.SetReadDeadline(time.Time{})
 	}
@@ -52,6 +58,7 @@ type patientWriter struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	patience time.Duration
+	body     *patientBody // of the request; nil: it has none
 }
 
 // Write implements http.ResponseWriter.

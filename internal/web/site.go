@@ -49,6 +49,9 @@ func Mount(services []Service, auth Authenticator, o Options) (http.Handler, err
 	if s.Patience <= 0 {
 		s.Patience = defaultPatience
 	}
+	if s.Linger <= 0 {
+		s.Linger = defaultLinger
+	}
 	services = slices.Clone(services)
 	lib, err := loadSchemas(services, o.References, o.Schemas)
 	if err != nil {
@@ -142,6 +145,11 @@ func (e *endpoint) compile(lib *library) (err error) {
 // ServeHTTP implements http.Handler.
 func (s *site) ServeHTTP(client http.ResponseWriter, r *http.Request) {
 	w, r := patient(client, s.Proxies.resolve(r), s.Patience)
+	s.answer(w, r)
+	linger(w, r, s.Linger)
+}
+
+func (s *site) answer(w *patientWriter, r *http.Request) {
 	s.secure(w.Header())
 	path := r.URL.EscapedPath()
 	switch {

@@ -156,6 +156,8 @@ type Options struct {
 	// Patience is how long a client may take to send a request's body, and to take each piece of an
 	// answer, before it is given up; 0 is two minutes.
 	Patience time.Duration
+	// Linger is for how long a body that was refused unread is still taken and thrown away; 0 means 5 seconds.
+	Linger time.Duration
 }
 
 // Reference is a machine-readable document about a service that is not made from its table, such as

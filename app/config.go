@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ci/treeline/auth/cloud"
 	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/internal/metrics"
+	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/internal/web"
 	"github.com/treeline-ci/treeline/internal/web/throttle"
 	"github.com/treeline-ci/treeline/login"
@@ -158,6 +159,10 @@ func (c *Config) Check() error {
 	if c.DatabaseURL == "" {
 		problems = append(problems, errors.New("database: set DATABASE_URL, such as postgres://treeline@localhost/treeline"))
 	}
+	if n := pg.Connections(c.DatabaseURL); n < MinConnections {
+		problems = append(problems, fmt.Errorf("database: pool_max_conns=%d in DATABASE_URL: give %d or more, since some of a server's work asks for a second connection while it holds one, and would wait for ever",
+			n, MinConnections))
+	}
 	if c.DataDir == "" {
 		problems = append(problems, errors.New("data directory: set TREELINE_DATA to a directory that is kept"))
 	}
@@ -175,6 +180,10 @@ func (c *Config) Check() error {
 	problems = append(problems, c.Secrets.check(), c.GitHub.Check(), c.Notify.check(), c.Alarms.check(c.Notify), c.Metrics.Check(), c.checkKeep(), c.checkOdd())
 	return errors.Join(problems...)
 }
+
+// MinConnections is how many connections each of a server's two pools must be allowed to open: what follows decisions,
+// builds at GitHub, cron files, closed trees and reports of pushes holds one while it asks for another, five at a time at most.
+const MinConnections = 8
 
 // checkOdd refuses what can be read, and cannot be meant.
 func (c *Config) checkOdd() error {

@@ -91,6 +91,10 @@ func TestConfigurationNamesEverythingAtFault(t *testing.T) {
 	if err := c.Check(); err != nil || c.RootURL != "https://ci.example.com" || c.Log == nil || c.Listen == "" {
 		t.Errorf("%v %+v", err, c.RootURL)
 	}
+	c.DatabaseURL = "postgres:///x?pool_max_conns=7"
+	if err := c.Check(); err == nil || !strings.Contains(err.Error(), "pool_max_conns=7 in DATABASE_URL: give 8 or more") {
+		t.Errorf("with few connections: %v", err)
+	}
 }
 
 func TestEncryptionKeysMayComeFromTheEnvironment(t *testing.T) {

@@ -3,9 +3,11 @@ package apptest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +38,7 @@ func Start(t testing.TB, changes ...func(*app.Config)) Server {
 		t.Fatal(err)
 	}
 	config := app.Config{
-		RootURL: "http://" + listener.Addr().String(), Listener: listener, DatabaseURL: pgtest.URL(t),
+		RootURL: "http://" + listener.Addr().String(), Listener: listener, DatabaseURL: fewConnections(pgtest.URL(t)),
 		DataDir: filepath.Join(dir, "objects"), Secrets: secrets, Log: slog.New(slog.DiscardHandler),
 	}
 	for _, change := range changes {
@@ -54,4 +56,13 @@ func Start(t testing.TB, changes ...func(*app.Config)) Server {
 		}
 	})
 	return Server{config.RootURL, dir, hawk.Credentials{ClientID: app.RootClient, AccessToken: secrets.RootToken}, server}
+}
+
+// fewConnections allows the server no more connections than it must be given: so every test shows that they suffice.
+func fewConnections(database string) string {
+	sep := "?"
+	if strings.Contains(database, "?") {
+		sep = "&"
+	}
+	return fmt.Sprintf("%s%spool_max_conns=%d", database, sep, app.MinConnections)
 }

@@ -23,7 +23,20 @@ type Statement struct {
 // Option changes the pool's configuration in Open.
 type Option func(*pgxpool.Config)
 
-// MaxConns limits the pool's connections; the default is 16, or what the URL's pool_max_conns says.
+// usual is how many connections a pool opens at most when nobody says otherwise.
+const usual = 16
+
+// Connections returns how many connections a pool on the URL opens at most: its pool_max_conns, or 16. A URL that cannot
+// be read has 16; Open says what is wrong with it.
+func Connections(url string) int {
+	c, err := pgxpool.ParseConfig(url)
+	if err != nil || !strings.Contains(url, "pool_max_conns") {
+		return usual
+	}
+	return int(c.MaxConns)
+}
+
+// MaxConns limits the pool's connections; the default is Connections of the URL.
 func MaxConns(n int32) Option {
 	return func(c *pgxpool.Config) { c.MaxConns = n }
 }
@@ -65,9 +78,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*pgxpool.Pool, error
 	if !strings.Contains(url, "default_query_exec_mode") {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	if !strings.Contains(url, "pool_max_conns") {
-		config.MaxConns = 16
-	}
+	config.MaxConns = int32(Connections(url))
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
 	}

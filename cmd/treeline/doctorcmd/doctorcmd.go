@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -169,15 +168,6 @@ func plain(address string) string {
 	q.Del("default_query_exec_mode")
 	u.RawQuery = q.Encode()
 	return u.String()
-}
-
-// perServer is how many connections a server opens: two pools.
-func perServer(address string) int {
-	own := int32(16) // what pg.Open takes when the URL says nothing
-	if c, err := pgxpool.ParseConfig(address); err == nil && strings.Contains(address, "pool_max_conns") {
-		own = c.MaxConns
-	}
-	return 2 * int(own)
 }
 
 func authorities(path string) (*x509.CertPool, error) {

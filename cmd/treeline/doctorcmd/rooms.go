@@ -18,6 +18,7 @@ import (
 	"github.com/treeline-ci/treeline/event"
 	"github.com/treeline-ci/treeline/event/pulse"
 	"github.com/treeline-ci/treeline/internal/crypt/reseal"
+	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/pools"
 	"github.com/treeline-ci/treeline/pools/provider/setup"
 	"github.com/treeline-ci/treeline/queue/gauge"
@@ -37,7 +38,7 @@ const (
 // database are the checks of what stands in the database.
 func (d *deployment) database(pool *pgxpool.Pool, o *options) []doctor.Check {
 	base := doctor.Database{
-		Pool: pool, URL: d.config.DatabaseURL, PerServer: perServer(d.config.DatabaseURL), Servers: o.servers, OldTransaction: o.age, SlotKeeps: o.slot << 20,
+		Pool: pool, URL: d.config.DatabaseURL, PerServer: 2 * pg.Connections(d.config.DatabaseURL), Servers: o.servers, OldTransaction: o.age, SlotKeeps: o.slot << 20,
 	}
 	at := func(name string, look func(context.Context, *pgxpool.Pool) ([]doctor.Finding, error)) doctor.Check {
 		return doctor.Check{Name: name, Look: func(ctx context.Context) ([]doctor.Finding, error) { return look(ctx, pool) }}

@@ -36,6 +36,7 @@ func TestOnARealBroker(t *testing.T) {
 		{"a connection cut again and again loses nothing", testCuts},
 		{"a broker that takes nothing for a while holds nobody up and loses nothing", testBlocked},
 		{"a broker that refuses is told of, without the secret", testRefusals},
+		{"a broker with TLS and an authority of its own gets everything", testTLS},
 		{"a listener of foreign exchanges loses nothing when it is cut off", testListen},
 		{"a broker restarted in the middle loses nothing", testRestart}, // the last: it ends all connections
 	} {

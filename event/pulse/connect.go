@@ -2,13 +2,18 @@ package pulse
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -52,6 +57,9 @@ func (c Config) dial(ctx context.Context, name string) (*amqp.Connection, string
 			return conn, conn.SetDeadline(time.Now().Add(dialTime)) // lifted when all is agreed on
 		},
 	})
+	if remedy := remedyOfTLS(uri, err); remedy != "" {
+		return nil, "", fmt.Errorf("pulse: connect to the broker at %s: %w (%s)", broker, err, remedy)
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("pulse: connect to the broker at %s: %w", broker, explained(err))
 	}
@@ -121,11 +129,38 @@ func explained(err error) error {
 	case !ok:
 		return err
 	case refusal.Code == amqp.AccessRefused && errors.Is(err, amqp.ErrCredentials):
-		return fmt.Errorf("%w (check user and password of TREELINE_PULSE_URL)", err)
+		return fmt.Errorf("%w (check user and password in the URL of the broker)", err)
 	case refusal.Code == amqp.AccessRefused:
 		return fmt.Errorf("%w (the user needs the permissions to configure and write exchange/.*)", err)
 	case refusal.Code == amqp.PreconditionFailed:
 		return fmt.Errorf("%w (remove the exchange, or choose another namespace)", err)
 	}
 	return err
+}
+
+// remedyOfTLS says what to do when a connection could not be made because the two do not agree on TLS; "" when it is not
+// that.
+func remedyOfTLS(uri amqp.URI, err error) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "name a file with the broker's authority: ?cacertfile=PATH at the end of its URL"
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "take the host of the certificate, or add server_name_indication=HOST to the query of its URL"
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "that port speaks without TLS: take the other, usually 5671, or amqp://"
+	}
+	refusal, ok := errors.AsType[*amqp.Error](err)
+	if uri.Scheme == "amqps" && uri.CertFile == "" && (cut(err) || ok && strings.Contains(refusal.Reason, "tls: certificate required")) {
+		return "if the broker asks for certificates: certfile=PATH&keyfile=PATH in the query of its URL"
+	}
+	if ok && refusal.Code == amqp.FrameError {
+		return "what answers there is no AMQP: if it is the port of TLS, write amqps:// in the URL"
+	}
+	return ""
+}
+
+// cut reports whether the other side ended the connection. The alert that says why may be lost behind that.
+func cut(err error) bool {
+	return errors.Is(err, amqp.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
 }

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/treeline-ci/treeline/internal/certtest"
 )
 
 // The node's user, its administrator.
@@ -47,6 +49,7 @@ exit 0
 type Node struct {
 	dir  string
 	port int
+	tls  int // its port with TLS
 	env  []string
 	cred *syscall.Credential
 
@@ -70,7 +73,7 @@ func Start(t testing.TB, lines ...string) *Node {
 			t.Errorf("rabbittest: %v", err)
 		}
 	})
-	if err := n.prepare(lines); err != nil {
+	if err := n.prepare(certtest.New(t), lines); err != nil {
 		t.Fatalf("rabbittest: %v", err)
 	}
 	n.Run(t)
@@ -85,20 +88,37 @@ func (n *Node) URLAt(port int) string {
 	return fmt.Sprintf("amqp://%s:a%%2Bb%%2Fc%%20d-9fKzQ@127.0.0.1:%d/", User, port)
 }
 
+// Secure is URL with TLS. The node trusts who shows a certificate of the authority in Files alone.
+func (n *Node) Secure() string {
+	return strings.Replace(n.URLAt(n.tls), "amqp:", "amqps:", 1)
+}
+
+// Files are the authority, the certificate and the key of the node, which serve a client too.
+func (n *Node) Files() (authority, certificate, key string) {
+	return filepath.Join(n.dir, "ca.pem"), filepath.Join(n.dir, "cert.pem"), filepath.Join(n.dir, "key.pem")
+}
+
 // Address is host and port.
 func (n *Node) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)) }
 
 // prepare writes the configuration and makes the environment.
-func (n *Node) prepare(lines []string) error {
-	ports, err := freePorts(3)
+func (n *Node) prepare(certificates certtest.Set, lines []string) error {
+	ports, err := freePorts(4)
 	if err != nil {
 		return err
 	}
-	n.port = ports[0]
+	n.port, n.tls = ports[0], ports[3]
+	authority, certificate, key := n.Files()
 	config := fmt.Sprintf("listeners.tcp.1 = 127.0.0.1:%d\nloopback_users = none\ndefault_user = %s\ndefault_pass = %s\n"+
-		"log.console = false\ndisk_free_limit.absolute = 1MB\n%s\n", n.port, User, Password, strings.Join(lines, "\n"))
-	for name, text := range map[string]string{"rabbitmq.conf": config, "plugins": "[].\n"} {
-		if err := os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o644); err != nil {
+		"log.console = false\ndisk_free_limit.absolute = 1MB\n"+
+		"listeners.ssl.1 = 127.0.0.1:%d\nssl_options.cacertfile = %s\nssl_options.certfile = %s\nssl_options.keyfile = %s\n"+
+		"ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n%s\n",
+		n.port, User, Password, n.tls, authority, certificate, key, strings.Join(lines, "\n"))
+	for name, text := range map[string]string{
+		filepath.Join(n.dir, "rabbitmq.conf"): config, filepath.Join(n.dir, "plugins"): "[].\n",
+		authority: string(certificates.Authority), certificate: string(certificates.Certificate), key: string(certificates.Key),
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}

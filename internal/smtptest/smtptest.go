@@ -5,18 +5,11 @@ package smtptest
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -30,6 +23,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"github.com/treeline-ci/treeline/internal/certtest"
 )
 
 // Mail is a message that the server took.
@@ -54,7 +49,7 @@ type Options struct {
 type Server struct {
 	Host string
 	Port int
-	CA   string // file with its certificate
+	CA   string // file with the authority of its certificate
 
 	options Options
 	mu      sync.Mutex
@@ -89,27 +84,15 @@ func Start(t testing.TB, o Options) *Server {
 	return s
 }
 
-// certificate makes one for 127.0.0.1 and leaves it in a file to be trusted.
+// certificate makes one for 127.0.0.1 and leaves its authority in a file to be trusted.
 func (s *Server) certificate(t testing.TB) tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "smtptest"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	set := certtest.New(t)
 	s.CA = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(s.CA, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(s.CA, set.Authority, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return set.TLS(t)
 }
 
 // OnRecipient has the server ask f about each recipient; its error is the answer.

@@ -83,6 +83,7 @@ func (r *remote) explain(err error) error {
 	}
 	code := exit.Code(1)
 	remedy := ""
+	e, answered := errors.AsType[*client.Error](err)
 	switch {
 	case errors.Is(err, fault.Unauthenticated):
 		code, remedy = exitDenied, "check TASKCLUSTER_CLIENT_ID, TASKCLUSTER_ACCESS_TOKEN and TASKCLUSTER_CERTIFICATE; temporary credentials may have run out"
@@ -92,10 +93,12 @@ func (r *remote) explain(err error) error {
 		code, remedy = exitDenied, "ask for a role or client with the scopes named above"
 	case errors.Is(err, fault.NotFound):
 		code, remedy = exitNotFound, "check the name, and that TASKCLUSTER_ROOT_URL ("+r.client.RootURL()+") is the right server"
+	case errors.Is(err, fault.Unavailable) && answered && e.Code != "": // a proxy has no code
+		code, remedy = exitAway, "the server is there, but cannot do this now: try again later; "+r.client.RootURL()+"/status and its log say more"
 	case errors.Is(err, fault.Unavailable):
 		code, remedy = exitAway, "is the server running at TASKCLUSTER_ROOT_URL ("+r.client.RootURL()+")?"
 	}
-	if e, ok := errors.AsType[*client.Error](err); ok {
+	if answered {
 		fmt.Fprintf(r.err, "treeline: %s (%d): %s\n", orText(e.Code, "HTTP error"), e.Status, e.Summary())
 	} else {
 		fmt.Fprintf(r.err, "treeline: %v\n", err)

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -116,6 +119,19 @@ func TestRemoteCommands(t *testing.T) {
 			t.Errorf("rerun: %s", got)
 		}
 		must(t, "task", "wait", id)
+	})
+	t.Run("who makes a task that nobody would run is told", func(t *testing.T) {
+		out, errs, code := treeline(t, "task", "create", "--queue", "cli/empty", "--", "true")
+		id := strings.TrimSpace(out)
+		if code != 0 || !strings.Contains(errs, "No worker asked for work of cli/empty") || !strings.Contains(errs, "treeline task why "+id) {
+			t.Errorf("exit code %d: %s%s", code, out, errs)
+		}
+		if _, errs, _ := treeline(t, "task", "create", "--queue", cliQueue, "--", "true"); errs != "" {
+			t.Errorf("of a task that is run: %s", errs)
+		}
+		if _, errs, _ := treeline(t, "task", "create", "--json", "--queue", "cli/empty", "--", "true"); errs != "" {
+			t.Errorf("a program is told: %s", errs)
+		}
 	})
 	t.Run("the exit code tells how a task ended", func(t *testing.T) {
 		id := strings.TrimSpace(must(t, "task", "create", "--queue", cliQueue, "--", "false"))
@@ -275,6 +291,14 @@ func testAPIHelp(t *testing.T) {
 }
 
 func testRemoteErrors(t *testing.T) {
+	away := func(body string) map[string]string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, body)
+		}))
+		t.Cleanup(s.Close)
+		return map[string]string{"TASKCLUSTER_ROOT_URL": s.URL}
+	}
 	for _, c := range []struct {
 		name string
 		env  map[string]string
@@ -287,6 +311,9 @@ func testRemoteErrors(t *testing.T) {
 		{"no credentials", map[string]string{"TASKCLUSTER_CLIENT_ID": ""}, []string{"task", "create", "--queue", cliQueue, "--", "true"}, exitDenied,
 			[]string{"InsufficientScopes (403)", "set TASKCLUSTER_CLIENT_ID"}},
 		{"no server", map[string]string{"TASKCLUSTER_ROOT_URL": ""}, []string{"group", "list"}, 1, []string{"TASKCLUSTER_ROOT_URL is not set"}},
+		{"a server that cannot", away(`{"code": "ServiceUnavailable", "message": "the disk of the database is full"}`), []string{"group", "list"}, exitAway,
+			[]string{"the disk of the database is full", "the server is there, but cannot do this now", "/status"}},
+		{"nobody behind the proxy", away("<html>"), []string{"group", "list"}, exitAway, []string{"503", "is the server running at TASKCLUSTER_ROOT_URL"}},
 		{"an empty definition", nil, []string{"task", "create", "--file", "/dev/null"}, 1, []string{"/dev/null: is empty", "payload"}},
 		{"two for standard output", nil, []string{"artifact", "get", "fN1SbArXTPSVFNUvaOlinQ", "public/x", "-o", "-", "--json"}, 1, []string{"give a file"}},
 		{"nothing to make", nil, []string{"task", "create"}, 1, []string{"--file FILE, or --queue"}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,8 +29,8 @@ func newTaskCreate(r *remote) *cobra.Command {
 What a definition lacks of created, deadline and metadata is filled in. The new task's id is
 printed.`,
 		Example: `  treeline task create --file task.yml
-  treeline task create --queue local/linux -- sh -c 'echo hello; sleep 5'
-  id=$(treeline task create --queue local/linux -- make test) && treeline task log "$id"`,
+  treeline task create --queue local/work -- sh -c 'echo hello; sleep 5'
+  id=$(treeline task create --queue local/work -- make test) && treeline task log "$id"`,
 		RunE: r.does(func(cmd *cobra.Command, args []string) error {
 			definition, err := readDefinition(cmd.InOrStdin(), file, queue, args, maxRun)
 			if err != nil {
@@ -47,6 +48,7 @@ printed.`,
 				return r.printStatus(s)
 			}
 			r.printf("%s\n", id)
+			r.noteUnserved(cmd.Context(), id)
 			return nil
 		}),
 	}
@@ -58,6 +60,15 @@ printed.`,
 	f.DurationVar(&deadline, "deadline", 24*time.Hour, "how long the task has, unless the file says")
 	f.DurationVar(&maxRun, "max-run-time", time.Hour, "how long the command may run")
 	return cmd
+}
+
+// noteUnserved says so when nobody asks for the kind of work that a new task is. It is a service: what goes wrong with it
+// is nothing that the task's author must know.
+func (r *remote) noteUnserved(ctx context.Context, id string) {
+	w, err := r.client.Why(ctx, id)
+	if err == nil && w.Line != nil && len(w.Line.Workers) == 0 {
+		r.note("%s (%q says how it stands)", w.Sentence, "treeline task why "+id)
+	}
 }
 
 func readDefinition(stdin io.Reader, file, queue string, args []string, maxRun time.Duration) (map[string]any, error) {

@@ -61,8 +61,8 @@ anywhere on the machine is removed with the task. --single-use ends the worker a
 drops its caches: for pools whose tasks nobody trusts.
 
 Exit codes: 0 ended politely; 1 could not begin or the server refused the first claim.`,
-		Example: `  treeline worker run --task-queue local/linux --dir /var/lib/treeline-worker
-  treeline worker run --task-queue local/linux --dir /srv/w --capacity 4 --task-users 61000 --memory 4G --pids 2000
+		Example: `  treeline worker run --task-queue local/work --dir /var/lib/treeline-worker
+  treeline worker run --task-queue local/work --dir /srv/w --capacity 4 --task-users 61000 --memory 4G --pids 2000
   treeline worker run --register worker.json --dir /var/lib/treeline-worker
   treeline worker run --register aws --dir /var/lib/treeline-worker
   treeline worker run --task-queue local/containers --dir /srv/w --engine container --single-use`,

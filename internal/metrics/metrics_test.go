@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/treeline-ci/treeline/internal/metrics"
 )
 
@@ -134,5 +137,29 @@ func TestConfig(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+func TestARefusalToWriteIsRemembered(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	end := func(err error) {
+		m.SQL.TraceQueryEnd(m.SQL.TraceQueryStart(t.Context(), nil, pgx.TraceQueryStartData{}), nil, pgx.TraceQueryEndData{Err: err})
+	}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"at first", nil, false},
+		{"a double key", &pgconn.PgError{Code: "23505"}, false},
+		{"a full disk", fmt.Errorf("insert: %w", &pgconn.PgError{Code: "53100"}), true},
+		{"what works after it", nil, true},
+	} {
+		if end(tt.err); m.SQL.Refused(time.Hour) != tt.want {
+			t.Errorf("%s: %v is not what is remembered", tt.name, tt.want)
+		}
+	}
+	if m.SQL.Refused(0) {
+		t.Error("it is remembered for ever")
 	}
 }

@@ -14,8 +14,11 @@ import (
 )
 
 // SQL counts round trips to the database by the statement that leads them, and by its room: it is the tracer of the
-// server's pools. Finding the statement by its text costs tens of nanoseconds; nothing is locked.
+// server's pools. Finding the statement by its text costs tens of nanoseconds; nothing is locked. It also remembers
+// when the database last refused to write.
 type SQL struct {
+	refused atomic.Int64 // in nanoseconds since 1970; 0 is never
+
 	byText  map[string]*statement // never changed
 	rooms   map[string]*room      // never changed
 	unnamed *statement
@@ -88,7 +91,7 @@ func (s *SQL) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQuery
 func (s *SQL) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryEndData) {
 	if t, ok := ctx.Value(tripKey{}).(*trip); ok {
 		t.lead.calls.Add(1)
-		if broken(d.Err) {
+		if s.broken(d.Err) {
 			t.lead.fails.Add(1)
 			t.err = true
 		}
@@ -113,7 +116,7 @@ func (s *SQL) TraceBatchStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatch
 func (s *SQL) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
 	x := s.find(d.SQL)
 	x.calls.Add(1)
-	if broken(d.Err) {
+	if s.broken(d.Err) {
 		x.fails.Add(1)
 		if t, ok := ctx.Value(tripKey{}).(*trip); ok {
 			t.err = true
@@ -124,7 +127,7 @@ func (s *SQL) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatch
 // TraceBatchEnd implements pgx.BatchTracer.
 func (s *SQL) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchEndData) {
 	if t, ok := ctx.Value(tripKey{}).(*trip); ok {
-		t.err = t.err || broken(d.Err)
+		t.err = t.err || s.broken(d.Err)
 		t.end()
 	}
 }
@@ -140,8 +143,16 @@ func (t *trip) end() {
 	}
 }
 
+// Refused reports whether a statement failed within the time given because the database takes no writes.
+func (s *SQL) Refused(within time.Duration) bool {
+	return time.Since(time.Unix(0, s.refused.Load())) < within
+}
+
 // broken reports errors that say something about the database: not those of a caller who went away.
-func broken(err error) bool {
+func (s *SQL) broken(err error) bool {
+	if pg.Unwritable(err) {
+		s.refused.Store(time.Now().UnixNano())
+	}
 	return err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, pgx.ErrNoRows)
 }
 

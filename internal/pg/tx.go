@@ -94,6 +94,10 @@ func Classify(err error) error {
 			return fault.Wrap(fault.Invalid, err, "a text has a character that cannot be kept, such as a zero byte")
 		case e.Code == "54001":
 			return fault.Wrap(fault.Invalid, err, "a value nests too deep to be kept")
+		case e.Code == diskFull:
+			return fault.Wrap(fault.Unavailable, err, "the disk of the database is full")
+		case e.Code == readOnly:
+			return fault.Wrap(fault.Unavailable, err, "the database takes no writes: it is read-only")
 		case unavailable(e.Code):
 			return fault.Wrap(fault.Unavailable, err, "the database is not available")
 		}
@@ -103,6 +107,18 @@ func Classify(err error) error {
 		return fault.Wrap(fault.Unavailable, err, "the database is not available")
 	}
 	return err
+}
+
+// SQLSTATEs of a database that takes no writes.
+const (
+	diskFull = "53100"
+	readOnly = "25006" // a standby, or set so
+)
+
+// Unwritable reports errors of a database that takes no writes: its disk is full, or it is read-only.
+func Unwritable(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == diskFull || e.Code == readOnly)
 }
 
 // lost reports whether the connection broke under a statement, as it does when the server is killed.
@@ -115,11 +131,10 @@ func lost(err error) bool {
 }
 
 // unavailable reports SQLSTATEs that say something about the server, not about the statement:
-// connection exceptions, resources, shutdown and start-up, a read-only standby, and conflicts that
-// lasted through all attempts.
+// connection exceptions, resources, shutdown and start-up, and conflicts that lasted through all attempts.
 func unavailable(code string) bool {
 	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57P") ||
-		code == "25006" || code == "40001" || code == "40P01" || code == "55P03"
+		code == "40001" || code == "40P01" || code == "55P03"
 }
 
 // notFoundIsFine drops the error of a query that found no row.

@@ -135,6 +135,8 @@ func TestClassify(t *testing.T) {
 		{"a zero byte", &pgconn.PgError{Code: "22021"}, fault.Invalid},
 		{"a shutdown", &pgconn.PgError{Code: "57P01"}, fault.Unavailable},
 		{"too many connections", &pgconn.PgError{Code: "53300"}, fault.Unavailable},
+		{"a full disk", &pgconn.PgError{Code: "53100"}, fault.Unavailable},
+		{"a standby", &pgconn.PgError{Code: "25006"}, fault.Unavailable},
 		{"a connection that broke", fmt.Errorf("commit: %w", io.ErrUnexpectedEOF), fault.Unavailable},
 		{"one that was reset", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, fault.Unavailable},
 		{"a defect", plain, plain},

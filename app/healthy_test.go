@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -19,20 +18,16 @@ import (
 func TestADatabaseThatTakesNoWritesIsNoticed(t *testing.T) {
 	var database string
 	s := apptest.Start(t, func(c *app.Config) { database = c.DatabaseURL })
-	beat := func() (int, string) {
+	beat := func() int {
 		resp, err := http.Get(s.URL + "/__heartbeat__")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(body)
+		_ = resp.Body.Close() // nothing is read of it
+		return resp.StatusCode
 	}
-	if code, body := beat(); code != http.StatusOK {
-		t.Fatalf("at first the heartbeat says %d %s", code, body)
+	if code := beat(); code != http.StatusOK {
+		t.Fatalf("at first the heartbeat says %d", code)
 	}
 	pool, err := pg.Open(t.Context(), database)
 	if err != nil {
@@ -53,7 +48,7 @@ func TestADatabaseThatTakesNoWritesIsNoticed(t *testing.T) {
 	if !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "the disk of the database is full") {
 		t.Errorf("the call says: %v", err)
 	}
-	if code, body := beat(); code != http.StatusServiceUnavailable {
-		t.Errorf("then the heartbeat says %d %s", code, body)
+	if code := beat(); code != http.StatusServiceUnavailable {
+		t.Errorf("then the heartbeat says %d", code)
 	}
 }

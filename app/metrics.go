@@ -99,7 +99,7 @@ func (c countedAuth) Authenticate(ctx context.Context, r web.AuthRequest) (web.A
 // figures reads how the rooms stand.
 func (a *App) figures() *figures.Rooms {
 	in := &figures.Rooms{
-		Pool: a.pool, Log: a.config.Log, Began: a.began, Gauge: a.gauge, Feed: a.feed, Notify: a.notify, Hooks: a.hooks, Push: a.push, Pools: a.pools,
+		Pool: a.pool, Log: a.config.Log, Began: a.began, Refused: a.metrics.SQL.Refused, Gauge: a.gauge, Feed: a.feed, Notify: a.notify, Hooks: a.hooks, Push: a.push, Pools: a.pools,
 		Retention: a.retention, GitHub: a.github,
 	}
 	if len(a.mercurial) > 0 {

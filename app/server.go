@@ -72,7 +72,7 @@ func (a *App) handler() (http.Handler, error) {
 		return nil, err
 	}
 	options := web.Options{
-		RootURL: a.config.RootURL, Build: build(), Fallback: rest, Healthy: a.healthy, Stopping: a.gate.stopping, Log: a.config.Log,
+		RootURL: a.config.RootURL, Build: build(), Fallback: rest, Healthy: a.pool.Ping, Stopping: a.gate.stopping, Log: a.config.Log,
 		LocalNames: a.config.LocalNames, Proxies: a.config.Proxies, Limits: a.limits, References: references, Schemas: payload.Published(),
 	}
 	options.Observe = a.observed

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/app/apptest"
 	"github.com/treeline-ci/treeline/backup"
+	"github.com/treeline-ci/treeline/client"
+	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/pg"
 	"github.com/treeline-ci/treeline/ui/uitest"
 )
@@ -85,4 +88,35 @@ func TestStatusOfADeployment(t *testing.T) {
 			t.Errorf("%d: %q", d.Status, d.Text("#backups"))
 		}
 	})
+	t.Run("a full disk is named in the answer, and is a problem", func(t *testing.T) {
+		err := putOnAFullDisk(t, s, config.DatabaseURL)
+		if !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "the disk of the database is full") {
+			t.Errorf("the call says: %v", err)
+		}
+		if got := look(t, operator); !slices.ContainsFunc(got.Problems, func(p string) bool { return strings.Contains(p, "refused to write") }) {
+			t.Errorf("%q", got.Problems)
+		}
+	})
+}
+
+// putOnAFullDisk has PostgreSQL refuse to write secrets, as it does when its disk is full, and puts one.
+func putOnAFullDisk(t *testing.T, s apptest.Server, database string) error {
+	t.Helper()
+	pool, err := pg.Open(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	_, err = pool.Exec(t.Context(), `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+		CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON secrets FOR EACH STATEMENT EXECUTE FUNCTION full_disk()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(client.Config{RootURL: s.URL, Patience: -1, Credentials: s.Root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := map[string]any{"secret": map[string]any{}, "expires": "2100-01-01T00:00:00Z"}
+	return c.Call(t.Context(), "secrets", http.MethodPut, "/secret/full", nil, secret, nil)
 }

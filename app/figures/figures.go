@@ -23,7 +23,8 @@ import (
 type Rooms struct {
 	Pool      *pgxpool.Pool
 	Log       *slog.Logger
-	Began     time.Time // when the server did
+	Began     time.Time                       // when the server did
+	Refused   func(within time.Duration) bool // whether the database refused to write
 	Gauge     *gauge.Gauge
 	Feed      *event.Feed
 	Notify    *notify.Notify

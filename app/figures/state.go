@@ -21,9 +21,15 @@ const (
 	oldBacklog = 5 * time.Minute
 )
 
+// refusalFor is how long it is told that the database refused to write. What runs by itself tries again within seconds.
+const refusalFor = time.Minute
+
 // State is how the deployment is, for operators. What cannot be read is one of the problems.
 func (in *Rooms) State(ctx context.Context) *small.State {
 	s := &small.State{Queues: []small.Backlog{}, Backups: []small.Backup{}, Jobs: []small.Job{}, Settings: []small.Setting{}, Problems: []string{}, Servers: []small.Server{}}
+	if in.Refused(refusalFor) {
+		s.Problems = append(s.Problems, "The database refused to write within the last minute: its disk is full, or it is read-only. What only reads goes on.")
+	}
 	for _, part := range []struct {
 		what string
 		read func(context.Context, *small.State) error

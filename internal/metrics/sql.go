@@ -17,7 +17,7 @@ import (
 // server's pools. Finding the statement by its text costs tens of nanoseconds; nothing is locked. It also remembers
 // when the database last refused to write.
 type SQL struct {
-	refused atomic.Int64 // in nanoseconds since 1970; 0 is never
+	refused atomic.Pointer[time.Time]
 
 	byText  map[string]*statement // never changed
 	rooms   map[string]*room      // never changed
@@ -145,13 +145,15 @@ func (t *trip) end() {
 
 // Refused reports whether a statement failed within the time given because the database takes no writes.
 func (s *SQL) Refused(within time.Duration) bool {
-	return time.Since(time.Unix(0, s.refused.Load())) < within
+	at := s.refused.Load()
+	return at != nil && time.Since(*at) < within
 }
 
 // broken reports errors that say something about the database: not those of a caller who went away.
 func (s *SQL) broken(err error) bool {
 	if pg.Unwritable(err) {
-		s.refused.Store(time.Now().UnixNano())
+		now := time.Now()
+		s.refused.Store(&now)
 	}
 	return err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, pgx.ErrNoRows)
 }

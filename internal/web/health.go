@@ -33,7 +33,7 @@ func (s *site) monitoring() []Endpoint {
 		{Name: "version", Route: "/__version__", Title: "Version", Handle: answer(func() any { return s.Build }),
 			Description: "Says which build answers."},
 		{Name: "heartbeat", Route: "/__heartbeat__", Title: "Heartbeat", Handle: healthy,
-			Description: "Answers when the service can work, which includes that its database answers and takes writes."},
+			Description: "Answers when the service can work, which includes that its database answers."},
 	}
 	for i := range endpoints {
 		endpoints[i].Method, endpoints[i].Category, endpoints[i].Stability = http.MethodGet, monitoringCategory, "stable"

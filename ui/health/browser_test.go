@@ -93,3 +93,15 @@ func TestInABrowser(t *testing.T) {
 	})
 	tab.Inspect(t, "health")
 }
+
+// TestALongPlatformOnAPhone has a failure on a platform, of which no word can be broken, that is wider than a phone.
+func TestALongPlatformOnAPhone(t *testing.T) {
+	s := newSite(t)
+	s.push(t, 1)
+	s.fail(t, 1, "unit-1", "windows11-64-2009-hardware-"+strings.Repeat("x", 60), "TestSum", "got 1, want 2")
+	s.until(t, "", 1, func(a answer) bool { return a.Reading == 0 && len(a.Groups) == 1 })
+	tab := s.Tab(t)
+	tab.Go(t, "/push/sample/"+rev(1))
+	tab.Wait(t, `document.querySelectorAll(".health-row .tag").length === 1`)
+	tab.Inspect(t, "health-long-platform")
+}

@@ -108,41 +108,6 @@ func TestTheEnvironmentFile(t *testing.T) {
 	}
 }
 
-func TestWhereWorkersLive(t *testing.T) {
-	data := t.TempDir()
-	if err := os.Chmod(data, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	dir, runAs, err := workersDir(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if os.Geteuid() != 0 {
-		if dir != filepath.Join(data, "workers") || runAs != "" {
-			t.Errorf("%s as %q", dir, runAs)
-		}
-		return
-	}
-	// Tasks of root run as somebody else, who cannot enter the directory.
-	if strings.HasPrefix(dir, data) || runAs != taskUser {
-		t.Errorf("%s as %q", dir, runAs)
-	}
-	defer os.Remove(dir)
-	if again, _, err := workersDir(data); err != nil || again != dir {
-		t.Errorf("%s at the next start", again)
-	}
-	other, _, err := workersDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.HasPrefix(other, "/var/tmp/treeline-") {
-		defer os.Remove(other)
-	}
-	if other == dir {
-		t.Error("two data directories share it")
-	}
-}
-
 func TestStoppingHasItsOwnTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

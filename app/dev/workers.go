@@ -2,8 +2,6 @@ package dev
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +17,6 @@ import (
 
 	"github.com/treeline-ci/treeline/app"
 	"github.com/treeline-ci/treeline/auth"
-	"github.com/treeline-ci/treeline/internal/fault"
 	"github.com/treeline-ci/treeline/internal/sys"
 )
 
@@ -60,47 +57,12 @@ type group struct {
 	wg     sync.WaitGroup
 }
 
-// taskUser is whom tasks run as when Treeline is root.
-const taskUser = "nobody"
-
-// workersDir is where the workers keep tasks and caches: below data, unless tasks run as another
-// user who cannot enter there, as in root's home.
-func workersDir(data string) (dir, runAs string, err error) {
-	dir = filepath.Join(data, "workers")
-	if os.Geteuid() != 0 {
-		return dir, "", nil
-	}
-	for above := data; ; above = filepath.Dir(above) {
-		if info, err := os.Stat(above); err != nil || info.Mode().Perm()&0o001 == 0 {
-			sum := sha256.Sum256([]byte(data))
-			dir, err := ownDir(filepath.Join("/var/tmp", "treeline-"+hex.EncodeToString(sum[:6])))
-			return dir, taskUser, err
-		}
-		if above == filepath.Dir(above) {
-			return dir, taskUser, nil
-		}
-	}
-}
-
-// ownDir makes a directory where everybody may make one, and refuses one that somebody else made.
-func ownDir(dir string) (string, error) {
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("dev: workers' directory: %w", err)
-	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return "", fmt.Errorf("dev: workers' directory: %w", err)
-	}
-	owner, _, ok := sys.Owner(info)
-	if !info.IsDir() || !ok || owner != uint32(os.Geteuid()) || info.Mode().Perm()&0o022 != 0 {
-		return "", fault.New(fault.Conflict, "%s is not this user's own directory: remove it, or give --data a directory that user %s can enter", dir, taskUser)
-	}
-	return dir, nil
-}
-
 // startWorkers keeps c.Workers worker processes running until stop.
 func startWorkers(ctx context.Context, c Config, data, rootURL string, s app.Secrets) (*group, error) {
-	dir, runAs, err := workersDir(data)
+	if err := removeOrphans(elsewhere); err != nil {
+		c.Log.Warn("something in "+elsewhere+" cannot be removed", "err", err)
+	}
+	dir, runAs, err := workersDir(elsewhere, data)
 	if err != nil {
 		return nil, err
 	}

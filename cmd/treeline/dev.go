@@ -24,6 +24,8 @@ func newDevCommand() *cobra.Command {
 and the work starts. Without --repo it makes a sample repository with a small real project.
 
 Everything is kept in the data directory; stop with Ctrl-C and start again with the same command.
+Only where tasks of root run as user nobody, who cannot enter that directory, workers keep theirs below
+/var/tmp/treeline-…, which goes at the next start once the data directory is removed.
 DATA/env holds the address and credentials as the four TASKCLUSTER_ variables. TREELINE_LOGIN may name
 a file that says how people sign in, TREELINE_REPOSITORIES one of Mercurial repositories and followed
 branches, TREELINE_POOLS one of providers of worker pools, and TREELINE_SMTP_URL and its like how mail is

@@ -163,10 +163,6 @@ func (f *flow) bindings(n *source.Node) []binding {
 		return nil
 	}
 	for _, k := range n.Keys {
-		if !shellName.MatchString(k) {
-			f.left(n.At(k), fmt.Sprintf("the variable %q", k), "a shell cannot have that name")
-			continue
-		}
 		out = append(out, binding{k, n.At(k)})
 	}
 	return out

@@ -127,6 +127,7 @@ func (f *flow) combine(j *job) {
 		sc := j.scope.With("matrix", list[i].values, true)
 		sc.Static["strategy.job-index"], sc.Static["strategy.job-total"] = float64(i), float64(len(list))
 		sc.Static["matrix"] = list[i].values
+		sc = sc.With("runner", runner(f.labels(j, sc)), false)
 		e := &entry{name: name, job: j, scope: sc}
 		for _, o := range f.jobs {
 			for n := 2; slices.ContainsFunc(o.entries, func(x *entry) bool { return x.name == e.name }); n++ {
@@ -234,28 +235,8 @@ func (f *flow) wantOutputs(e *entry) {
 // place chooses the worker, by runs-on and container.
 func (f *flow) place(e *entry) {
 	n := e.job.n.At("runs-on")
-	v, ok := f.resolve(n, e.scope)
-	var labels []string
-	switch v := v.(type) {
-	case string:
-		labels = []string{v}
-	case []any:
-		for _, x := range v {
-			labels = append(labels, expr.Text(x))
-		}
-	case map[string]any:
-		if list, isList := v["labels"].([]any); isList {
-			for _, x := range list {
-				labels = append(labels, expr.Text(x))
-			}
-		} else if v["labels"] != nil {
-			labels = append(labels, expr.Text(v["labels"]))
-		}
-		if group := expr.Text(v["group"]); group != "" {
-			labels = append(labels, group)
-		}
-	}
-	if !ok || len(labels) == 0 {
+	labels := f.labels(e.job, e.scope)
+	if len(labels) == 0 {
 		f.left(n, "runs-on of "+e.job.id, "it is not known before something runs; the worker type linux is taken")
 		labels = []string{"ubuntu-latest"}
 	}

@@ -19,7 +19,7 @@ type given struct {
 func (s *script) givens() []given {
 	repository := s.f.c.options.Repository
 	owner, _, _ := strings.Cut(repository, "/")
-	system := map[string]string{"linux": "Linux", "windows": "Windows", "macosx": "macOS"}[s.e.worker.OS]
+	system, arch := s.e.scope.Static["runner.os"].(string), s.e.scope.Static["runner.arch"].(string)
 	secret := "project/" + s.f.c.project.TrustDomain() + "/$1"
 	list := []given{
 		{"TASKS_FOR", "", nil},
@@ -29,7 +29,7 @@ func (s *script) givens() []given {
 		{"GITHUB_WORKSPACE", `export GITHUB_WORKSPACE="$PWD"`, nil},
 		{"RUNNER_TEMP", `export RUNNER_TEMP="$(mktemp -d)"`, nil},
 		{"RUNNER_OS", "export RUNNER_OS=" + system, nil},
-		{"RUNNER_ARCH", `export RUNNER_ARCH=X64`, nil},
+		{"RUNNER_ARCH", "export RUNNER_ARCH=" + arch, nil},
 		{"GITHUB_SHA", `export GITHUB_SHA="${P}_HEAD_REV"`, nil},
 		{"GITHUB_BASE_SHA", `export GITHUB_BASE_SHA="${P}_BASE_REV"`, nil},
 		{"GITHUB_REF", `export GITHUB_REF="${P}_HEAD_REF"

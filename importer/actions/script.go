@@ -81,9 +81,21 @@ func (s *script) environment() string {
 			continue
 		}
 		t, _ := s.fill(sc, b.n, b.n.Str(), false)
-		fmt.Fprintf(&exports, "export %s=\"%s\"\n", b.name, t)
+		if line := s.export(b, t); line != "" {
+			exports.WriteString(line + "\n")
+		}
 	}
 	return exports.String()
+}
+
+// export gives a variable the text, which is for the inside of double quotes; "" for a name that no shell can have.
+// Expressions that ask for that one have its value if it is known, and are left otherwise.
+func (s *script) export(b binding, text string) string {
+	if !shellName.MatchString(b.name) {
+		s.f.note(b.n, fmt.Sprintf("the variable %q", b.name), "a shell cannot have that name; expressions that ask for it are filled in")
+		return ""
+	}
+	return fmt.Sprintf(`export %s="%s"`, b.name, text)
 }
 
 // step writes one step.
@@ -219,7 +231,9 @@ func (s *script) isolate(st *step, body string, pipefail bool) {
 		if !strings.Contains(b.n.Text, "${{") {
 			t = inQuotes(expr.Text(b.n.Plain()))
 		}
-		pre = append(pre, fmt.Sprintf(`export %s="%s"`, b.name, t))
+		if line := s.export(b, t); line != "" {
+			pre = append(pre, line)
+		}
 	}
 	for _, n := range []*source.Node{st.n.At("working-directory"), s.e.job.n.At("defaults").At("run").At("working-directory"), s.e.job.wf.At("defaults").At("run").At("working-directory")} {
 		if n != nil {

@@ -48,6 +48,7 @@ func (f *flow) flatten(list *source.Node, sc *expr.Scope, outer step, depth int)
 		}
 		local, ok := strings.CutPrefix(n.At("uses").Str(), "./")
 		if !ok {
+			st.scope = f.named(st.env, sc)
 			out = append(out, st)
 			continue
 		}
@@ -63,6 +64,15 @@ func (f *flow) flatten(list *source.Node, sc *expr.Scope, outer step, depth int)
 		out = append(out, inner...)
 	}
 	return out
+}
+
+// named is the scope with the variables that no shell can read: what asks for them gets their value here.
+func (f *flow) named(env []binding, sc *expr.Scope) *expr.Scope {
+	env = slices.DeleteFunc(slices.Clone(env), func(b binding) bool { return shellName.MatchString(b.name) })
+	if len(env) == 0 {
+		return sc
+	}
+	return sc.With("env", f.staticEnv(env, sc), false)
 }
 
 // composite are the steps of an action of this repository; ok is false for one that is a program of its own.

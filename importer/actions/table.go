@@ -66,6 +66,15 @@ var commands = map[string]func(s *script, st *step) string{
 func program(needs, line string, inputs ...string) func(*script, *step) string {
 	return func(s *script, st *step) string {
 		out, with := line, st.n.At("with")
+		if n := with.At("install-only"); n != nil {
+			if only, ok := st.with("install-only"); only == "true" {
+				s.line("# needs %s: the worker must have it on its PATH", needs)
+				s.f.note(st.n, "sets up "+needs, "the worker must have it on its PATH")
+				return ""
+			} else if !ok {
+				s.f.check(n, "with install-only of "+st.n.At("uses").Str(), "the program is run; take the line away if it was only to be there")
+			}
+		}
 		var read []string
 		for _, in := range inputs {
 			name, otherwise, _ := strings.Cut(in, ":")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/treeline-ci/treeline/importer/actions/bash"
 	"github.com/treeline-ci/treeline/importer/actions/expr"
 )
 
@@ -126,7 +127,7 @@ func (s *script) upload(st *step, uploads []*upload) {
 	if do == "pack" {
 		s.helper("pack")
 	}
-	line := do + " " + quoted(fileName(orText(name, "artifact"))) + " " + s.word(st, root)
+	line := do + " " + bash.Quoted(fileName(orText(name, "artifact"))) + " " + s.word(st, root)
 	for _, w := range words {
 		line += " " + s.word(st, inside(root, w))
 	}
@@ -144,7 +145,7 @@ func (s *script) word(st *step, p string) string {
 		return `"$HOME/` + rest + `"`
 	}
 	if !dynamic && !strings.Contains(t, `\`) {
-		return quoted(t)
+		return bash.Quoted(t)
 	}
 	return `"` + t + `"`
 }

@@ -52,8 +52,9 @@ type flow struct {
 
 // binding is a variable of env.
 type binding struct {
-	name string
-	n    *source.Node
+	name  string
+	n     *source.Node
+	scope *expr.Scope // of its value; nil: that of who asks
 }
 
 var notKind, notDotted = regexp.MustCompile(`[^a-z0-9]+`), regexp.MustCompile(`[^a-z0-9.]+`)
@@ -163,7 +164,7 @@ func (f *flow) bindings(n *source.Node) []binding {
 		return nil
 	}
 	for _, k := range n.Keys {
-		out = append(out, binding{k, n.At(k)})
+		out = append(out, binding{name: k, n: n.At(k)})
 	}
 	return out
 }

@@ -179,7 +179,11 @@ func (f *flow) ifExpr(n *source.Node, sc *expr.Scope) (*expr.Expr, error) {
 func (f *flow) staticEnv(env []binding, sc *expr.Scope) map[string]any {
 	out := map[string]any{}
 	for _, b := range env {
-		if v, ok := sc.Fill(b.n.Str()); ok {
+		from := sc
+		if b.scope != nil {
+			from = b.scope
+		}
+		if v, ok := from.Fill(b.n.Str()); ok {
 			out[b.name] = v
 			sc = sc.With("env", map[string]any{b.name: v}, false)
 		}

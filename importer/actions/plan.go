@@ -127,6 +127,11 @@ func (f *flow) combine(j *job) {
 		sc := j.scope.With("matrix", list[i].values, true)
 		sc.Static["strategy.job-index"], sc.Static["strategy.job-total"] = float64(i), float64(len(list))
 		sc.Static["matrix"] = list[i].values
+		if !j.always { // it runs when they all have succeeded
+			for need := range j.named {
+				sc.Static["needs."+need+".result"] = "success"
+			}
+		}
 		sc = sc.With("runner", runner(f.labels(j, sc)), false)
 		e := &entry{name: name, job: j, scope: sc}
 		for _, o := range f.jobs {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/bash"
 )
 
 // given is a variable or a function of a task's script, with what it needs.
@@ -48,25 +50,26 @@ func (s *script) givens() []given {
   cron) export GITHUB_EVENT_NAME=schedule ;;
   *) export GITHUB_EVENT_NAME=push ;;
 esac`, []string{"TASKS_FOR"}},
-		{"GITHUB_REPOSITORY", "export GITHUB_REPOSITORY=" + quoted(repository), nil},
-		{"GITHUB_REPOSITORY_OWNER", "export GITHUB_REPOSITORY_OWNER=" + quoted(owner), nil},
+		{"GITHUB_REPOSITORY", "export GITHUB_REPOSITORY=" + bash.Quoted(repository), nil},
+		{"GITHUB_REPOSITORY_OWNER", "export GITHUB_REPOSITORY_OWNER=" + bash.Quoted(owner), nil},
 		{"GITHUB_SERVER_URL", "export GITHUB_SERVER_URL=https://github.com", nil},
 		{"GITHUB_RUN_ID", `export GITHUB_RUN_ID="$TASK_GROUP_ID"`, nil},
 		{"GITHUB_RUN_ATTEMPT", `export GITHUB_RUN_ATTEMPT="$((RUN_ID + 1))"`, nil},
-		{"GITHUB_JOB", "export GITHUB_JOB=" + quoted(s.e.job.id), nil},
-		{"GITHUB_WORKFLOW", "export GITHUB_WORKFLOW=" + quoted(s.f.title), nil},
+		{"GITHUB_JOB", "export GITHUB_JOB=" + bash.Quoted(s.e.job.id), nil},
+		{"GITHUB_WORKFLOW", "export GITHUB_WORKFLOW=" + bash.Quoted(s.f.title), nil},
 		{"GITHUB_STEP_SUMMARY", `export GITHUB_STEP_SUMMARY="` + s.e.summaryFile() + `"
 : > "$GITHUB_STEP_SUMMARY" # shown on the task's page`, nil},
+		{"each", bash.Each, nil},
 		{"OUTPUTS", `OUTPUTS="$(mktemp -d)"
-output() { # STEP NAME: what a step wrote to its GITHUB_OUTPUT
-  [ ! -e "$OUTPUTS/$1" ] || sed -n "s/^$2=//p" "$OUTPUTS/$1" | tail -n 1
-}`, nil},
+` + bash.Output, []string{"each"}},
+		{"give", bash.Give, nil},
+		{"ended", bash.Ended, nil},
 		{"GITHUB_ENV", `export GITHUB_ENV="$(mktemp)"`, nil},
 		{"GITHUB_PATH", `export GITHUB_PATH="$(mktemp)"`, nil},
-		{"load_env", loadEnv, []string{"GITHUB_ENV"}},
-		{"load_path", loadPath, []string{"GITHUB_PATH"}},
-		{"keep", keep, nil},
-		{"pack", pack, []string{"keep"}},
+		{"load_env", bash.LoadEnv, []string{"GITHUB_ENV", "each"}},
+		{"load_path", bash.LoadPath, []string{"GITHUB_PATH"}},
+		{"keep", bash.Keep, nil},
+		{"pack", bash.Pack, []string{"keep"}},
 		{"secret", `{ set +x; } 2>/dev/null # values of secrets must not be in the log
 secret() { # NAME: a secret's value
   TASKCLUSTER_ROOT_URL="$TASKCLUSTER_PROXY_URL" treeline secret get "` + secret + `" --key value
@@ -78,43 +81,6 @@ secret() { # NAME: a secret's value
 	}
 	return list
 }
-
-const loadEnv = `load_env() { # what a step wrote to GITHUB_ENV
-  local line name end value
-  while IFS= read -r line; do
-    if [[ $line =~ ^([A-Za-z_][A-Za-z0-9_]*)'<<'(.+)$ ]]; then
-      name="${BASH_REMATCH[1]}" end="${BASH_REMATCH[2]}" value=""
-      while IFS= read -r line && [[ $line != "$end" ]]; do value+="${value:+$'\n'}$line"; done
-      export "$name=$value"
-    elif [[ $line == *=* ]]; then
-      export "${line?}"
-    fi
-  done < "$GITHUB_ENV"
-  : > "$GITHUB_ENV"
-}`
-
-const loadPath = `load_path() { # what a step wrote to GITHUB_PATH
-  local line
-  while IFS= read -r line; do PATH="$line:$PATH"; done < "$GITHUB_PATH"
-  : > "$GITHUB_PATH"
-}`
-
-const keep = `keep() { # NAME DIRECTORY PATTERN...: makes files artifacts of this task
-  local to="$UPLOAD_DIR/$1" root="$2" files=() file
-  shift 2
-  if [ ! -d "$root" ]; then set -- "$(basename "$root")"; root="$(dirname "$root")"; fi
-  mkdir -p "$to"
-  shopt -s globstar nullglob
-  pushd "$root" > /dev/null || return 1
-  for file in $*; do [ ! -e "$file" ] || files+=("$file"); done
-  popd > /dev/null
-  shopt -u globstar nullglob
-  [ "${#files[@]}" -gt 0 ] && tar -C "$root" -cf - -- "${files[@]}" | tar -C "$to" -xf -
-}`
-
-const pack = `pack() { # NAME DIRECTORY PATTERN...: the same as one archive, for the tasks that fetch it
-  UPLOAD_DIR="$TASK_WORKDIR/packed" keep "$@" && tar -C "$TASK_WORKDIR/packed/$1" -czf "$UPLOAD_DIR/$1.tar.gz" .
-}`
 
 var word = regexp.MustCompile(`\b(GITHUB|RUNNER)_[A-Z_]+\b`)
 
@@ -138,7 +104,7 @@ func (s *script) prologue(text string) string {
 		known[g.name] = g
 	}
 	var unknown []string
-	for _, name := range word.FindAllString(uncommented(text), -1) {
+	for _, name := range word.FindAllString(bash.Uncommented(text), -1) {
 		if _, ok := known[name]; ok {
 			s.use(name)
 		} else if !bound[name] && !slices.Contains(unknown, name) {
@@ -194,15 +160,4 @@ func (s *script) assemble(list []given, known map[string]given, bound map[string
 		fmt.Fprintf(&b, "cp \"$MOZ_FETCHES_DIR/needs/%s/outputs.env\" \"$OUTPUTS/needs.%s\"\n", name, name)
 	}
 	return b.String()
-}
-
-// uncommented is a script without lines that are comments.
-func uncommented(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, l := range lines {
-		if strings.HasPrefix(strings.TrimSpace(l), "#") {
-			lines[i] = ""
-		}
-	}
-	return strings.Join(lines, "\n")
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/treeline-ci/treeline/importer/actions/bash"
 	"github.com/treeline-ci/treeline/importer/actions/expr"
 	"github.com/treeline-ci/treeline/importer/actions/source"
 )
@@ -19,6 +20,8 @@ type script struct {
 	uses      map[string]bool // variables and functions that the prologue gives
 	outputsOf map[string]bool // jobs whose outputs are read
 	guarded   bool            // some step runs although one before it failed
+	wanted    map[string]bool // steps whose outcome is
+	written   bool            // the step has commands
 }
 
 func (s *script) use(name string) { s.uses[name] = true }
@@ -32,6 +35,7 @@ func (f *flow) command(e *entry, uploads []*upload) {
 			s.guarded = true
 		}
 	}
+	s.ask()
 	env := s.environment()
 	for _, st := range e.steps {
 		s.step(st, uploads)
@@ -91,7 +95,7 @@ func (s *script) environment() string {
 // export gives a variable the text, which is for the inside of double quotes; "" for a name that no shell can have.
 // Expressions that ask for that one have its value if it is known, and are left otherwise.
 func (s *script) export(b binding, text string) string {
-	if !shellName.MatchString(b.name) {
+	if !bash.IsName(b.name) {
 		s.f.note(b.n, fmt.Sprintf("the variable %q", b.name), "a shell cannot have that name; expressions that ask for it are filled in")
 		return ""
 	}
@@ -121,7 +125,7 @@ func (s *script) step(st *step, uploads []*upload) {
 		if _, ok := s.test(guard); !ok {
 			s.f.left(st.n.At("if"), "if: "+limit(st.n.At("if").Str(), 200), "a script cannot ask that; the step does not run")
 			s.line("# %s: NOT CONVERTED: its condition", at)
-			s.line(`echo %s >&2`, quoted("NOT CONVERTED: the condition of "+at))
+			s.line(`echo %s >&2`, bash.Quoted("NOT CONVERTED: the condition of "+at))
 			return
 		}
 	}
@@ -129,11 +133,15 @@ func (s *script) step(st *step, uploads []*upload) {
 	if n := st.n.At("timeout-minutes"); n != nil {
 		s.f.check(n, "timeout-minutes of a step", "only the whole task has a limit; put timeout "+n.Str()+"m before the command if it matters")
 	}
+	s.written = false
 	switch {
 	case st.n.At("run") != nil:
 		s.run(st)
 	case st.n.At("uses") != nil:
 		s.action(st, uploads)
+		if s.wanted[st.id] && !s.written && converts(st) {
+			s.wrap(st, ":", false)
+		}
 	default:
 		s.f.left(st.n, "a step", "it has neither run nor uses")
 	}
@@ -146,8 +154,8 @@ var lowCommands = regexp.MustCompile(`::(set-output|set-env|add-path|save-state)
 // run writes a step's own script.
 func (s *script) run(st *step) {
 	n := st.n.At("run")
-	body, _ := s.fill(st.scope, n, n.Str(), true)
-	body = strings.TrimRight(body, "\n ")
+	chunks := s.chunks(st.scope, n, strings.TrimRight(n.Str(), "\n "))
+	body := strings.TrimRight(bash.Weave(chunks), "\n ")
 	if m := lowCommands.FindString(body); m != "" {
 		s.f.left(n, "the workflow command "+m, "GitHub has taken it away itself: write to $GITHUB_OUTPUT, $GITHUB_ENV or $GITHUB_PATH")
 	}
@@ -156,7 +164,7 @@ func (s *script) run(st *step) {
 	case "bash":
 		s.isolate(st, body, explicit)
 	default:
-		if text, ok := s.interpreter(st, shell, body); ok {
+		if text, ok := s.interpreter(st, shell, chunks); ok {
 			s.isolate(st, text, false)
 		}
 	}
@@ -191,7 +199,7 @@ func (s *script) shellOf(st *step) (shell string, explicit bool) {
 }
 
 // interpreter has another program than bash run a script: from a file, as at GitHub.
-func (s *script) interpreter(st *step, shell, body string) (string, bool) {
+func (s *script) interpreter(st *step, shell string, chunks []bash.Chunk) (string, bool) {
 	program := map[string]string{
 		"sh": "sh -e {0}", "python": "python {0}", "pwsh": "pwsh -NoProfile -File {0}", "powershell": "powershell -NoProfile -ExecutionPolicy Bypass -File {0}", "node": "node {0}",
 	}[shell]
@@ -200,20 +208,21 @@ func (s *script) interpreter(st *step, shell, body string) (string, bool) {
 	}
 	if program == "" {
 		s.f.left(st.n.At("shell"), "the shell "+shell, "write the step for bash")
-		s.line(`echo %s >&2`, quoted(fmt.Sprintf("NOT CONVERTED: %s:%d, for the shell %s", st.n.File, st.n.Line, shell)))
+		s.line(`echo %s >&2`, bash.Quoted(fmt.Sprintf("NOT CONVERTED: %s:%d, for the shell %s", st.n.File, st.n.Line, shell)))
 		return "", false
 	}
 	ext := map[string]string{"python": ".py", "pwsh": ".ps1", "powershell": ".ps1", "node": ".js"}[shell]
 	if shell == "pwsh" || shell == "powershell" {
-		body = "$ErrorActionPreference = 'stop'\n" + body
+		chunks = append([]bash.Chunk{{Text: "$ErrorActionPreference = 'stop'\n"}}, chunks...)
 	}
+	body, quote := bash.Document(chunks)
 	end := "STEP"
 	for n := 2; strings.Contains("\n"+body+"\n", "\n"+end+"\n"); n++ {
 		end = fmt.Sprintf("STEP%d", n)
 	}
 	s.use("RUNNER_TEMP")
 	file := `"$RUNNER_TEMP/step` + ext + `"`
-	return fmt.Sprintf("cat > %s <<'%s'\n%s\n%s\n%s", file, end, body, end, strings.ReplaceAll(program, "{0}", file)), true
+	return fmt.Sprintf("cat > %s <<%s\n%s\n%s\n%s", file, quote+end+quote, body, end, strings.ReplaceAll(program, "{0}", file)), true
 }
 
 // isolate writes a script with the step's own variables and directory, in a shell of its own where that is needed.
@@ -227,9 +236,9 @@ func (s *script) isolate(st *step, body string, pipefail bool) {
 		pre = append(pre, `export GITHUB_OUTPUT="$OUTPUTS/`+st.id+`"`)
 	}
 	for _, b := range st.env {
-		t, _ := s.fill(st.scope, b.n, b.n.Str(), false)
+		t, _ := s.fill(b.scope, b.n, b.n.Str(), false)
 		if !strings.Contains(b.n.Text, "${{") {
-			t = inQuotes(expr.Text(b.n.Plain()))
+			t = bash.InQuotes(expr.Text(b.n.Plain()))
 		}
 		if line := s.export(b, t); line != "" {
 			pre = append(pre, line)
@@ -244,22 +253,12 @@ func (s *script) isolate(st *step, body string, pipefail bool) {
 			break
 		}
 	}
-	s.wrap(st, strings.Join(append(pre, body), "\n"), len(pre) > 0 || !plain(body))
-}
-
-var (
-	changes = regexp.MustCompile(`(?m)^\s*(cd|export|set|source|\.|exit|exec|trap|shopt|alias|unset|pushd|popd|umask|eval|ulimit|return|declare|function|[A-Za-z_]\w*\+?=|[\w-]+\s*\(\))`)
-	within  = regexp.MustCompile(`[;&|({]\s*(cd|export|set|source|\.|exit|exec|unset|pushd)\s`)
-)
-
-// plain reports a script that leaves the shell it runs in as it was.
-func plain(body string) bool {
-	return !changes.MatchString(body) && !within.MatchString(body) && !strings.Contains(body, "<<") && !strings.Contains(body, "exit") &&
-		strings.Count(body, "'")%2 == 0 && strings.Count(body, `"`)%2 == 0 && strings.Count(body, "(") == strings.Count(body, ")") && !strings.HasSuffix(body, `\`)
+	s.wrap(st, strings.Join(append(pre, body), "\n"), len(pre) > 0 || !bash.Plain(body))
 }
 
 // wrap writes commands so that they run when the step would, and stop the task when the step would.
 func (s *script) wrap(st *step, body string, apart bool) {
+	s.written = true
 	guard, _ := st.guard()
 	goesOn := st.n.At("continue-on-error") != nil && !st.n.At("continue-on-error").Is("false")
 	if n := st.n.At("continue-on-error"); goesOn && !n.Is("true") {
@@ -279,6 +278,9 @@ func (s *script) wrap(st *step, body string, apart bool) {
 		keep := `; code=$?; [[ $code == 0 ]] || failed=$code`
 		if goesOn {
 			keep = ""
+		}
+		if s.wanted[st.id] {
+			keep = s.ended(st, goesOn) + strings.TrimPrefix(keep, "; code=$?")
 		}
 		if test == "true" {
 			s.line("(\nset -e\n%s\n)%s", body, keep)
@@ -313,8 +315,9 @@ func (s *script) outputs() {
 	var lines []string
 	for _, name := range n.Keys {
 		t, _ := s.fill(s.e.scope, n.At(name), n.At(name).Str(), false)
-		lines = append(lines, fmt.Sprintf(`echo "%s=%s"`, name, t))
+		lines = append(lines, fmt.Sprintf(`give %s "%s"`, bash.Quoted(name), t))
 	}
+	s.helper("give")
 	s.line("# What the tasks behind this one read.\n{\n%s\n} > \"$UPLOAD_DIR/outputs.env\"", strings.Join(lines, "\n"))
 }
 

@@ -2,10 +2,10 @@ package actions
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/treeline-ci/treeline/importer/actions/bash"
 	"github.com/treeline-ci/treeline/importer/actions/expr"
 	"github.com/treeline-ci/treeline/importer/actions/source"
 )
@@ -14,7 +14,7 @@ import (
 func (s *script) dynamic(e *expr.Expr) (string, bool) {
 	switch e.Op {
 	case "lit":
-		return inQuotes(expr.Text(e.Value)), true
+		return bash.InQuotes(expr.Text(e.Value)), true
 	case "path":
 		return s.variable(e.Name)
 	case "call":
@@ -25,18 +25,6 @@ func (s *script) dynamic(e *expr.Expr) (string, bool) {
 	return "", false
 }
 
-func inQuotes(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(s)
-}
-
-// quoted is a word for bash that stands for the text itself.
-func quoted(s string) string {
-	if s != "" && regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`).MatchString(s) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 // function is format with values that are not known yet, and functions of one argument that change nothing in a text.
 func (s *script) function(e *expr.Expr) (string, bool) {
 	switch e.Name {
@@ -44,7 +32,7 @@ func (s *script) function(e *expr.Expr) (string, bool) {
 		if len(e.Args) == 0 || e.Args[0].Op != "lit" {
 			return "", false
 		}
-		out := inQuotes(expr.Text(e.Args[0].Value))
+		out := bash.InQuotes(expr.Text(e.Args[0].Value))
 		for i, a := range e.Args[1:] {
 			t, ok := s.dynamic(a)
 			if !ok {
@@ -176,8 +164,6 @@ var named = map[string]string{
 	"github.event.before": "GITHUB_BASE_SHA", "github.event.pull_request.base.sha": "GITHUB_BASE_SHA",
 }
 
-var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // variable is what bash has for a path.
 func (s *script) variable(name string) (string, bool) {
 	if v, ok := named[name]; ok {
@@ -187,56 +173,77 @@ func (s *script) variable(name string) (string, bool) {
 	context, rest, _ := strings.Cut(name, ".")
 	parts := strings.Split(rest, ".")
 	switch {
-	case context == "env" && shellName.MatchString(rest):
+	case context == "env" && bash.IsName(rest):
 		return "${" + rest + "}", true
-	case context == "secrets" && shellName.MatchString(rest):
+	case context == "secrets" && bash.IsName(rest):
 		return s.secret(rest), true
+	case context == "steps" && len(parts) == 2 && (parts[1] == "outcome" || parts[1] == "conclusion"):
+		return "${" + strings.ToUpper(parts[1]) + "_" + notName.ReplaceAllString(parts[0], "_") + ":-skipped}", true
+	case name == "job.status":
+		return "$(if [[ $failed == 0 ]]; then echo success; else echo failure; fi)", true
 	case name == "github.token":
 		return s.secret("GITHUB_TOKEN"), true
 	case context == "steps" && len(parts) == 3 && parts[1] == "outputs":
 		s.use("OUTPUTS")
-		return "$(output " + parts[0] + " " + quoted(parts[2]) + ")", true
+		return "$(output " + parts[0] + " " + bash.Quoted(parts[2]) + ")", true
 	case context == "needs" && len(parts) == 3 && parts[1] == "outputs" && s.fetchOutputs(parts[0]):
 		s.use("OUTPUTS")
-		return "$(output needs." + parts[0] + " " + quoted(parts[2]) + ")", true
+		return "$(output needs." + parts[0] + " " + bash.Quoted(parts[2]) + ")", true
 	}
 	return "", false
 }
 
-// fill puts bash in the place of the expressions of a text. What cannot be said is remarked on and stays as it is.
+// fill puts bash in the place of the expressions of a text: of a script if raw, and else of a text for double quotes. What
+// cannot be said is remarked on and stays as it is.
 func (s *script) fill(sc *expr.Scope, n *source.Node, t string, raw bool) (out string, dynamic bool) {
+	chunks := s.chunks(sc, n, t)
+	if raw {
+		out = bash.Weave(chunks)
+	}
+	for _, c := range chunks {
+		dynamic = dynamic || c.Expands
+		if !raw && c.Expands {
+			out += c.Text
+		} else if !raw {
+			out += bash.InQuotes(c.Text)
+		}
+	}
+	return out, dynamic
+}
+
+// chunks are the parts of a text, with what is known of its expressions filled in.
+func (s *script) chunks(sc *expr.Scope, n *source.Node, t string) []bash.Chunk {
 	list, err := expr.Pieces(t)
 	if err != nil {
 		s.f.left(n, "an expression", err.Error())
-		return t, false
+		return []bash.Chunk{{Text: t}}
 	}
-	var b strings.Builder
+	var out []bash.Chunk
+	size := 0
 	for _, p := range list {
-		if p.E == nil {
-			if raw {
-				b.WriteString(p.Literal)
-			} else {
-				b.WriteString(inQuotes(p.Literal))
-			}
-			continue
+		c := bash.Chunk{Text: p.Literal}
+		if p.E != nil {
+			c = s.expression(sc, n, p)
 		}
-		e := sc.Fold(p.E)
-		if e.Op == "lit" && raw {
-			b.WriteString(expr.Text(e.Value))
-			continue
-		}
-		v, ok := s.dynamic(e)
-		if !ok {
-			s.f.left(n, "the expression ${{ "+limit(p.Source, 200)+" }}", "Treeline has nothing that says the same; write the value, or read it in the script")
-			v = "${{ " + p.Source + " }}"
-		}
-		dynamic = dynamic || e.Op != "lit"
-		if b.WriteString(v); b.Len() > expr.MaxText {
+		if size += len(c.Text); size > expr.MaxText {
 			s.f.left(n, "a text", "it becomes too large")
 			break
 		}
+		out = append(out, c)
 	}
-	return b.String(), dynamic
+	return out
+}
+
+func (s *script) expression(sc *expr.Scope, n *source.Node, p expr.Piece) bash.Chunk {
+	e := sc.Fold(p.E)
+	if e.Op == "lit" {
+		return bash.Chunk{Text: expr.Text(e.Value)}
+	}
+	if v, ok := s.dynamic(e); ok {
+		return bash.Chunk{Text: v, Expands: true}
+	}
+	s.f.left(n, "the expression ${{ "+limit(p.Source, 200)+" }}", "Treeline has nothing that says the same; write the value, or read it in the script")
+	return bash.Chunk{Text: "${{ " + p.Source + " }}", Expands: true} // bash ends the step there
 }
 
 func limit(s string, n int) string {

@@ -37,9 +37,14 @@ func (f *flow) flatten(list *source.Node, sc *expr.Scope, outer step, depth int)
 			id = fmt.Sprintf("step%d", i+1)
 		}
 		st := &step{n: n, scope: sc, id: sc.Steps + id, dir: outer.dir, conds: slices.Clone(outer.conds)}
-		st.env = append(slices.Clone(outer.env), f.bindings(n.At("env"))...)
+		st.env = slices.Clone(outer.env)
+		for _, b := range f.bindings(n.At("env")) {
+			b.scope = sc
+			st.env = append(st.env, b)
+		}
+		inside := f.within(st.env, sc)
 		if cond := n.At("if"); !cond.Empty() {
-			e, err := f.ifExpr(cond, sc.With("env", f.staticEnv(st.env, sc), false))
+			e, err := f.ifExpr(cond, inside)
 			if err != nil {
 				f.left(cond, "if: "+limit(cond.Str(), 200), err.Error()+"; the step does not run")
 				e = &expr.Expr{Op: "lit", Value: false}
@@ -48,7 +53,7 @@ func (f *flow) flatten(list *source.Node, sc *expr.Scope, outer step, depth int)
 		}
 		local, ok := strings.CutPrefix(n.At("uses").Str(), "./")
 		if !ok {
-			st.scope = f.named(st.env, sc)
+			st.scope = inside
 			out = append(out, st)
 			continue
 		}
@@ -66,13 +71,19 @@ func (f *flow) flatten(list *source.Node, sc *expr.Scope, outer step, depth int)
 	return out
 }
 
-// named is the scope with the variables that no shell can read: what asks for them gets their value here.
-func (f *flow) named(env []binding, sc *expr.Scope) *expr.Scope {
-	env = slices.DeleteFunc(slices.Clone(env), func(b binding) bool { return shellName.MatchString(b.name) })
+// within is the scope of a step with such variables. What is not known of them is not what it was outside.
+func (f *flow) within(env []binding, sc *expr.Scope) *expr.Scope {
 	if len(env) == 0 {
 		return sc
 	}
-	return sc.With("env", f.staticEnv(env, sc), false)
+	known := f.staticEnv(env, sc)
+	out := sc.With("env", known, false)
+	for _, b := range env {
+		if _, ok := known[b.name]; !ok {
+			delete(out.Static, "env."+b.name)
+		}
+	}
+	return out
 }
 
 // composite are the steps of an action of this repository; ok is false for one that is a program of its own.

@@ -5,6 +5,9 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/bash"
+	"github.com/treeline-ci/treeline/importer/actions/known"
 )
 
 // action writes a step that uses an action.
@@ -19,19 +22,19 @@ func (s *script) action(st *step, uploads []*upload) {
 		s.download(st, uploads)
 	case strings.HasPrefix(name, "actions/cache"):
 		s.cache(st, name)
-	case setups[name] != "":
+	case known.Setup(name) != "":
 		s.setup(st, name, version)
 	case commands[name] != nil:
 		if line := commands[name](s, st); line != "" {
 			s.wrap(st, line, true)
 		}
-	case replaced[name] != "":
-		s.f.note(st.n, "uses "+name, replaced[name])
-		s.line("# uses %s: %s", name, replaced[name])
+	case known.Replaced(name) != "":
+		s.f.note(st.n, "uses "+name, known.Replaced(name))
+		s.line("# uses %s: %s", name, known.Replaced(name))
 	case strings.HasPrefix(name, "docker://"):
 		s.not(st, name, "run the image with docker run in a script, or give the job a container")
 	default:
-		s.not(st, name, orText(advices[name], adviceFor(name)))
+		s.not(st, name, orText(known.Advice(name), adviceFor(name)))
 	}
 }
 
@@ -56,7 +59,7 @@ func (s *script) not(st *step, name, do string) {
 			}
 		}
 	}
-	s.line("echo %s >&2", quoted(fmt.Sprintf("NOT CONVERTED: %s:%d: uses %s", st.n.File, st.n.Line, name)))
+	s.line("echo %s >&2", bash.Quoted(fmt.Sprintf("NOT CONVERTED: %s:%d: uses %s", st.n.File, st.n.Line, name)))
 }
 
 // checkout is run-task's work; what goes beyond is done in the script.
@@ -173,7 +176,7 @@ func (s *script) tool(name string) {
 
 // setup is about what a worker, or its image, must have.
 func (s *script) setup(st *step, name, at string) {
-	what := setups[name]
+	what := known.Setup(name)
 	version, ok := st.with(versionKey(name))
 	if !ok {
 		version = st.n.At("with").At(versionKey(name)).Str()
@@ -197,13 +200,13 @@ func (s *script) setup(st *step, name, at string) {
 	case "astral-sh/setup-uv":
 		s.tool("uv")
 	}
-	if s.e.image != "" && image(name, "") != "" {
+	if s.e.image != "" && known.Image(name, "") != "" {
 		s.line("# %s: in the image %s", what, s.e.image)
 		s.f.note(st.n, "sets up "+what, "the task runs in the image "+s.e.image)
 		return
 	}
 	do := "the worker must have it on its PATH"
-	if i := image(name, version); i != "" {
+	if i := known.Image(name, version); i != "" {
 		do += ", or the job runs in an image such as " + i + " (--images)"
 	}
 	s.line("# needs %s: %s", what, do)

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/treeline-ci/treeline/importer/actions/known"
 )
 
 var (
@@ -89,37 +91,6 @@ func (c *converter) worker(w Worker) *Worker {
 	return &w
 }
 
-// image is the image of a language, by the action that sets it up; "" for none.
-func image(action, version string) string {
-	clean := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(version, "v"), ".x"), ".x")
-	if !regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`).MatchString(clean) {
-		clean = ""
-	}
-	tag := func(name, otherwise string) string {
-		if clean == "" {
-			return name + ":" + otherwise
-		}
-		return name + ":" + clean
-	}
-	switch action {
-	case "actions/setup-go":
-		return tag("golang", "latest")
-	case "actions/setup-node":
-		return tag("node", "lts")
-	case "actions/setup-python":
-		return tag("python", "3")
-	case "ruby/setup-ruby":
-		return tag("ruby", "latest")
-	case "dtolnay/rust-toolchain", "actions-rs/toolchain", "actions-rust-lang/setup-rust-toolchain":
-		return tag("rust", "latest")
-	case "actions/setup-java":
-		return tag("maven", "latest")
-	case "shivammathur/setup-php":
-		return tag("php", "latest")
-	}
-	return ""
-}
-
 // imageOf lets a job that sets up one language run in its image.
 func (f *flow) imageOf(e *entry) {
 	found := ""
@@ -132,7 +103,7 @@ func (f *flow) imageOf(e *entry) {
 		if version == "" && name == "dtolnay/rust-toolchain" {
 			version = at
 		}
-		if i := image(name, version); i != "" {
+		if i := known.Image(name, version); i != "" {
 			if found != "" && found != i {
 				return // two languages: no image has both
 			}

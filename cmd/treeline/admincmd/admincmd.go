@@ -76,7 +76,11 @@ func (o *options) read(cmd *cobra.Command) (*tree.Tree, error) {
 	var problems tree.Problems
 	if errors.As(err, &problems) {
 		fmt.Fprintln(cmd.ErrOrStderr(), problems.Error())
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d mistakes in %s; nothing is done\n", len(problems), o.dir)
+		mistakes := "mistakes"
+		if len(problems) == 1 {
+			mistakes = "mistake"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d %s in %s; nothing is done\n", len(problems), mistakes, o.dir)
 		return nil, exit.Told
 	}
 	if err != nil {

@@ -98,10 +98,7 @@ func (s *script) upload(st *step, uploads []*upload) {
 	if n := st.n.At("with").At("retention-days"); n != nil {
 		s.f.note(n, "retention-days", "artifacts are kept as long as their task: task-expires-after in config.yml")
 	}
-	paths := strings.Fields(strings.ReplaceAll(st.n.At("with").At("path").Str(), "\n", " "))
-	if strings.Contains(st.n.At("with").At("path").Str(), "${{") {
-		paths = strings.Split(strings.TrimSpace(st.n.At("with").At("path").Str()), "\n")
-	}
+	paths := strings.Split(strings.TrimSpace(st.n.At("with").At("path").Str()), "\n")
 	var words []string
 	for _, p := range paths {
 		p = strings.TrimSpace(p)

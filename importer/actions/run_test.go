@@ -64,6 +64,8 @@ jobs:
           print(os.environ["LEVEL"], "${{ steps.Out.outputs.plain }}", '$LEVEL \\')
       - working-directory: bin
         run: pwd | sed 's|.*/||'
+      - uses: actions/checkout@v4
+        with: {repository: "${{ env.SET_BY_NOBODY }}", ref: "${{ env.NOR_THIS }}"}
       - if: always()
         run: echo always
       - run: mkdir -p 'out put/deep'; echo 1 > 'out put/a b.txt'; echo 2 > 'out put/deep/c.txt'

@@ -51,6 +51,9 @@ func (f *flow) on(n *source.Node) triggers {
 	}
 	var filters []string
 	for _, name := range order {
+		if name == "workflow_dispatch" {
+			f.dispatch(events[name], !slices.ContainsFunc(order, func(o string) bool { return o != name && o != "workflow_call" }))
+		}
 		if cond := f.event(&t, name, events[name]); cond != "true" {
 			filters = append(filters, expr.Or(other(name), cond))
 		}
@@ -93,7 +96,11 @@ func (f *flow) event(t *triggers, name string, n *source.Node) string {
 	case "push":
 		t.tasksFor = append(t.tasksFor, "git-push", "github-push", "hg-push")
 		f.known(n, "push", "branches", "branches-ignore", "tags", "tags-ignore", "paths", "paths-ignore")
-		return expr.And(f.refs(n), f.paths(n))
+		paths := f.paths(n)
+		if paths != "true" && (n.At("tags") != nil || n.At("tags-ignore") != nil || n.At("branches") == nil && n.At("branches-ignore") == nil) {
+			paths = expr.Or(`head_tag != ""`, paths) // GitHub does not look at the files of a tag
+		}
+		return expr.And(f.refs(n), paths)
 	case "pull_request":
 		t.tasksFor = append(t.tasksFor, "github-pull-request", "github-pull-request-untrusted")
 		f.known(n, "pull_request", "branches", "branches-ignore", "types", "paths", "paths-ignore")
@@ -114,7 +121,6 @@ func (f *flow) event(t *triggers, name string, n *source.Node) string {
 		f.schedule(t, n)
 	case "workflow_dispatch":
 		f.cronFor(t, "started by hand: treeline cron run REPOSITORY "+f.kind)
-		f.dispatch(n)
 	case "workflow_call":
 	default:
 		f.left(n, "runs on "+name, advice(name))
@@ -216,18 +222,26 @@ func simple(globs []string) bool {
 	return true
 }
 
-// dispatch reads the inputs of a workflow that is started by hand: their defaults are what it runs with.
-func (f *flow) dispatch(n *source.Node) {
+// dispatch reads the inputs of a workflow that is started by hand. Where nothing else starts it, their defaults are what
+// it runs with; another event has none.
+func (f *flow) dispatch(n *source.Node, alone bool) {
 	inputs := n.At("inputs")
 	f.known(n, "workflow_dispatch", "inputs")
 	if inputs.Empty() {
 		return
 	}
 	for _, name := range inputs.Keys {
-		f.scope.Static["inputs."+name] = inputs.At(name).At("default").Plain()
-		f.scope.Static["github.event.inputs."+name] = inputs.At(name).At("default").Plain()
+		var v any
+		if alone {
+			v = inputs.At(name).At("default").Plain()
+		}
+		f.scope.Static["inputs."+name], f.scope.Static["github.event.inputs."+name] = v, v
 	}
-	f.check(inputs, "inputs of a workflow that is started by hand: "+strings.Join(inputs.Keys, ", "), "the tasks are made with their defaults; for a choice at the start write an action (docs/how-to/write-an-action.md)")
+	what := "with their defaults"
+	if !alone {
+		what = "without them, as at the other events"
+	}
+	f.check(inputs, "inputs of a workflow that is started by hand: "+strings.Join(inputs.Keys, ", "), "the tasks are made "+what+"; for a choice at the start write an action (docs/how-to/write-an-action.md)")
 }
 
 func (f *flow) cronFor(t *triggers, why string) *cronJob {

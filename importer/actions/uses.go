@@ -104,15 +104,25 @@ func (s *script) checkout(st *step) {
 	}
 }
 
-// other clones another repository.
+// other clones another repository. One that is only known when the task runs may be this one: then it is there already.
 func (s *script) other(st *step) {
 	with := st.n.At("with")
-	name, _ := s.fill(st.scope, with, with.At("repository").Str(), false)
+	name, dynamic := s.fill(st.scope, with, with.At("repository").Str(), false)
 	to := orText(with.At("path").Str(), path.Base(with.At("repository").Str()))
+	if dynamic && with.At("path") == nil {
+		to = "other-repository"
+	}
 	line := `git clone --quiet "https://github.com/` + name + `" ` + s.word(st, to)
 	if ref := with.At("ref"); ref != nil {
-		t, _ := s.fill(st.scope, ref, ref.Str(), false)
-		line += " && git -C " + s.word(st, to) + ` checkout --quiet "` + t + `"`
+		t, maybe := s.fill(st.scope, ref, ref.Str(), false)
+		checkout := "git -C " + s.word(st, to) + ` checkout --quiet "` + t + `"`
+		if maybe {
+			checkout = `{ [[ -z "` + t + `" ]] || ` + checkout + `; }`
+		}
+		line += " && " + checkout
+	}
+	if dynamic {
+		line = fmt.Sprintf(`if [[ -n "%s" && "%s" != %s ]]; then %s; fi`, name, name, bash.Quoted(s.f.c.options.Repository), line)
 	}
 	if with.At("token") != nil || with.At("ssh-key") != nil {
 		s.f.left(st.n, "checks out "+with.At("repository").Str()+" with a token", "the clone is without: read the token from a secret, or name the repository in taskgraph.repositories of config.yml with an ssh-secret-name")

@@ -174,6 +174,28 @@ func TestTabsShareOneStream(t *testing.T) {
 	})
 }
 
+// TestTabsTellWhoSignedIn: a tab whose page was made for somebody else says so, when it is seen.
+func TestTabsTellWhoSignedIn(t *testing.T) {
+	s := uitest.New(t)
+	sample(t, s)
+	first := s.Tab(t)
+	first.Go(t, "/jobs?repo=sample")
+	second := first.Beside(t)
+	second.Go(t, "/")
+	second.SignIn(t, uitest.Admin, uitest.AdminToken)
+	const told = `[...document.querySelectorAll(".toast")].some((t) => t.innerText.includes(%q))`
+	first.Wait(t, fmt.Sprintf(told, "You signed in as "+uitest.Admin+" in another tab."))
+	first.Shot(t, "told")
+	first.Click(t, ".toast button")
+	first.Wait(t, `document.querySelector("#user") !== null`)
+	second.Click(t, "#user summary")
+	second.Click(t, "#sign-out")
+	first.Wait(t, fmt.Sprintf(told, "You signed out in another tab."))
+	if got := second.Count(t, ".toast"); got != 0 {
+		t.Errorf("%d messages in the tab where it happened", got)
+	}
+}
+
 // TestReconnect takes the server away from a page: it says so, comes back by itself, and has missed
 // nothing.
 func TestReconnect(t *testing.T) {

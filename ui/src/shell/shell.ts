@@ -6,6 +6,7 @@ import { absolute, appointment, now, relative, setZone, tick } from "./time.ts";
 import { mountToasts, toast } from "./toast.tsx";
 import { watchTrees } from "../trees/mark.ts";
 import { remember } from "./visited.ts";
+import { watchSession } from "./whose.ts";
 
 const THEMES = ["system", "light", "dark"];
 
@@ -95,6 +96,7 @@ export function start(): void {
   document.getElementById("help")?.addEventListener("click", toggleHelp);
   listen();
   watchTrees();
+  watchSession();
   showLiveness();
   connect();
   copies();

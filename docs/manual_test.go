@@ -88,6 +88,14 @@ func TestSearch(t *testing.T) {
 			t.Errorf("%s: got %q", c.query, got)
 		}
 	}
+	for query, want := range map[string]string{
+		"hook": "how-to/fire-a-hook", "worker pool": "reference/worker-pools", "secret": "how-to/use-a-secret", "backup": "operations/backup", "notify": "reference/notify",
+		"createTask": "reference/api/queue#createtask", "auth_roles": "reference/tables#auth_roles", "group list": "reference/command-line#treeline-group-list",
+	} {
+		if hits := m.Search(query, 1); len(hits) == 0 || hits[0].Address() != "/docs/"+want {
+			t.Errorf("%s: the first is %v, want %s", query, hits, want)
+		}
+	}
 	t.Run("marks stand where the words are", func(t *testing.T) {
 		for _, h := range m.Search("synchronous_commit fsync", 3) {
 			if len(h.Marks) == 0 {

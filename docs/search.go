@@ -162,8 +162,8 @@ func (m *Manual) Search(query string, n int) []Hit {
 	}
 	hits := make([]Hit, 0, len(scores))
 	for at, score := range scores {
-		pl := x.places[at]
-		hits = append(hits, Hit{Page: pl.page, Heading: pl.heading.Text, Anchor: pl.heading.Anchor, Excerpt: pl.text, score: score})
+		pl := &x.places[at]
+		hits = append(hits, Hit{Page: pl.page, Heading: pl.heading.Text, Anchor: pl.heading.Anchor, Excerpt: pl.text, score: score * pl.worth(asked)})
 	}
 	slices.SortFunc(hits, func(a, b Hit) int {
 		switch {
@@ -179,6 +179,29 @@ func (m *Manual) Search(query string, n int) []Hit {
 		hits[i].Excerpt, hits[i].Marks = excerpt(hits[i].Excerpt, asked)
 	}
 	return hits
+}
+
+// worth is how likely a place is what somebody looks for, among those whose words fit as well: rather what explains than an
+// entry of a long list, whose few words all count for much, unless it is named; and rather a page that is about it.
+func (p *place) worth(asked []string) float64 {
+	name, about := p.page.Name, p.heading.Text
+	if about == "" {
+		about = p.page.Title
+	}
+	words := wordsOf(about)
+	switch {
+	case strings.EqualFold(strings.TrimPrefix(about, "treeline "), strings.Join(asked, " ")) && (name != "reference/tables" || strings.Contains(about, "_")):
+		return 1.2
+	case name == "reference/tables":
+		return 0.4
+	case strings.HasPrefix(name, "reference/api/") || name == "reference/command-line":
+		return 0.6
+	case p.heading.Text == "" && !slices.ContainsFunc(asked, func(w string) bool { return !slices.Contains(words, w) }):
+		return 1.5
+	case p.heading.Text == "":
+		return 1.2
+	}
+	return 1
 }
 
 // scores says how well a word fits each place (BM25, with weights for titles).

@@ -48,7 +48,7 @@ func runnerOS(labels []string) string {
 var arm = regexp.MustCompile(`(^|[^a-z])(arm|aarch)`)
 
 // intelMac are the labels of GitHub's machines of macOS with Intel's processors; the others have Apple's.
-var intelMac = regexp.MustCompile(`^macos-(1[0-3]\b.*|.*-(large|intel))$`)
+var intelMac = regexp.MustCompile(`^macos-(1[0-3]|.*-(large|intel))$`)
 
 func runnerArch(labels []string) string {
 	all := strings.ToLower(strings.Join(labels, " "))

@@ -44,8 +44,8 @@ type flow struct {
 	trig        triggers
 	env         []binding
 	jobs        []*job
-	stands      map[string][]*job // what a name in needs stands for
-	cancel      *bool             // concurrency
+	calls       int   // of other workflows
+	cancel      *bool // concurrency
 	taskContext bool
 	kept        bool // its kind is there and stays; see keep
 }
@@ -65,7 +65,7 @@ func slug(s string) string {
 }
 
 func (c *converter) workflow(name string) {
-	f := &flow{c: c, file: name, stands: map[string][]*job{}, scope: expr.NewScope()}
+	f := &flow{c: c, file: name, scope: expr.NewScope()}
 	out := Outcome{File: name}
 	defer func() {
 		out.Left = f.count(Left)

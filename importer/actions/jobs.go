@@ -20,8 +20,8 @@ type job struct {
 	inherit int          // how many of them are the workflow's, which all tasks of the kind have
 	wf      *source.Node // the workflow it stands in
 	needs   []*job
-	named   map[string][]*job // what the names in its needs stand for
-	conds   []string          // what must hold for it to run, with those it needs
+	named   map[string]made // what the names in its needs stand for
+	conds   []string        // what must hold for it to run, with those it needs
 	always  bool
 	outputs bool // somebody reads its outputs
 	entries []*entry
@@ -39,14 +39,21 @@ type entry struct {
 // caller is where a workflow is called from.
 type caller struct {
 	prefix string
-	names  map[string][]*job
+	names  map[string]made
 	conds  []string
 	always bool
 }
 
+// made is what a job becomes: itself, or those of the workflow that it calls, of which some may not run. Who needs it runs
+// where the conditions hold.
+type made struct {
+	jobs  []*job
+	conds []string
+}
+
 // collect takes in the jobs of a workflow, those of workflows that it calls included.
 func (f *flow) collect(wf *source.Node, sc *expr.Scope, from caller, depth int) []*job {
-	jobs, names := wf.At("jobs"), map[string][]*job{}
+	jobs, names := wf.At("jobs"), map[string]made{}
 	if jobs.Kind != source.Map {
 		f.left(jobs, "jobs", "must be a mapping")
 		return nil
@@ -60,9 +67,8 @@ func (f *flow) collect(wf *source.Node, sc *expr.Scope, from caller, depth int) 
 			continue
 		}
 		here := caller{prefix: from.prefix, names: names}
-		made := f.one(wf, id, n, sc, env, from, here, depth)
-		names[id] = made
-		all = append(all, made...)
+		names[id] = f.one(wf, id, n, sc, env, from, here, depth)
+		all = append(all, names[id].jobs...)
 	}
 	return all
 }
@@ -89,24 +95,24 @@ func topological(jobs *source.Node) []string {
 }
 
 // one makes a job, or what a called workflow has.
-func (f *flow) one(wf *source.Node, id string, n *source.Node, sc *expr.Scope, env []binding, from, here caller, depth int) []*job {
-	j := &job{id: f.unique(dotted(here.prefix + id)), n: n, scope: sc.With("github", map[string]any{"job": id}, false), wf: wf, named: map[string][]*job{}}
+func (f *flow) one(wf *source.Node, id string, n *source.Node, sc *expr.Scope, env []binding, from, here caller, depth int) made {
+	j := &job{id: f.unique(dotted(here.prefix + id)), n: n, scope: sc.With("github", map[string]any{"job": id}, false), wf: wf, named: map[string]made{}}
 	j.inherit = len(env)
 	j.env = append(slices.Clone(env), f.bindings(n.At("env"))...)
 	needs := n.At("needs").Texts()
 	for _, need := range needs {
-		made, ok := here.names[need]
+		m, ok := here.names[need]
 		if !ok {
 			f.left(n.At("needs"), fmt.Sprintf("%s needs %q", id, need), "there is no such job before it")
 			continue
 		}
-		j.named[need] = made
-		j.needs = append(j.needs, made...)
+		j.named[need] = m
+		j.needs = append(j.needs, m.jobs...)
 	}
 	if len(needs) == 0 {
-		for name, made := range from.names {
-			j.named[name] = made
-			j.needs = append(j.needs, made...)
+		for name, m := range from.names {
+			j.named[name] = m
+			j.needs = append(j.needs, m.jobs...)
 		}
 		slices.SortFunc(j.needs, func(a, b *job) int { return strings.Compare(a.id, b.id) })
 	}
@@ -114,15 +120,15 @@ func (f *flow) one(wf *source.Node, id string, n *source.Node, sc *expr.Scope, e
 	f.condition(j, n.At("if"))
 	j.always = j.always || from.always && len(needs) == 0
 	if !j.always {
-		for _, need := range j.needs {
-			j.conds = append(j.conds, need.conds...)
+		for _, need := range needs { // the conditions of those before a call are the call's
+			j.conds = append(j.conds, j.named[need].conds...)
 		}
 	}
 	if uses := n.At("uses"); uses != nil {
-		return f.called(j, id, n, sc, depth)
+		return made{f.called(j, id, n, sc, depth), j.conds}
 	}
 	f.jobs = append(f.jobs, j)
-	return []*job{j}
+	return made{[]*job{j}, j.conds}
 }
 
 // unique is a name that no other job of the kind has.
@@ -203,8 +209,6 @@ func (f *flow) called(j *job, id string, n *source.Node, sc *expr.Scope, depth i
 	case depth >= maxCalls:
 		f.left(n.At("uses"), "calls "+uses, fmt.Sprintf("workflows call each other more than %d deep", maxCalls))
 		return nil
-	case !n.At("strategy").Empty():
-		f.left(n.At("strategy"), "a matrix of calls of "+uses, "write the jobs with the matrix itself")
 	}
 	local, _, _ = strings.Cut(local, "@")
 	b, err := source.Open(f.c.files, path.Clean(local))
@@ -216,11 +220,25 @@ func (f *flow) called(j *job, id string, n *source.Node, sc *expr.Scope, depth i
 		f.left(n.At("uses"), "calls "+uses, fmt.Sprintf("it cannot be read: %v", err))
 		return nil
 	}
-	inner := f.callScope(wf, n, sc)
+	f.known(n.At("strategy"), "the strategy of "+id, "matrix", "fail-fast", "max-parallel")
+	list, ok := f.matrix(n.At("strategy").At("matrix"), sc)
+	if !ok {
+		f.left(n.At("strategy").At("matrix"), "the matrix of calls of "+uses, "it is only known when something has run; list its values. The tasks do not run until then")
+		j.conds = append(j.conds, expr.Never)
+	}
 	before := f.trig.when
 	f.trig.when = "true" // it is among the conditions already
 	defer func() { f.trig.when = before }()
-	return f.collect(wf, inner, caller{prefix: id + "-", names: j.named, conds: j.conds, always: j.always}, depth+1)
+	var all []*job
+	for i, name := range names(j.id, list) {
+		if f.calls++; f.calls > maxTasks || len(f.jobs) > maxTasks {
+			f.left(n, "calls "+uses, fmt.Sprintf("the workflows make more than %d tasks", maxTasks))
+			break
+		}
+		inner := f.callScope(wf, n, sc.With("matrix", list[i].values, true))
+		all = append(all, f.collect(wf, inner, caller{prefix: name + "-", names: j.named, conds: j.conds, always: j.always}, depth+1)...)
+	}
+	return all
 }
 
 // callScope is what a called workflow knows: its inputs, and the secrets it is given.

@@ -264,7 +264,8 @@ func (f *flow) dependencies(o object, e *entry) {
 		if edge == "self" || edge == "decision" {
 			edge += "-job"
 		}
-		if e.job.always && expr.And(d.on.job.conds...) != own && len(d.fetches) == 0 {
+		absent := e.job.always && expr.And(d.on.job.conds...) != own || !e.job.always && !e.job.implies(d.on.job)
+		if absent && len(d.fetches) == 0 {
 			soft = append(soft, label)
 			continue
 		}
@@ -295,6 +296,11 @@ func (f *flow) dependencies(o object, e *entry) {
 	if len(fetches.Content) > 0 {
 		o.set("fetches", fetches)
 	}
+}
+
+// implies reports whether another job runs wherever this one does, as far as their conditions say.
+func (j *job) implies(other *job) bool {
+	return !slices.ContainsFunc(other.conds, func(c string) bool { return c != "true" && !slices.Contains(j.conds, c) })
 }
 
 func (e *entry) workerKeys() object {

@@ -214,7 +214,7 @@ func (f *flow) wantOutputs(e *entry) {
 			return
 		}
 		for _, m := range needsOutput.FindAllStringSubmatch(n.Text, -1) {
-			for _, on := range e.job.named[m[1]] {
+			for _, on := range e.job.named[m[1]].jobs {
 				if len(on.entries) == 1 && !on.n.At("outputs").Empty() {
 					on.outputs = true
 					d := e.depend(on.entries[0])

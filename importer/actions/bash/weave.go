@@ -15,7 +15,7 @@ type Chunk struct {
 const mark = '\x00'
 
 // How deep quotes and parentheses are followed, and how many ends of documents are looked for.
-const maxDepth, maxSought = 200, 500
+const maxDepth, maxSought = 200, 100
 
 // Weave puts a script for bash together. GitHub puts values into the text before any shell reads it, quotes or not; here
 // an expansion says the same, so quotes that would keep it from being expanded are closed around it.

@@ -23,6 +23,7 @@ jobs:
     runs-on: ubuntu-latest
     outputs:
       greeting: ${{ steps.say.outputs.greeting }}
+      lines: ${{ steps.say.outputs.lines }}
     env:
       WHERE: job
     steps:
@@ -31,6 +32,7 @@ jobs:
         run: |
           cd /
           echo "greeting=hello from $WHO and $WHERE, ${{ github.event_name }}" >> "$GITHUB_OUTPUT"
+          { echo "lines<<END"; echo one; echo two; echo END; } >> "$GITHUB_OUTPUT"
       - run: test "$(git rev-parse HEAD)" = "$GITHUB_SHA" && test -f two.go
       - run: |
           echo "LATER=a b" >> "$GITHUB_ENV"
@@ -51,10 +53,14 @@ jobs:
         with: {name: made, path: in}
       - run: test "$(cat in/deep/called)" = called && test "$(cat in/later)" = "a b"
       - run: test "${{ needs.build.outputs.greeting }}" = "hello from workflow and job, push"
-      - run: import sys; sys.exit(int(${{ matrix.part }}) > 2)
+      - run: test '${{ needs.build.outputs.lines }}' = "$(printf 'one\ntwo')" && test '${{ needs.build.result }}' = success
+      - run: import sys; sys.exit(int(${{ matrix.part }}) > 2 or '${{ needs.build.outputs.greeting }}'[:5] != 'hello')
         shell: python3 {0}
-      - run: exit 3
+      - id: soft
+        run: exit 3
         continue-on-error: true
+      - if: steps.soft.outcome != 'failure' || steps.soft.conclusion != 'success' || runner.os != 'Linux'
+        run: exit 4
       - uses: ./.github/actions/check
         with: {file: in/later}
       - if: failure()

@@ -18,6 +18,15 @@ import (
 // group's row is seldom written again.
 const groupSlack = 2 * time.Hour
 
+// groupExpiry is when the group of a task that expires then may be forgotten: within the years that the wire can carry.
+func groupExpiry(expires time.Time) time.Time {
+	last := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	if at := expires.Truncate(time.Hour).Add(groupSlack); at.Before(last) {
+		return at
+	}
+	return last
+}
+
 // around is what new tasks refer to: their groups, and the tasks outside of the creation that they depend
 // on. Those are missing from standings that do not exist.
 type around struct {
@@ -64,7 +73,7 @@ func (b *creation) queueGroups(c *change, batch *pgx.Batch, fresh []int, s *arou
 	wants, owners := map[string]time.Time{}, map[string]string{}
 	for _, i := range fresh {
 		d := &b.tasks[i].Definition
-		expires := d.Expires.Truncate(time.Hour).Add(groupSlack)
+		expires := groupExpiry(d.Expires.Time)
 		if at, ok := wants[d.TaskGroupID]; !ok || expires.After(at) {
 			wants[d.TaskGroupID], owners[d.TaskGroupID] = expires, d.SchedulerID
 		}

@@ -307,3 +307,21 @@ func TestClaimsBesideAnOldTransaction(t *testing.T) {
 	}
 	e.Check(t)
 }
+
+func TestAGroupOfATaskThatNeverExpiresCanBeRead(t *testing.T) {
+	e := queuetest.New(t)
+	end := task.At(time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC))
+	id := e.Task(t, task.Pending, func(d *task.Definition) { d.Expires = end })
+	group, err := e.Queue.Group(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read queue.Group
+	if err := json.Unmarshal(text, &read); err != nil || !read.Expires.Equal(group.Expires.Time) {
+		t.Errorf("%s: %v", text, err)
+	}
+}

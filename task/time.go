@@ -33,7 +33,8 @@ func (t Time) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteValue(t.UTC().AppendFormat(enc.AvailableBuffer(), quotedFormat))
 }
 
-// UnmarshalJSON reads any RFC 3339 instant and cuts it to milliseconds.
+// UnmarshalJSON reads any RFC 3339 instant and cuts it to milliseconds. One that a time zone moves out of the years 0 to 9999
+// is an error: nobody could read its wire form.
 func (t *Time) UnmarshalJSON(data []byte) error {
 	var s string
 	if n := len(data); n >= 2 && data[0] == '"' && bytes.IndexByte(data, '\\') < 0 {
@@ -45,6 +46,10 @@ func (t *Time) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("%q is no RFC 3339 date-time such as %s", s, timeFormat)
 	}
-	*t = At(parsed)
+	at := At(parsed)
+	if y := at.Year(); y < 0 || y > 9999 {
+		return fmt.Errorf("%q lies, in UTC, outside of the years 0 to 9999", s)
+	}
+	*t = at
 	return nil
 }

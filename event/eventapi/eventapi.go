@@ -42,9 +42,10 @@ func Service(feed *event.Feed) web.Service {
 		Endpoints: []web.Endpoint{listConsumers(feed), {
 			Name: "stream", Method: http.MethodGet, Route: "/stream",
 			Title: "Live events", Category: "Events", Stability: "experimental",
-			Description: "Answers with a `text/event-stream` that does not end. `taskId`, `taskGroupId` and `repo` choose subjects, " +
+			Description: "Answers with a `text/event-stream`. `taskId`, `taskGroupId` and `repo` choose subjects, " +
 				"`kinds` chooses kinds of events; each is a list separated by commas. Without subjects all events come. " +
-				"The header `Last-Event-ID`, or the parameter `after`, continues an earlier stream.",
+				"The header `Last-Event-ID`, or the parameter `after`, continues an earlier stream: every one is cut within five minutes, " +
+				"so that credentials are judged anew.",
 			Query:  map[string]string{"taskId": listPattern, "taskGroupId": listPattern, "repo": listPattern, "kinds": listPattern, "after": `^[0-9]{1,18}$`},
 			Scopes: scope.Text("events:read"),
 			Output: web.Blob,

@@ -3,7 +3,11 @@
 // another server.
 package drain
 
-import "context"
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
 
 type key struct{}
 
@@ -18,11 +22,15 @@ func Begun(ctx context.Context) <-chan struct{} {
 	return begun
 }
 
-// Context returns a context that ends with ctx, and when Begun is closed: for streams, which are cut anywhere.
-// The caller must call cancel.
+// Longest is how long a stream lasts. What its reader may see is judged when it begins: who lost a right, or whose
+// credentials ended, shall not read on for as long as the connection holds.
+const Longest = 5 * time.Minute
+
+// Context returns a context that ends with ctx, when Begun is closed, and after Longest or up to a fifth sooner, so that
+// streams that began together do not come back together: for streams, which are cut anywhere. The caller must call cancel.
 func Context(ctx context.Context) (_ context.Context, cancel context.CancelFunc) {
 	begun := Begun(ctx)
-	ctx, cancel = context.WithCancel(ctx)
+	ctx, cancel = context.WithTimeout(ctx, Longest-rand.N(Longest/5))
 	if begun == nil {
 		return ctx, cancel
 	}

@@ -55,7 +55,7 @@ func (n *Notify) Prune(ctx context.Context, keep time.Duration) (int64, error) {
 var (
 	listSQL = pg.Statement{Name: "notify.list", Text: `
 		SELECT id, channel, address, state, coalesce(task_id, ''), tries, coalesce(error, ''), created, next_try, finished
-		FROM notify_outbox WHERE state = ANY ($1) AND ($2 = 0 OR id < $2) ORDER BY id DESC LIMIT $3`}
+		FROM notify_outbox WHERE state = ANY ($1) AND ($2::bigint = 0 OR id < $2) ORDER BY id DESC LIMIT $3`}
 	pruneSQL = pg.Statement{Name: "notify.prune", Text: `
 		DELETE FROM notify_outbox WHERE id IN (
 			SELECT id FROM notify_outbox WHERE created < now() - $2::interval ORDER BY created LIMIT $1 FOR UPDATE SKIP LOCKED)`}

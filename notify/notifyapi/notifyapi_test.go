@@ -237,6 +237,13 @@ func TestTestsAndTheList(t *testing.T) {
 	if n := len(list["notifications"].([]any)); n != 6 {
 		t.Error(n, list)
 	}
+	late, err := web.Token(int64(3_000_000_000)) // of a deployment that has told much
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, list := d.call("GET", "/notifications?continuationToken="+late, ""); status != 200 || len(list["notifications"].([]any)) != 2 {
+		t.Error(status, list)
+	}
 	if status, _ := d.call("GET", "/notifications?state=lost", ""); status != 400 {
 		t.Error(status)
 	}

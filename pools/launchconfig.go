@@ -99,6 +99,9 @@ func readConfigs(poolID string, config json.RawMessage) ([]launchConfig, error) 
 		if err != nil {
 			return nil, err
 		}
+		if _, err := settings(content); err != nil {
+			return nil, err
+		}
 		list = append(list, launchConfig{id, content, rest})
 	}
 	return list, nil
@@ -239,6 +242,9 @@ func (p *Pools) ConfigStats(ctx context.Context, poolID string) ([]ConfigStats, 
 func settings(content json.RawMessage) (s provider.Settings, err error) {
 	if err := json.Unmarshal(content, &s); err != nil {
 		return s, fault.New(fault.BadInput, "A launch config cannot be used: %v.", err)
+	}
+	if perInstance(&s) > maxCapacity {
+		return s, fault.New(fault.BadInput, "A launch config cannot be used: its capacityPerInstance is more than %d.", maxCapacity)
 	}
 	return s, nil
 }

@@ -90,6 +90,9 @@ type Manual interface {
 	Adopt(info json.RawMessage) (data json.RawMessage, err error)
 }
 
+// maxCapacity is how many tasks a worker may be said to run at once: more than any machine does.
+const maxCapacity = 1_000_000
+
 // manual returns the provider of a pool whose workers are set up by hand.
 func (p *Pools) manual(pool *Pool) (Manual, error) {
 	m, ok := p.Providers[pool.ProviderID].(Manual)
@@ -124,6 +127,9 @@ func (p *Pools) UpdateWorker(ctx context.Context, k Key, n NewWorker) (Worker, e
 type decision func(old *Worker, provider string, data json.RawMessage) (write bool, err error)
 
 func (p *Pools) putWorker(ctx context.Context, k Key, n NewWorker, decide decision) (Worker, error) {
+	if n.Capacity > maxCapacity {
+		return Worker{}, fault.New(fault.Invalid, "The capacity of a worker is at most %d.", maxCapacity)
+	}
 	pool, err := p.Get(ctx, k.WorkerPoolID)
 	if err != nil {
 		return Worker{}, err

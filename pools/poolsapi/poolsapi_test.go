@@ -166,6 +166,11 @@ func TestWorkersOfTheQueue(t *testing.T) {
 	secret := "0123456789012345678901234567890123456789abcd"
 	d.want(200, "", "PUT", "/workers/p%2Fq/lab/w1", object{"expires": "2100-01-01T00:00:00.000Z", "capacity": 3, "providerInfo": object{"staticSecret": secret}})
 	d.want(400, "InputValidationError", "PUT", "/workers/p%2Fq/lab/w2", object{"expires": "2100-01-01T00:00:00.000Z", "providerInfo": object{"staticSecret": "short"}})
+	for _, n := range []float64{2e6, 3e9, 1e18} { // the last two are no 32-bit number
+		d.want(400, "InputError", "PUT", "/workers/p%2Fq/lab/w2", object{"expires": "2100-01-01T00:00:00.000Z", "capacity": int64(n), "providerInfo": object{"staticSecret": secret}})
+		config := object{"workerManager": object{"capacityPerInstance": int64(n)}}
+		d.want(400, "InputValidationError", "PUT", "/worker-pool/p%2Fmany", definition("local", object{"minCapacity": 0, "maxCapacity": 1, "launchConfigs": []any{config}}))
+	}
 	const queue = "/provisioners/p/worker-types/q/workers"
 	states := func(query string) (out []string) {
 		for _, w := range d.want(200, "", "GET", queue+query, nil)["workers"].([]any) {

@@ -46,13 +46,13 @@ func (u uploads) Content(ctx context.Context, name string) (queue.Content, error
 
 // locateArtifact says where an artifact of a task's last run can be fetched. The index's door has
 // checked that the caller may read that name; a link to another is left to the queue's door, which
-// checks each name on the way.
+// checks each name on the way, and so is an error in place of an artifact, which that door tells.
 func (a *App) locateArtifact(ctx context.Context, taskID, name string) (string, error) {
 	artifact, names, err := a.queue.FollowLinks(ctx, taskID, queue.LatestRun, name)
 	if err != nil {
 		return "", err
 	}
-	if len(names) > 1 {
+	if len(names) > 1 || artifact.StorageType == queue.StorageError {
 		return a.config.RootURL + "/api/queue/v1/task/" + taskID + "/artifacts/" + (&url.URL{Path: name}).EscapedPath(), nil
 	}
 	return a.queue.Location(ctx, artifact)

@@ -37,12 +37,26 @@ func (s *site) reply(w http.ResponseWriter, r *Request, result any) error {
 
 func (s *site) redirect(w http.ResponseWriter, r *Request, v Redirect) error {
 	merge(w.Header(), v.Header)
-	w.Header().Set("Location", v.Location)
+	w.Header().Set("Location", ascii(v.Location))
 	if v.Body == nil {
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
 	return s.encode(w, r, http.StatusSeeOther, v.Body, s.CheckOutput)
+}
+
+// ascii is an address as a header can carry it: what else there is in it, escaped. An address that somebody referred to
+// may have any characters, and clients would take the bytes of a header for another alphabet.
+func ascii(address string) string {
+	var b strings.Builder
+	for i := range len(address) {
+		if c := address[i]; c <= ' ' || c > '~' || c == '"' || c == '<' || c == '>' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 func merge(into, from http.Header) {

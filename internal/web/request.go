@@ -70,8 +70,12 @@ func (r *Request) Caller(ctx context.Context) (Caller, error) {
 // AuthRequest is what of the request an Authenticator looks at.
 func (r *Request) AuthRequest() AuthRequest {
 	host, port := hostPort(r.HTTP)
+	resource := r.HTTP.RequestURI // net/url writes some characters another way, such as the | of a client's id
+	if !strings.HasPrefix(resource, "/") {
+		resource = r.HTTP.URL.RequestURI() // a whole address, as proxies are asked
+	}
 	return AuthRequest{
-		Method: r.HTTP.Method, Resource: r.HTTP.URL.RequestURI(), Host: host, Port: port,
+		Method: r.HTTP.Method, Resource: resource, Host: host, Port: port,
 		Authorization: r.HTTP.Header.Get("Authorization"), SourceIP: sourceIP(r.HTTP),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -25,14 +26,17 @@ func (r *Request) checkParams() error {
 	return arguments(bad)
 }
 
-// checkQuery refuses query parameters that are unknown, given twice, or do not match their pattern.
-// bewit, a form of credentials, is always allowed.
+// checkQuery refuses query parameters that are unknown, given twice, cannot be read, or do not match their pattern: without
+// one of them the answer would be about more than was asked for. bewit, a form of credentials, is always allowed.
 func (r *Request) checkQuery() error {
 	if r.HTTP.URL.RawQuery == "" {
 		return nil
 	}
-	query := r.HTTP.URL.Query()
+	query, err := url.ParseQuery(r.HTTP.URL.RawQuery)
 	var bad []string
+	if err != nil {
+		bad = append(bad, fmt.Sprintf("  * the query cannot be read: %s; in a value, %%3B stands for a semicolon and %%25 for a percent sign", clip(err.Error())))
+	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		pattern, known := r.endpoint.query[name]
 		switch values := query[name]; {

@@ -179,6 +179,8 @@ func TestAnswers(t *testing.T) {
 		{"another method is not found", call{method: "DELETE", path: api + "/things/"}, 404, []string{"Not found"}},
 		{"dots are not cleaned away", call{path: api + "/thing/../things/"}, 404, nil},
 
+		{"a query that cannot be read is none to ignore", call{path: api + "/query?limit=5;flag=a"}, 400, []string{"InvalidRequestArguments", "semicolon", "%3B"}},
+		{"nor is one with a broken escape", call{path: api + "/query?limit=%zz"}, 400, []string{"InvalidRequestArguments", "%zz", "%25"}},
 		{"known query parameters pass", call{path: api + "/query?limit=5&flag=a&bewit=x"}, 200, nil},
 		{"an unknown one does not", call{path: api + "/query?nope=1"}, 400, []string{"InvalidRequestArguments", "nope"}},
 		{"nor a bad value", call{path: api + "/query?flag=c"}, 400, []string{"InvalidRequestArguments"}},

@@ -48,6 +48,11 @@ func (r *Request) HasQuery(name string) bool { return r.HTTP.URL.Query().Has(nam
 // Decode reads the body into v.
 func (r *Request) Decode(v any) error {
 	err := jsonv1.Unmarshal(r.Body, v)
+	if err != nil {
+		if plain, changed := whole(r.Body); changed {
+			err = jsonv1.Unmarshal(plain, v)
+		}
+	}
 	if err != nil && len(r.endpoint.Secret) > 0 {
 		return fault.New(fault.BadInput, "The request's body cannot be used.") // the cause may repeat of it
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -340,6 +341,17 @@ func TestSubscribe(t *testing.T) {
 				if !errors.Is(err, event.ErrTooFarBehind) {
 					t.Errorf("after %d: %v", after, err)
 				}
+			}
+		}
+	})
+	t.Run("one who comes back goes on where it was, or with what is new", func(t *testing.T) {
+		head, err := f.Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for was, want := range map[string]int64{"": head, "x": head, "-30000": head, "1099511627776": head, strconv.FormatInt(head-1, 10): head - 1} {
+			if got, err := f.Resume(t.Context(), was); err != nil || got != want {
+				t.Errorf("%q: %d, %v, want %d", was, got, err, want)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/treeline-ci/treeline/internal/fault"
@@ -153,6 +154,20 @@ func (f *Feed) begin(ctx context.Context, after *int64) (int64, error) {
 		return 0, ErrTooFarBehind
 	}
 	return *after, nil
+}
+
+// Resume returns the position after which a reader goes on who may have been there before: lastEventID, as the header
+// Last-Event-ID has it, or the head of the feed when that is empty, cannot be read, or lies too far behind.
+func (f *Feed) Resume(ctx context.Context, lastEventID string) (int64, error) {
+	var from *int64
+	if after, err := strconv.ParseInt(lastEventID, 10, 64); err == nil {
+		from = &after
+	}
+	at, err := f.begin(ctx, from)
+	if errors.Is(err, ErrTooFarBehind) {
+		return f.begin(ctx, nil)
+	}
+	return at, err
 }
 
 // next waits until there is something after a position and returns the first of it.

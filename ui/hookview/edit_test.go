@@ -181,8 +181,16 @@ func TestMessagesAreJudged(t *testing.T) {
 			t.Errorf("it stood at %d, and after seven messages at %d", before, after)
 		}
 	})
+	t.Run("what comes while the connection is away is not missed", func(t *testing.T) {
+		tab.Expect("net::ERR_")
+		s.Down(true)
+		tab.Wait(t, `document.querySelector("#heard").innerText.includes("The connection is lost")`)
+		send(3)
+		s.Down(false)
+		tab.Wait(t, `document.querySelector("#heard").innerText.startsWith("1010 messages")`)
+	})
 	tab.Click(t, "#listen")
 	send(5)
-	tab.Wait(t, `new Promise((done) => setTimeout(() => done(document.querySelector("#heard").innerText.startsWith("1007 messages")), 300))`)
+	tab.Wait(t, `new Promise((done) => setTimeout(() => done(document.querySelector("#heard").innerText.startsWith("1010 messages")), 300))`)
 	tab.Inspect(t, "hook-messages")
 }

@@ -28,6 +28,7 @@ type heard struct {
 	Fires    bool   `json:"fires"`
 	Reason   string `json:"reason"`
 	Task     string `json:"task"` // that it is about, "" for none
+	at       int64  // in the feed
 }
 
 const (
@@ -49,7 +50,7 @@ func (ps *Pages) listen(v *page.Visit) (any, error) {
 	}
 	ctx, cancel := drain.Context(v.R.Context())
 	defer cancel()
-	after, err := ps.Feed.Head(ctx)
+	after, err := ps.Feed.Resume(v.R.Context(), v.R.Header.Get("Last-Event-ID"))
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (ps *Pages) listen(v *page.Visit) (any, error) {
 			}
 		}
 	}()
-	return nil, pour(ctx, v.W, found)
+	return nil, pour(ctx, v.W, after, found)
 }
 
 func (ps *Pages) judge(h *hooks.Hook, e *event.Event, all bool) (heard, bool) {
@@ -84,11 +85,11 @@ func (ps *Pages) judge(h *hooks.Hook, e *event.Event, all bool) (heard, bool) {
 		return heard{}, false
 	}
 	fires, concerned, reason := hooks.Judge(h.Bindings, h.TriggerSchema, m)
-	return heard{Time: e.Time.UnixMilli(), Exchange: m.Exchange, Key: m.Keys[0], Fires: fires, Reason: reason, Task: e.TaskID}, concerned || all
+	return heard{Time: e.Time.UnixMilli(), Exchange: m.Exchange, Key: m.Keys[0], Fires: fires, Reason: reason, Task: e.TaskID, at: e.Position}, concerned || all
 }
 
-// pour writes what is heard, a tenth of a second's together.
-func pour(ctx context.Context, w http.ResponseWriter, found <-chan heard) error {
+// pour writes what is heard, a tenth of a second's together. Whoever comes back goes on where it was, behind after at first.
+func pour(ctx context.Context, w http.ResponseWriter, after int64, found <-chan heard) error {
 	flush := http.NewResponseController(w).Flush
 	tick, beat := time.NewTicker(gatherHeard), time.NewTicker(beatHeard)
 	defer tick.Stop()
@@ -99,7 +100,7 @@ func pour(ctx context.Context, w http.ResponseWriter, found <-chan heard) error 
 		_, err := w.Write([]byte(text))
 		return err == nil && flush() == nil
 	}
-	if !send("retry: 1000\n\n:\n\n") {
+	if !send(fmt.Sprintf("retry: 1000\nid: %d\n\n:\n\n", after)) {
 		return nil
 	}
 	for {
@@ -122,7 +123,7 @@ func pour(ctx context.Context, w http.ResponseWriter, found <-chan heard) error 
 				continue
 			}
 			body, err := json.Marshal(map[string]any{"messages": list, "left": left})
-			if err != nil || !send(fmt.Sprintf("data: %s\n\n", body)) {
+			if err != nil || !send(fmt.Sprintf("id: %d\ndata: %s\n\n", list[len(list)-1].at, body)) {
 				return nil
 			}
 			list, left = nil, 0

@@ -173,13 +173,11 @@ func (ps *Pages) follow(v *page.Visit) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter := event.Filter{Kinds: ps.Messages.Kinds()}
-	if text := v.R.Header.Get("Last-Event-ID"); text != "" {
-		var after int64
-		if _, err := fmt.Sscan(text, &after); err == nil {
-			filter.After = &after
-		}
+	after, err := ps.Feed.Resume(v.R.Context(), v.R.Header.Get("Last-Event-ID"))
+	if err != nil {
+		return nil, err
 	}
+	filter := event.Filter{Kinds: ps.Messages.Kinds(), After: &after}
 	h := v.W.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -202,13 +200,14 @@ func (ps *Pages) follow(v *page.Visit) (any, error) {
 			}
 		}
 	}()
-	return nil, send(v.W, messages)
+	return nil, send(v.W, after, messages)
 }
 
-// send writes messages, and something now and then while there are none; it ends with the stream or the reader.
-func send(w http.ResponseWriter, messages <-chan shown) error {
+// send writes messages, and something now and then while there are none; it ends with the stream or the reader. Whoever comes
+// back goes on where it was, behind after at first.
+func send(w http.ResponseWriter, after int64, messages <-chan shown) error {
 	flush := http.NewResponseController(w).Flush
-	if _, err := w.Write([]byte("retry: 1000\n\n")); err != nil || flush() != nil {
+	if _, err := fmt.Fprintf(w, "retry: 1000\nid: %d\n\n", after); err != nil || flush() != nil {
 		return nil // the browser has gone
 	}
 	beat, gather := time.NewTicker(15*time.Second), time.NewTicker(50*time.Millisecond)

@@ -40,6 +40,12 @@ export function shared(script: string, hear: (m: FromWorker) => void): Stream {
   };
 }
 
+/**
+ * The server cuts each stream now and then, to look anew who reads it. One that has held for so many milliseconds is opened
+ * again at once, and nobody is told unless that fails.
+ */
+export const HELD_MS = 10_000;
+
 /** A stream of this tab alone. */
 export function alone(hear: (m: FromWorker) => void): Stream {
   let source: EventSource | undefined;
@@ -52,8 +58,10 @@ export function alone(hear: (m: FromWorker) => void): Stream {
     source?.close();
     const es = new EventSource(addressOf(want, at));
     source = es;
+    let opened = Infinity;
     es.onopen = () => {
       wait = 1000;
+      opened = performance.now();
       hear({ kind: "open" });
     };
     es.onmessage = (e: MessageEvent<string>) => {
@@ -66,6 +74,7 @@ export function alone(hear: (m: FromWorker) => void): Stream {
     });
     es.onerror = () => {
       if (source !== es) return;
+      if (performance.now() - opened > HELD_MS) return open();
       hear({ kind: "broken" });
       es.close();
       retrying = setTimeout(open, wait);

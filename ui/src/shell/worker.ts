@@ -1,7 +1,7 @@
 // The one stream of events of all tabs. Over HTTP/1.1 a browser opens six connections to a server, and each stream would
 // hold one for good; so tabs say here which topics they want, and get what belongs to them.
 import type { Message } from "./data.ts";
-import { addressOf, type FromWorker, type ToWorker } from "./stream.ts";
+import { addressOf, HELD_MS, type FromWorker, type ToWorker } from "./stream.ts";
 
 interface Tab {
   port: MessagePort;
@@ -63,8 +63,10 @@ function open(): void {
   if (tabs.size === 0) return;
   const es = new EventSource(address());
   source = es;
+  let opened = Infinity;
   es.onopen = () => {
     wait = 1000;
+    opened = performance.now();
     tell("open");
   };
   es.onmessage = (e: MessageEvent<string>) => {
@@ -90,6 +92,7 @@ function open(): void {
   });
   es.onerror = () => {
     if (source !== es) return;
+    if (performance.now() - opened > HELD_MS) return open();
     tell("broken");
     // The browser tries again by itself, but with the address of the beginning.
     es.close();

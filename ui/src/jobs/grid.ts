@@ -7,6 +7,7 @@ import { arrange, classOf, matches, settled, type Filter, type Row } from "./fil
 import { beside, cellWidth, layOut, signature, stays, type Item, type Layout, type Line } from "./layout.ts";
 
 const OVERSCAN = 8; // lines
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 const RELAY_MS = 150; // between two arrangements of the same push
 
 export const CLASS_WORD: Record<number, string> = {
@@ -396,7 +397,8 @@ export class JobGrid {
         return cell;
       }
       case "open": {
-        const symbol = make("span", "g-sym", it.text + "(");
+        const symbol = make("span", "g-sym", RIGHT_TO_LEFT.test(it.text) ? "(" : it.text + "(");
+        if (RIGHT_TO_LEFT.test(it.text)) symbol.prepend(make("bdi", "", it.text));
         symbol.dataset["group"] = it.group;
         symbol.title = it.title;
         symbol.setAttribute("role", "gridcell");
@@ -432,7 +434,7 @@ export class JobGrid {
     cell.tabIndex = selected ? 0 : -1;
     cell.setAttribute("aria-label", nameOf(c));
     cell.setAttribute("aria-selected", String(selected));
-    cell.textContent = c.symbol;
+    write(cell, c.symbol);
     const mark = (c.runs > 1 ? String(c.runs) : "") + (said ? (c.said!.class === 7 ? "☆" : "★") : "");
     if (mark) cell.dataset["mark"] = mark;
     else delete cell.dataset["mark"];
@@ -445,7 +447,7 @@ export class JobGrid {
     cell.tabIndex = c.id === this.at ? 0 : -1;
     cell.setAttribute("aria-label", `${c.name}, ${COULD}, ${c.platform}`);
     cell.setAttribute("aria-selected", String(chosen));
-    cell.textContent = c.symbol;
+    write(cell, c.symbol);
   }
 }
 
@@ -466,6 +468,14 @@ export function describe(c: Cell): string {
 export function viewOf(): [number, number] {
   const dock = document.querySelector(".dock")?.getBoundingClientRect();
   return [160, Math.max(220, (dock ? dock.top : innerHeight) - 8)];
+}
+
+// write puts a symbol into its cell. One that is read from the right would take its neighbours along, to other places than
+// the layout knows; the others, nearly all, do without a box of their own.
+function write(cell: HTMLElement, symbol: string): void {
+  cell.textContent = symbol;
+  if (RIGHT_TO_LEFT.test(symbol)) cell.dir = "auto";
+  else cell.removeAttribute("dir");
 }
 
 function make(tag: string, name: string, text = ""): HTMLElement {

@@ -194,6 +194,16 @@ func TestTabsTellWhoSignedIn(t *testing.T) {
 	if got := second.Count(t, ".toast"); got != 0 {
 		t.Errorf("%d messages in the tab where it happened", got)
 	}
+	t.Run("also where what follows is not for everybody", func(t *testing.T) {
+		second.SignIn(t, uitest.Admin, uitest.AdminToken)
+		first.Go(t, "/jobs?repo=sample")
+		second.Expect("status of 403")
+		second.Go(t, "/notify/denylist")
+		second.Click(t, "#user summary")
+		second.Click(t, "#sign-out")
+		second.Wait(t, `document.querySelector(".error-page .button.primary") !== null`)
+		first.Wait(t, fmt.Sprintf(told, "You signed out in another tab."))
+	})
 }
 
 // TestReconnect takes the server away from a page: it says so, comes back by itself, and has missed

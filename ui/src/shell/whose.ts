@@ -21,5 +21,7 @@ export function watchSession(): void {
     tell();
   });
   addEventListener("visibilitychange", tell);
-  if (document.body.dataset["page"] !== "error") channel.postMessage(mine); // the server may not have looked who it is
+  // For an error the server may not have looked who it is; it has where it knows a name, or that signing in may help.
+  const looked = document.body.dataset["page"] !== "error" || mine !== "" || document.querySelector(".error-page .button.primary") !== null;
+  if (looked) channel.postMessage(mine);
 }
